@@ -1,0 +1,228 @@
+"""Frozen configuration of every stage: the one place where an option has a name and a default.
+
+The command line is generated from these models (a field's description is its help text), the
+pipeline files are validated against them, and ``recipe()`` is what a stage directory remembers.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nlcli.errors import NlcliError
+
+Precision = Literal["float32", "bfloat16", "float16", "auto"]
+Split = Literal["train", "validation", "test"]
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's configuration.
+
+    ``inputs`` names the fields that are paths of things read: what counts there is their content,
+    which the stage fingerprints, not where they lie. ``runtime`` names the fields that change how
+    fast or where a stage runs, never what comes out. Neither kind belongs to the recipe.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    inputs: ClassVar[frozenset[str]] = frozenset()
+    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that decide the result, as JSON types."""
+        left_out = self.inputs | self.runtime
+        return self.model_dump(mode="json", exclude=set(left_out))
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str = "configuration") -> Self:
+        """Validate ``values``; a mistake becomes one sentence naming the key and its neighbour."""
+        unknown = sorted(set(values) - set(cls.model_fields))
+        if unknown:
+            raise NlcliError(f"{where}: {unknown_name(unknown[0], cls.model_fields, 'option')}")
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise NlcliError(f"{where}: {_first_problem(error)}") from error
+
+
+def unknown_name(name: str, known: Any, kind: str) -> str:
+    """A sentence for an unknown ``name``, with the nearest known one or the whole list."""
+    names = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+    return f"unknown {kind} '{name}'; {hint}"
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "value"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    if first["type"] == "missing":
+        return f"option '{place}' is required"
+    return f"option '{place}': {message[:1].lower()}{message[1:]}{shown}"
+
+
+class BuildDigits(StageConfig):
+    """Write the embedded data set: scenes of handwritten digits with COCO annotations."""
+
+    output: Path = Field(description="Directory to write.")
+    train_images: int = Field(3000, ge=20, description="Training scenes to draw.")
+    val_images: int = Field(1600, ge=20, description="Scenes to draw for validation and test.")
+    size: int = Field(96, ge=32, le=512, description="Side of a scene in pixels.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    workers: int = Field(0, ge=0, description="Processes that draw (0: one a core).")
+
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+
+
+class Annotate(StageConfig):
+    """Predict the top classes of every image with a trained classifier."""
+
+    images: tuple[Path, ...] = Field(description="Folders of images.")
+    output: Path = Field(description="Directory to write.")
+    classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
+    weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
+    classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
+    keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
+    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
+    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
+    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"images", "classifier", "weights", "classifier_classes"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+
+
+class BuildCoco(StageConfig):
+    """Build the extended MS-COCO data set: verified labels from the annotations, noisy ones from a classifier."""
+
+    train_images: Path = Field(description="Folder of the training images (train2014 or train2017).")
+    train_annotations: Path = Field(description="instances_train*.json.")
+    val_images: Path = Field(description="Folder of the images that become validation and test.")
+    val_annotations: Path = Field(description="instances_val*.json.")
+    output: Path = Field(description="Directory to write.")
+    class_map: str = Field("imagenet-coco56", description="Class map: a shipped one's name or a CSV file.")
+    top_k: int = Field(8, ge=1, description="Predictions of each image that become noisy labels.")
+    classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
+    weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
+    classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
+    predictions: Path | None = Field(None, description="Where predictions are kept (default: OUTPUT-predictions).")
+    keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
+    seed: int = Field(0, ge=0, description="Seed of the halving of val into validation and test.")
+    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
+    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
+    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset(
+        {"train_images", "train_annotations", "val_images", "val_annotations", "class_map", "classifier", "weights",
+         "classifier_classes", "predictions"}
+    )
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+
+
+class PretrainBackbone(StageConfig):
+    """Fine-tune a whole network on noisy or verified labels."""
+
+    dataset: Path = Field(description="Data set directory.")
+    output: Path = Field(description="Directory to write.")
+    backbone: str = Field("resnet50", description="Registered network.")
+    weights: str = Field("imagenet", description="'imagenet', 'none' (from scratch), a weights file, or a saved backbone.")
+    labels: Literal["noisy", "verified"] = Field("noisy", description="Labels to train on; verified is Backbone (GT) or FT-W.")
+    clean_fraction: float = Field(1.0, gt=0, le=1, description="Part of the clean set used when labels are verified.")
+    steps: int = Field(20_000, ge=1, description="Training steps.")
+    batch_size: int = Field(64, ge=1, description="Images in a step.")
+    optimizer: Literal["adam", "rmsprop", "sgd"] = Field("rmsprop", description="Optimizer.")
+    learning_rate: float = Field(1e-4, gt=0, description="Initial learning rate.")
+    decay: float = Field(0.9, gt=0, le=1, description="Factor on the rate every decay_epochs.")
+    decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
+    flip: Literal["none", "horizontal", "both"] = Field("both", description="Random flips.")
+    trainable: Literal["all", "last"] = Field("all", description="Train the whole network or only the last layer.")
+    image_size: int | None = Field(None, ge=32, description="Side of the input (default: the network's own).")
+    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
+    mixed_precision: Literal["none", "bfloat16", "float16"] = Field("none", description="Mixed precision.")
+    xla: bool = Field(False, description="Compile the step with XLA.")
+    eval_every: int = Field(500, ge=1, description="Steps between validations.")
+    patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "weights"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+
+
+class ExtractFeatures(StageConfig):
+    """Cache the pooled features of every image of a data set in HDF5."""
+
+    dataset: Path = Field(description="Data set directory.")
+    backbone: str = Field(description="Saved backbone directory, or a registered network.")
+    output: Path = Field(description="Directory to write.")
+    weights: str = Field("imagenet", description="For a registered network: 'imagenet' or a weights file.")
+    dtype: Literal["float32", "float16"] = Field("float32", description="Type the features are stored in.")
+    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
+    decode: Literal["exact", "fast"] | None = Field(None, description="JPEG decoding (default: as the backbone was trained).")
+    shard_rows: int = Field(8192, ge=1, description="Images in a shard.")
+    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "backbone", "weights"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+
+
+class TrainHead(StageConfig):
+    """Train a head on cached features with a few clean labels and many noisy ones."""
+
+    dataset: Path = Field(description="Data set directory.")
+    features: Path = Field(description="Features directory of that data set.")
+    output: Path = Field(description="Directory to write.")
+    method: str = Field("residual", description="Method; 'nlcli methods' lists them.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the method (see its card), such as alpha=0.2.")
+    preset: str | None = Field(None, description="A paper's settings, such as coco or open-images.")
+    init: Path | None = Field(None, description="Run of a linear head to start from instead of the backbone's last layer.")
+    clean_fraction: float = Field(0.05, gt=0, le=1, description="Part of the verified training images used as clean set.")
+    seed: int = Field(0, ge=0, description="Seed of the clean set, the initial weights and the batches.")
+    steps: int | None = Field(None, ge=1, description="Training steps (default: the method's).")
+    batch_size: int = Field(32, ge=2, description="Rows in a step.")
+    learning_rate: float | None = Field(None, gt=0, description="Learning rate (default: the method's).")
+    eval_every: int | None = Field(None, ge=1, description="Steps between validations (default: a hundredth of the steps).")
+    patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
+    memory: float | None = Field(None, gt=0, description="GiB that features may take; more are streamed from disk (default: half of what is free).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "init"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+
+
+class Evaluate(StageConfig):
+    """Score a run or a backbone on a split."""
+
+    model: Path = Field(description="Run or backbone directory.")
+    output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
+    split: Split = Field("test", description="Split to score.")
+    features: Path | None = Field(None, description="Features (default: those of the run; needed for a backbone, or extracted).")
+    dataset: Path | None = Field(None, description="Data set (default: that of the run).")
+    score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
+    examples: int = Field(12, ge=0, description="Examples with their top predictions.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"model", "features", "dataset"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+
+
+class Predict(StageConfig):
+    """Score a folder of images with a trained head and its backbone."""
+
+    images: Path = Field(description="Image file or folder.")
+    run: Path = Field(description="Run or backbone directory.")
+    backbone: Path | None = Field(None, description="Backbone directory (default: the one the run's features came from).")
+    format: Literal["table", "csv", "jsonl"] = Field("table", description="Output format.")
+    output: Path | None = Field(None, description="File to write (default: standard output).")
+    top: int = Field(5, ge=1, description="Classes shown for each image.")
+    threshold: float | None = Field(None, ge=0, le=1, description="Show classes from this probability on instead of the top ones.")
+    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
