@@ -266,8 +266,12 @@ def open_stage(
             yield stage
             return
         try:
-            if not stage.finished:  # else: killed between its last file and its renaming
+            if stage.finished:  # killed between its last file and its renaming
+                _publish(stage)
+                stage.up_to_date = True
                 yield stage
+                return
+            yield stage
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
             _publish(stage)

@@ -1,0 +1,314 @@
+"""The label table: noisy, verified-present and verified-absent labels of every image.
+
+Labels have three states everywhere: verified present, verified absent, unverified. One table
+holds them for every data set as sparse matrices, never as a dense (N, C) array:
+
+========== ============== ===================================================================
+COCO       fully verified every class of every image is known; absent ones are not stored
+Open       partial        only the stored present and absent entries are known
+Food-101N  partial        the one noisy label is known to be right (present) or wrong (absent)
+========== ============== ===================================================================
+
+On disk a data set is ``dataset.json`` and ``images.parquet``, one row an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+from nlcli.stage import atomic_path, fingerprint_json, read_json, read_stage, write_json
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+SPLITS = ("train", "validation", "test")
+NONE, PARTIAL, FULL = 0, 1, 2
+VERIFICATION = ("none", "partial", "full")
+Task = Literal["multi-label", "single-label"]
+
+
+@dataclass(eq=False)
+class LabelTable:
+    """Images of a data set with their labels; row ``i`` is the same image in every field.
+
+    Attributes:
+        task: Whether an image has one class or several.
+        classes: C class names; a column of the matrices each.
+        groups: For every class its group (a high-level category) or None; None without groups.
+        keys: (N,) unique strings naming the images.
+        paths: (N,) file paths relative to ``image_root``.
+        image_root: Folder that the paths are relative to.
+        split: (N,) int8, index into ``SPLITS``.
+        noisy: (N, C) float32 CSR; the confidence of each noisy label, 1 where none is known.
+        present: (N, C) uint8 CSR; 1 where a person saw the class.
+        absent: (N, C) uint8 CSR; 1 where a person saw that the class is not there. Empty for
+            fully verified images, where every class that is not present is absent.
+        verification: (N,) uint8: 0 none, 1 partial, 2 full.
+        info: What else ``dataset.json`` says: name, source, counts.
+        fingerprint: Of the stage that wrote the table; empty for one made in memory.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    keys: np.ndarray
+    paths: np.ndarray
+    image_root: Path
+    split: np.ndarray
+    noisy: csr_array
+    present: csr_array
+    absent: csr_array
+    verification: np.ndarray
+    groups: tuple[str | None, ...] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.keys), len(self.classes))
+        for name in ("noisy", "present", "absent"):
+            matrix = getattr(self, name)
+            if matrix.shape != shape:
+                raise ValueError(f"{name} has shape {matrix.shape}, expected {shape}")
+            matrix.sum_duplicates()  # sorts the indices, too: rows read the same from any source
+        repeated = _first_repeated(self.classes)
+        if repeated is not None:
+            raise NlcliError(f"class '{repeated}' is listed twice; class names must be unique")
+        repeated = _first_repeated(self.keys.tolist())
+        if repeated is not None:
+            raise NlcliError(f"image key '{repeated}' occurs twice; keys must be unique")
+        both = self.present.multiply(self.absent)
+        if both.nnz:
+            row, column = (int(axis[0]) for axis in both.nonzero())
+            raise NlcliError(
+                f"image '{self.keys[row]}' has class '{self.classes[column]}' verified both present and "
+                "absent; keep one of the two"
+            )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of classes."""
+        return len(self.classes)
+
+    def rows(self, split: str) -> np.ndarray:
+        """int64 rows of ``split`` in table order."""
+        return np.flatnonzero(self.split == SPLITS.index(split)).astype(np.int64)
+
+    def image_path(self, row: int) -> Path:
+        """Where the image of ``row`` lies."""
+        return self.image_root / str(self.paths[row])
+
+    def noisy_targets(self, rows: np.ndarray) -> np.ndarray:
+        """Noisy labels ``y`` of ``rows``: (n, C) uint8 in {0, 1}."""
+        return np.asarray((self.noisy[rows] > 0).toarray(), np.uint8)
+
+    def verified_targets(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Verified labels ``v`` and their mask ``m`` of ``rows``: two (n, C) uint8 arrays.
+
+        ``m`` is 1 where a person looked at that class on that image.
+        """
+        v = self.present[rows].toarray()
+        m = np.maximum(v, self.absent[rows].toarray())
+        m[self.verification[rows] == FULL] = 1
+        return np.asarray(v, np.uint8), np.asarray(m, np.uint8)
+
+    def verified_entries(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every verified (image, class) entry of ``rows``, sorted by image and class.
+
+        Returns:
+            Position in ``rows`` (int64), class (int64), and whether it is present (bool); each of
+            the length of the number of verified entries. Memory is proportional to that number.
+        """
+        rows = np.asarray(rows)
+        full = self.verification[rows] == FULL
+        parts = []
+        for matrix, label in ((self.present, True), (self.absent, False)):
+            part = matrix[rows].tocoo()
+            keep = part.data > 0
+            if label is False:
+                keep &= ~full[part.row]
+            parts.append((part.row[keep], part.col[keep], np.full(int(keep.sum()), label)))
+        where = np.flatnonzero(full)
+        if len(where):
+            missing = self.present[rows[where]].toarray() == 0
+            row, column = np.nonzero(missing)
+            parts.append((where[row], column, np.zeros(len(row), bool)))
+        position, column, label = (np.concatenate([part[i] for part in parts]) for i in range(3))
+        order = np.lexsort((column, position))
+        return position[order].astype(np.int64), column[order].astype(np.int64), label[order].astype(bool)
+
+
+def _first_repeated(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def matrix_from_lists(lists: Sequence[Sequence[int]], num_classes: int, values: Any = None) -> csr_array:
+    """CSR matrix (N, C) with an entry for every class index in the list of each image.
+
+    Args:
+        lists: For every image its class indices.
+        num_classes: C.
+        values: For every image the values of its entries (float32); ones (uint8) when None.
+    """
+    from scipy.sparse import csr_array
+
+    lengths = np.fromiter((len(entry) for entry in lists), np.int64, len(lists))
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    indices = np.fromiter((c for entry in lists for c in entry), np.int32, int(indptr[-1]))
+    if values is None:
+        data = np.ones(len(indices), np.uint8)
+    else:
+        data = np.fromiter((x for entry in values for x in entry), np.float32, len(indices))
+    return csr_array((data, indices, indptr), shape=(len(lists), num_classes))
+
+
+def choose_clean(table: LabelTable, fraction: float, seed: int) -> np.ndarray:
+    """The clean set V: rows of train whose verified labels may be used, sorted (int64).
+
+    Drawn from the training images with any verification by a permutation that depends on ``seed``
+    and their keys alone. So every method with the same seed gets the same images, and those of a
+    smaller fraction are among those of a larger one.
+
+    Raises:
+        NlcliError: no training image is verified.
+    """
+    rows = table.rows("train")
+    rows = rows[table.verification[rows] > NONE]
+    if not len(rows):
+        raise NlcliError(
+            "the clean set is empty: no training image has a verified label; add verified labels to the data "
+            "set, or use a method that needs none (noisy)"
+        )
+    order = np.argsort(table.keys[rows].astype(str), kind="stable")  # independent of the table's order
+    order = order[np.random.default_rng([seed, 0x636C65616E]).permutation(len(rows))]
+    count = max(1, round(fraction * len(rows)))
+    return np.sort(rows[order[:count]])
+
+
+def clean_set_record(table: LabelTable, rows: np.ndarray) -> dict[str, Any]:
+    """What a result says about the clean labels it used: how many images, and a hash of their keys."""
+    return {"images": len(rows), "keys": fingerprint_json(sorted(table.keys[rows].tolist()))}
+
+
+# --- on disk ---------------------------------------------------------------------------------
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    classes = pa.list_(pa.int32())
+    return pa.schema(
+        [
+            ("key", pa.string()), ("path", pa.string()), ("split", pa.string()),
+            ("noisy", classes), ("noisy_confidence", pa.list_(pa.float32())),
+            ("present", classes), ("absent", classes), ("verification", pa.string()),
+        ]
+    )
+
+
+def write_dataset(directory: Path, table: LabelTable, info: dict[str, Any]) -> None:
+    """Write ``dataset.json`` and ``images.parquet`` into ``directory`` (usually ``stage.work``).
+
+    Args:
+        info: ``name`` and ``source`` at least, and what else is worth keeping, as JSON values.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def lists(matrix: csr_array, data: Any = None) -> Any:
+        values = pa.array(matrix.indices.astype(np.int32) if data is None else data)
+        return pa.ListArray.from_arrays(pa.array(matrix.indptr.astype(np.int32)), values)
+
+    columns = [
+        pa.array(table.keys.tolist(), pa.string()), pa.array(table.paths.tolist(), pa.string()),
+        pa.array(np.asarray(SPLITS, object)[table.split], pa.string()),
+        lists(table.noisy), lists(table.noisy, table.noisy.data.astype(np.float32)),
+        lists(table.present), lists(table.absent),
+        pa.array(np.asarray(VERIFICATION, object)[table.verification], pa.string()),
+    ]
+    with atomic_path(directory / "images.parquet") as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=_schema()), temporary, row_group_size=1 << 16)
+    write_json(
+        directory / "dataset.json",
+        {
+            **info, "task": table.task, "classes": list(table.classes),
+            "groups": None if table.groups is None else list(table.groups),
+            "image_root": str(table.image_root), "images": len(table),
+        },
+    )
+
+
+def read_dataset(path: Path | str) -> LabelTable:
+    """The data set at ``path``, its schema and its indices checked.
+
+    Raises:
+        NlcliError: not a data set, or one whose files do not fit together.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from scipy.sparse import csr_array
+
+    record = read_stage(path, "dataset")
+    where = record.path / "images.parquet"
+    info = read_json(record.path / "dataset.json")
+    try:
+        rows = pq.read_table(where)
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
+    if not rows.schema.equals(_schema()):
+        raise NlcliError(f"{where} does not have the columns of a data set; build it again")
+    try:
+        classes, groups = tuple(info.pop("classes")), info.pop("groups")
+        task, root = info.pop("task"), Path(info.pop("image_root"))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
+    rows = rows.combine_chunks()
+    shape = (len(rows), len(classes))
+
+    def column(name: str) -> Any:
+        chunks = rows.column(name)
+        return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
+
+    def matrix(name: str, values: str | None = None) -> csr_array:
+        lists = column(name)
+        indices, indptr = lists.flatten().to_numpy(), lists.offsets.to_numpy()
+        indptr = indptr - indptr[0]
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(classes)):
+            raise NlcliError(f"{where}: column '{name}' names a class that dataset.json does not have")
+        if values is None:
+            data = np.ones(len(indices), np.uint8)
+        else:
+            data = column(values).flatten().to_numpy()
+            if len(data) != len(indices):
+                raise NlcliError(f"{where}: columns '{name}' and '{values}' differ in length")
+        return csr_array((data, indices, indptr), shape=shape)
+
+    def codes(name: str, names: tuple[str, ...]) -> np.ndarray:
+        import pyarrow.compute as pc
+
+        found = pc.index_in(column(name), value_set=pa.array(names))
+        if found.null_count:
+            raise NlcliError(f"{where}: column '{name}' has a value other than {', '.join(names)}")
+        return found.to_numpy()
+
+    return LabelTable(
+        task=task, classes=classes, groups=None if groups is None else tuple(groups),
+        keys=column("key").to_numpy(zero_copy_only=False),
+        paths=column("path").to_numpy(zero_copy_only=False), image_root=root,
+        split=codes("split", SPLITS).astype(np.int8),
+        noisy=matrix("noisy", "noisy_confidence"), present=matrix("present"), absent=matrix("absent"),
+        verification=codes("verification", VERIFICATION).astype(np.uint8),
+        info=info, fingerprint=record.fingerprint,
+    )
