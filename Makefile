@@ -1,0 +1,43 @@
+# Everything starts here: `make` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow bench docs lint clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "nlcli needs Python 3.11 to 3.13, %s is %d.%d; run: make PYTHON=python3.11 ..." % ((sys.executable,) + v))'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,tensorboard]'
+	@touch $(READY)
+
+setup: $(READY)  ## make the virtual environment .venv ready
+
+demo: $(READY)  ## the main job on the embedded data set, 6 minutes on 2 cores
+	$(BIN)/nlcli run pipelines/demo.yaml
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint  ## style, types and the tests, 15 minutes on 2 cores
+	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+test-slow: $(READY)  ## the long tests, too
+	$(BIN)/pytest -n $(JOBS)
+
+bench: $(READY)  ## measure speed and memory, side by side with what you would otherwise write
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## write docs/cli.md from --help
+	$(BIN)/python -m docs.make_cli_reference
+
+clean:  ## remove what was built, except data and runs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
