@@ -1,0 +1,287 @@
+"""Image files to batches of uint8 pixels: decoded in threads, ahead of their use, in order.
+
+A file that can be shown as an RGB picture is converted; one that cannot is a row with a message.
+What is converted, and how:
+
+- grey-scale, palette, CMYK and YCbCr images become RGB;
+- 16-bit grey values are scaled to 8 bits over their whole range, not clipped;
+- transparent pixels are laid over white (what lies under them is arbitrary);
+- an animation gives its first frame;
+- the EXIF orientation is applied.
+
+Refused, each with its reason: missing, empty, cut short, not an image, more than ``MAX_PIXELS``
+pixels (checked before decoding), 32-bit and floating-point pixels (their range is not known).
+
+Differences from the networks' own training pipelines, which matter little but are real: Pillow
+resizes with a bilinear filter that is widened when shrinking (antialiased), where
+``keras.utils.load_img`` takes the nearest pixel and TensorFlow's older pipelines bilinear
+samples without antialiasing; and the default here squeezes the whole picture into the square
+instead of cropping its middle, because labels of a multi-label image lie at its edges as well.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import stat
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field
+
+from nlcli.errors import NlcliError
+from nlcli.runtime import cpu_count
+
+Source = Path | str | bytes
+Scaling = Literal["caffe", "tf", "unit", "raw"]
+
+MAX_PIXELS = 178_956_970
+"""Most pixels of an image that is decoded: 512 MiB as RGB, Pillow's own limit for an error."""
+
+MAX_FILE_BYTES = 1 << 29
+_LARGE_PIXELS = 40_000_000
+
+# Pillow tries every plugin it has, among them ones that start other programs (EPS). These suffice.
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+# Several pictures of hundreds of megapixels at once would take all memory: one at a time.
+_one_large_image = threading.Lock()
+
+# What Pillow would warn about (a large image, a damaged EXIF block) is either decided here or of
+# no consequence; thousands of lines on standard error would hide what matters.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Preprocessing(BaseModel):
+    """How an image file becomes a network's input; saved with the network.
+
+    ``scaling`` is what happens to the uint8 RGB pixels inside the network's graph:
+
+    ========= ======================================================================
+    ``caffe`` BGR order, minus the ImageNet mean (103.939, 116.779, 123.68): ResNet50
+    ``tf``    ``x / 127.5 - 1``, so [-1, 1]: Inception V3, MobileNetV2
+    ``unit``  ``x / 255``, so [0, 1]
+    ``raw``   as they are, 0 to 255
+    ========= ======================================================================
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=16, le=2048, description="Side of the square input in pixels.")
+    resize: Literal["stretch", "crop"] = Field(
+        "stretch", description="Squeeze the whole image into the square, or cut out its middle."
+    )
+    decode: Literal["exact", "fast"] = Field(
+        "exact", description="Decode JPEGs at full size, or at the smallest scale (1/2, 1/4, 1/8) that suffices."
+    )
+    scaling: Scaling = Field("tf", description="Scaling of the pixels.")
+
+
+class ImageError(NlcliError):
+    """An image file that cannot be used: ``path`` and the ``reason``."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Some consecutive images.
+
+    Attributes:
+        rows: (b,) int64, positions of the good images in the list that was given.
+        images: (b, S, S, 3) uint8 RGB.
+        errors: position and reason of those that could not be used.
+    """
+
+    rows: np.ndarray
+    images: np.ndarray
+    errors: list[tuple[int, str]]
+
+
+def load_image(source: Source, pre: Preprocessing) -> np.ndarray:
+    """Decode one image file (a path) or its content (bytes) to (S, S, 3) uint8 RGB.
+
+    Raises:
+        ImageError: the image cannot be used; its ``reason`` says why.
+    """
+    name = f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    try:
+        content = source if isinstance(source, bytes) else _read(Path(source))
+        if not content:
+            raise _Refused("the file is empty")
+        return _decode(content, pre)
+    except _Refused as error:
+        raise ImageError(name, str(error)) from None
+    except UnidentifiedImageError:
+        raise ImageError(name, "not an image in a known format") from None
+    except Image.DecompressionBombError:
+        raise ImageError(name, f"more than {MAX_PIXELS:,} pixels") from None
+    except MemoryError:
+        raise ImageError(name, "decoding it takes more memory than there is") from None
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise ImageError(name, f"damaged or cut short ({_one_line(error)})") from None
+
+
+def iterate_images(
+    sources: Sequence[Source], pre: Preprocessing, batch_size: int, workers: int = 0, start: int = 0
+) -> Iterator[ImageBatch]:
+    """Batches of ``sources`` from position ``start`` on, decoded ahead in ``workers`` threads (0: one a core).
+
+    The order is kept; each batch stands for ``batch_size`` consecutive sources (the last for the
+    rest), of which the bad ones are in ``errors``. At least two batches are being decoded while
+    the caller works on one, and never more than about two plus what keeps all threads busy.
+    """
+    workers = workers or cpu_count()
+    ahead = 2 + math.ceil(workers / batch_size)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    pending: deque[tuple[int, np.ndarray, list[Future[str | None]]]] = deque()
+
+    def submit(first: int) -> None:
+        count = min(batch_size, len(sources) - first)
+        buffer = np.empty((count, pre.size, pre.size, 3), np.uint8)
+        futures = [pool.submit(_load_into, sources[first + i], pre, buffer, i) for i in range(count)]
+        pending.append((first, buffer, futures))
+
+    try:
+        upcoming = iter(range(start, len(sources), batch_size))
+        for first in upcoming:
+            submit(first)
+            if len(pending) >= ahead:
+                break
+        while pending:
+            first, buffer, futures = pending.popleft()
+            reasons = [future.result() for future in futures]
+            following = next(upcoming, None)
+            if following is not None:
+                submit(following)
+            good = np.array([reason is None for reason in reasons])
+            yield ImageBatch(
+                rows=first + np.flatnonzero(good),
+                images=buffer if good.all() else buffer[good],
+                errors=[(first + i, reason) for i, reason in enumerate(reasons) if reason is not None],
+            )
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Refused(Exception):
+    """The reason why an image is not decoded."""
+
+
+def _load_into(source: Source, pre: Preprocessing, buffer: np.ndarray, position: int) -> str | None:
+    try:
+        buffer[position] = load_image(source, pre)
+    except ImageError as error:
+        return error.reason
+    return None
+
+
+def _read(path: Path) -> bytes:
+    """Content of a regular file (opening a pipe or a device could block for ever)."""
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise _Refused("a directory, not an image file")
+        if not stat.S_ISREG(found.st_mode):
+            raise _Refused("not a regular file")
+        if found.st_size > MAX_FILE_BYTES:
+            raise _Refused(f"larger than {MAX_FILE_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _Refused("there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise _Refused(f"cannot be read ({_one_line(error)})") from None
+
+
+def _decode(content: bytes, pre: Preprocessing) -> np.ndarray:
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")
+        with _one_large_image if width * height > _LARGE_PIXELS else nullcontext():
+            if pre.decode == "fast":
+                image.draft(None, (pre.size, pre.size))
+            image.load()
+            orientation = _orientation(image)
+            small = _resize(_to_rgb(image), pre)
+    if orientation in _TRANSPOSE:
+        small = small.transpose(_TRANSPOSE[orientation])
+    return np.asarray(small)
+
+
+def _resize(image: Image.Image, pre: Preprocessing) -> Image.Image:
+    width, height = image.size
+    box: tuple[float, float, float, float] = (0, 0, width, height)
+    if pre.resize == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+    gap = 2.0 if pre.decode == "fast" else None
+    return image.resize((pre.size, pre.size), Image.Resampling.BILINEAR, box, reducing_gap=gap)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return _from_16_bits(image)
+    if image.mode in ("I", "F"):
+        kind = "32-bit integer" if image.mode == "I" else "floating-point"
+        raise _Refused(f"{kind} pixels have no defined range; convert the image to 8 or 16 bits")
+    if image.has_transparency_data:
+        if image.mode == "La":
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError:
+        raise _Refused(f"colours of the kind {image.mode} cannot be converted to RGB") from None
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]  # TIFF stores 12-bit values unscaled
+    largest = 4095 if bits == 12 else 65535
+    values = np.asarray(image).astype(np.uint32)
+    scaled = (values * 255 + largest // 2) // largest
+    return Image.fromarray(np.minimum(scaled, 255).astype(np.uint8)).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; read after loading, because Pillow applies a TIFF's own while it loads."""
+    try:
+        found: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a damaged EXIF block says nothing about the pixels
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:200]
