@@ -1,0 +1,454 @@
+"""Figures computed from labels and scores: average precision, accuracy, curves.
+
+Definitions follow the papers (Veit 2017 section 4.3; Hu 2018 section 4.2). ``AP`` is the mean,
+over the positives, of the precision at their rank, ties shared as scikit-learn's
+``average_precision_score`` shares them. ``mAP`` is its mean over the classes that have a positive
+among the scored entries; ``AP_all`` ranks all (image, class) entries together.
+
+Two ways in. *Dense*: labels and scores are ``(N, C)`` arrays, an optional mask says which entries
+a person verified. *Sparse*: flat verified entries (class, label, score), for data where a person
+looked at ten of six thousand classes; memory is proportional to the entries.
+
+No entry is ever ranked one by one. With ``P`` positives, AP is the mean over positives ``i`` of
+``#{positives >= s_i} / #{entries >= s_i}``, and both counts are binary searches in sorted values:
+sorting values is several times cheaper than sorting indices, and ties need no special case.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nlcli.errors import NlcliError
+
+Floats = NDArray[np.float64]
+
+_BLOCK = 1 << 17  # entries that are copied, compared or searched at a time
+_HALVE = 1 << 22  # entries from which a ranking is worked through in two halves, to save memory
+
+
+@dataclass(frozen=True)
+class RankingMetrics:
+    """What one ranking of labels by scores is worth.
+
+    Attributes:
+        per_class: ``(C,)`` float64, AP of each class, NaN for a class without positives.
+        positives: ``(C,)`` int64, positives among the scored entries.
+        scored: ``(C,)`` int64, scored (verified) entries.
+        mean_ap: mean of ``per_class`` over the classes with a positive; NaN if there is none.
+        ap_all: AP over all entries together; NaN if no entry is positive.
+    """
+
+    per_class: Floats
+    positives: NDArray[np.int64]
+    scored: NDArray[np.int64]
+    mean_ap: float
+    ap_all: float
+
+    @property
+    def classes_without_positives(self) -> int:
+        """Classes that no scored entry is positive for; they are left out of ``mean_ap``."""
+        return int(np.count_nonzero(self.positives == 0))
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision of one ranking, equal to scikit-learn's ``average_precision_score``.
+
+    Args:
+        labels: ``(N,)`` zeros and ones.
+        scores: ``(N,)`` floats, larger for likelier positives; any order-preserving scale.
+
+    Returns:
+        AP in [0, 1]; NaN when there is no positive (scikit-learn: 0 with a warning).
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    scores = _floats(scores)
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise ValueError(f"labels {labels.shape}, scores {scores.shape}: not equal vectors")
+    _check_binary(labels)
+    return _flat_ap(labels, scores, None)
+
+
+def per_class_ap(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> Floats:
+    """Average precision of every class, ``(C,)`` float64, NaN for a class without positives.
+
+    Args:
+        labels: ``(N, C)`` zeros and ones.
+        scores: ``(N, C)`` floats.
+        mask: ``(N, C)``, nonzero where the label is verified; other entries do not count.
+
+    Raises:
+        NlcliError: a score that counts is NaN.
+    """
+    return _dense_classes(*_dense(labels, scores, mask))[0]
+
+
+def mean_ap(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Mean of :func:`per_class_ap` over the classes with a positive; NaN if there is none."""
+    return mean_over_classes(per_class_ap(labels, scores, mask))
+
+
+def ap_all(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Average precision over all (image, class) entries together; arguments as per_class_ap."""
+    return _flat_ap(*_dense(labels, scores, mask))
+
+
+def ranking_metrics(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> RankingMetrics:
+    """Per-class AP, mAP and AP_all at once; arguments as :func:`per_class_ap`."""
+    arrays = _dense(labels, scores, mask)
+    per_class, positives, scored = _dense_classes(*arrays)
+    return RankingMetrics(per_class, positives, scored, mean_over_classes(per_class), _flat_ap(*arrays))
+
+
+def sparse_ranking_metrics(classes: ArrayLike, labels: ArrayLike, scores: ArrayLike, n_classes: int) -> RankingMetrics:
+    """Per-class AP, mAP and AP_all of flat verified entries.
+
+    Args:
+        classes: ``(E,)`` integers in ``[0, n_classes)``, the class of each entry.
+        labels: ``(E,)`` zeros and ones.
+        scores: ``(E,)`` floats.
+        n_classes: number of classes; those without an entry have AP NaN.
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    classes, labels, scores = np.asarray(classes), np.asarray(labels), _floats(scores)
+    if classes.ndim != 1 or not classes.shape == labels.shape == scores.shape:
+        shapes = classes.shape, labels.shape, scores.shape
+        raise ValueError(f"classes, labels and scores differ in length: {shapes}")
+    if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
+        raise ValueError(f"a class lies outside 0 .. {n_classes - 1}")
+    _check_binary(labels)
+    keys = rank_keys(classes, scores)
+    is_positive = labels != 0
+    positive, negative = keys[is_positive], keys[~is_positive]
+    del keys
+    positive.sort()
+    negative.sort()
+    # Entries of classes 0 .. c, so that a count within a class is one subtraction.
+    scored = np.bincount(classes, minlength=n_classes).astype(np.int64, copy=False)
+    positives = np.bincount(classes[is_positive], minlength=n_classes).astype(np.int64, copy=False)
+    positive_end, negative_end = np.cumsum(positives), np.cumsum(scored - positives)
+    total = np.zeros(n_classes)
+    for part in _parts(len(positive)):
+        key = positive[part]
+        of = (key >> np.uint64(32)).astype(np.int64)
+        above = positive_end[of] - np.searchsorted(positive, key)
+        wrong = negative_end[of] - np.searchsorted(negative, key)
+        total += np.bincount(of, weights=above / (above + wrong), minlength=n_classes)
+    del positive, negative
+    with np.errstate(invalid="ignore"):
+        per_class = total / positives
+    return RankingMetrics(per_class, positives, scored, mean_over_classes(per_class), _flat_ap(labels, scores, None))
+
+
+def mean_over_classes(per_class: ArrayLike) -> float:
+    """Mean over the classes whose AP is defined (not NaN); NaN if none is."""
+    per_class = np.asarray(per_class, np.float64)
+    defined = per_class[~np.isnan(per_class)]
+    return float(defined.mean()) if len(defined) else math.nan
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A precision-recall curve: one point for each distinct score, recall rising from 0 to 1.
+
+    ``precision``, ``recall`` and ``threshold`` are ``(K,)`` float64; at ``threshold[k]`` the
+    entries with a score of at least that much are called positive.
+    """
+
+    precision: Floats
+    recall: Floats
+    threshold: Floats
+
+    def thinned(self, points: int = 400) -> Curve:
+        """At most ``points`` points, evenly spread over recall, the first and the last kept."""
+        if len(self.recall) <= points:
+            return self
+        chosen = np.searchsorted(self.recall, np.linspace(self.recall[0], 1.0, points))
+        chosen = np.unique(np.concatenate([[0], np.minimum(chosen, len(self.recall) - 1)]))
+        return Curve(self.precision[chosen], self.recall[chosen], self.threshold[chosen])
+
+
+def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
+    """Precision and recall at every distinct score, from the highest down to the last positive.
+
+    Args:
+        labels: ``(N,)`` zeros and ones.
+        scores: ``(N,)`` floats.
+
+    Returns:
+        A :class:`Curve`; scikit-learn's curve reversed, without its artificial end point and
+        without the points behind full recall. Empty when there is no positive.
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    labels, scores = np.asarray(labels), _floats(scores)
+    _check_nan(scores, None)
+    positive, negative = np.sort(scores[labels != 0]), np.sort(scores[labels == 0])
+    if not len(positive):
+        return Curve(*(np.empty(0) for _ in range(3)))
+    # Thresholds at negatives between two positives matter too: precision falls there.
+    threshold = np.unique(np.concatenate([positive, negative[negative >= positive[0]]]))[::-1]
+    above = len(positive) - np.searchsorted(positive, threshold)
+    wrong = len(negative) - np.searchsorted(negative, threshold)
+    return Curve(above / (above + wrong), above / len(positive), threshold.astype(np.float64))
+
+
+def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
+    """Whether the true class is among the ``k`` highest scores, for every row.
+
+    Args:
+        labels: ``(N,)`` integers, the true class of each row.
+        scores: ``(N, C)`` floats. Among equal scores the lower class index comes first, so that
+            ``k = 1`` is exactly ``argmax``.
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    labels, scores = np.asarray(labels), _floats(scores)
+    if labels.ndim != 1 or scores.ndim != 2 or len(labels) != len(scores):
+        raise ValueError(f"labels {labels.shape}, scores {scores.shape}: not a class for each row")
+    correct = np.empty(len(labels), bool)
+    for part in _parts(len(labels), max(1, _BLOCK // max(1, scores.shape[1]))):
+        block, truth = scores[part], labels[part][:, None]
+        own = np.take_along_axis(block, truth, axis=1)
+        _check_nan(block, None, part.start)
+        ahead = (block > own) | ((block == own) & (np.arange(block.shape[1]) < truth))
+        correct[part] = np.count_nonzero(ahead, axis=1) < k
+    return correct
+
+
+def top_k_accuracy(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> float:
+    """Part of the rows whose true class is among the ``k`` highest scores (micro average)."""
+    correct = top_k_correct(labels, scores, k)
+    return float(correct.mean()) if len(correct) else math.nan
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+    """Counts ``(C, C)``: true class by row, predicted class by column."""
+    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
+    cells = np.bincount(labels * n_classes + predicted, minlength=n_classes * n_classes)
+    return cells.reshape(n_classes, n_classes)
+
+
+def macro_accuracy(confusion: ArrayLike) -> float:
+    """Mean over the classes with a true row of the part of their rows predicted right."""
+    confusion = np.asarray(confusion)
+    truth = confusion.sum(axis=1)
+    seen = truth > 0
+    return float(np.mean(np.diag(confusion)[seen] / truth[seen])) if seen.any() else math.nan
+
+
+@dataclass(frozen=True)
+class ThresholdMetrics:
+    """Precision, recall and F1 of calling a score at or above a threshold positive.
+
+    Micro figures count entries of all classes together (the field's OP, OR, OF1), macro figures
+    are means over classes (CP, CR, CF1, CF1 being the harmonic mean of CP and CR). A class without
+    a positive call has no precision and is left out of the macro precision; one without positives
+    is left out of the macro recall.
+    """
+
+    threshold: float
+    micro_precision: float
+    micro_recall: float
+    micro_f1: float
+    macro_precision: float
+    macro_recall: float
+    macro_f1: float
+
+
+def threshold_metrics(
+    labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None, threshold: float = 0.5
+) -> ThresholdMetrics:
+    """Micro and macro precision, recall and F1 at ``threshold``; arguments as per_class_ap."""
+    labels, scores, mask = _dense(labels, scores, mask)
+    counts = np.zeros((3, scores.shape[1]), np.int64)
+    for part in _parts(len(scores), max(1, _BLOCK // max(1, scores.shape[1]))):
+        called, truth = scores[part] >= threshold, labels[part] != 0
+        if mask is not None:
+            verified = mask[part] != 0
+            called, truth = called & verified, truth & verified
+        counts += [np.count_nonzero(a, axis=0) for a in (called & truth, called, truth)]
+    return threshold_metrics_of_counts(counts[0], counts[1], counts[2], threshold)
+
+
+def threshold_metrics_of_counts(
+    right: ArrayLike, called: ArrayLike, positives: ArrayLike, threshold: float
+) -> ThresholdMetrics:
+    """The same from counts per class ``(C,)``: right positive calls, positive calls, positives."""
+    right, called, positives = (np.asarray(a, np.float64) for a in (right, called, positives))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        micro = float(right.sum() / called.sum()), float(right.sum() / positives.sum())
+        macro = mean_over_classes(right / called), mean_over_classes(right / positives)
+    return ThresholdMetrics(threshold, *micro, _f1(*micro), *macro, _f1(*macro))
+
+
+def _f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else math.nan
+
+
+def rank_keys(groups: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.uint64]:
+    """Keys that sort by group, then by score: ``(E,)`` uint64, the group in the upper half.
+
+    float32 scores are mapped to integers of the same order (the sign bit flipped, negative numbers
+    inverted); float64 scores, which do not fit beside a group, are replaced by their rank.
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    _check_nan(scores, None)
+    if scores.dtype == np.float32:
+        # Adding zero turns -0.0, which equals 0.0 but has other bits, into 0.0.
+        bits = (scores + np.float32(0)).view(np.uint32)
+        order = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    else:
+        order = np.unique(scores, return_inverse=True)[1]
+    keys = groups.astype(np.uint64)
+    keys <<= np.uint64(32)
+    keys |= order.astype(np.uint64, copy=False)
+    return keys
+
+
+def _floats(scores: ArrayLike) -> NDArray[np.floating]:
+    """float32 and float64 as they are, anything else in a type that holds it exactly."""
+    scores = np.asarray(scores)
+    if scores.dtype in (np.float32, np.float64):
+        return scores
+    return scores.astype(np.float32 if scores.dtype == np.float16 else np.float64)
+
+
+def _dense(
+    labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None
+) -> tuple[NDArray, NDArray[np.floating], NDArray | None]:
+    labels, scores = np.asarray(labels), _floats(scores)
+    verified = None if mask is None else np.asarray(mask)
+    shapes = [a.shape for a in (scores, labels, verified) if a is not None]
+    if scores.ndim != 2 or len(set(shapes)) > 1:
+        raise ValueError(f"scores, labels and mask must be (N, C) arrays of one shape: {shapes}")
+    _check_binary(labels)
+    return labels, scores, verified
+
+
+def _check_binary(labels: NDArray) -> None:
+    if labels.size and not (labels.min() >= 0 and labels.max() <= 1):
+        raise ValueError(f"labels must be 0 or 1, not {labels.min()} .. {labels.max()}")
+
+
+def _parts(length: int, step: int = _BLOCK) -> Iterator[slice]:
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+def _check_nan(scores: NDArray[np.floating], mask: NDArray | None, first_row: int = 0) -> None:
+    """Raise, naming the place, if a score that counts is NaN."""
+    for part in _parts(len(scores), max(1, _BLOCK // max(1, scores[:1].size))):
+        bad = np.isnan(scores[part])
+        if mask is not None:
+            bad &= mask[part] != 0
+        if bad.any():
+            row, *column = (int(i) for i in np.argwhere(bad)[0])
+            place = f"row {first_row + part.start + row}" + "".join(f", class {c}" for c in column)
+            raise NlcliError(f"the score of {place} is NaN; look for NaN in the features or weights")
+
+
+def _flat_ap(labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None) -> float:
+    """AP over all entries that count; arrays of one or two dimensions.
+
+    A large ranking is cut at its median score (of a sample) and worked through from the top, so
+    that the sorted copy takes half of the scores' memory.
+    """
+    _check_nan(scores, mask)
+    bounds: list[float] = [math.inf, -math.inf]
+    if scores.size > _HALVE:
+        rows = scores[:: max(1, scores.size // 65536)] if scores.ndim == 1 else scores[:: len(scores) // 64 + 1]
+        bounds.insert(1, float(np.median(rows)))
+    right, wrong, sums = 0, 0, []
+    for high, low in itertools.pairwise(bounds):
+        positive, negative = _sorted_band(labels, scores, mask, low, high)
+        for part in _parts(len(positive)):
+            above = right + len(positive) - np.searchsorted(positive, positive[part])
+            called = above + wrong + len(negative) - np.searchsorted(negative, positive[part])
+            sums.append(float(np.sum(above / called)))
+        right, wrong = right + len(positive), wrong + len(negative)
+        del positive, negative  # the next band takes their place
+    return math.fsum(sums) / right if right else math.nan
+
+
+def _sorted_band(
+    labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None, low: float, high: float
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Sorted scores of positives and negatives with ``low <= score < high``, in one buffer.
+
+    An infinite bound is none at all: a score of plus infinity belongs to the highest band.
+    """
+
+    def kept() -> Iterator[tuple[NDArray[np.floating], NDArray, NDArray[np.bool_] | None]]:
+        for part in _parts(len(scores), max(1, _BLOCK // max(1, scores[:1].size))):
+            value = scores[part]
+            keep = None if mask is None else mask[part] != 0
+            if low > -math.inf:
+                keep = value >= low if keep is None else keep & (value >= low)
+            elif high < math.inf:
+                keep = value < high if keep is None else keep & (value < high)
+            yield value, labels[part], keep
+
+    total = scores.size
+    if mask is not None or not math.isinf(low) or not math.isinf(high):
+        total = sum(int(np.count_nonzero(keep)) for _, _, keep in kept() if keep is not None)
+    buffer = np.empty(total, scores.dtype)
+    start, stop = 0, total
+    for value, label, keep in kept():
+        positive = label != 0
+        negative = ~positive
+        if keep is not None:
+            positive &= keep
+            negative &= keep
+        chosen = value[positive]
+        buffer[start : start + len(chosen)] = chosen
+        start += len(chosen)
+        chosen = value[negative]
+        buffer[stop - len(chosen) : stop] = chosen
+        stop -= len(chosen)
+    positives, negatives = buffer[:start], buffer[start:]
+    positives.sort()
+    negatives.sort()
+    return positives, negatives
+
+
+def _dense_classes(
+    labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """AP, positives and scored entries of every class."""
+    rows, columns = scores.shape
+    result = np.full(columns, math.nan)
+    positives, scored = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
+    # A column of a row-major array is one number in every cache line: transpose several at a time.
+    for block in _parts(columns, min(64, max(8, 4 * _BLOCK // max(1, rows)))):
+        values = scores[:, block].T.copy()  # sorted in place below
+        truths = np.ascontiguousarray(labels[:, block].T) != 0
+        verified = None if mask is None else np.ascontiguousarray(mask[:, block].T) != 0
+        for i, column in enumerate(range(block.start, block.stop)):
+            keep = slice(None) if verified is None else verified[i]
+            value, truth = values[i][keep], truths[i][keep]
+            positive = value[truth]
+            positive.sort()
+            value.sort()
+            scored[column], positives[column] = len(value), len(positive)
+            if len(value) and np.isnan(value[-1]):  # sorting puts NaN last
+                _check_nan(scores, mask)
+            if len(positive):
+                right = len(positive) - np.searchsorted(positive, positive)
+                called = len(value) - np.searchsorted(value, positive)
+                result[column] = np.mean(right / called)
+    return result, positives, scored
