@@ -71,8 +71,8 @@ class BuildDigits(StageConfig):
     """Write the embedded data set: scenes of handwritten digits with COCO annotations."""
 
     output: Path = Field(description="Directory to write.")
-    train_images: int = Field(3000, ge=20, description="Training scenes to draw.")
-    val_images: int = Field(1600, ge=20, description="Scenes to draw for validation and test.")
+    train_images: int = Field(4000, ge=20, description="Training scenes to draw.")
+    val_images: int = Field(2600, ge=20, description="Scenes to draw for validation and test.")
     size: int = Field(96, ge=32, le=512, description="Side of a scene in pixels.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     workers: int = Field(0, ge=0, description="Processes that draw (0: one a core).")
@@ -88,6 +88,7 @@ class Annotate(StageConfig):
     classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
     weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
     classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("raw", description="Pixels of a .keras classifier: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
     keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
     batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
     precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
@@ -111,8 +112,10 @@ class BuildCoco(StageConfig):
     classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
     weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
     classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("raw", description="Pixels of a .keras classifier: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
     predictions: Path | None = Field(None, description="Where predictions are kept (default: OUTPUT-predictions).")
     keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
     seed: int = Field(0, ge=0, description="Seed of the halving of val into validation and test.")
     batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
     precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
@@ -226,3 +229,14 @@ class Predict(StageConfig):
     threshold: float | None = Field(None, ge=0, le=1, description="Show classes from this probability on instead of the top ones.")
     batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
     workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+
+
+class Compare(StageConfig):
+    """Set evaluations side by side."""
+
+    evaluations: tuple[Path, ...] = Field(description="Evaluation directories.")
+    output: Path = Field(description="Directory to write.")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples of the differences (0: none).")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})

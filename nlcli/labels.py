@@ -131,10 +131,8 @@ class LabelTable:
         parts = []
         for matrix, label in ((self.present, True), (self.absent, False)):
             part = matrix[rows].tocoo()
-            keep = part.data > 0
-            if label is False:
-                keep &= ~full[part.row]
-            parts.append((part.row[keep], part.col[keep], np.full(int(keep.sum()), label)))
+            counts = np.flatnonzero(np.asarray(part.data > 0) & (label | ~full[part.row]))
+            parts.append((part.row[counts], part.col[counts], np.full(len(counts), label)))
         where = np.flatnonzero(full)
         if len(where):
             missing = self.present[rows[where]].toarray() == 0

@@ -96,7 +96,7 @@ def progress(total: int, title: str, *, unit: str = "items", done: int = 0) -> I
 
 def duration(seconds: float) -> str:
     """``75`` -> ``1 min 15 s``: a time for people."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:

@@ -353,7 +353,7 @@ def _prepare(stage: Stage, force: bool) -> None:
     shutil.rmtree(_old_path(stage.output), ignore_errors=True)
     for path in work.rglob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)
-    left = [path for path in work.iterdir()]
+    left = list(work.iterdir())
     if left:
         recipe = read_json(work / _RECIPE) if (work / _RECIPE).is_file() else None
         if recipe == stage.recipe:

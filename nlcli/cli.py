@@ -1,0 +1,312 @@
+"""The command line: a command parses its options, calls one function, and prints.
+
+The stages' commands are made from the models of ``nlcli.config``, so that an option has its name,
+its default and its help in one place. They are made when they are called for: ``nlcli --help``
+imports neither the models nor anything of TensorFlow, pandas or scikit-learn.
+
+Results go to standard output (a short table, or JSON with ``--json``), progress and messages to
+standard error. Exit code 0: success; 1: a failure, reported in one sentence; 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from typer.core import TyperGroup
+
+from nlcli.commands import STAGES, StageCommand, load
+from nlcli.errors import NlcliError
+from nlcli.output import print_markdown, print_pairs
+from nlcli.progress import say, set_quiet
+
+_ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
+
+The usual way: build a data set (build-coco), fine-tune a backbone on its noisy labels (pretrain-backbone),
+cache features (extract-features), train a head with the few clean labels you have (train-head), score it (eval).
+'nlcli run pipelines/demo.yaml' does all of it on an embedded data set in minutes.
+"""
+
+
+class _LazyGroup(TyperGroup):
+    """Lists every command by name and one line, and makes the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in STAGES:
+            command = _made(STAGES[name])
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=_LazyGroup, help=_ABOUT, no_args_is_help=True, add_completion=True, rich_markup_mode="markdown",
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=False)
+def _global_options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages on standard error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from nlcli import __version__
+
+        print(f"nlcli {__version__}")
+        raise typer.Exit
+    set_quiet(quiet)
+
+
+# --- stages ----------------------------------------------------------------------------------
+
+
+def _register(stage: StageCommand) -> None:
+    @app.command(stage.name, help=stage.about, rich_help_panel="Stages")
+    def stub() -> None:  # replaced by _LazyGroup before it could be called
+        raise AssertionError(stage.name)
+
+
+for _stage in STAGES.values():
+    _register(_stage)
+
+
+def _made(stage: StageCommand) -> Any:
+    """The full command of ``stage``, its options taken from the configuration model."""
+    made = typer.Typer(
+        add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.command(stage.name, help=f"{stage.about}\n\n**Example:** `{stage.example}`")(_runner(stage))
+    return typer.main.get_command(made)
+
+
+def _runner(stage: StageCommand) -> Callable[..., None]:
+    model = stage.config_class()
+    several = _POSITIONAL.get(stage.name)
+
+    def run(**given: Any) -> None:
+        force, as_json = given.pop("force"), given.pop("json")
+        values = {name: value for name, value in given.items() if value is not None and value != []}
+        if "options" in values:
+            values["options"] = _assignments(values["options"])
+        chosen = [values]
+        if several is not None and not _is_sequence(model, several):  # the stage runs once for each
+            chosen = [values | {several: target} for target in values[several]]
+            if len(chosen) > 1 and "output" in values:
+                raise NlcliError("--output names one directory; leave it out when several models are given")
+        outputs = [stage.run(model.parse(one, stage.name), force=force) for one in chosen]
+        _print_results(stage, outputs, as_json)
+
+    parameters = []
+    for name, field in model.model_fields.items():
+        kind, default = _option_type(name, field)
+        if name == several:
+            annotation: Any = Annotated[list[Path], typer.Argument(help=field.description, show_default=False)]
+            parameters.append(_parameter(name, annotation, ...))
+            continue
+        flags = [_flag(name), *_SHORT.get(name, [])]
+        if field.is_required():
+            annotation = Annotated[kind, typer.Option(*flags, help=field.description, show_default=False)]
+            parameters.append(_parameter(name, annotation, ...))
+        else:
+            option = typer.Option(*flags, help=field.description, show_default=field.default is not None)
+            parameters.append(_parameter(name, Annotated[kind, option], default))
+    force = typer.Option("--force", help="Replace a different result at the output.")
+    as_json = typer.Option("--json", help="Print the result as JSON.")
+    parameters.append(_parameter("force", Annotated[bool, force], False))
+    parameters.append(_parameter("json", Annotated[bool, as_json], False))
+    # required options first: a signature may not have them behind those with a default
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__name__ = stage.name.replace("-", "_")
+    return run
+
+
+_POSITIONAL = {"eval": "model", "compare": "evaluations"}
+_SHORT = {"output": ["-o"], "options": []}
+_FLAGS = {"options": "--set"}
+
+
+def _flag(name: str) -> str:
+    return _FLAGS.get(name, "--" + name.replace("_", "-"))
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    empty = inspect.Parameter.empty
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=empty if default is ... else default
+    )
+
+
+def _is_sequence(model: Any, name: str) -> bool:
+    return get_origin(model.model_fields[name].annotation) is tuple
+
+
+def _option_type(name: str, field: Any) -> tuple[Any, Any]:
+    """The type Typer shall parse for a field, and the default it shall show."""
+    kind = field.annotation
+    if name == "options":
+        return list[str], []
+    if get_origin(kind) is Union or type(None) in get_args(kind):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is tuple:
+        return list[get_args(kind)[0]], ... if field.is_required() else list(field.default)  # type: ignore[misc]
+    if get_origin(kind) is Literal or kind in (int, float, bool, str, Path):
+        return (kind, ...) if field.is_required() else (kind | None, field.default)
+    raise TypeError(f"no command-line type for {name}: {field.annotation}")
+
+
+def _assignments(pairs: list[str]) -> dict[str, Any]:
+    """``["alpha=0.2", "activation=tanh"]`` -> a dictionary; values are read as YAML."""
+    import yaml
+
+    found = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise NlcliError(f"--set {pair}: expected NAME=VALUE, such as --set alpha=0.2")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise NlcliError(f"--set {pair}: the value cannot be read") from error
+    return found
+
+
+def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> None:
+    from nlcli.stage import read_stage
+
+    records = [read_stage(path) for path in outputs]
+    if as_json:
+        rows = [{"output": str(record.path), "stage": record.kind, **record.summary} for record in records]
+        print(json.dumps(rows if len(rows) > 1 else rows[0], indent=2, default=str))
+    elif stage.show is not None:
+        load(stage.show)(outputs)
+    else:
+        for record in records:
+            print_pairs({"output": record.path, **record.summary})
+
+
+# --- the other commands ----------------------------------------------------------------------
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(rich_help_panel="Use")
+def predict(
+    images: Annotated[Path, typer.Argument(help="Image file or folder of images.", show_default=False)],
+    run: Annotated[Path, typer.Option("--run", help="Run or backbone directory.", show_default=False)],
+    backbone: Annotated[Path | None, typer.Option(help="Backbone directory, where the run's own has moved.")] = None,
+    format: Annotated[Literal["table", "csv", "jsonl"], typer.Option(help="Output format.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; standard output without.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Show the classes from this probability on, instead.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Decoding threads (0: one a core).")] = 0,
+) -> None:
+    """Score a file or a folder of images with a trained head and its backbone.
+
+    **Example:** `nlcli predict photos/ --run runs/residual --format csv -o scores.csv`
+    """
+    from nlcli.config import Predict
+    from nlcli.predict import predict as score_images
+
+    values = {"images": images, "run": run, "backbone": backbone, "format": format, "output": output, "top": top,
+              "threshold": threshold, "batch_size": batch_size, "workers": workers}
+    score_images(Predict.parse({k: v for k, v in values.items() if v is not None}, "predict"))
+
+
+@app.command(rich_help_panel="Use")
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Method whose card is printed.", show_default=False)] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the methods, one line each with the paper; with a NAME print its card and citation.
+
+    **Example:** `nlcli methods residual`
+    """
+    from nlcli.methods.catalogue import describe, listing
+
+    if name is not None:
+        card = describe(name)
+        if as_json:
+            print(json.dumps(card, indent=2))
+        else:
+            print_markdown(card["card"])
+            print(card["citation"])
+    elif as_json:
+        print(json.dumps(listing(), indent=2))
+    else:
+        rows = listing()
+        width = max(len(row["name"]) for row in rows)
+        for row in rows:
+            print(f"{row['name']:<{width}}  {row['title']} ({row['paper']})")
+
+
+@app.command(rich_help_panel="Use")
+def run(
+    pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).", show_default=False)],
+    workdir: Annotated[Path | None, typer.Option(help="Where the stages' directories go, instead of the file's own.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Run just these stages and what they need.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace results made with other settings.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages without running them.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Run the stages of a pipeline file in order; finished ones are skipped, a killed one is resumed.
+
+    **Example:** `nlcli run pipelines/demo.yaml`
+    """
+    from nlcli.pipeline import read_pipeline, run_pipeline
+
+    plan = read_pipeline(pipeline, workdir)
+    if dry_run:
+        for step in plan.steps:
+            print(f"{step.name}: {step.stage.name} -> {step.output}")
+        return
+    results = run_pipeline(plan, only=tuple(only or ()), force=force)
+    if as_json:
+        print(json.dumps(results, indent=2, default=str))
+
+
+@app.command(rich_help_panel="Use")
+def info(
+    path: Annotated[Path, typer.Argument(help="Directory made by nlcli.", show_default=False)],
+    as_json: _Json = False,
+) -> None:
+    """Tell what a directory is, what made it, and from what.
+
+    **Example:** `nlcli info runs/residual`
+    """
+    from nlcli.lineage import describe_path, print_lineage
+
+    found = describe_path(path)
+    if as_json:
+        print(json.dumps(found, indent=2, default=str))
+    else:
+        print_lineage(found)
+
+
+def main() -> None:
+    """Entry point: every failure that a user can mend is one sentence and exit code 1."""
+    try:
+        app()
+    except NlcliError as error:
+        print(f"nlcli: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("nlcli: stopped; the same command continues where it was")
+        sys.exit(130)
+    except BrokenPipeError:  # such as `nlcli ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
