@@ -127,7 +127,7 @@ class LabelTable:
             the length of the number of verified entries. Memory is proportional to that number.
         """
         rows = np.asarray(rows)
-        full = self.verification[rows] == FULL
+        full = np.equal(self.verification[rows], FULL)
         parts = []
         for matrix, label in ((self.present, True), (self.absent, False)):
             part = matrix[rows].tocoo()
