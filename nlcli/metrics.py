@@ -127,7 +127,7 @@ def sparse_ranking_metrics(classes: ArrayLike, labels: ArrayLike, scores: ArrayL
     if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
         raise ValueError(f"a class lies outside 0 .. {n_classes - 1}")
     _check_binary(labels)
-    keys = rank_keys(classes, scores)
+    keys = rank_keys(classes, score_order(scores))
     is_positive = labels != 0
     positive, negative = keys[is_positive], keys[~is_positive]
     del keys
@@ -298,25 +298,29 @@ def _f1(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else math.nan
 
 
-def rank_keys(groups: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.uint64]:
-    """Keys that sort by group, then by score: ``(E,)`` uint64, the group in the upper half.
+def score_order(scores: ArrayLike) -> NDArray[np.uint32]:
+    """Integers that compare as the scores do, in the same shape, uint32.
 
-    float32 scores are mapped to integers of the same order (the sign bit flipped, negative numbers
-    inverted); float64 scores, which do not fit beside a group, are replaced by their rank.
+    float32 scores keep their bits, the sign flipped and negative numbers inverted; float64 scores,
+    which do not fit, are replaced by their rank.
 
     Raises:
         NlcliError: a score is NaN.
     """
+    scores = _floats(scores)
     _check_nan(scores, None)
     if scores.dtype == np.float32:
         # Adding zero turns -0.0, which equals 0.0 but has other bits, into 0.0.
         bits = (scores + np.float32(0)).view(np.uint32)
-        order = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    else:
-        order = np.unique(scores, return_inverse=True)[1]
-    keys = groups.astype(np.uint64)
+        return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    return np.unique(scores, return_inverse=True)[1].reshape(scores.shape).astype(np.uint32)
+
+
+def rank_keys(groups: ArrayLike, order: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Keys that sort by group, then by score: uint64 with the group in the upper half."""
+    keys = np.asarray(groups).astype(np.uint64)
     keys <<= np.uint64(32)
-    keys |= order.astype(np.uint64, copy=False)
+    keys |= order
     return keys
 
 
