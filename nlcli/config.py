@@ -45,7 +45,7 @@ class StageConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise NlcliError(f"{where}: {_first_problem(error)}") from error
+            raise NlcliError(f"{where}: {first_problem(error)}") from error
 
 
 def unknown_name(name: str, known: Any, kind: str) -> str:
@@ -56,7 +56,8 @@ def unknown_name(name: str, known: Any, kind: str) -> str:
     return f"unknown {kind} '{name}'; {hint}"
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """The first of the mistakes pydantic found, as a clause naming the option."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "value"
     message = first["msg"].removeprefix("Value error, ")
@@ -75,9 +76,6 @@ class BuildDigits(StageConfig):
     val_images: int = Field(2600, ge=20, description="Scenes to draw for validation and test.")
     size: int = Field(96, ge=32, le=512, description="Side of a scene in pixels.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
-    workers: int = Field(0, ge=0, description="Processes that draw (0: one a core).")
-
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
 
 
 class Annotate(StageConfig):
@@ -88,7 +86,7 @@ class Annotate(StageConfig):
     classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
     weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
     classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("raw", description="Pixels of a .keras classifier: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("tf", description="Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
     keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
     batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
     precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
@@ -112,7 +110,7 @@ class BuildCoco(StageConfig):
     classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
     weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
     classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("raw", description="Pixels of a .keras classifier: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field("tf", description="Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.")
     predictions: Path | None = Field(None, description="Where predictions are kept (default: OUTPUT-predictions).")
     keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
@@ -126,7 +124,7 @@ class BuildCoco(StageConfig):
         {"train_images", "train_annotations", "val_images", "val_annotations", "class_map", "classifier", "weights",
          "classifier_classes", "predictions"}
     )
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing", "batch_size", "workers"})
 
 
 class PretrainBackbone(StageConfig):
@@ -190,14 +188,15 @@ class TrainHead(StageConfig):
     clean_fraction: float = Field(0.05, gt=0, le=1, description="Part of the verified training images used as clean set.")
     seed: int = Field(0, ge=0, description="Seed of the clean set, the initial weights and the batches.")
     steps: int | None = Field(None, ge=1, description="Training steps (default: the method's).")
-    batch_size: int = Field(32, ge=2, description="Rows in a step.")
+    batch_size: int | None = Field(None, ge=2, description="Rows in a step (default: the method's).")
     learning_rate: float | None = Field(None, gt=0, description="Learning rate (default: the method's).")
-    eval_every: int | None = Field(None, ge=1, description="Steps between validations (default: a hundredth of the steps).")
+    eval_every: int | None = Field(None, ge=1, description="Steps between validations (default: a fortieth of the steps).")
     patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
+    order: Literal["auto", "shuffled", "block-shuffled"] = Field("auto", description="Order of rows: auto shuffles freely when features fit in memory, blocks when not.")
     memory: float | None = Field(None, gt=0, description="GiB that features may take; more are streamed from disk (default: half of what is free).")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "init"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "memory"})
 
 
 class Evaluate(StageConfig):
@@ -206,15 +205,18 @@ class Evaluate(StageConfig):
     model: Path = Field(description="Run or backbone directory.")
     output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
     split: Split = Field("test", description="Split to score.")
-    features: Path | None = Field(None, description="Features (default: those of the run; needed for a backbone, or extracted).")
-    dataset: Path | None = Field(None, description="Data set (default: that of the run).")
+    features: Path | None = Field(None, description="Features (default: those of the run; a backbone without any reads images).")
+    dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
     score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
     bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
-    examples: int = Field(12, ge=0, description="Examples with their top predictions.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    examples: int = Field(12, ge=0, le=100, description="Examples with their top predictions.")
+    precision: Precision = Field("float32", description="Arithmetic of a backbone that reads images.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap and of the choice of examples.")
+    batch_size: int = Field(32, ge=1, description="Images in a forward pass, for a backbone that reads images.")
+    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"model", "features", "dataset"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
 
 
 class Predict(StageConfig):

@@ -1,0 +1,275 @@
+"""Cached features for the training loop: which rows a run uses, and blocks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from nlcli.errors import NlcliError
+from nlcli.labels import choose_clean
+from nlcli.progress import say
+from nlcli.sampling import BatchSampler, Order, Pool, clean_rows_in_batch
+from nlcli.training import Block
+
+if TYPE_CHECKING:
+    from nlcli.features import FeatureStore
+    from nlcli.labels import LabelTable
+    from nlcli.methods.base import Phase
+
+READ_ROWS = 4096  # rows that are read or scored at a time where no block says otherwise
+_BLOCK_STEPS = 1000
+_BLOCK_LABELS = 32 << 20  # bytes of dense labels in a block
+_BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
+
+
+# --- which rows ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of a data set whose features are cached, in the order in which these are stored.
+
+    Attributes:
+        dataset: (n,) int64 rows of the data set.
+        stored: (n,) int64 rows of the features, increasing.
+        missing: how many rows were asked for that have no features.
+    """
+
+    dataset: np.ndarray
+    stored: np.ndarray
+    missing: int
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+def stored_rows(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> StoredRows:
+    """Those of ``rows`` whose features are cached."""
+    stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
+    order = np.argsort(stored, kind="stable")
+    order = order[np.searchsorted(stored[order], 0) :]
+    return StoredRows(rows[order], stored[order], len(rows) - len(order))
+
+
+def row_bytes(store: FeatureStore) -> int:
+    """Bytes of one image's features."""
+    return int(store.shape[1]) * np.dtype(store.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The pools of a run, as positions in ``used``: neighbours in a pool are neighbours on disk.
+
+    Attributes:
+        used: all training images that a phase reads.
+        chosen: dataset rows chosen as the clean set, with those that have no features.
+        clean: V.
+        labelled: images with a noisy label: T of phases on noisy labels alone.
+        mixed: those outside V: T of mixed phases.
+        without_positives: by kind of labels, the classes that none of them is positive for.
+    """
+
+    used: StoredRows
+    chosen: np.ndarray
+    clean: np.ndarray
+    labelled: np.ndarray
+    mixed: np.ndarray
+    without_positives: dict[str, list[str]] = field(default_factory=dict)
+
+    def pools(self, phase: Phase) -> tuple[np.ndarray, np.ndarray]:
+        """V and T of ``phase``."""
+        return self.clean, self.mixed if phase.rows == "mixed" else self.labelled
+
+
+def training_rows(
+    table: LabelTable, store: FeatureStore, phases: Sequence[Phase], clean_fraction: float, seed: int
+) -> TrainingRows:
+    """The pools that ``phases`` draw from.
+
+    Raises:
+        NlcliError: a pool that a phase needs is empty.
+    """
+    kinds = {phase.rows for phase in phases}
+    nothing = np.empty(0, np.int64)
+    chosen = choose_clean(table, clean_fraction, seed) if kinds & {"clean", "mixed"} else nothing
+    labelled = nothing
+    if kinds & {"noisy", "mixed"}:
+        labelled = table.rows("train")
+        labelled = labelled[np.diff(table.noisy.indptr)[labelled] > 0]
+    if "noisy" not in kinds:
+        labelled = np.setdiff1d(labelled, chosen)
+    used = stored_rows(table, store, np.union1d(chosen, labelled))
+    is_clean, is_labelled = np.isin(used.dataset, chosen), np.isin(used.dataset, labelled)
+    clean, noisy, mixed = (
+        np.flatnonzero(which).astype(np.int32) for which in (is_clean, is_labelled, is_labelled & ~is_clean)
+    )
+    rows = TrainingRows(used, chosen, clean, noisy, mixed)
+    for phase in phases:
+        clean, noisy = rows.pools(phase)
+        if phase.rows != "noisy" and not len(clean):
+            raise NlcliError(f"the clean set is empty: none of its {len(chosen)} images has features")
+        if phase.rows != "clean" and not len(noisy):
+            outside = " outside the clean set" if phase.rows == "mixed" else ""
+            raise NlcliError(
+                f"no training image{outside} has a noisy label and features; "
+                f"{'lower --clean-fraction' if outside and len(clean) else 'use a data set with noisy labels'}"
+            )
+    if used.missing:
+        say(f"{used.missing} training images have no features and are left out")
+    return _with_empty_classes(table, rows)
+
+
+def _with_empty_classes(table: LabelTable, rows: TrainingRows) -> TrainingRows:
+    for kind, positions, labels in (("clean", rows.clean, table.present), ("noisy", rows.labelled, table.noisy)):
+        if len(positions):
+            counts = np.asarray((labels[rows.used.dataset[positions]] > 0).sum(axis=0)).ravel()
+            names = [table.classes[c] for c in np.flatnonzero(counts == 0)]
+            rows.without_positives[kind] = names
+            if names:
+                shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+                say(f"{len(names)} of {table.num_classes} classes have no positive {kind} label: {shown}")
+    return rows
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An uninitialised array at a 64-byte boundary, which TensorFlow takes over without a copy."""
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(count + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count].view(dtype).reshape(shape)
+
+
+def read_finite(
+    store: FeatureStore, stored: np.ndarray, out: np.ndarray, key: Callable[[int], str]
+) -> np.ndarray:
+    """Read the rows ``stored`` (increasing) into ``out``.
+
+    Raises:
+        NlcliError: a value is NaN or infinite; ``key`` names the image of a position.
+    """
+    store.read_into(stored, out)
+    for first in range(0, len(out), 1024):
+        part = out[first : first + 1024]
+        # A sum is finite only if its terms are: one pass, without a temporary of the table's size.
+        for row in np.flatnonzero(~np.isfinite(part.sum(axis=1, dtype=np.float32))):
+            if not np.isfinite(part[row]).all():
+                raise NlcliError(f"features of image '{key(first + int(row))}' are not finite; extract them again")
+    return out
+
+
+class RowFeatures:
+    """Features of some rows in parts; kept in memory when they take at most ``budget`` bytes."""
+
+    def __init__(self, store: FeatureStore, table: LabelTable, rows: StoredRows, budget: int) -> None:
+        self.rows, self._store, self._keys = rows, store, table.keys
+        size = len(rows) * row_bytes(store)
+        self._kept = self._read(0, len(rows)) if size <= budget else None
+        self.kept_bytes = size if self._kept is not None else 0
+
+    def _read(self, first: int, stop: int) -> np.ndarray:
+        out = aligned_empty((stop - first, self._store.shape[1]), self._store.dtype)
+        return read_finite(
+            self._store, self.rows.stored[first:stop], out, lambda i: str(self._keys[self.rows.dataset[first + i]])
+        )
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first position, features) of up to 4,096 rows at a time."""
+        for first in range(0, len(self.rows), READ_ROWS):
+            stop = min(first + READ_ROWS, len(self.rows))
+            yield first, self._kept[first:stop] if self._kept is not None else self._read(first, stop)
+
+
+class FeatureSource:
+    """Blocks of steps from cached features, resident in memory or read a block ahead.
+
+    Which of the two it is does not change a run's result; ``order`` does.
+
+    Args:
+        budget: bytes that features may take.
+
+    Attributes:
+        resident: whether all features are in memory.
+    """
+
+    def __init__(
+        self, table: LabelTable, store: FeatureStore, rows: TrainingRows, batch_size: int, seed: int, order: Order,
+        budget: int,
+    ) -> None:
+        self._labels, self._store, self._rows, self._batch_size = table, store, rows, batch_size
+        self._seed, self._order = seed, order
+        self._samplers: dict[str, BatchSampler] = {}
+        self._row_bytes, self._budget = row_bytes(store), budget
+        self._table = self._resident_table() if len(rows.used) * self._row_bytes <= budget else None
+        self.resident = self._table is not None
+        # One block runs while the next is read; the memory of the one before is used again.
+        self._buffers: list[np.ndarray] = [np.empty((0, store.shape[1]), store.dtype)] * 2
+
+    def _resident_table(self) -> Any:
+        out = aligned_empty((len(self._rows.used), self._store.shape[1]), self._store.dtype)
+        read_finite(self._store, self._rows.used.stored, out, self._key)
+        try:
+            return tf.convert_to_tensor(out)
+        except tf.errors.ResourceExhaustedError:
+            return None  # more than the GPU holds: streamed instead
+
+    def _key(self, position: int) -> str:
+        return str(self._labels.keys[self._rows.used.dataset[position]])
+
+    def clean_rows(self, phase: Phase) -> int:
+        """V rows in a batch of ``phase``."""
+        if phase.rows == "mixed":
+            return clean_rows_in_batch(self._batch_size, phase.clean_share)
+        return self._batch_size if phase.rows == "clean" else 0
+
+    def _sampler(self, phase: Phase) -> BatchSampler:
+        if phase.name not in self._samplers:
+            clean, (v, t) = self.clean_rows(phase), self._rows.pools(phase)
+            self._samplers[phase.name] = BatchSampler(
+                self._batch_size, clean,
+                Pool(v, self._seed, f"{phase.name}/V", self._order) if clean else None,
+                Pool(t, self._seed, f"{phase.name}/T", self._order) if clean < self._batch_size else None,
+            )
+        return self._samplers[phase.name]
+
+    def epoch_steps(self, phase: Phase) -> float:
+        """Steps until the pool that gives most of a batch has been drawn once."""
+        return self._sampler(phase).epoch_steps
+
+    def steps_in_block(self, phase: Phase) -> int:
+        """As many as the memory for labels and, when streaming, for features allows."""
+        most = min(_BLOCK_STEPS, _BLOCK_LABELS // (3 * self._batch_size * self._labels.num_classes))
+        if not self.resident:
+            features = min(_BLOCK_FEATURES, self._budget // 4)
+            most = min(most, features // (self._batch_size * self._row_bytes))
+        return max(1, most)
+
+    def block(self, phase: Phase, first: int, count: int) -> Block:
+        """The block of steps ``first`` to ``first + count - 1``."""
+        clean = self.clean_rows(phase)
+        positions = self._sampler(phase).rows(first, count)
+        labelled = positions[:, self._batch_size :] if phase.rows == "clean" else positions[:, clean:]
+        if phase.noisy_labels == "all":
+            labelled = positions
+        y = self._labels.noisy_targets(self._rows.used.dataset[labelled.ravel()])
+        v, m = self._labels.verified_targets(self._rows.used.dataset[positions[:, :clean].ravel()])
+        y, v, m = (labels.reshape(count, len(labels) // count, labels.shape[1]) for labels in (y, v, m))
+        if self._table is not None:
+            return Block(self._table, positions, y, v, m)
+        unique, rows = np.unique(positions, return_inverse=True)
+        return Block(self._read(unique), rows.reshape(positions.shape).astype(np.int32), y, v, m)
+
+    def _read(self, positions: np.ndarray) -> np.ndarray:
+        self._buffers.reverse()
+        if len(self._buffers[0]) < len(positions):
+            self._buffers[0] = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
+        return read_finite(
+            self._store, self._rows.used.stored[positions], self._buffers[0][: len(positions)],
+            lambda i: self._key(int(positions[i])),
+        )

@@ -1,0 +1,65 @@
+"""Losses, one pure function an equation, in Keras operations only.
+
+Arguments are tensors of shape (rows, classes) unless said otherwise; every function returns a
+float32 scalar. ``mask`` is 1 where a person looked at that class on that image: entries outside it
+have no influence on the value or the gradient, and the mean is over the entries inside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean of ``values`` over the entries where ``mask`` is 1; 0 where there are none."""
+    if mask is None:
+        return ops.mean(values)
+    # A batch can hold no verified entry at all: 0 / 1 keeps the gradient finite there.
+    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy, both halves, from logits.
+
+    ``-(t log p + (1 - t) log(1 - p))`` with ``p = sigmoid(logits)``, averaged over entries.
+
+    Args:
+        logits: before the sigmoid.
+        targets: in [0, 1], hard or soft.
+        mask: 1 for entries that count; all of them when None.
+
+    References:
+        Hu et al. 2019, eq. (5) and (6), each divided by the number of classes so that it is a mean
+        over entries. Hu et al. 2018 print eq. (2)-(4) without the second half; their text says
+        binary cross-entropy, which is what this is.
+    """
+    # log p = -softplus(-x) and log(1-p) = -softplus(x), and softplus(-x) = softplus(x) - x: no
+    # logarithm of a probability that rounded to 0 or 1, and the gradient is sigmoid(x) - t exactly.
+    return masked_mean(ops.softplus(logits) - targets * logits, mask)
+
+
+def softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over rows of ``-sum_c t_c log softmax(logits)_c``.
+
+    Args:
+        targets: rows that sum to 1, or to 0 where a row has no label (it then counts nothing).
+        weights: (rows,), 1 for rows that count; all of them when None.
+    """
+    rows = -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
+    return masked_mean(rows, weights)
+
+
+def verified_softmax_cross_entropy(logits: Tensor, verified: Tensor, mask: Tensor) -> Tensor:
+    """Softmax cross-entropy over the rows on which a person named the class.
+
+    A row verified only as "the noisy label is wrong" names no class and is left out, as its mask
+    leaves all other classes unverified.
+    """
+    present = verified * mask
+    count = ops.sum(present, axis=-1)
+    targets = present / ops.maximum(count, 1.0)[:, None]
+    return softmax_cross_entropy(logits, targets, ops.cast(count > 0, "float32"))

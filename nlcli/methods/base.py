@@ -1,0 +1,270 @@
+"""What a method is: configuration, layers, losses, scores and citation, and nothing else.
+
+A method sees features (rows, D) and labels as tensors. It knows no files, steps, checkpoints or
+progress: ``nlcli.training`` runs it, ``nlcli.heads`` feeds it. Adding one is a file like
+``residual.py``, its name in ``methods/__init__.py``, a card in ``cards/`` and a row in the test.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+from keras import ops
+from pydantic import BaseModel, ConfigDict, Field
+
+from nlcli.losses import binary_cross_entropy, softmax_cross_entropy, verified_softmax_cross_entropy
+from nlcli.optimizers import OptimizerName, Schedule
+from nlcli.sampling import stream
+
+Tensor = Any
+Activation = Literal["sigmoid", "tanh", "relu", "linear"]
+Rows = Literal["noisy", "clean", "mixed"]
+
+
+class MethodConfig(BaseModel):
+    """Settings every method has; a method's own config adds to them and sets its defaults.
+
+    The defaults are for small data (thousands of images); papers' settings are presets.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(4000, ge=1, description="Training steps.")
+    batch_size: int = Field(32, ge=2, description="Rows in a step.")
+    optimizer: OptimizerName = Field("adam", description="adam, rmsprop or sgd (momentum 0.9).")
+    learning_rate: float = Field(1e-3, gt=0, description="Initial learning rate.")
+    decay: float = Field(1.0, gt=0, le=1, description="Factor on the rate every decay_epochs.")
+    decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
+
+    def schedule(self, rate: float) -> Schedule:
+        """The schedule that starts at ``rate`` and decays as configured."""
+        if self.decay == 1.0:
+            return Schedule(rate)
+        return Schedule(rate, self.decay, self.decay_epochs, "epochs")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is built for."""
+
+    num_features: int
+    classes: tuple[str, ...]
+    task: Literal["multi-label", "single-label"] = "multi-label"
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """A trained linear layer: kernel (D, C) and bias (C,), float32, in the order of the classes."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training; a method has one or more, run in order.
+
+    Args:
+        name: handed to ``Method.losses``.
+        rows: pool of a batch: T (``noisy``), V (``clean``), or V rows followed by T rows (``mixed``).
+        steps: its length.
+        rates: learning-rate schedule of each variable group; groups left out are not trained.
+        clean_share: part of a mixed batch that comes from V.
+        noisy_labels: of which rows the losses read noisy labels: those of T, or of V too.
+        monitor: the figure that chooses this phase's best step: ``AP_all`` or ``mAP`` (higher is
+            better), or the name of one of the phase's losses, taken on the verified validation
+            rows as if they were V (lower is better).
+        patience: validations without a better one before the phase ends; None: as the run is set.
+    """
+
+    name: str
+    rows: Rows
+    steps: int
+    rates: Mapping[str, Schedule]
+    optimizer: OptimizerName = "adam"
+    clean_share: float = 0.1
+    noisy_labels: Literal["T", "all"] = "T"
+    monitor: str = "AP_all"
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Labels of a batch, whose first ``clean`` rows are from V.
+
+    Args:
+        clean: number of V rows (a Python integer: it is part of the graph).
+        noisy: (rows with noisy labels, C) float32. The rows are those of T, or all of them in a
+            phase with ``noisy_labels="all"``.
+        verified, mask: (clean, C) float32, ``v`` and ``m``.
+    """
+
+    clean: int
+    noisy: Tensor
+    verified: Tensor
+    mask: Tensor
+
+    def of_clean(self, rows: Tensor) -> Tensor:
+        """The rows of V of anything that has one row for each row of the batch."""
+        return rows[: self.clean]
+
+    def of_noisy(self, rows: Tensor) -> Tensor:
+        """The rows of T."""
+        return rows[self.clean :]
+
+
+class Method(ABC):
+    """A method of learning from noisy labels, built for one problem.
+
+    Args:
+        config: of the class's ``Config``.
+        problem: features, classes, task.
+        init: a trained linear layer to start from, for methods with ``needs_last_layer``.
+        seed: of the initial weights.
+    """
+
+    name: ClassVar[str]
+    citation: ClassVar[str]
+    """BibTeX."""
+    Config: ClassVar[type[MethodConfig]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings of papers by name."""
+    scores: ClassVar[tuple[str, ...]]
+    """Names of what it can score with; the first is the classifier it is for."""
+    needs_last_layer: ClassVar[bool] = False
+
+    def __init__(
+        self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0
+    ) -> None:
+        self.problem = problem
+        self.seed = seed
+        self.layers: dict[str, keras.layers.Layer] = {}
+        self._groups: dict[str, list[str]] = {}
+        self.configure(config)
+        self.build(init)
+
+    def configure(self, config: Any) -> None:
+        """Keep the configuration (typed in the methods themselves)."""
+        self.config = config
+
+    # --- what a method states ---
+
+    @classmethod
+    def preset_settings(cls, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of preset ``name``, which may depend on the ``options`` given beside it."""
+        return dict(cls.presets[name])
+
+    @abstractmethod
+    def build(self, init: LastLayer | None) -> None:
+        """Make the layers, each through ``add``."""
+
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """How it is trained."""
+
+    @abstractmethod
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
+
+    @abstractmethod
+    def score(self, features: Tensor, name: str) -> Tensor:
+        """(rows, C) scores in [0, 1] of the classifier ``name``, one of ``scores``."""
+
+    def offered(self) -> tuple[str, ...]:
+        """Those of ``scores`` that this configuration trains, its own choice first."""
+        return self.scores
+
+    def last_layer(self) -> LastLayer | None:
+        """Its linear layer on features, if it is that simple: others may start from it."""
+        return None
+
+    # --- what methods are built with ---
+
+    def add(
+        self, name: str, layer: keras.layers.Layer, units_in: int, group: str = "head"
+    ) -> Any:
+        """Build ``layer`` for inputs of ``units_in`` and put its weights into variable ``group``."""
+        layer.build((None, units_in))
+        self.layers[name] = layer
+        self._groups.setdefault(group, []).append(name)
+        return layer
+
+    def linear(self, name: str, *, group: str = "head", init: LastLayer | None = None) -> Any:
+        """A linear layer from features to classes, from ``init`` or from Glorot's distribution."""
+        layer = keras.layers.Dense(self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
+        self.add(name, layer, self.problem.num_features, group)
+        if init is not None:
+            layer.set_weights([init.kernel, init.bias])
+        return layer
+
+    def nonlinear(self, name: str, hidden: int, activation: Activation, *, group: str = "head") -> Any:
+        """The papers' non-linear transform, from features to logits of the classes."""
+        layer = NonLinear(
+            hidden, self.problem.num_classes, activation,
+            self.glorot(f"{name}/hidden"), self.glorot(f"{name}/output"), name=name,
+        )
+        return self.add(name, layer, self.problem.num_features, group)
+
+    def glorot(self, name: str) -> keras.initializers.Initializer:
+        """Glorot's uniform distribution, from the seed's stream of the weight's name."""
+        return keras.initializers.GlorotUniform(seed=int(stream(self.seed, "init", name).integers(2**31)))
+
+    def classification_loss(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Binary cross-entropy on multi-label data, softmax cross-entropy on single-label data.
+
+        With ``mask`` the targets are verified labels, without they are noisy ones.
+        """
+        if self.problem.task == "multi-label":
+            return binary_cross_entropy(logits, targets, mask)
+        if mask is None:
+            return softmax_cross_entropy(logits, targets)
+        return verified_softmax_cross_entropy(logits, targets, mask)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Scores that belong to ``classification_loss``."""
+        return ops.sigmoid(logits) if self.problem.task == "multi-label" else ops.softmax(logits, axis=-1)
+
+    # --- what training needs ---
+
+    def groups(self) -> dict[str, list[keras.Variable]]:
+        """Trainable variables by learning-rate group."""
+        return {
+            group: [variable for name in names for variable in self.layers[name].trainable_variables]
+            for group, names in self._groups.items()
+        }
+
+    def weights(self) -> dict[str, keras.Variable]:
+        """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order."""
+        return {v.path: v for layer in self.layers.values() for v in layer.variables}
+
+
+class NonLinear(keras.layers.Layer):
+    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
+
+    def __init__(
+        self, hidden: int, classes: int, activation: Activation,
+        hidden_initializer: Any, output_initializer: Any, *, name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.hidden = keras.layers.Dense(
+            hidden, activation=activation, kernel_initializer=hidden_initializer, name="hidden"
+        )
+        self.output_layer = keras.layers.Dense(classes, kernel_initializer=output_initializer, name="output")
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        self.hidden.build(input_shape)
+        self.output_layer.build((None, self.hidden.units))
+        super().build(input_shape)
+
+    def call(self, features: Tensor) -> Tensor:
+        return self.output_layer(self.hidden(features))

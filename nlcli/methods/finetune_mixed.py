@@ -1,0 +1,31 @@
+"""Fine-tuning the last layer on a 1:9 mixture of clean and noisy labels: Backbone (Noisy-FT-M)."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from nlcli.methods.base import Batch, Phase, Tensor
+from nlcli.methods.finetune_last import FinetuneLast, FinetuneLastConfig
+
+
+class FinetuneMixedConfig(FinetuneLastConfig):
+    """Settings of fine-tuning the last layer on mixed labels."""
+
+
+class FinetuneMixed(FinetuneLast):
+    """FT-L with the batches of the cleaning methods: verified labels on V rows, noisy on T rows."""
+
+    name = "finetune-mixed"
+    Config = FinetuneMixedConfig
+    config: FinetuneMixedConfig
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        rates = {"head": settings.schedule(settings.learning_rate)}
+        return (Phase("mixed", "mixed", settings.steps, rates, settings.optimizer),)
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        # One mean over all entries that have a label: every noisy one, and the verified ones of V.
+        targets = ops.concatenate([batch.verified, batch.noisy], axis=0)
+        mask = ops.concatenate([batch.mask, ops.ones_like(batch.noisy)], axis=0)
+        return {"loss": self.classification_loss(self.classifier(features), targets, mask)}

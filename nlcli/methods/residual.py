@@ -1,0 +1,94 @@
+"""Noise regularisation by a residual net (Hu et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from keras import ops
+from pydantic import Field
+
+from nlcli.losses import binary_cross_entropy
+from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Rows, Tensor
+
+
+class ResidualConfig(MethodConfig):
+    """Settings of the residual method."""
+
+    activation: Activation = Field("sigmoid", description="Non-linearity of both nets.")
+    hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")
+    alpha: float = Field(0.2, ge=0, description="Weight of the clean loss.")
+    train: Literal["joint", "clean-only", "noise-only"] = Field(
+        "joint", description="Both losses, or one of them alone (table 5)."
+    )
+
+
+class Residual(Method):
+    """A clean net ``c`` and a residual net ``r`` on the same features.
+
+    ``g = sigmoid(c)`` (eq. 2) fits the verified labels, ``h = sigmoid(c + r)`` (eq. 4) the noisy
+    ones. What makes noisy labels differ from true ones goes into ``r``; the rest teaches ``c``.
+    Single-label data keeps the sigmoid (section 3.2).
+    """
+
+    name = "residual"
+    Config = ResidualConfig
+    # Section 4.2.
+    presets: ClassVar = {
+        "coco": {"optimizer": "adam", "learning_rate": 1e-4, "steps": 100_000, "alpha": 0.2},
+        "open-images": {"optimizer": "rmsprop", "learning_rate": 1e-3, "steps": 2_000_000, "alpha": 0.1},
+        "clothing1m": {"optimizer": "adam", "learning_rate": 1e-4, "steps": 120_000, "alpha": 0.2},
+    }
+    scores = ("clean", "noisy")
+    citation = """\
+@inproceedings{hu2019weakly,
+  title     = {Weakly Supervised Image Classification through Noise Regularization},
+  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {11517--11525},
+  year      = {2019}
+}"""
+    config: ResidualConfig
+
+    @classmethod
+    def preset_settings(cls, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        settings = dict(cls.presets[name])
+        if name == "coco" and options.get("activation", "sigmoid") != "sigmoid":
+            settings["learning_rate"] = 1e-5  # section 4.2: tanh and ReLU converge faster
+        return settings
+
+    def build(self, init: LastLayer | None) -> None:
+        settings = self.config
+        self.clean = self.nonlinear("clean", settings.hidden, settings.activation)
+        self.residual = self.nonlinear("residual", settings.hidden, settings.activation)
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        rows: dict[str, Rows] = {"joint": "mixed", "clean-only": "clean", "noise-only": "noisy"}
+        return (
+            Phase(
+                settings.train, rows[settings.train], settings.steps,
+                {"head": settings.schedule(settings.learning_rate)}, settings.optimizer,
+            ),
+        )
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        c = self.clean(features)  # eq. (1)
+        parts = {}
+        if phase != "noise-only":
+            parts["L_clean"] = binary_cross_entropy(batch.of_clean(c), batch.verified, batch.mask)  # eq. (6)
+        if phase != "clean-only":
+            r = self.residual(batch.of_noisy(features))  # eq. (3)
+            parts["L_noise"] = binary_cross_entropy(batch.of_noisy(c) + r, batch.noisy)  # eq. (5)
+        if phase == "joint":
+            return {"loss": self.config.alpha * parts["L_clean"] + parts["L_noise"], **parts}  # eq. (7)
+        (alone,) = parts.values()
+        return {"loss": alone, **parts}
+
+    def offered(self) -> tuple[str, ...]:
+        # Table 5 scores h when it is trained alone: c is then no more than one of two summands.
+        return {"joint": self.scores, "clean-only": ("clean",), "noise-only": ("noisy",)}[self.config.train]
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        c = self.clean(features)
+        return ops.sigmoid(c if name == "clean" else c + self.residual(features))
