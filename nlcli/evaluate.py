@@ -1,0 +1,562 @@
+"""The eval stage: a run or a backbone scored on a split, with intervals, curves and examples.
+
+``metrics.json`` holds every figure, ``per_class.csv`` those of the classes, ``scores.parquet`` the
+scores themselves (see ``nlcli.scores``), ``replicates.npz`` the bootstrap replicates,
+``curves.parquet`` the precision-recall curves, ``examples.csv`` the top predictions of a few images;
+the figures lie beside them.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.config import Evaluate
+from nlcli.errors import NlcliError
+from nlcli.labels import LabelTable, read_dataset
+from nlcli.progress import progress, say
+from nlcli.runtime import quiet_tensorflow
+from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
+
+if TYPE_CHECKING:
+    from nlcli.bootstrap import Replicates
+    from nlcli.metrics import Curve, RankingMetrics
+    from nlcli.scores import ScoredImages
+
+LEVEL = 0.95  # of every interval
+REPLICATES = "replicates.npz"
+_ROWS = 2048  # images whose features are scored at a time
+_CURVE_POINTS = 200
+_EXAMPLE_TOP = 5
+_LISTED = 20  # images left out that are named
+
+
+def evaluate(config: Evaluate, *, force: bool = False) -> Path:
+    """Score a run or a backbone on a split; the evaluation's directory.
+
+    Args:
+        config: Without ``output`` the directory is ``MODEL-SPLIT`` beside the model.
+        force: Replace a different result at the output.
+
+    Raises:
+        NlcliError: features of another backbone or another data set, classes that are not the data
+            set's, a split without images or without verified labels, a score that is not a number.
+    """
+    model = read_stage(config.model, ("run", "backbone"))
+    if config.output is None:
+        where = Path(config.model)
+        config = config.model_copy(update={"output": where.with_name(f"{where.resolve().name}-{config.split}")})
+    features = _features_of(model, config)
+    dataset = _dataset_of(model, features, config)
+    inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "features": features, "dataset": dataset}
+    with open_stage("evaluation", config, inputs, seed=config.seed, force=force) as stage:
+        if not stage.up_to_date:
+            summary = _evaluate(config, model, features, dataset, stage.work)
+            stage.finish(summary)
+    return stage.output
+
+
+def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
+    if config.features is not None:
+        return read_stage(config.features, "features")
+    if model.kind == "backbone":
+        return None
+    where = model.input_path("features")
+    if where is None or not where.exists():
+        raise NlcliError(f"the features of {model.path} are no longer at {where}; pass --features")
+    found = read_stage(where, "features")
+    if found.fingerprint != model.inputs["features"]["fingerprint"]:
+        raise NlcliError(f"{where} changed since {model.path} was trained on it; train again, or pass --features")
+    return found
+
+
+def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evaluate) -> StageRecord:
+    if config.dataset is not None:
+        return read_stage(config.dataset, "dataset")
+    # Features given for another data set bring that data set along.
+    source = model if features is None else features
+    where = source.input_path("dataset")
+    if where is None or not where.exists():
+        raise NlcliError(f"the data set of {source.path} is no longer at {where}; pass --dataset")
+    return read_stage(where, "dataset")
+
+
+def _evaluate(
+    config: Evaluate, model: StageRecord, features: StageRecord | None, dataset: StageRecord, work: Path
+) -> dict[str, Any]:
+    from nlcli.report import evaluation_figures as figures
+    from nlcli.scores import FILE, write_scores
+
+    table = read_dataset(dataset.path)
+    rows = table.rows(config.split)
+    if not len(rows):
+        raise NlcliError(f"{dataset.path} has no image in split '{config.split}'; choose another --split")
+    if not table.verification[rows].any():
+        raise NlcliError(
+            f"no image of split '{config.split}' of {dataset.path} has a verified label to score against; "
+            "choose another --split"
+        )
+    scorer = _scorer(config, model, features, table)
+    say(f"scoring {len(rows):,} images of split '{config.split}' with {scorer.describe}")
+    with write_scores(work / FILE, table, rows) as writer:
+        with progress(len(rows), "scoring", unit="images") as bar:
+            for part, scores in scorer.blocks(table, rows):
+                writer.add(part, scores)
+                bar.advance(len(part))
+        scored_rows = writer.rows()
+        if not len(scored_rows):
+            raise NlcliError(f"none of the images of split '{config.split}' can be used; see {scorer.source}")
+        scored = writer.scored()
+    left_out = np.setdiff1d(rows, scored_rows)
+    if len(left_out):
+        say(f"{len(left_out):,} of {len(rows):,} images cannot be used and are left out")
+
+    found = scored.metrics()
+    replicates = _resample(scored, config)
+    _write_replicates(work / REPLICATES, replicates)
+    metrics = _metrics(config, model, table, scored, found, replicates)
+    metrics["images_left_out"] = {
+        "count": len(left_out),
+        "keys": table.keys[left_out[:_LISTED]].tolist(),
+    }
+    metrics["scored_by"] = scorer.describe
+    metrics["score"] = scorer.score
+    write_json(work / "metrics.json", metrics)
+    _write_per_class(work / "per_class.csv", table, found, replicates)
+
+    curves = _curves(scored)
+    _write_curves(work / "curves.parquet", scored.classes, curves)
+    figures.per_class_figure(table.classes, found, _class_interval(replicates), work / "per_class.png")
+    figures.curves_figure(table.classes, curves, found, work / "precision_recall.png")
+    if "confusion" in metrics:
+        figures.confusion_figure(table.classes, np.array(metrics["confusion"]), work / "confusion.png")
+    examples = _examples(config, table, scored_rows, work / FILE)
+    _write_examples(work / "examples.csv", examples)
+    if examples:
+        figures.examples_figure(examples, work / "examples.png")
+    return {
+        name: metrics[name]
+        for name in (
+            "model",
+            "split",
+            "images",
+            "mAP",
+            "mAP_interval",
+            "AP_all",
+            "AP_all_interval",
+            "top_1",
+            "top_5",
+        )
+        if name in metrics
+    } | {
+        "classes_without_positives": metrics["classes_without_positives"]["count"],
+        "images_left_out": len(left_out),
+    }
+
+
+# --- where scores come from ------------------------------------------------------------------
+
+
+@dataclass
+class _Scorer:
+    """A model that scores table rows in blocks; rows it cannot score are missing from the blocks."""
+
+    classes: tuple[str, ...]
+    describe: str
+    source: Path
+    score: str = "classifier"
+    _order: np.ndarray | None = field(default=None, init=False)
+
+    def blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Table rows and their scores ``(n, C)``, the columns in the order of the table's classes."""
+        for part, scores in self._blocks(table, rows):
+            yield part, scores if self._order is None else scores[:, self._order]
+
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        raise NotImplementedError
+
+    def match(self, table: LabelTable) -> None:
+        """Find the table's classes among the model's."""
+        if self.classes == table.classes:
+            return
+        where = {name: i for i, name in enumerate(self.classes)}
+        missing = next((name for name in table.classes if name not in where), None)
+        if missing is not None or len(where) != len(self.classes):
+            raise NlcliError(
+                f"{self.source} does not score the classes of the data set (it has no '{missing}'); "
+                "give a model trained on this data set's classes"
+            )
+        self._order = np.array([where[name] for name in table.classes])
+
+
+@dataclass
+class _OnFeatures(_Scorer):
+    """Scores computed from stored features by ``apply``: (n, D) float32 to (n, C)."""
+
+    store: Any = None
+    apply: Any = None
+
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        where = self.store.rows_of(table.keys[rows], strict=False)
+        rows, where = rows[where >= 0], where[where >= 0]
+        for start in range(0, len(rows), _ROWS):
+            part = slice(start, start + _ROWS)
+            features = np.asarray(self.store.read(where[part]), np.float32)
+            bad = ~np.isfinite(features).all(axis=1)
+            if bad.any():
+                key = table.keys[rows[part][int(np.argmax(bad))]]
+                raise NlcliError(
+                    f"the features of image '{key}' in {self.store.path} contain NaN or infinity; extract them again"
+                )
+            yield rows[part], self.apply(features)
+
+
+@dataclass
+class _OnImages(_Scorer):
+    """Probabilities of a backbone's own last layer, straight from the image files."""
+
+    backbone: Any = None
+    precision: str = "float32"
+    batch_size: int = 32
+    workers: int = 0
+
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        from nlcli.images import iterate_images
+
+        infer = self.backbone.inference(self.precision, output="probabilities")
+        paths = [table.image_path(int(row)) for row in rows]
+        for batch in iterate_images(paths, self.backbone.preprocessing, self.batch_size, self.workers):
+            for position, reason in batch.errors:
+                say(f"left out: {paths[position]}: {reason}")
+            if len(batch.rows):
+                yield rows[batch.rows], np.asarray(infer(batch.images))
+
+
+def _scorer(config: Evaluate, model: StageRecord, features: StageRecord | None, table: LabelTable) -> _Scorer:
+    quiet_tensorflow()
+    store = None
+    if features is not None:
+        from nlcli.features import FeatureStore
+
+        store = FeatureStore(features.path)
+        if store.dataset_fingerprint != table.fingerprint:
+            raise NlcliError(
+                f"{features.path} holds the features of another data set than the one to score on; extract features "
+                "of this one and pass them with --features"
+            )
+    scorer = _run_scorer(config, model, store) if model.kind == "run" else _backbone_scorer(config, model, store)
+    scorer.match(table)
+    return scorer
+
+
+def _run_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
+    from nlcli.heads import load_head
+
+    head = load_head(model.path)
+    if store.backbone_fingerprint != head.backbone_fingerprint:
+        raise NlcliError(
+            f"{store.path} holds features of another backbone than the one {model.path} was trained on; "
+            "extract features with that backbone"
+        )
+    score = config.score or head.score_names[0]
+    head.score(np.zeros((1, head.num_features), np.float32), score)  # an unknown score is told at once
+    return _OnFeatures(
+        head.classes,
+        f"method {head.method.name}" + (f", score {score}" if config.score else ""),
+        model.path,
+        score,
+        store=store,
+        apply=lambda values: head.score(values, score),
+    )
+
+
+def _backbone_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
+    from nlcli.backbones import load_backbone
+
+    if config.score is not None:
+        raise NlcliError(f"{model.path} is a backbone and has one score only; leave out --score")
+    backbone = load_backbone(model.path)
+    if backbone.classes is None:
+        raise NlcliError(f"{model.path} has no classes to score; pretrain it on the data set, or train a head")
+    if store is None:
+        return _OnImages(
+            backbone.classes,
+            f"backbone {backbone.name}",
+            model.path,
+            backbone=backbone,
+            precision=config.precision,
+            batch_size=config.batch_size,
+            workers=config.workers,
+        )
+    if store.backbone_fingerprint != backbone.fingerprint:
+        raise NlcliError(
+            f"{store.path} holds features of another backbone than {model.path}; extract features with it, or leave "
+            "out --features to read the images"
+        )
+    last = backbone.last_layer
+    assert last is not None
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        return probabilities(values @ last.kernel + last.bias, backbone.activation)
+
+    return _OnFeatures(
+        backbone.classes,
+        f"backbone {backbone.name}",
+        model.path,
+        store=store,
+        apply=apply,
+    )
+
+
+def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
+    """Sigmoid or softmax of ``(n, C)`` logits, float32, without overflow."""
+    if activation == "softmax":
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return shifted / shifted.sum(axis=1, keepdims=True)
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+# --- figures of one evaluation ---------------------------------------------------------------
+
+
+def _resample(scored: ScoredImages, config: Evaluate) -> Replicates | None:
+    if not config.bootstrap:
+        return None
+    with progress(config.bootstrap, "bootstrap over images", unit="resamples") as bar:
+        return scored.resampled(config.bootstrap, config.seed, bar.advance)
+
+
+def _class_interval(replicates: Replicates | None) -> tuple[np.ndarray, np.ndarray] | None:
+    from nlcli.bootstrap import interval
+
+    return None if replicates is None else interval(replicates.per_class, LEVEL)
+
+
+def _metrics(
+    config: Evaluate,
+    model: StageRecord,
+    table: LabelTable,
+    scored: ScoredImages,
+    found: RankingMetrics,
+    replicates: Replicates | None,
+) -> dict[str, Any]:
+    from nlcli.bootstrap import interval
+
+    without = np.flatnonzero(found.positives == 0)
+    metrics: dict[str, Any] = {
+        "model": str(model.path),
+        "split": config.split,
+        "task": table.task,
+        "images": len(scored),
+        "classes": len(table.classes),
+        "verified_entries": int(found.scored.sum()),
+        "positives": int(found.positives.sum()),
+        "mAP": number(found.mean_ap),
+        "AP_all": number(found.ap_all),
+        "classes_without_positives": {
+            "count": len(without),
+            "classes": [table.classes[c] for c in without],
+        },
+        "selection": selection(model),
+        "bootstrap": {"resamples": config.bootstrap, "seed": config.seed, "level": LEVEL},
+    }
+    if replicates is not None:
+        for name, values in (("mAP", replicates.mean_ap), ("AP_all", replicates.ap_all)):
+            metrics[f"{name}_interval"] = [number(end) for end in interval(values, LEVEL)]
+    if table.groups is not None and any(table.groups):
+        metrics["mAP_by_group"] = _by_group(table, found)
+    if table.task == "multi-label":
+        at = asdict(scored.at_threshold(0.5))
+        metrics["at_threshold"] = {name: number(value) for name, value in at.items()}
+    else:
+        metrics |= _single_label(config, scored)
+    return metrics
+
+
+def number(value: Any) -> float | None:
+    """A JSON number; None for NaN, which JSON does not have."""
+    value = float(value)
+    return None if math.isnan(value) else value
+
+
+def _by_group(table: LabelTable, found: RankingMetrics) -> dict[str, Any]:
+    from nlcli.metrics import mean_over_classes
+
+    assert table.groups is not None
+    groups = np.array([group or "" for group in table.groups], object)
+    return {
+        group: number(mean_over_classes(found.per_class[groups == group]))
+        for group in dict.fromkeys(groups.tolist())
+        if group
+    }
+
+
+def _single_label(config: Evaluate, scored: ScoredImages) -> dict[str, Any]:
+    """Top-1 and top-5 where every image has exactly one verified class."""
+    from nlcli import metrics as of
+    from nlcli.bootstrap import interval, resample_weights
+    from nlcli.scores import Dense
+
+    verified = scored.verified
+    if not isinstance(verified, Dense) or (verified.labels.sum(axis=1) != 1).any():
+        return {}
+    truth, n_classes = verified.labels.argmax(axis=1), len(scored.classes)
+    correct = np.stack([of.top_k_correct(truth, verified.scores, k) for k in (1, 5)], axis=1)
+    result: dict[str, Any] = dict(zip(("top_1", "top_5"), correct.mean(axis=0).tolist(), strict=True))
+    if config.bootstrap:
+        resamples = (resample_weights(len(scored), b, 1, config.seed)[0] for b in range(config.bootstrap))
+        low, high = interval(np.stack([weights @ correct / len(scored) for weights in resamples]), LEVEL)
+        for i, name in enumerate(("top_1", "top_5")):
+            result[f"{name}_interval"] = [number(low[i]), number(high[i])]
+    confusion = of.confusion_matrix(truth, verified.scores.argmax(axis=1), n_classes)
+    return result | {"macro_accuracy": number(of.macro_accuracy(confusion)), "confusion": confusion.tolist()}
+
+
+def selection(model: StageRecord) -> dict[str, Any]:
+    """What chose the checkpoint and which clean labels it used, as the model's own record tells."""
+    if model.kind == "run":
+        result = read_json(model.path / "result.json")
+        return {
+            name: result[name]
+            for name in ("selected_by", "step", "phase", "clean", "training_images")
+            if name in result
+        }
+    config, summary = model.config, model.summary
+    kept = {name: summary[name] for name in ("selected_by", "best_step", "clean") if name in summary}
+    trained = {name: config[name] for name in ("labels", "clean_fraction", "seed") if name in config}
+    return kept | {"trained_on": trained}
+
+
+def _write_replicates(path: Path, replicates: Replicates | None) -> None:
+    if replicates is None:
+        return
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, mean_ap=replicates.mean_ap, ap_all=replicates.ap_all, per_class=replicates.per_class)
+
+
+def read_replicates(path: Path) -> Replicates:
+    """The bootstrap replicates of an evaluation."""
+    from nlcli.bootstrap import Replicates
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Replicates(arrays["mean_ap"], arrays["ap_all"], arrays["per_class"])
+    except Exception as error:  # damaged archives raise many kinds
+        raise NlcliError(f"cannot read {path} ({error}); evaluate the model again") from error
+
+
+def _write_per_class(path: Path, table: LabelTable, found: RankingMetrics, replicates: Replicates | None) -> None:
+    ends = _class_interval(replicates)
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["class", "group", "verified", "positives", "AP", "low", "high"])
+        for c, name in enumerate(table.classes):
+            group = (table.groups[c] or "") if table.groups is not None else ""
+            low, high = ("", "") if ends is None else (shown(ends[0][c]), shown(ends[1][c]))
+            counts = int(found.scored[c]), int(found.positives[c])
+            rows.writerow([name, group, *counts, shown(found.per_class[c]), low, high])
+
+
+def shown(value: float) -> str:
+    """A figure for a table; empty where there is none."""
+    return "" if math.isnan(value) else f"{value:.6f}"
+
+
+def _curves(scored: ScoredImages) -> list[Curve]:
+    """The curve of all entries together, then those of the classes."""
+    from nlcli.metrics import precision_recall_curve
+
+    rankings = itertools.chain([scored.together()], scored.by_class())
+    return [precision_recall_curve(*ranking).thinned(_CURVE_POINTS) for ranking in rankings]
+
+
+def _write_curves(path: Path, classes: tuple[str, ...], curves: list[Curve]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = np.repeat(np.array(["(all entries)", *classes], object), [len(curve.recall) for curve in curves])
+    columns = {
+        name: np.concatenate([getattr(curve, name) for curve in curves]).astype(np.float32)
+        for name in ("recall", "precision", "threshold")
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table({"class": names, **columns}), temporary, compression="zstd")
+
+
+# --- examples --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One of an image's top classes; ``verdict`` is right, wrong or unverified."""
+
+    name: str
+    score: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image with its top predictions and the verified classes that are not among them."""
+
+    key: str
+    path: Path
+    top: tuple[Prediction, ...]
+    missed: tuple[str, ...]
+
+
+def _examples(config: Evaluate, table: LabelTable, rows: np.ndarray, scores: Path) -> list[Example]:
+    """Images drawn at random among those with a verified present class."""
+    import pyarrow.parquet as pq
+
+    labelled = rows[np.diff(table.present.indptr)[rows] > 0]
+    count = min(config.examples, len(labelled))
+    if not count:
+        return []
+    drawn = np.random.default_rng([config.seed, 0x6578]).choice(len(labelled), count, replace=False)
+    chosen = labelled[np.sort(drawn)]
+    position = {int(row): i for i, row in enumerate(rows)}
+    wanted = [position[int(row)] for row in chosen]
+    values: dict[int, np.ndarray] = {}
+    first = 0
+    with pq.ParquetFile(scores) as file:  # a block at a time: the scores may be larger than memory
+        for batch in file.iter_batches(_ROWS, columns=["scores"]):
+            for i in wanted:
+                if first <= i < first + len(batch):
+                    values[i] = np.array(batch.column(0)[i - first].as_py(), np.float32)
+            first += len(batch)
+    return [_example(table, int(row), values[i]) for row, i in zip(chosen, wanted, strict=True)]
+
+
+def _example(table: LabelTable, row: int, scores: np.ndarray) -> Example:
+    (present,), (verified,) = table.verified_targets(np.array([row]))
+    order = np.argsort(-scores, kind="stable")[:_EXAMPLE_TOP]
+    top = tuple(
+        Prediction(
+            table.classes[c],
+            float(scores[c]),
+            "right" if present[c] else "wrong" if verified[c] else "unverified",
+        )
+        for c in order
+    )
+    missed = tuple(table.classes[c] for c in np.flatnonzero(present) if c not in set(order.tolist()))
+    return Example(str(table.keys[row]), table.image_path(row), top, missed)
+
+
+def _write_examples(path: Path, examples: list[Example]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["key", "rank", "class", "score", "verdict"])
+        for example in examples:
+            for rank, prediction in enumerate(example.top, 1):
+                rows.writerow([example.key, rank, prediction.name, f"{prediction.score:.6f}", prediction.verdict])
+            for name in example.missed:
+                rows.writerow([example.key, "", name, "", "missed"])

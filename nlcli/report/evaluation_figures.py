@@ -1,0 +1,222 @@
+"""Figures of one evaluation: AP of the classes, precision-recall curves, confusion, examples.
+
+Blue and orange tell apart for every common colour vision; what is right or wrong also carries a
+sign. Without the library's version in it, the same figures give the same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.stage import atomic_path
+
+if TYPE_CHECKING:
+    from nlcli.evaluate import Example
+    from nlcli.metrics import Curve, RankingMetrics
+
+BLUE, ORANGE, GREY = "#2b6c8f", "#c8702a", "#8a8a8a"
+_NAMED = 120  # classes whose names can still be read
+_SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
+_PIXELS = 320  # side of a photograph in the examples
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure with its own canvas: pyplot would keep it and pick a window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+
+
+def per_class_figure(
+    classes: Sequence[str],
+    found: RankingMetrics,
+    ends: tuple[np.ndarray, np.ndarray] | None,
+    path: Path,
+) -> None:
+    """AP of every class, best first, with its interval and its number of positives.
+
+    Args:
+        classes: Names.
+        found: The figures; classes without positives are counted in the caption.
+        ends: Lower and upper ends of the intervals, ``(C,)`` each, or None.
+        path: PNG file to write.
+    """
+    order = np.argsort(-np.nan_to_num(found.per_class, nan=-1.0), kind="stable")
+    order = order[found.positives[order] > 0]
+    named = len(order) <= _NAMED
+    height = max(2.4, 1.3 + 0.19 * len(order)) if named else 6.0
+    figure = new_figure(7.2, height)
+    axes = figure.subplots()
+    at = np.arange(len(order))
+    if ends is not None:
+        low, high = ends[0][order], ends[1][order]
+        axes.hlines(at, low, high, color=BLUE, alpha=0.45, linewidth=3 if named else 1)
+    axes.plot(found.per_class[order], at, "o", color=BLUE, markersize=4.5 if named else 1.5)
+    axes.axvline(found.mean_ap, color=ORANGE, linewidth=1, linestyle="--")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    if named:
+        axes.set_yticks(at, [classes[c] for c in order], fontsize=8)
+        for y, c in zip(at, order, strict=True):
+            axes.text(1.025, y, f"{found.positives[c]:,}", fontsize=7, va="center", color="0.35", clip_on=False)
+        axes.text(1.025, -0.9, "positives", fontsize=7, va="bottom", color="0.35", clip_on=False)
+    else:
+        axes.set_ylabel("class, by its rank")
+    axes.set_xlabel("average precision" + ("" if ends is None else " (line: 95 % interval over images)"))
+    axes.set_title(f"mAP {found.mean_ap:.3f} over {len(order)} classes{_left_out(found)}", fontsize=10, loc="left")
+    axes.grid(axis="x", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
+
+
+def _left_out(found: RankingMetrics) -> str:
+    count = found.classes_without_positives
+    return f"; {count} without positives left out" if count else ""
+
+
+def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: RankingMetrics, path: Path) -> None:
+    """Precision over recall: all entries, the mean over classes, and classes from best to worst.
+
+    Args:
+        classes: Names.
+        curves: The curve of all entries together, then one for each class (empty without positives).
+        found: The figures of the same scores.
+        path: PNG file to write.
+    """
+    figure = new_figure(9.6, 4.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    grid = np.linspace(0, 1, 201)
+    single = [_precision_at(curve, grid) for curve in curves[1:] if len(curve.recall)]
+    if single:
+        stacked = np.stack(single)
+        low, high = np.percentile(stacked, [25, 75], axis=0)
+        left.fill_between(grid, low, high, color=ORANGE, alpha=0.18, linewidth=0, label="middle half of the classes")
+        left.plot(
+            grid,
+            stacked.mean(axis=0),
+            color=ORANGE,
+            linestyle="--",
+            label=f"mean over classes (mAP {found.mean_ap:.3f})",
+        )
+    if len(curves[0].recall):
+        left.plot(
+            grid,
+            _precision_at(curves[0], grid),
+            color=BLUE,
+            linewidth=2,
+            label=f"all entries (AP_all {found.ap_all:.3f})",
+        )
+    left.set_ylabel("precision")
+    left.set_title("All classes", fontsize=10, loc="left")
+
+    ranked = np.argsort(found.per_class, kind="stable")
+    ranked = ranked[found.positives[ranked] > 0][::-1]
+    chosen = ranked[np.unique(np.linspace(0, len(ranked) - 1, min(5, len(ranked))).round().astype(int))]
+    styles = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)))
+    shades = ("#0b3c5d", "#2b6c8f", "#6b8f3c", "#c8702a", "#8f2b4b")
+    for c, style, shade in zip(chosen, styles, shades, strict=False):
+        label = f"{classes[c]} (AP {found.per_class[c]:.3f})"
+        right.plot(grid, _precision_at(curves[c + 1], grid), color=shade, linestyle=style, label=label)
+    right.set_title("Classes from the best to the worst AP", fontsize=10, loc="left")
+    for axes in (left, right):
+        axes.set_xlabel("recall")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8, loc="best")
+    save_figure(figure, path)
+
+
+def _precision_at(curve: Curve, recall: np.ndarray) -> np.ndarray:
+    """Precision where each recall is first reached (the curve is a staircase)."""
+    where = np.searchsorted(curve.recall, recall - 1e-12)
+    return curve.precision[np.minimum(where, len(curve.precision) - 1)]
+
+
+def confusion_figure(classes: Sequence[str], confusion: np.ndarray, path: Path) -> None:
+    """Confusion matrix: the part of each true class (row) that was predicted as each class."""
+    count = len(classes)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = min(16.0, 3.0 + 0.24 * count)
+    figure = new_figure(side + 0.8, side)
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    step = max(1, count // 80)
+    size = 9 if count <= 20 else 6
+    ticks, names = np.arange(0, count, step), [classes[c] for c in range(0, count, step)]
+    axes.set_xticks(ticks, names, rotation=90, fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
+    if count <= 20:
+        for row, column in np.argwhere(confusion > 0):
+            value = share[row, column]
+            axes.text(
+                column,
+                row,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if value > 0.55 else "0.2",
+            )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
+    save_figure(figure, path)
+
+
+def examples_figure(examples: Sequence[Example], path: Path) -> None:
+    """Photographs with their top predictions, marked right or wrong, and what was missed."""
+    columns = min(4, len(examples))
+    lines = -(-len(examples) // columns)
+    figure = new_figure(3.1 * columns, 4.5 * lines)
+    cells = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"hspace": 0.08, "wspace": 0.08})
+    for axes in cells.flat:
+        axes.set_axis_off()
+    for axes, example in zip(cells.flat, examples, strict=False):
+        axes.set_anchor("S")  # the photographs of a row stand on one line, the text hangs below
+        _show(axes, example.path)
+        axes.set_title(textwrap.shorten(example.key, 34, placeholder=" ..."), fontsize=7, color="0.4")
+        y = -0.04
+        for prediction in example.top:
+            sign, color = _SIGNS[prediction.verdict]
+            text = f"{sign} {prediction.score:.2f}  {textwrap.shorten(prediction.name, 28, placeholder=' ...')}"
+            _line(axes, y, text, color)
+            y -= 0.075
+        if example.missed:
+            missed = textwrap.shorten("missed: " + ", ".join(example.missed), 80, placeholder=" ...")
+            for line in textwrap.wrap(missed, 40):
+                _line(axes, y, line, "0.25")
+                y -= 0.075
+    save_figure(figure, path)
+
+
+def _line(axes: Any, y: float, text: str, color: str) -> None:
+    axes.text(0, y, text, transform=axes.transAxes, fontsize=8, color=color, va="top", parse_math=False)
+
+
+def _show(axes: Any, path: Path) -> None:
+    from nlcli.images import ImageError, Preprocessing, load_image
+
+    try:
+        pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
+    except ImageError:
+        pixels = np.full((_PIXELS, _PIXELS, 3), 225, np.uint8)
+        axes.text(0.5, 0.5, "cannot be read", transform=axes.transAxes, ha="center", color="0.3")
+    axes.imshow(pixels)

@@ -1,0 +1,272 @@
+"""Scores of images beside their verified labels, in memory and as ``scores.parquet``.
+
+One row an image: ``key``, ``scores`` (a list of float32, one for each class), ``present`` and
+``absent`` (lists of class indices that a person verified; ``absent`` is null where every class that
+is not present was verified to be absent). The classes' names are in the file's metadata under
+``classes``, as JSON. The file is all that metrics, intervals and comparisons need.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.bootstrap import Replicates, bootstrap, sparse_bootstrap
+from nlcli.errors import NlcliError
+from nlcli.labels import FULL, LabelTable
+from nlcli.metrics import (
+    RankingMetrics,
+    ThresholdMetrics,
+    ranking_metrics,
+    sparse_ranking_metrics,
+    threshold_metrics,
+    threshold_metrics_of_counts,
+)
+from nlcli.stage import atomic_path
+
+FILE = "scores.parquet"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Flat verified entries; all four are ``(E,)``.
+
+    Attributes:
+        image: int64 position among the images.
+        column: int64 class.
+        label: bool, verified present.
+        score: float32.
+    """
+
+    image: np.ndarray
+    column: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Labels ``(N, C)`` uint8 and scores ``(N, C)`` float32 of fully verified images."""
+
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """Images with the scores of their verified entries.
+
+    Fully verified data are held dense; as soon as one image is partly verified, only the verified
+    entries are held.
+    """
+
+    classes: tuple[str, ...]
+    keys: np.ndarray
+    verified: Dense | Entries
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def metrics(self) -> RankingMetrics:
+        """Per-class AP, mAP and AP_all."""
+        v = self.verified
+        if isinstance(v, Dense):
+            return ranking_metrics(v.labels, v.scores)
+        return sparse_ranking_metrics(v.column, v.label, v.score, len(self.classes))
+
+    def resampled(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Replicates:
+        """The same on bootstrap resamples of the images."""
+        v, settings = self.verified, {"resamples": resamples, "seed": seed}
+        if isinstance(v, Dense):
+            return bootstrap(v.labels, v.scores, advance=advance, **settings)
+        sizes = len(self), len(self.classes)
+        return sparse_bootstrap(v.image, v.column, v.label, v.score, *sizes, advance=advance, **settings)
+
+    def at_threshold(self, threshold: float) -> ThresholdMetrics:
+        """Micro and macro precision, recall and F1 at a threshold."""
+        v = self.verified
+        if isinstance(v, Dense):
+            return threshold_metrics(v.labels, v.scores, threshold=threshold)
+        called = v.score >= threshold
+        chosen = (called & v.label, called, v.label)
+        right, calls, positives = (np.bincount(v.column[c], minlength=len(self.classes)) for c in chosen)
+        return threshold_metrics_of_counts(right, calls, positives, threshold)
+
+    def by_class(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Labels and scores of the verified entries of each class in turn."""
+        v = self.verified
+        if isinstance(v, Dense):
+            for column in range(len(self.classes)):
+                yield v.labels[:, column], v.scores[:, column]
+            return
+        order = np.argsort(v.column, kind="stable")
+        ends = np.searchsorted(v.column[order], np.arange(len(self.classes) + 1))
+        for start, end in itertools.pairwise(ends):
+            yield v.label[order[start:end]], v.score[order[start:end]]
+
+    def together(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and scores of all verified entries."""
+        v = self.verified
+        if isinstance(v, Dense):
+            return v.labels.reshape(-1), v.scores.reshape(-1)
+        return v.label, v.score
+
+    def only(self, keys: np.ndarray) -> ScoredImages:
+        """The images called ``keys``, in that order; every key must be among these images."""
+        where = {key: i for i, key in enumerate(self.keys.tolist())}
+        rows = np.array([where[key] for key in keys.tolist()], np.int64)
+        v = self.verified
+        if isinstance(v, Dense):
+            return ScoredImages(self.classes, keys, Dense(v.labels[rows], v.scores[rows]))
+        position = np.full(len(self), -1, np.int64)
+        position[rows] = np.arange(len(rows))
+        kept = position[v.image] >= 0
+        entries = Entries(position[v.image[kept]], v.column[kept], v.label[kept], v.score[kept])
+        return ScoredImages(self.classes, keys, entries)
+
+
+class ScoreWriter:
+    """Collects scored blocks: every score goes to the file, what metrics need stays in memory."""
+
+    def __init__(self, writer: Any, table: LabelTable, rows: np.ndarray) -> None:
+        self._writer = writer
+        self._table = table
+        self._dense = bool((table.verification[rows] == FULL).all())
+        self._rows: list[np.ndarray] = []
+        self._blocks: list[Dense | Entries] = []
+        self._count = 0
+
+    def add(self, rows: np.ndarray, scores: np.ndarray) -> None:
+        """Add the scores ``(n, C)`` of table rows ``rows``.
+
+        Raises:
+            NlcliError: a score is not a number; the image and the class are named.
+        """
+        import pyarrow as pa
+
+        table = self._table
+        scores = np.ascontiguousarray(scores, np.float32)
+        bad = ~np.isfinite(scores)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise NlcliError(
+                f"the score of image '{table.keys[rows[row]]}' for class '{table.classes[column]}' is "
+                f"{scores[row, column]}; look for NaN in its features, then train the model again"
+            )
+        offsets = np.arange(0, scores.size + 1, scores.shape[1], dtype=np.int32)
+        present, absent = table.present[rows].sorted_indices(), table.absent[rows].sorted_indices()
+        full = table.verification[rows] == FULL
+        columns = [
+            pa.array(table.keys[rows].tolist(), pa.string()),
+            pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores.reshape(-1))),
+            pa.ListArray.from_arrays(
+                pa.array(present.indptr.astype(np.int32)), pa.array(present.indices.astype(np.int32))
+            ),
+            pa.ListArray.from_arrays(
+                pa.array(absent.indptr.astype(np.int32)), pa.array(absent.indices.astype(np.int32)), mask=pa.array(full)
+            ),
+        ]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
+        if self._dense:
+            self._blocks.append(Dense(table.verified_targets(rows)[0], scores))
+        else:
+            position, column, label = table.verified_entries(rows)
+            self._blocks.append(Entries(position + self._count, column, label, scores[position, column]))
+        self._rows.append(np.asarray(rows))
+        self._count += len(rows)
+
+    def rows(self) -> np.ndarray:
+        """Table rows of the images added so far, in order."""
+        return np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
+
+    def scored(self) -> ScoredImages:
+        """The images added so far."""
+        return ScoredImages(self._table.classes, self._table.keys[self.rows()], _joined(self._blocks))
+
+
+@contextmanager
+def write_scores(path: Path, table: LabelTable, rows: np.ndarray) -> Iterator[ScoreWriter]:
+    """Write ``scores.parquet``, whole or not at all.
+
+    Args:
+        rows: Table rows that may be added; whether all are fully verified decides what is held.
+    """
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(temporary, _schema(table.classes), compression="zstd") as writer:
+            yield ScoreWriter(writer, table, rows)
+
+
+def read_scores(path: Path) -> ScoredImages:
+    """The scored images of an evaluation's ``scores.parquet``.
+
+    Raises:
+        NlcliError: missing, damaged, or without the columns above.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            classes = tuple(json.loads((schema.metadata or {}).get(b"classes", b"null")) or ())
+            if not schema.equals(_schema(classes)) or not classes or not file.metadata.num_rows:
+                raise NlcliError(f"{path} does not hold the scores of an evaluation; evaluate the model again")
+            keys: list[str] = []
+            blocks: list[tuple[np.ndarray, np.ndarray, Any, Any]] = []
+            for batch in file.iter_batches(4096):
+                keys += batch.column("key").to_pylist()
+                flat = batch.column("scores").flatten().to_numpy()
+                if len(flat) != len(batch) * len(classes):
+                    raise NlcliError(f"{path}: a row does not have {len(classes)} scores; evaluate the model again")
+                full = batch.column("absent").is_null().to_numpy(zero_copy_only=False)
+                blocks.append((flat.reshape(-1, len(classes)), full, batch.column("present"), batch.column("absent")))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; evaluate the model again") from error
+    dense = all(full.all() for _, full, _, _ in blocks)
+    parts: list[Dense | Entries] = []
+    start = 0
+    for scores, full, present, absent in blocks:
+        label = np.zeros(scores.shape, np.uint8)
+        label[_positions(present)] = 1
+        if dense:
+            parts.append(Dense(label, scores))
+        else:
+            verified = label.astype(bool)
+            verified[_positions(absent)] = True
+            verified[full] = True
+            image, column = np.nonzero(verified)
+            parts.append(Entries(image + start, column, label[verified] != 0, scores[verified]))
+        start += len(scores)
+    return ScoredImages(classes, np.array(keys, object), _joined(parts))
+
+
+def _positions(lists: Any) -> tuple[np.ndarray, np.ndarray]:
+    lengths = lists.value_lengths().fill_null(0).to_numpy()
+    return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy()
+
+
+def _joined(blocks: list[Dense | Entries]) -> Dense | Entries:
+    kind = type(blocks[0])
+    names = [field.name for field in fields(kind)]
+    return kind(*(np.concatenate([getattr(block, name) for block in blocks]) for name in names))
+
+
+def _schema(classes: tuple[str, ...]) -> Any:
+    import pyarrow as pa
+
+    columns = [
+        pa.field("key", pa.string()),
+        pa.field("scores", pa.list_(pa.float32())),
+        pa.field("present", pa.list_(pa.int32())),
+        pa.field("absent", pa.list_(pa.int32())),
+    ]
+    return pa.schema(columns, metadata={"classes": json.dumps(classes)})
