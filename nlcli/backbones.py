@@ -39,7 +39,7 @@ import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras import layers  # noqa: E402
 
-from nlcli.folding import inference_copy  # noqa: E402
+from nlcli.folding import absorbs_scaling, inference_copy  # noqa: E402
 
 Output = Literal["features", "logits", "probabilities"]
 Activation = Literal["sigmoid", "softmax"]
@@ -98,7 +98,7 @@ def _small_cnn(size: int) -> tuple[Any, Any]:
 
 
 @keras.saving.register_keras_serializable("nlcli")
-class LocalResponseNorm(layers.Layer):  # type: ignore[misc]
+class LocalResponseNorm(layers.Layer):
     """``x / (2 + 1e-4 * sum of squares of the 5 nearest channels) ** 0.75`` (Krizhevsky 2012, section 3.3)."""
 
     def call(self, inputs: Any) -> Any:
@@ -151,11 +151,14 @@ def _registry() -> dict[str, Architecture]:
 BACKBONES: dict[str, Architecture] = _registry()
 
 
+_IMAGENET_MEAN = np.array([123.68, 116.779, 103.939], np.float32)  # red, green, blue
+
+
 def scale_pixels(images: Any, scaling: Scaling) -> Any:
     """Pixels 0 to 255 (b, S, S, 3), RGB, to the float32 input of a network; see ``Preprocessing``."""
     x = keras.ops.cast(images, "float32")
     if scaling == "caffe":
-        return x[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
+        return x[..., ::-1] - _IMAGENET_MEAN[::-1]
     if scaling == "tf":
         return x * np.float32(1 / 127.5) - 1.0
     if scaling == "unit":
@@ -286,32 +289,48 @@ class Inference:
         self.precision = precision
         self.output = output
         size = backbone.preprocessing.size
-        key = "features" if output == "features" else "logits"
-        network = inference_copy(keras.Model(backbone.model.input, backbone.model.output[key]), precision)
         scaling, activation = backbone.preprocessing.scaling, backbone.activation
+        key = "features" if output == "features" else "logits"
+        network = keras.Model(backbone.model.input, backbone.model.output[key])
+        offset, factor, reverse = {
+            "caffe": (_IMAGENET_MEAN, 1.0, True), "tf": (np.float32(127.5), 1 / 127.5, False),
+            "unit": (None, 1 / 255, False), "raw": (None, 1.0, False),
+        }[scaling]
+        # A kernel divided by 255 would fall among float16's subnormal numbers.
+        absorbed = absorbs_scaling(network) and (precision != "float16" or factor == 1.0)
+        if absorbed:
+            network = inference_copy(network, precision, factor=factor, reverse=reverse)
+        else:
+            network = inference_copy(network, precision)
+        self._network = network  # the concrete function below holds its variables only weakly
         self._xla = bool(gpus()) if compile_xla is None else compile_xla
         self._largest = 0
 
         def run(images: Any) -> Any:
-            result = tf.cast(network(scale_pixels(images, scaling), training=False), tf.float32)
+            if absorbed:
+                pixels = tf.cast(images, tf.float32)
+                pixels = pixels if offset is None else pixels - offset
+            else:
+                pixels = scale_pixels(images, scaling)
+            result = tf.cast(network(pixels, training=False), tf.float32)
             if output == "probabilities":
                 return tf.nn.sigmoid(result) if activation == "sigmoid" else tf.nn.softmax(result)
             return result
 
         signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
-        # The concrete function keeps the copied weights alive through ``_network`` only.
-        self._network = network
-        self._run = tf.function(run, input_signature=signature, jit_compile=self._xla or None).get_concrete_function()
+        compiled = tf.function(run, input_signature=signature, jit_compile=self._xla or None)
+        self._run = compiled.get_concrete_function()
 
     def __call__(self, images: Any) -> Any:
         """Result as a ``tf.Tensor``; on a GPU it may still be under way when this returns."""
-        count = len(images)
         if self._xla:
+            count = len(images)
             self._largest = max(self._largest, count)
             if count < self._largest:
                 filling = [(0, self._largest - count), (0, 0), (0, 0), (0, 0)]
                 images = np.pad(np.asarray(images), filling)
-        return self._run(tf.convert_to_tensor(images))[:count]
+                return self._run(tf.convert_to_tensor(images))[:count]
+        return self._run(tf.convert_to_tensor(images))
 
 
 def gpus() -> list[Any]:
@@ -551,7 +570,7 @@ def _stored_shapes(path: Path) -> tuple[bool, list[tuple[int, ...]]]:
     try:
         with h5py.File(path, "r") as file:
             legacy = "layer_names" in file.attrs or "model_weights" in file
-            walk(file["model_weights"] if "model_weights" in file else file)
+            walk(file.get("model_weights", file))
     except OSError as error:
         raise NlcliError(f"weights file {path} cannot be read as HDF5 ({_short(error)}); get it again") from error
     return legacy, shapes
@@ -647,8 +666,9 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
         raise NlcliError(f"cannot read the class names {classes_file}: {_short(error)}") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     model = _load_model(path)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise NlcliError(f"{path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is needed")
+    inputs, outputs = len(model.inputs), len(model.outputs)
+    if inputs != 1 or outputs != 1:
+        raise NlcliError(f"{path} has {inputs} inputs and {outputs} outputs; one of each is needed")
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
         raise NlcliError(f"{path} takes inputs of shape {shape}; square RGB images of a fixed size are needed")

@@ -52,7 +52,10 @@ MAX_FILE_BYTES = 1 << 29
 _LARGE_PIXELS = 40_000_000
 
 # Pillow tries every plugin it has, among them ones that start other programs (EPS). These suffice.
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+Image.init()  # loads the plugins, once and not in several threads at a time
+_FORMATS = tuple(
+    name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN
+)
 
 # Several pictures of hundreds of megapixels at once would take all memory: one at a time.
 _one_large_image = threading.Lock()
