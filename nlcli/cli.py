@@ -156,7 +156,10 @@ def _option_type(name: str, field: Any) -> tuple[Any, Any]:
     if get_origin(kind) is Union or type(None) in get_args(kind):
         kind = next(part for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is tuple:
-        return list[get_args(kind)[0]], ... if field.is_required() else list(field.default)  # type: ignore[misc]
+        inner = get_args(kind)[0]
+        if get_origin(inner) is Literal:  # Typer has no lists of choices; the model checks them
+            inner = str
+        return list[inner], ... if field.is_required() else list(field.default)  # type: ignore[valid-type]
     if get_origin(kind) is Literal or kind in (int, float, bool, str, Path):
         return (kind, ...) if field.is_required() else (kind | None, field.default)
     raise TypeError(f"no command-line type for {name}: {field.annotation}")

@@ -242,3 +242,114 @@ class Compare(StageConfig):
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
+
+
+class BuildFolders(StageConfig):
+    """Build a single-label data set from folders of images, or from a table of them."""
+
+    images: Path = Field(description="Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.")
+    output: Path = Field(description="Directory to write.")
+    table: Path | None = Field(None, description="CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.")
+    classes: Path | None = Field(None, description="Class names in order, one a line (default: those that occur, sorted).")
+    verified: tuple[Split, ...] = Field(("validation", "test"), description="Splits in which the folder's name is the true class.")
+    validation_share: float = Field(0.1, ge=0, lt=0.5, description="Share of each class for validation, where there is none.")
+    test_share: float = Field(0.1, ge=0, lt=0.5, description="Share of each class for test, where there are no splits.")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the table's images that may be missing on disk; they are left out.")
+    seed: int = Field(0, ge=0, description="Seed of the shares that are drawn.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"images", "table", "classes"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+
+class BuildClothing1M(StageConfig):
+    """Build Clothing1M from its lists: a million noisy labels, 72,409 clean ones."""
+
+    root: Path = Field(description="Where it was unpacked: the lists (or annotations/ with them) and images/.")
+    output: Path = Field(description="Directory to write.")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"root"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+
+class BuildFood101N(StageConfig):
+    """Build Food-101N from its lists, tested on Food-101's test images."""
+
+    root: Path = Field(description="Food-101N_release: meta/ and images/.")
+    food101: Path = Field(description="food-101: meta/test.txt and images/.")
+    output: Path = Field(description="Directory to write.")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"root", "food101"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+
+class BuildWebVision(StageConfig):
+    """Build WebVision 1 from its lists, or its second test set from ILSVRC 2012's validation images."""
+
+    root: Path = Field(description="Where it was unpacked: info/, google/, flickr/, val_images_256/.")
+    output: Path = Field(description="Directory to write.")
+    sources: tuple[Literal["google", "flickr"], ...] = Field(("google", "flickr"), description="Search engines whose images are train.")
+    first_classes: int | None = Field(None, ge=2, description="Use only the first classes (50 is the usual mini-WebVision).")
+    predictions: Path | None = Field(None, description="Predictions of an ImageNet classifier for the training images (nlcli annotate), for pseudo-verification.")
+    condition: str = Field("none", description="Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids.")
+    per_class: int = Field(250, ge=1, description="Pseudo-verified images of each verified class.")
+    top_k: int = Field(5, ge=1, description="Predictions among which the noisy class must be to be called right.")
+    validation_share: float = Field(0.02, ge=0, lt=0.5, description="Share of each class's training images held out for validation.")
+    ilsvrc_images: Path | None = Field(None, description="Folder of ILSVRC 2012's validation images: makes the second test set instead.")
+    ilsvrc_list: Path | None = Field(None, description="ILSVRC 2012's validation list: PATH CLASS, 0-based, in the order of info/synsets.txt.")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+    seed: int = Field(0, ge=0, description="Seed of what is held out and of what is verified.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"root", "predictions", "ilsvrc_images", "ilsvrc_list"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+
+class BuildOpenImages(StageConfig):
+    """Build Open Images V1 from its CSV files: machine labels with confidences, human ones for a part."""
+
+    root: Path = Field(description="Where it was unpacked: images_2016_08/, machine_ann_2016_08/, human_ann_2016_08/, dict.csv.")
+    output: Path = Field(description="Directory to write.")
+    images: Path | None = Field(None, description="Folder with train/ and validation/ of ID.jpg (default: ROOT/images, not looked at).")
+    classes: Path | None = Field(None, description="Class ids in order, one a line (default: ROOT/classes.txt, or the trainable ids of dict.csv).")
+    groups: Path | None = Field(None, description="CSV of class and group, or a class hierarchy (JSON): high-level categories.")
+    clean_share: float = Field(0.25, gt=0, lt=1, description="Share of the validation images that becomes the clean set.")
+    validation_share: float = Field(0.1, ge=0, lt=1, description="Share of the clean set held out for validation (0: none, as in the papers).")
+    allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+    seed: int = Field(0, ge=0, description="Seed of the clean set.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"root", "images", "classes", "groups"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+
+class AddNoise(StageConfig):
+    """Plant label noise into a data set whose true classes are known, and keep the truth."""
+
+    dataset: Path = Field(description="Single-label data set with verified classes.")
+    output: Path = Field(description="Directory to write.")
+    kind: Literal["symmetric", "pair", "matrix", "features"] = Field("symmetric", description="Any other class alike; the next class; by a matrix; by features.")
+    rate: float | None = Field(None, ge=0, lt=1, description="Share of wrong labels (needed except for a matrix, which has its own).")
+    matrix: Path | None = Field(None, description="CSV of true class (rows) by noisy class (columns): counts or shares.")
+    features: Path | None = Field(None, description="Features of the data set: harder images flip more, towards what they resemble.")
+    sharpness: float = Field(3.0, ge=0, le=20, description="How much more harder images flip, and how surely to the nearest class (features).")
+    splits: tuple[Split, ...] = Field(("train", "validation", "test"), description="Splits whose noisy labels are replaced.")
+    verified: float = Field(0.1, ge=0, le=1, description="Part of the training images that stays verified.")
+    seed: int = Field(0, ge=0, description="Seed of the noise and of the verified part.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "matrix", "features"})
+
+
+class Deduplicate(StageConfig):
+    """Find near-duplicate images within and across splits, and leave them out of train."""
+
+    dataset: Path = Field(description="Data set directory.")
+    output: Path = Field(description="Directory to write: the report and the filtered data set.")
+    features: Path | None = Field(None, description="Features of the data set: also compare their cosine.")
+    hash_bits: int = Field(4, ge=0, le=8, description="Bits of 64 in which the perceptual hashes of near-duplicates may differ.")
+    cosine: float = Field(0.98, gt=0.8, lt=1, description="Cosine of features from which two images are near-duplicates.")
+    remove_from: tuple[Split, ...] = Field(("train",), description="Splits that images may be removed from.")
+    seed: int = Field(0, ge=0, description="Seed of the projections that find candidates.")
+    workers: int = Field(0, ge=0, description="Threads that read images (0: one a core).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})

@@ -59,7 +59,9 @@ def read_keys(path: Path) -> list[str]:
     for number, line in read_lines(path):
         check_inside(line, path, number)
         if line in found:
-            raise NlcliError(f"{path}, line {number}: '{line}' already stands in line {found[line]}; remove one of the two")
+            raise NlcliError(
+                f"{path}, line {number}: '{line}' already stands in line {found[line]}; remove one of the two"
+            )
         found[line] = number
     if not found:
         raise NlcliError(f"{path} is empty")
@@ -81,10 +83,14 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
         if not space or not label.isascii() or not label.isdigit() or len(label) > 9:
             raise NlcliError(f"{path}, line {number}: '{shown(line)}' is not of the form '{form}'; correct the line")
         if int(label) >= num_classes:
-            raise NlcliError(f"{path}, line {number}: class {label} is not among 0 to {num_classes - 1}; correct the line")
+            raise NlcliError(
+                f"{path}, line {number}: class {label} is not among 0 to {num_classes - 1}; correct the line"
+            )
         check_inside(key, path, number)
         if found.setdefault(key, int(label)) != int(label):
-            raise NlcliError(f"{path}, line {number}: '{key}' has class {label} here and {found[key]} before; keep one of the two")
+            raise NlcliError(
+                f"{path}, line {number}: '{key}' has class {label} here and {found[key]} before; keep one of the two"
+            )
     if not found:
         raise NlcliError(f"{path} is empty")
     return found
@@ -118,7 +124,9 @@ def is_inside(name: str) -> bool:
 def check_inside(name: str, path: Path, line: int) -> None:
     """Refuse a file name that leads out of the image folder or is none at all."""
     if not is_inside(name):
-        raise NlcliError(f"{path}, line {line}: '{shown(name)}' is not a path inside the image folder; correct the line")
+        raise NlcliError(
+            f"{path}, line {line}: '{shown(name)}' is not a path inside the image folder; correct the line"
+        )
 
 
 def shown(text: str) -> str:
@@ -206,7 +214,8 @@ def one_label(labels: np.ndarray, num_classes: int, dtype: Any = np.uint8) -> cs
 
     some = labels >= 0
     indptr = np.concatenate(([0], np.cumsum(some)))
-    return csr_array((np.ones(int(some.sum()), dtype), labels[some].astype(np.int32), indptr), shape=(len(labels), num_classes))
+    data = (np.ones(int(some.sum()), dtype), labels[some].astype(np.int32), indptr)
+    return csr_array(data, shape=(len(labels), num_classes))
 
 
 def strings(values: Sequence[str]) -> np.ndarray:
