@@ -1,0 +1,88 @@
+"""The command line: light start, help for everything, sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import published, small_table
+from docs.make_cli_reference import TARGET, command_names, reference
+from typer.testing import CliRunner
+
+from nlcli.cli import app, main
+from nlcli.commands import STAGES, load
+
+HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")
+
+
+def nlcli(*arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["nlcli", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    output = capsys.readouterr()
+    return int(stopped.value.code or 0), output.out, output.err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['nlcli', '--help']\n"
+        "from nlcli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "build-coco" in output
+    assert output.strip().endswith("loaded: []")
+
+
+def test_module_and_version() -> None:
+    output = subprocess.run([sys.executable, "-m", "nlcli", "--version"], capture_output=True, text=True, check=True)
+    assert output.stdout.startswith("nlcli ")
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_every_command_has_help_with_an_example_and_described_options(name: str) -> None:
+    output = CliRunner().invoke(app, [name, "--help"], terminal_width=100).stdout
+    assert "Example: nlcli " in " ".join(output.split())
+    if name in STAGES:
+        fields = STAGES[name].config_class().model_fields
+        assert all(field.description for field in fields.values())
+        assert load(STAGES[name].function).__doc__
+
+
+def test_the_reference_is_up_to_date() -> None:
+    assert TARGET.read_text(encoding="utf-8") == reference(), "run: make docs"
+
+
+def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> None:
+    published(small_table(), tmp_path / "data")
+    code, out, _ = nlcli("info", str(tmp_path / "data"), monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert "dataset, images with noisy and verified labels" in out
+    code, out, _ = nlcli("info", str(tmp_path / "data"), "--json", monkeypatch=monkeypatch, capsys=capsys)
+    assert json.loads(out)["summary"] == {"images": 4}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["info", "/nowhere"], 1, "nlcli: /nowhere does not exist"),
+        (["run", "/nowhere.yaml"], 1, "nlcli: cannot read pipeline /nowhere.yaml"),
+        (["methods", "residuall"], 1, "did you mean 'residual'"),
+        (["trainhead"], 2, "Did you mean 'train-head'"),
+        (["train-head", "--method", "x"], 2, "Missing option"),
+        (["train-head", "--dataset", "d", "--features", "f", "-o", "o", "--set", "alpha"], 1, "expected NAME=VALUE"),
+        (["train-head", "--dataset", "d", "--features", "f", "-o", "o", "--clean-fraction", "5"], 1, "'clean_fraction'"),
+        (["train-head", "--dataset", "/nowhere", "--features", "f", "-o", "o"], 1, "/nowhere does not exist; expected a dataset"),
+        (["eval", "/a", "/b", "-o", "x"], 1, "--output names one directory"),
+    ],
+)
+def test_mistakes_are_sentences_with_the_right_exit_code(arguments, code, words, monkeypatch, capsys) -> None:
+    found, out, err = nlcli(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert (found, out) == (code, "")
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
