@@ -672,28 +672,33 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
         raise NlcliError(f"{path} takes inputs of shape {shape}; square RGB images of a fixed size are needed")
-    dense, activation = _last_dense(model)
+    dense, features, activation = _last_dense(model)
     if dense is None:
         raise NlcliError(f"{path} does not end in a Dense layer; only such classifiers can be used")
     if dense.units != len(names):
         raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
-    features = keras.Model(model.inputs[0], {"features": dense.input}, name=path.stem)
+    body = keras.Model(model.inputs[0], {"features": features}, name=path.stem)
     bias = dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
     last = LastLayer(dense.kernel.numpy(), bias, names)
-    backbone = Backbone(path.stem, features, Preprocessing(size=shape[1], scaling=scaling))
+    backbone = Backbone(path.stem, body, Preprocessing(size=shape[1], scaling=scaling))
     return backbone.with_classes(names, activation=activation, last_layer=last).trained_on(file=path.name)
 
 
-def _last_dense(model: Any) -> tuple[Any, Activation]:
-    """The Dense layer at the end, and the activation that it has or that follows it."""
-    found = model.outputs[0]._keras_history.operation
+def _last_dense(model: Any) -> tuple[Any, Any, Activation]:
+    """The Dense layer at the end (or None), its input, and the activation that it has or that follows it."""
+    found, node = _producer(model.outputs[0])
     activation = getattr(found, "activation", None)
     if isinstance(found, layers.Softmax):
         activation = keras.activations.softmax
     if isinstance(found, layers.Activation | layers.Softmax):
-        found = found.input._keras_history.operation
-    single = isinstance(found, layers.Dense) and len(found._inbound_nodes) == 1
-    return (found if single else None), "sigmoid" if activation is keras.activations.sigmoid else "softmax"
+        found, node = _producer(node.input_tensors[0])
+    kind: Activation = "sigmoid" if activation is keras.activations.sigmoid else "softmax"
+    return (found, node.input_tensors[0], kind) if isinstance(found, layers.Dense) else (None, None, kind)
+
+
+def _producer(tensor: Any) -> tuple[Any, Any]:
+    history = tensor._keras_history
+    return history.operation, history.operation._inbound_nodes[history.node_index]
 
 
 def _load_model(path: Path) -> Any:
