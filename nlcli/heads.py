@@ -124,7 +124,7 @@ def _train(
         work,
     )
     with atomic_path(work / WEIGHTS) as temporary, open(temporary, "wb") as file:
-        weights: dict[str, Any] = {name: np.asarray(value) for name, value in method.weights().items()}
+        weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
         np.savez(file, **weights)
 
     chosen = outcome.figures()

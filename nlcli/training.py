@@ -311,7 +311,7 @@ class _Run:
         sign = 1.0 if phase.monitor in HIGHER_IS_BETTER else -1.0
         if self.at.best is None or sign * value > sign * self.at.best["value"]:
             self.at.best = {"phase": phase.name, "step": self.at.step, "value": value}
-            self.best_weights = {name: np.array(v) for name, v in self.weights.items()}
+            self.best_weights = {name: _copy(v) for name, v in self.weights.items()}
             self.at.stale = 0
         elif self.at.step:
             self.at.stale += 1
@@ -335,10 +335,10 @@ class _Run:
         if not force and time.monotonic() - self.saved < self.settings.checkpoint_seconds:
             return
         arrays: dict[str, Any] = {"position": np.asarray(json.dumps(vars(self.at)))}
-        arrays |= {f"weights/{name}": np.asarray(v) for name, v in self.weights.items()}
+        arrays |= {f"weights/{name}": _copy(v) for name, v in self.weights.items()}
         arrays |= {f"best/{name}": value for name, value in self.best_weights.items()}
         if self.optimizer is not None:
-            arrays |= {f"moments/{i}": np.asarray(v) for i, v in enumerate(self.optimizer.state)}
+            arrays |= {f"moments/{i}": _copy(v) for i, v in enumerate(self.optimizer.state)}
         with atomic_path(self.work / CHECKPOINT) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
         self.saved = time.monotonic()
@@ -454,6 +454,10 @@ class StepFunction:
             noisy = noisy[every]
         rows = tf.concat([rows[: self.clean][every], rows[self.clean :][every]], axis=0)
         return rows, noisy, verified[every], mask[every]
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _json_line(line: Mapping[str, Any]) -> str:

@@ -1,0 +1,92 @@
+"""A planted multi-label problem in memory, and a source of its blocks, for tests of the loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from nlcli.methods import configure, get_method
+from nlcli.methods.base import LastLayer, Method, Phase, Problem
+from nlcli.metrics import ap_all, mean_ap
+from nlcli.sampling import BatchSampler, Pool, clean_rows_in_batch
+from nlcli.training import Block
+
+
+@dataclass
+class Planted:
+    """Features that show the true labels, noisy labels that add one class and drop a third of another."""
+
+    features: np.ndarray
+    true: np.ndarray
+    noisy: np.ndarray
+    clean: np.ndarray
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(f"c{i}" for i in range(self.true.shape[1]))
+
+
+def planted(images: int = 600, num_features: int = 24, classes: int = 5, seed: int = 0, single: bool = False) -> Planted:
+    rng = np.random.default_rng(seed)
+    if single:
+        true = np.eye(classes, dtype=np.uint8)[rng.integers(classes, size=images)]
+        wrong = rng.random(images) < 0.3
+        noisy = np.where(wrong[:, None], np.roll(true, 1, axis=1), true)
+    else:
+        true = (rng.random((images, classes)) < 0.3).astype(np.uint8)
+        noisy = true.copy()
+        noisy[:, 1] |= true[:, 0]
+        noisy[:, 2] &= rng.random(images) < 0.67
+    features = true @ rng.normal(size=(classes, num_features)) + 0.5 * rng.normal(size=(images, num_features))
+    return Planted(features.astype(np.float32), true, noisy, np.arange(images // 5))
+
+
+class ArraySource:
+    """Blocks of a planted problem; ``block_steps`` at most at a time."""
+
+    def __init__(self, data: Planted, batch_size: int = 32, seed: int = 0, block_steps: int = 7) -> None:
+        self.data, self.batch_size, self.seed, self.block_steps = data, batch_size, seed, block_steps
+
+    def clean_rows(self, phase: Phase) -> int:
+        if phase.rows == "mixed":
+            return clean_rows_in_batch(self.batch_size, phase.clean_share)
+        return self.batch_size if phase.rows == "clean" else 0
+
+    def steps_in_block(self, phase: Phase) -> int:
+        return self.block_steps
+
+    def epoch_steps(self, phase: Phase) -> float:
+        return len(self.data.features) / self.batch_size
+
+    def block(self, phase: Phase, first: int, count: int) -> Block:
+        clean = self.clean_rows(phase)
+        every = np.arange(len(self.data.features))
+        other = np.setdiff1d(every, self.data.clean) if clean else every
+        sampler = BatchSampler(
+            self.batch_size, clean, Pool(self.data.clean, self.seed, "V"),
+            Pool(other, self.seed, "T") if clean < self.batch_size else None,
+        )
+        rows = sampler.rows(first, count).astype(np.int32)
+        labelled = rows if phase.noisy_labels == "all" else rows[:, clean:]
+        v = self.data.true[rows[:, :clean]]
+        return Block(self.data.features, rows, self.data.noisy[labelled], v, np.ones_like(v))
+
+
+def make(name: str, data: Planted, seed: int = 0, single: bool = False, **options: object) -> Method:
+    """Method ``name`` for ``data``; where it needs a layer to start from, one that scores at random."""
+    problem = Problem(data.features.shape[1], data.classes, "single-label" if single else "multi-label")
+    rng = np.random.default_rng(seed)
+    layer = LastLayer(
+        0.1 * rng.normal(size=(problem.num_features, problem.num_classes)).astype(np.float32),
+        np.zeros(problem.num_classes, np.float32),
+    )
+    cls = get_method(name)
+    return cls(configure(name, options), problem, layer if cls.needs_last_layer else None, seed)
+
+
+def figures(method: Method, data: Planted) -> dict[str, float]:
+    """AP_all and mAP of the method's own score on the true labels."""
+    scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
+    return {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}

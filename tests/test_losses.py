@@ -1,0 +1,85 @@
+"""Losses against values worked out by hand, their masks, and their gradients at the extremes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nlcli.losses import (
+    binary_cross_entropy,
+    masked_mean,
+    softmax_cross_entropy,
+    verified_softmax_cross_entropy,
+)
+
+
+def tensor(values: object) -> tf.Tensor:
+    return tf.constant(values, tf.float32)
+
+
+def test_binary_cross_entropy_by_hand() -> None:
+    # p = 1/2, 3/4, 1/4: -log(1/2), -log(3/4), -log(3/4)
+    logits = tensor([[0.0, math.log(3.0), -math.log(3.0)]])
+    loss = binary_cross_entropy(logits, tensor([[1, 1, 0]]))
+    assert float(loss) == pytest.approx((math.log(2) + 2 * math.log(4 / 3)) / 3, rel=1e-6)
+
+
+def test_binary_cross_entropy_has_its_second_half() -> None:
+    # The printed equations of Hu 2018 drop (1 - t) log(1 - p): an absent label would cost nothing.
+    assert float(binary_cross_entropy(tensor([[2.0]]), tensor([[0.0]]))) == pytest.approx(math.log1p(math.exp(2.0)))
+
+
+def test_binary_cross_entropy_takes_soft_targets() -> None:
+    loss = binary_cross_entropy(tensor([[math.log(3.0)]]), tensor([[0.4]]))
+    assert float(loss) == pytest.approx(-(0.4 * math.log(0.75) + 0.6 * math.log(0.25)), rel=1e-6)
+
+
+def test_masked_entries_have_no_influence_and_the_mean_is_over_the_others() -> None:
+    logits, targets, mask = tensor([[0.0, 50.0], [1.0, -7.0]]), tensor([[1, 0], [0, 1]]), tensor([[1, 0], [1, 0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = binary_cross_entropy(logits, targets, mask)
+    assert float(loss) == pytest.approx((math.log(2) + math.log1p(math.e)) / 2, rel=1e-6)
+    # d/dx = (sigmoid(x) - t) / 2 on the two verified entries
+    expected = [[-0.25, 0.0], [0.5 / (1 + math.exp(-1)), 0.0]]
+    np.testing.assert_allclose(tape.gradient(loss, logits), expected, rtol=1e-6)
+
+
+def test_a_batch_without_verified_entries_costs_nothing() -> None:
+    logits = tensor([[3.0, -2.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = binary_cross_entropy(logits, tensor([[1, 1]]), tensor([[0, 0]]))
+    assert float(loss) == 0.0
+    np.testing.assert_array_equal(tape.gradient(loss, logits), [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize(("logit", "target"), [(1e4, 0.0), (-1e4, 1.0), (1e4, 1.0), (-1e4, 0.0)])
+def test_extreme_logits_stay_finite(logit: float, target: float) -> None:
+    logits = tensor([[logit]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = binary_cross_entropy(logits, tensor([[target]]))
+    wrong = (logit > 0) != (target > 0)
+    assert float(loss) == pytest.approx(1e4 if wrong else 0.0)
+    assert float(tape.gradient(loss, logits)[0, 0]) == pytest.approx(math.copysign(1.0, logit) if wrong else 0.0)
+
+
+def test_softmax_cross_entropy_by_hand() -> None:
+    logits = tensor([[math.log(1), math.log(2), math.log(5)], [0, 0, 0]])
+    targets = tensor([[0, 1, 0], [0, 0, 1]])
+    assert float(softmax_cross_entropy(logits, targets)) == pytest.approx((math.log(4) + math.log(3)) / 2, rel=1e-6)
+    assert float(softmax_cross_entropy(logits, targets, tensor([1, 0]))) == pytest.approx(math.log(4), rel=1e-6)
+
+
+def test_rows_on_which_no_class_was_named_are_left_out() -> None:
+    logits = tensor([[math.log(1), math.log(3)], [9.0, 0.0]])
+    verified, mask = tensor([[0, 1], [0, 0]]), tensor([[1, 1], [1, 0]])
+    assert float(verified_softmax_cross_entropy(logits, verified, mask)) == pytest.approx(math.log(4 / 3), rel=1e-6)
+
+
+def test_masked_mean_without_mask() -> None:
+    assert float(masked_mean(tensor([[1.0, 2.0], [3.0, 6.0]]))) == 3.0
