@@ -129,12 +129,12 @@ _STAGES = (
     StageCommand(
         "eval", "Score runs or backbones on a split; several are set side by side.",
         "Evaluate", "nlcli.evaluate:evaluate",
-        "nlcli eval runs/noisy runs/residual --split test",
+        "nlcli eval runs/noisy runs/residual --split test", show="nlcli.compare:show_evaluations",
     ),
     StageCommand(
         "compare", "Set evaluations side by side: table, CSV, Markdown and figure.",
         "Compare", "nlcli.compare:compare_evaluations",
-        "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
+        "nlcli compare runs/noisy-test runs/residual-test --output runs/report", show="nlcli.compare:show_report",
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}

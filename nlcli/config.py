@@ -238,8 +238,8 @@ class Compare(StageConfig):
 
     evaluations: tuple[Path, ...] = Field(description="Evaluation directories.")
     output: Path = Field(description="Directory to write.")
-    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples of the differences (0: none).")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    bootstrap: int | None = Field(None, ge=0, description="Bootstrap resamples, 0 for none (default: as in the first evaluation).")
+    seed: int | None = Field(None, ge=0, description="Seed of the bootstrap (default: as in the first evaluation).")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
 

@@ -26,12 +26,11 @@ from nlcli.runtime import quiet_tensorflow
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
 
 if TYPE_CHECKING:
-    from nlcli.bootstrap import Replicates
     from nlcli.metrics import Curve, RankingMetrics
-    from nlcli.scores import ScoredImages
+    from nlcli.scores import Figures, ScoredImages
 
 LEVEL = 0.95  # of every interval
-REPLICATES = "replicates.npz"
+METRICS = "metrics.json"
 _ROWS = 2048  # images whose features are scored at a time
 _CURVE_POINTS = 200
 _EXAMPLE_TOP = 5
@@ -91,8 +90,9 @@ def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evalua
 def _evaluate(
     config: Evaluate, model: StageRecord, features: StageRecord | None, dataset: StageRecord, work: Path
 ) -> dict[str, Any]:
-    from nlcli.report import evaluation_figures as figures
-    from nlcli.scores import FILE, write_scores
+    from nlcli.bootstrap import interval
+    from nlcli.report import evaluation_figures as drawn
+    from nlcli.scores import FILE, REPLICATES, write_replicates, write_scores
 
     table = read_dataset(dataset.path)
     rows = table.rows(config.split)
@@ -104,7 +104,7 @@ def _evaluate(
             "choose another --split"
         )
     scorer = _scorer(config, model, features, table)
-    say(f"scoring {len(rows):,} images of split '{config.split}' with {scorer.describe}")
+    say(f"scoring {len(rows):,} images of split '{config.split}' with {scorer.name}")
     with write_scores(work / FILE, table, rows) as writer:
         with progress(len(rows), "scoring", unit="images") as bar:
             for part, scores in scorer.blocks(table, rows):
@@ -118,44 +118,31 @@ def _evaluate(
     if len(left_out):
         say(f"{len(left_out):,} of {len(rows):,} images cannot be used and are left out")
 
-    found = scored.metrics()
-    replicates = _resample(scored, config)
-    _write_replicates(work / REPLICATES, replicates)
-    metrics = _metrics(config, model, table, scored, found, replicates)
-    metrics["images_left_out"] = {
-        "count": len(left_out),
-        "keys": table.keys[left_out[:_LISTED]].tolist(),
+    found = _figures(config, table, scored)
+    if found.replicates:
+        write_replicates(work / REPLICATES, found)
+    metrics = _metrics(config, model, table, scored, found) | {
+        "name": scorer.name,
+        "score": scorer.score,
+        "score_chosen": config.score is not None,
+        "images_left_out": {"count": len(left_out), "keys": table.keys[left_out[:_LISTED]].tolist()},
     }
-    metrics["scored_by"] = scorer.describe
-    metrics["score"] = scorer.score
-    write_json(work / "metrics.json", metrics)
-    _write_per_class(work / "per_class.csv", table, found, replicates)
+    write_json(work / METRICS, metrics)
+    ends = interval(found.per_class, LEVEL) if len(found.per_class) else None
+    _write_per_class(work / "per_class.csv", table, found.ranking, ends)
 
     curves = _curves(scored)
     _write_curves(work / "curves.parquet", scored.classes, curves)
-    figures.per_class_figure(table.classes, found, _class_interval(replicates), work / "per_class.png")
-    figures.curves_figure(table.classes, curves, found, work / "precision_recall.png")
+    drawn.per_class_figure(table.classes, found.ranking, ends, work / "per_class.png")
+    drawn.curves_figure(table.classes, curves, found.ranking, work / "precision_recall.png")
     if "confusion" in metrics:
-        figures.confusion_figure(table.classes, np.array(metrics["confusion"]), work / "confusion.png")
+        drawn.confusion_figure(table.classes, np.array(metrics["confusion"]), work / "confusion.png")
     examples = _examples(config, table, scored_rows, work / FILE)
     _write_examples(work / "examples.csv", examples)
     if examples:
-        figures.examples_figure(examples, work / "examples.png")
-    return {
-        name: metrics[name]
-        for name in (
-            "model",
-            "split",
-            "images",
-            "mAP",
-            "mAP_interval",
-            "AP_all",
-            "AP_all_interval",
-            "top_1",
-            "top_5",
-        )
-        if name in metrics
-    } | {
+        drawn.examples_figure(examples, work / "examples.png")
+    shown_names = ("name", "split", "images", *(n for v in found.values for n in (v, f"{v}_interval")))
+    return {name: metrics[name] for name in shown_names if name in metrics} | {
         "classes_without_positives": metrics["classes_without_positives"]["count"],
         "images_left_out": len(left_out),
     }
@@ -169,7 +156,7 @@ class _Scorer:
     """A model that scores table rows in blocks; rows it cannot score are missing from the blocks."""
 
     classes: tuple[str, ...]
-    describe: str
+    name: str
     source: Path
     score: str = "classifier"
     _order: np.ndarray | None = field(default=None, init=False)
@@ -269,7 +256,7 @@ def _run_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
     head.score(np.zeros((1, head.num_features), np.float32), score)  # an unknown score is told at once
     return _OnFeatures(
         head.classes,
-        f"method {head.method.name}" + (f", score {score}" if config.score else ""),
+        head.method.name,
         model.path,
         score,
         store=store,
@@ -327,58 +314,52 @@ def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
 # --- figures of one evaluation ---------------------------------------------------------------
 
 
-def _resample(scored: ScoredImages, config: Evaluate) -> Replicates | None:
-    if not config.bootstrap:
-        return None
+def _figures(config: Evaluate, table: LabelTable, scored: ScoredImages) -> Figures:
+    from nlcli.scores import figures
+
     with progress(config.bootstrap, "bootstrap over images", unit="resamples") as bar:
-        return scored.resampled(config.bootstrap, config.seed, bar.advance)
-
-
-def _class_interval(replicates: Replicates | None) -> tuple[np.ndarray, np.ndarray] | None:
-    from nlcli.bootstrap import interval
-
-    return None if replicates is None else interval(replicates.per_class, LEVEL)
+        return figures(scored, table.task, config.bootstrap, config.seed, bar.advance)
 
 
 def _metrics(
-    config: Evaluate,
-    model: StageRecord,
-    table: LabelTable,
-    scored: ScoredImages,
-    found: RankingMetrics,
-    replicates: Replicates | None,
+    config: Evaluate, model: StageRecord, table: LabelTable, scored: ScoredImages, found: Figures
 ) -> dict[str, Any]:
     from nlcli.bootstrap import interval
 
-    without = np.flatnonzero(found.positives == 0)
+    ranking = found.ranking
+    without = np.flatnonzero(ranking.positives == 0)
     metrics: dict[str, Any] = {
-        "model": str(model.path),
+        "model": {"directory": model.path.resolve().name, "kind": model.kind, "settings": _settings(model)},
         "split": config.split,
         "task": table.task,
         "images": len(scored),
         "classes": len(table.classes),
-        "verified_entries": int(found.scored.sum()),
-        "positives": int(found.positives.sum()),
-        "mAP": number(found.mean_ap),
-        "AP_all": number(found.ap_all),
-        "classes_without_positives": {
-            "count": len(without),
-            "classes": [table.classes[c] for c in without],
-        },
+        "verified_entries": int(ranking.scored.sum()),
+        "positives": int(ranking.positives.sum()),
+        "classes_without_positives": {"count": len(without), "names": [table.classes[c] for c in without]},
         "selection": selection(model),
         "bootstrap": {"resamples": config.bootstrap, "seed": config.seed, "level": LEVEL},
     }
-    if replicates is not None:
-        for name, values in (("mAP", replicates.mean_ap), ("AP_all", replicates.ap_all)):
-            metrics[f"{name}_interval"] = [number(end) for end in interval(values, LEVEL)]
+    for name, value in found.values.items():
+        metrics[name] = number(value)
+        if found.replicates:
+            metrics[f"{name}_interval"] = [number(end) for end in interval(found.replicates[name], LEVEL)]
     if table.groups is not None and any(table.groups):
-        metrics["mAP_by_group"] = _by_group(table, found)
+        metrics["mAP_by_group"] = _by_group(table, ranking)
     if table.task == "multi-label":
         at = asdict(scored.at_threshold(0.5))
         metrics["at_threshold"] = {name: number(value) for name, value in at.items()}
     else:
-        metrics |= _single_label(config, scored)
+        metrics |= _confusion(scored)
     return metrics
+
+
+def _settings(model: StageRecord) -> dict[str, Any]:
+    """The model's configuration without paths and without what does not change a result."""
+    from nlcli.config import PretrainBackbone, TrainHead
+
+    known = TrainHead if model.kind == "run" else PretrainBackbone
+    return {name: value for name, value in model.config.items() if name not in known.inputs | known.runtime}
 
 
 def number(value: Any) -> float | None:
@@ -399,25 +380,17 @@ def _by_group(table: LabelTable, found: RankingMetrics) -> dict[str, Any]:
     }
 
 
-def _single_label(config: Evaluate, scored: ScoredImages) -> dict[str, Any]:
-    """Top-1 and top-5 where every image has exactly one verified class."""
-    from nlcli import metrics as of
-    from nlcli.bootstrap import interval, resample_weights
+def _confusion(scored: ScoredImages) -> dict[str, Any]:
+    """Confusion matrix and macro accuracy where every image has exactly one verified class."""
+    from nlcli.metrics import confusion_matrix, macro_accuracy
     from nlcli.scores import Dense
 
     verified = scored.verified
-    if not isinstance(verified, Dense) or (verified.labels.sum(axis=1) != 1).any():
+    if not isinstance(verified, Dense) or scored.correct() is None:
         return {}
-    truth, n_classes = verified.labels.argmax(axis=1), len(scored.classes)
-    correct = np.stack([of.top_k_correct(truth, verified.scores, k) for k in (1, 5)], axis=1)
-    result: dict[str, Any] = dict(zip(("top_1", "top_5"), correct.mean(axis=0).tolist(), strict=True))
-    if config.bootstrap:
-        resamples = (resample_weights(len(scored), b, 1, config.seed)[0] for b in range(config.bootstrap))
-        low, high = interval(np.stack([weights @ correct / len(scored) for weights in resamples]), LEVEL)
-        for i, name in enumerate(("top_1", "top_5")):
-            result[f"{name}_interval"] = [number(low[i]), number(high[i])]
-    confusion = of.confusion_matrix(truth, verified.scores.argmax(axis=1), n_classes)
-    return result | {"macro_accuracy": number(of.macro_accuracy(confusion)), "confusion": confusion.tolist()}
+    truth, predicted = verified.labels.argmax(axis=1), verified.scores.argmax(axis=1)
+    confusion = confusion_matrix(truth, predicted, len(scored.classes))
+    return {"macro_accuracy": number(macro_accuracy(confusion)), "confusion": confusion.tolist()}
 
 
 def selection(model: StageRecord) -> dict[str, Any]:
@@ -435,26 +408,9 @@ def selection(model: StageRecord) -> dict[str, Any]:
     return kept | {"trained_on": trained}
 
 
-def _write_replicates(path: Path, replicates: Replicates | None) -> None:
-    if replicates is None:
-        return
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, mean_ap=replicates.mean_ap, ap_all=replicates.ap_all, per_class=replicates.per_class)
-
-
-def read_replicates(path: Path) -> Replicates:
-    """The bootstrap replicates of an evaluation."""
-    from nlcli.bootstrap import Replicates
-
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Replicates(arrays["mean_ap"], arrays["ap_all"], arrays["per_class"])
-    except Exception as error:  # damaged archives raise many kinds
-        raise NlcliError(f"cannot read {path} ({error}); evaluate the model again") from error
-
-
-def _write_per_class(path: Path, table: LabelTable, found: RankingMetrics, replicates: Replicates | None) -> None:
-    ends = _class_interval(replicates)
+def _write_per_class(
+    path: Path, table: LabelTable, found: RankingMetrics, ends: tuple[np.ndarray, np.ndarray] | None
+) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["class", "group", "verified", "positives", "AP", "low", "high"])

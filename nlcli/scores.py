@@ -8,6 +8,7 @@ is not present was verified to be absent). The classes' names are in the file's 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.bootstrap import Replicates, bootstrap, sparse_bootstrap
+from nlcli.bootstrap import Replicates, bootstrap, resample_weights, sparse_bootstrap
 from nlcli.errors import NlcliError
 from nlcli.labels import FULL, LabelTable
 from nlcli.metrics import (
@@ -28,10 +29,12 @@ from nlcli.metrics import (
     sparse_ranking_metrics,
     threshold_metrics,
     threshold_metrics_of_counts,
+    top_k_correct,
 )
 from nlcli.stage import atomic_path
 
 FILE = "scores.parquet"
+REPLICATES = "replicates.npz"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,17 @@ class ScoredImages:
         sizes = len(self), len(self.classes)
         return sparse_bootstrap(v.image, v.column, v.label, v.score, *sizes, advance=advance, **settings)
 
+    def correct(self) -> np.ndarray | None:
+        """Whether the true class is the first, and among the first five: ``(N, 2)`` bool.
+
+        None unless every image is fully verified with exactly one class present.
+        """
+        v = self.verified
+        if not isinstance(v, Dense) or (v.labels.sum(axis=1) != 1).any():
+            return None
+        truth = v.labels.argmax(axis=1)
+        return np.stack([top_k_correct(truth, v.scores, k) for k in (1, 5)], axis=1)
+
     def at_threshold(self, threshold: float) -> ThresholdMetrics:
         """Micro and macro precision, recall and F1 at a threshold."""
         v = self.verified
@@ -118,6 +132,20 @@ class ScoredImages:
             return v.labels.reshape(-1), v.scores.reshape(-1)
         return v.label, v.score
 
+    def label_hash(self) -> str:
+        """Hash of the verified entries and their labels, whichever way they are held."""
+        v = self.verified
+        if isinstance(v, Dense):
+            image, column = np.divmod(np.arange(v.labels.size), len(self.classes))
+            label = v.labels.reshape(-1) != 0
+        else:
+            order = np.lexsort((v.column, v.image))
+            image, column, label = v.image[order], v.column[order], v.label[order]
+        hashed = hashlib.sha256()
+        for part in (image.astype(np.int64), column.astype(np.int64), label.astype(np.uint8)):
+            hashed.update(part.data)
+        return hashed.hexdigest()
+
     def only(self, keys: np.ndarray) -> ScoredImages:
         """The images called ``keys``, in that order; every key must be among these images."""
         where = {key: i for i, key in enumerate(self.keys.tolist())}
@@ -130,6 +158,70 @@ class ScoredImages:
         kept = position[v.image] >= 0
         entries = Entries(position[v.image[kept]], v.column[kept], v.label[kept], v.score[kept])
         return ScoredImages(self.classes, keys, entries)
+
+
+ACCURACIES: tuple[str, ...] = ("top_1", "top_5")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of one model on some images, and the same on every bootstrap resample.
+
+    Attributes:
+        values: By name: mAP, AP_all, and for single-label data top_1 and top_5.
+        ranking: Per-class AP and counts.
+        replicates: By the same names ``(B,)`` float64; empty without a bootstrap.
+        per_class: ``(B, C)`` float64, AP of the classes.
+    """
+
+    values: dict[str, float]
+    ranking: RankingMetrics
+    replicates: dict[str, np.ndarray]
+    per_class: np.ndarray
+
+
+def figures(
+    scored: ScoredImages,
+    task: str,
+    resamples: int,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> Figures:
+    """All figures of ``scored`` with ``resamples`` bootstrap replicates (0: none)."""
+    ranking = scored.metrics()
+    values = {"mAP": ranking.mean_ap, "AP_all": ranking.ap_all}
+    correct = scored.correct() if task == "single-label" else None
+    if correct is not None:
+        values |= dict(zip(ACCURACIES, correct.mean(axis=0).tolist(), strict=True))
+    if not resamples:
+        return Figures(values, ranking, {}, np.empty((0, len(scored.classes))))
+    found = scored.resampled(resamples, seed, advance)
+    replicates = {"mAP": found.mean_ap, "AP_all": found.ap_all}
+    if correct is not None:
+        weights = (resample_weights(len(scored), b, 1, seed)[0] for b in range(resamples))
+        means = np.stack([weight @ correct for weight in weights]) / len(scored)
+        replicates |= dict(zip(ACCURACIES, means.T, strict=True))
+    return Figures(values, ranking, replicates, found.per_class)
+
+
+def write_replicates(path: Path, found: Figures) -> None:
+    """Write the replicates, whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, per_class=found.per_class, **found.replicates)  # type: ignore[arg-type]
+
+
+def read_replicates(path: Path, scored: ScoredImages, values: dict[str, float]) -> Figures:
+    """The figures of an evaluation without resampling again.
+
+    Raises:
+        NlcliError: missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            replicates = {name: arrays[name] for name in values}
+            return Figures(values, scored.metrics(), replicates, arrays["per_class"])
+    except Exception as error:  # damaged archives raise many kinds
+        raise NlcliError(f"cannot read {path} ({error}); evaluate the model again") from error
 
 
 class ScoreWriter:

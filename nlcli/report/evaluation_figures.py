@@ -36,9 +36,13 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+    """Write a PNG or an SVG, by the suffix, whole or not at all."""
+    from matplotlib import rc_context
+
+    kind = path.suffix.removeprefix(".")
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "nlcli"}):
+        figure.savefig(temporary, format=kind, dpi=120, metadata=metadata)
 
 
 def per_class_figure(
@@ -98,9 +102,9 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
         found: The figures of the same scores.
         path: PNG file to write.
     """
-    figure = new_figure(9.6, 4.4)
+    figure = new_figure(11.4, 4.4)
     left, right = figure.subplots(1, 2, sharey=True)
-    grid = np.linspace(0, 1, 201)
+    grid = np.maximum(np.linspace(0, 1, 201), 1e-9)  # from the first positive on
     single = [_precision_at(curve, grid) for curve in curves[1:] if len(curve.recall)]
     if single:
         stacked = np.stack(single)
@@ -139,8 +143,9 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
         axes.set_ylim(0, 1.02)
         axes.grid(color="0.92", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=8, loc="best")
+    if left.lines:
+        left.legend(frameon=False, fontsize=8, loc="lower left")
+        right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     save_figure(figure, path)
 
 
@@ -184,31 +189,42 @@ def confusion_figure(classes: Sequence[str], confusion: np.ndarray, path: Path) 
 def examples_figure(examples: Sequence[Example], path: Path) -> None:
     """Photographs with their top predictions, marked right or wrong, and what was missed."""
     columns = min(4, len(examples))
-    lines = -(-len(examples) // columns)
-    figure = new_figure(3.1 * columns, 4.5 * lines)
-    cells = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"hspace": 0.08, "wspace": 0.08})
-    for axes in cells.flat:
-        axes.set_axis_off()
-    for axes, example in zip(cells.flat, examples, strict=False):
-        axes.set_anchor("S")  # the photographs of a row stand on one line, the text hangs below
-        _show(axes, example.path)
-        axes.set_title(textwrap.shorten(example.key, 34, placeholder=" ..."), fontsize=7, color="0.4")
-        y = -0.04
-        for prediction in example.top:
-            sign, color = _SIGNS[prediction.verdict]
-            text = f"{sign} {prediction.score:.2f}  {textwrap.shorten(prediction.name, 28, placeholder=' ...')}"
-            _line(axes, y, text, color)
-            y -= 0.075
-        if example.missed:
-            missed = textwrap.shorten("missed: " + ", ".join(example.missed), 80, placeholder=" ...")
-            for line in textwrap.wrap(missed, 40):
-                _line(axes, y, line, "0.25")
-                y -= 0.075
+    texts = [_texts(example) for example in examples]
+    grid = [range(start, min(start + columns, len(examples))) for start in range(0, len(examples), columns)]
+    # Heights in inches: the photograph, and as many lines of text as its row needs.
+    heights = [_SIDE + _LINE * (max(len(texts[i]) for i in row) + 1) for row in grid]
+    width, height = columns * (_SIDE + _GAP) + _GAP, sum(heights) + _GAP
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    top = height - _GAP
+    for row, row_height in zip(grid, heights, strict=True):
+        for column, i in enumerate(row):
+            left = _GAP + column * (_SIDE + _GAP)
+            bottom = top - _SIDE
+            axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
+            axes.set_axis_off()
+            axes.set_anchor("SW")
+            _show(axes, examples[i].path)
+            for number, (text, color) in enumerate(texts[i]):
+                y = (bottom - 0.06 - _LINE * number) / height
+                figure.text(left / width, y, text, fontsize=8.5, color=color, va="top", parse_math=False)
+        top -= row_height
     save_figure(figure, path)
 
 
-def _line(axes: Any, y: float, text: str, color: str) -> None:
-    axes.text(0, y, text, transform=axes.transAxes, fontsize=8, color=color, va="top", parse_math=False)
+_SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
+
+
+def _texts(example: Example) -> list[tuple[str, str]]:
+    lines = [(textwrap.shorten(example.key, 36, placeholder=" ..."), "0.5")]
+    for prediction in example.top:
+        sign, color = _SIGNS[prediction.verdict]
+        name = textwrap.shorten(prediction.name, 30, placeholder=" ...")
+        lines.append((f"{sign} {prediction.score:.2f}  {name}", color))
+    if example.missed:
+        missed = textwrap.shorten("missed: " + ", ".join(example.missed), 78, placeholder=" ...")
+        lines += [(line, "0.25") for line in textwrap.wrap(missed, 40)]
+    return lines
 
 
 def _show(axes: Any, path: Path) -> None:
@@ -216,7 +232,18 @@ def _show(axes: Any, path: Path) -> None:
 
     try:
         pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
-    except ImageError:
-        pixels = np.full((_PIXELS, _PIXELS, 3), 225, np.uint8)
+        width, height = _shape(path)
+    except (ImageError, OSError):
         axes.text(0.5, 0.5, "cannot be read", transform=axes.transAxes, ha="center", color="0.3")
-    axes.imshow(pixels)
+        pixels, width, height = np.full((1, 1, 3), 225, np.uint8), 1, 1
+    axes.imshow(pixels, extent=(0, width, 0, height), aspect="equal")
+
+
+def _shape(path: Path) -> tuple[int, int]:
+    """Width and height of an image as it is looked at; only its header is read."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        width, height = image.size
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # the orientation tag
+    return (height, width) if turned else (width, height)

@@ -1,0 +1,120 @@
+"""Tables for people: on a terminal, in a pipe, and in Markdown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+_HEADINGS = {"top_1": "top-1", "top_5": "top-5"}
+
+
+def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Header, rows and notes of a comparison (what ``Comparison.as_json`` returns)."""
+    rows = found["rows"]
+    names = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    several = len(rows) > 1
+    seeds = any(len(row["seeds"]) > 1 for row in rows)
+    clean = any(row["clean_fraction"] is not None for row in rows)
+    header = ["model", *(["clean"] if clean else []), *(["seeds"] if seeds else [])]
+    for name in names:
+        header += [_HEADINGS.get(name, name), *(["difference"] if several else [])]
+    cells = []
+    for row in rows:
+        line = [row["label"], *([_clean(row)] if clean else []), *([str(len(row["seeds"]))] if seeds else [])]
+        for name in names:
+            line += [_value(row[name]), *([_difference(row[name])] if several else [])]
+        cells.append(line)
+    return header, cells, _notes(found, seeds, several)
+
+
+def _clean(row: dict[str, Any]) -> str:
+    if row["clean_fraction"] is None or row["clean_images"] is None:
+        return "none"
+    return f"{100 * row['clean_fraction']:g} % ({row['clean_images']:,})"
+
+
+def _value(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    spread = "" if figure["spread"] is None else f" ± {figure['spread']:.3f}"
+    return f"{figure['value']:.3f}{spread}{_ends(figure['interval'], '.3f')}"
+
+
+def _difference(figure: dict[str, Any]) -> str:
+    if figure["difference"] is None:
+        return ""
+    return f"{figure['difference']:+.3f}{_ends(figure['difference_interval'], '+.3f')}"
+
+
+def _ends(pair: list[float | None] | None, style: str) -> str:
+    if pair is None or None in pair:
+        return ""
+    return f" [{pair[0]:{style}}, {pair[1]:{style}}]"
+
+
+def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
+    notes = [f"{found['images']:,} images of split '{found['split']}'"]
+    if found["images_left_out"]:
+        notes[0] += f"; {found['images_left_out']:,} not scored by every model are left out"
+    if found["resamples"]:
+        notes.append(
+            f"[low, high]: {100 * found['level']:g} % bootstrap interval over images, {found['resamples']:,} resamples"
+        )
+    if seeds:
+        notes.append("±: standard deviation over seeds; intervals are of the mean over seeds")
+    if several:
+        paired = ", its interval paired by image" if found["resamples"] else ""
+        notes.append(f"difference: to '{found['reference']}'{paired}")
+    if found["classes_without_positives"]:
+        notes.append(f"{found['classes_without_positives']} classes have no positive here and no part in mAP")
+    chosen = dict.fromkeys(row["selected_by"] for row in found["rows"])
+    if len(chosen) == 1:
+        notes.append(f"checkpoints selected by: {next(iter(chosen))}")
+    else:
+        told = "; ".join(f"{row['label']}: {row['selected_by']}" for row in found["rows"])
+        notes.append(f"checkpoints selected by: {told}")
+    return notes
+
+
+def print_comparison(found: dict[str, Any]) -> None:
+    """Print a comparison to standard output."""
+    header, rows, notes = comparison_table(found)
+    print_table(header, rows, notes)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> None:
+    """Print a table: drawn by rich on a terminal, as aligned columns into a pipe or a file."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for i, name in enumerate(header):
+            table.add_column(name, overflow="fold", ratio=None, no_wrap=i == 0)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))  # Text: brackets are no markup
+        console = Console()
+        console.print(table)
+        for note in notes:
+            console.print(Text(note, style="dim"))
+        return
+    print(text_table(header, rows))
+    for note in notes:
+        print(note)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; bars in cells are escaped."""
+    lines = [list(header), ["---"] * len(header), *map(list, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
