@@ -4,18 +4,40 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import tempfile
 from importlib import metadata
 
 _RECORDED = ("nlcli", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "h5py", "pillow")
 
 
 def quiet_tensorflow() -> None:
-    """Silence TensorFlow's start-up log lines; call before the first import of it.
+    """Import TensorFlow without its start-up chatter; call before anything else imports it.
 
-    An explicit setting in the environment wins, so a user can still ask for the log.
+    Its first lines are printed by native code before any setting of the log is read, so standard
+    error is held back at the descriptor meanwhile, and shown after all if the import fails. A
+    ``TF_CPP_MIN_LOG_LEVEL`` in the environment is left alone, so a user can still ask for the log.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stderr.flush()
+    held = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import keras
+            import tensorflow
+
+            del keras, tensorflow
+        except BaseException:
+            chatter.seek(0)
+            os.write(held, chatter.read())
+            raise
+        finally:
+            os.dup2(held, 2)
+            os.close(held)
 
 
 def versions() -> dict[str, str]:
