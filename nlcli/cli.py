@@ -259,6 +259,7 @@ def run(
     workdir: Annotated[Path | None, typer.Option(help="Where the stages' directories go, instead of the file's own.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run just these stages and what they need.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace results made with other settings.")] = False,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes for stages that do not need each other (0: by the machine).")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages without running them.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -273,9 +274,13 @@ def run(
         for step in plan.steps:
             print(f"{step.name}: {step.stage.name} -> {step.output}")
         return
-    results = run_pipeline(plan, only=tuple(only or ()), force=force)
+    results = run_pipeline(plan, only=tuple(only or ()), force=force, jobs=jobs)
     if as_json:
-        print(json.dumps(results, indent=2, default=str))
+        print(json.dumps(results, indent=2))
+        return
+    last = plan.steps[-1]
+    if last.name in results:
+        _print_results(last.stage, [last.output], as_json=False)
 
 
 @app.command(rich_help_panel="Use")

@@ -181,34 +181,30 @@ def _resolved(value: Any, outputs: dict[str, Path], needs: list[str], where: str
     return _REFERENCE.sub(directory, value)
 
 
-def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False) -> dict[str, str]:
-    """Run the stages of ``plan`` in order; returns every stage's output directory.
+def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False, jobs: int = 1) -> dict[str, str]:
+    """Run the stages of ``plan``; returns every stage's output directory.
 
     Args:
         plan: From ``read_pipeline``.
         only: Names or patterns; these stages and all they need are run, the others not.
         force: Replace outputs made with other settings.
+        jobs: Processes for stages that do not need each other; 0 decides by the machine.
 
     Raises:
         NlcliError: the first failure, preceded by the stage's name.
     """
-    steps = _selected(plan, only)
-    started = time.monotonic()
-    say(f"{plan.name}: {len(steps)} stages into {plan.workdir}" + (f" - {plan.about}" if plan.about else ""))
-    for number, step in enumerate(steps, start=1):
-        say(f"\n[{number}/{len(steps)}] {step.name}: {step.stage.name} -> {step.output}")
-        begun = time.monotonic()
-        try:
-            step.stage.run(step.config, force=force)
-        except NlcliError as error:
-            raise NlcliError(f"stage {step.name} ({step.stage.name}) failed: {error}") from error
-        say(f"{step.name}: done in {duration(time.monotonic() - begun)}")
-    say(f"\n{plan.name}: all stages done in {duration(time.monotonic() - started)}; results lie in {plan.workdir}")
-    last = steps[-1]
-    if last.stage.show is not None:
-        from nlcli.commands import load
+    from nlcli.workers import default_jobs, run_steps
 
-        load(last.stage.show)([last.output])
+    steps = _selected(plan, only)
+    begun = time.monotonic()
+    number = {step.name: f"[{i}/{len(steps)}] {step.name}" for i, step in enumerate(steps, start=1)}
+    say(f"{plan.name}: {len(steps)} stages into {plan.workdir}" + (f" - {plan.about}" if plan.about else ""))
+    run_steps(
+        steps, jobs or default_jobs(), force,
+        started=lambda step: say(f"\n{number[step.name]}: {step.stage.name} -> {step.output}"),
+        finished=lambda step, seconds: say(f"{number[step.name]}: done in {duration(seconds)}"),
+    )
+    say(f"\n{plan.name}: all stages done in {duration(time.monotonic() - begun)}; results lie in {plan.workdir}")
     return {step.name: str(step.output) for step in steps}
 
 

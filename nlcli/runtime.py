@@ -64,7 +64,14 @@ def cpu_flags() -> frozenset[str]:
 
 
 def memory_available() -> int:
-    """Bytes of memory that can be taken now without swapping (8 GiB where unknown)."""
+    """Bytes of memory that this process can take now without swapping (8 GiB where unknown).
+
+    In a worker process it is the worker's share.
+    """
+    return _system_memory_available() // _jobs
+
+
+def _system_memory_available() -> int:
     try:
         with open("/proc/meminfo", encoding="utf-8") as lines:
             for line in lines:
@@ -76,8 +83,30 @@ def memory_available() -> int:
 
 
 def cpu_count() -> int:
-    """Processors this process may use (a container's or a job's share, not the machine's)."""
+    """Processors this process may use (a container's or a worker's share, not the machine's)."""
+    if _threads is not None:
+        return _threads
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA GPU is there to be used, without importing TensorFlow."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and os.path.exists("/dev/nvidiactl")
+
+
+_threads: int | None = None
+_jobs = 1
+
+
+def take_share(threads: int, jobs: int) -> None:
+    """Make this process one of ``jobs`` that share the machine, with ``threads`` processors each.
+
+    Must be called before TensorFlow is imported.
+    """
+    global _threads, _jobs
+    _threads, _jobs = threads, jobs
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = str(threads)

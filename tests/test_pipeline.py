@@ -11,7 +11,7 @@ import nlcli.config
 from nlcli.commands import STAGES, StageCommand
 from nlcli.errors import NlcliError
 from nlcli.pipeline import read_pipeline, run_pipeline
-from nlcli.stage import open_stage
+from nlcli.stage import open_stage, read_stage
 
 RAN: list[str] = []
 
@@ -70,6 +70,25 @@ def test_the_first_failure_stops_with_the_stages_name_and_later_runs_continue(tm
     assert RAN == ["a"]
     run_pipeline(plan(tmp_path, text.replace("13", "12")))
     assert RAN == ["a", "b", "c"]
+
+
+def test_independent_stages_run_in_processes_with_the_same_result(tmp_path: Path) -> None:
+    run_pipeline(plan(tmp_path, GRID), jobs=1)
+    prints = {step.name: read_stage(step.output).fingerprint for step in plan(tmp_path, GRID).steps}
+    (tmp_path / "work").rename(tmp_path / "first")
+    RAN.clear()
+    run_pipeline(plan(tmp_path, GRID), jobs=2)
+    assert RAN[0] == "base"  # alone in its turn, so here, with all cores
+    assert not {"m-1-0", "m-1-5", "m-2-0"} & set(RAN)  # in workers
+    assert {step.name: read_stage(step.output).fingerprint for step in plan(tmp_path, GRID).steps} == prints
+
+
+def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
+    text = "stages:\n  - {name: 'm-{size}', run: make, each: {size: [1, 13, 2]}, with: {size: '{size}'}}\n"
+    with pytest.raises(NlcliError, match=r"stage m-13 \(make\) failed: thirteen is unlucky"):
+        run_pipeline(plan(tmp_path, text), jobs=2)
+    assert read_stage(tmp_path / "work" / "m-1").kind == "made"
+    assert not (tmp_path / "work" / "m-13").exists()
 
 
 @pytest.mark.parametrize(
