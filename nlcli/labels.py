@@ -14,7 +14,7 @@ On disk a data set is ``dataset.json`` and ``images.parquet``, one row an image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +78,7 @@ class LabelTable:
         repeated = _first_repeated(self.classes)
         if repeated is not None:
             raise NlcliError(f"class '{repeated}' is listed twice; class names must be unique")
-        repeated = _first_repeated(self.keys.tolist())
+        repeated = _first_repeated(self.keys)
         if repeated is not None:
             raise NlcliError(f"image key '{repeated}' occurs twice; keys must be unique")
         both = self.present.multiply(self.absent)
@@ -115,7 +115,7 @@ class LabelTable:
         ``m`` is 1 where a person looked at that class on that image.
         """
         v = self.present[rows].toarray()
-        m = np.maximum(v, self.absent[rows].toarray())
+        m: np.ndarray = np.maximum(v, self.absent[rows].toarray())
         m[self.verification[rows] == FULL] = 1
         return np.asarray(v, np.uint8), np.asarray(m, np.uint8)
 
@@ -143,7 +143,16 @@ class LabelTable:
         return position[order].astype(np.int64), column[order].astype(np.int64), label[order].astype(bool)
 
 
-def _first_repeated(names: Iterable[str]) -> str | None:
+_MANY = 100_000
+
+
+def _first_repeated(names: Sequence[str] | np.ndarray) -> str | None:
+    if len(names) > _MANY:  # a set of millions of strings is slow and large
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pc.count_distinct(pa.array(names, pa.string())).as_py() == len(names):
+            return None
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -202,6 +211,8 @@ def clean_set_record(table: LabelTable, rows: np.ndarray) -> dict[str, Any]:
 
 # --- on disk ---------------------------------------------------------------------------------
 
+_GROUP_ROWS = 1 << 16
+
 
 def _schema() -> Any:
     import pyarrow as pa
@@ -225,19 +236,28 @@ def write_dataset(directory: Path, table: LabelTable, info: dict[str, Any]) -> N
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def lists(matrix: csr_array, data: Any = None) -> Any:
-        values = pa.array(matrix.indices.astype(np.int32) if data is None else data)
-        return pa.ListArray.from_arrays(pa.array(matrix.indptr.astype(np.int32)), values)
+    def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
+        indptr = matrix.indptr[rows.start : rows.stop + 1]
+        inside = slice(indptr[0], indptr[-1])
+        values = matrix.indices[inside].astype(np.int32, copy=False) if values is None else values[inside]
+        return pa.ListArray.from_arrays(pa.array((indptr - indptr[0]).astype(np.int32)), pa.array(values))
 
-    columns = [
-        pa.array(table.keys.tolist(), pa.string()), pa.array(table.paths.tolist(), pa.string()),
-        pa.array(np.asarray(SPLITS, object)[table.split], pa.string()),
-        lists(table.noisy), lists(table.noisy, table.noisy.data.astype(np.float32)),
-        lists(table.present), lists(table.absent),
-        pa.array(np.asarray(VERIFICATION, object)[table.verification], pa.string()),
-    ]
+    def names(known: tuple[str, ...], codes: np.ndarray) -> Any:
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(known)).cast(pa.string())
+
+    confidence = table.noisy.data.astype(np.float32, copy=False)
     with atomic_path(directory / "images.parquet") as temporary:
-        pq.write_table(pa.Table.from_arrays(columns, schema=_schema()), temporary, row_group_size=1 << 16)
+        with pq.ParquetWriter(temporary, _schema()) as file:
+            for start in range(0, max(len(table), 1), _GROUP_ROWS):
+                rows = slice(start, min(start + _GROUP_ROWS, len(table)))
+                columns = [
+                    pa.array(table.keys[rows], pa.string()), pa.array(table.paths[rows], pa.string()),
+                    names(SPLITS, table.split[rows]),
+                    lists(table.noisy, rows), lists(table.noisy, rows, confidence),
+                    lists(table.present, rows), lists(table.absent, rows),
+                    names(VERIFICATION, table.verification[rows]),
+                ]
+                file.write_table(pa.Table.from_arrays(columns, schema=_schema()))
     write_json(
         directory / "dataset.json",
         {
@@ -262,35 +282,46 @@ def read_dataset(path: Path | str) -> LabelTable:
     where = record.path / "images.parquet"
     info = read_json(record.path / "dataset.json")
     try:
-        rows = pq.read_table(where)
+        if not pq.read_schema(where).equals(_schema()):
+            raise NlcliError(f"{where} does not have the columns of a data set; build it again")
+        rows = pq.read_table(where, columns=["key", "path", "split", "verification"])
     except (OSError, pa.ArrowException) as error:
         raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
-    if not rows.schema.equals(_schema()):
-        raise NlcliError(f"{where} does not have the columns of a data set; build it again")
     try:
         classes, groups = tuple(info.pop("classes")), info.pop("groups")
         task, root = info.pop("task"), Path(info.pop("image_root"))
     except (KeyError, AttributeError, TypeError) as error:
         raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
-    rows = rows.combine_chunks()
     shape = (len(rows), len(classes))
 
     def column(name: str) -> Any:
-        chunks = rows.column(name)
-        return chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
+        found = rows.column(name).combine_chunks()
+        if found.null_count:
+            raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
+        return found
 
-    def matrix(name: str, values: str | None = None) -> csr_array:
-        lists = column(name)
-        indices, indptr = lists.flatten().to_numpy(), lists.offsets.to_numpy()
-        indptr = indptr - indptr[0]
+    def lists(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Values and row starts; one column at a time, because they are large."""
+        try:
+            chunks = pq.read_table(where, columns=[name]).column(0).chunks
+        except (OSError, pa.ArrowException) as error:
+            raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
+        values = [chunk.flatten().to_numpy() for chunk in chunks]
+        counts = [np.diff(chunk.offsets.to_numpy()) for chunk in chunks]
+        indptr = np.zeros(shape[0] + 1, np.int64)
+        np.cumsum(np.concatenate([*counts, np.zeros(0, np.int32)]), out=indptr[1:])
+        return np.concatenate(values) if values else np.zeros(0, np.int32), indptr
+
+    def matrix(name: str, confidence: str | None = None) -> csr_array:
+        indices, indptr = lists(name)
         if len(indices) and (indices.min() < 0 or indices.max() >= len(classes)):
             raise NlcliError(f"{where}: column '{name}' names a class that dataset.json does not have")
-        if values is None:
+        if confidence is None:
             data = np.ones(len(indices), np.uint8)
         else:
-            data = column(values).flatten().to_numpy()
-            if len(data) != len(indices):
-                raise NlcliError(f"{where}: columns '{name}' and '{values}' differ in length")
+            data, starts = lists(confidence)
+            if not np.array_equal(starts, indptr):
+                raise NlcliError(f"{where}: columns '{name}' and '{confidence}' differ in length")
         return csr_array((data, indices, indptr), shape=shape)
 
     def codes(name: str, names: tuple[str, ...]) -> np.ndarray:
