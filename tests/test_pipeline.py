@@ -46,7 +46,7 @@ stages:
   - name: "m-{size}-{seed}"
     run: make
     each: {size: [1, 2], seed: [0, 5]}
-    with: {size: "{size}", seed: "{seed}", source: "${base}/stage.json"}
+    with: {size: "{size}", seed: "{seed}", source: "${base}/x"}
   - {name: last, run: make, with: {source: "${m-2-5}/x"}}
 """
 
