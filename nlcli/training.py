@@ -28,9 +28,13 @@ from nlcli.optimizers import OPTIMIZERS, Optimizer, Schedule
 from nlcli.progress import Bar, progress
 from nlcli.stage import atomic_path
 
-HIGHER_IS_BETTER = ("AP_all", "mAP")
+HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1")
 CHECKPOINT = "checkpoint.npz"
 METRICS = "metrics.jsonl"
+_BLOCK_SECONDS = 2.0  # a block takes about this long, so that progress is seen and little is lost
+_FIRST_BLOCK = 8  # steps, before the speed is known
+_CHECKPOINT_SHARE = 0.05  # most of the time that writing checkpoints may take
+_SCALE_STEPS = 2000  # steps without overflow until the loss scale is doubled
 
 
 class Trainable(Protocol):
@@ -55,6 +59,7 @@ class Block:
         rows: (K, B) int32 into ``table``, V rows first in each batch.
         noisy: (K, rows with noisy labels, C) uint8.
         verified, mask: (K, V rows, C) uint8.
+        draws: (K, B, n) float32 in [0, 1), random numbers of each row for ``Settings.augment``.
     """
 
     table: Any
@@ -62,6 +67,7 @@ class Block:
     noisy: np.ndarray
     verified: np.ndarray
     mask: np.ndarray
+    draws: np.ndarray | None = None
 
 
 class Source(Protocol):
@@ -92,8 +98,11 @@ class Settings:
         xla: compile the step with XLA.
         strategy: several devices: each takes an equal share of every batch, gradients are averaged.
             Variables must have been made in its scope.
-        loss_scale: factor on the loss before and off the gradients after the backward pass, for
-            float16; a step whose gradients overflow is left out.
+        loss_scale: first factor on the loss before and off the gradients after the backward pass,
+            for float16. A step whose gradients overflow is left out and halves the factor; it
+            doubles after 2,000 steps without (Micikevicius et al. 2018, section 3.2).
+        augment: (gathered rows of a batch, their ``draws``) to what the model gets; a part of the
+            graph, computed on the host.
         title: shown beside the progress bar.
     """
 
@@ -103,6 +112,7 @@ class Settings:
     xla: bool = False
     strategy: tf.distribute.Strategy | None = None
     loss_scale: float | None = None
+    augment: Callable[[Any, Any], Any] | None = None
     title: str = "training"
 
 
@@ -194,8 +204,10 @@ class _Run:
         self.weights = dict(model.weights())
         self.at = _Position()
         self.best_weights: dict[str, np.ndarray] = {}
-        self.optimizer: Optimizer | None = None
-        self.saved = time.monotonic()
+        self.state: list[keras.Variable] = []  # moments and loss scale of the phase that runs
+        self.since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
+        self.saved, self.saving = time.monotonic(), 0.0
+        self.rate: float | None = None  # steps a second of the newest block
         self.busy, self.stepped = 0.0, 0
 
     def run(self) -> Outcome:
@@ -225,13 +237,12 @@ class _Run:
         groups = [name for name in self.model.groups() if name in phase.rates]
         variables = [(v, g) for g, name in enumerate(groups) for v in self.model.groups()[name]]
         with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
-            self.optimizer = OPTIMIZERS[phase.optimizer](
-                [v for v, _ in variables], [g for _, g in variables]
-            )
+            optimizer = OPTIMIZERS[phase.optimizer]([v for v, _ in variables], [g for _, g in variables])
+            steps = StepFunction(self.model, phase, optimizer, self.source.clean_rows(phase), self.settings)
+        self.state = [*optimizer.state, *steps.scaling]
         if moments is not None:
-            for variable, value in zip(self.optimizer.state, moments, strict=True):
+            for variable, value in zip(self.state, moments, strict=True):
                 variable.assign(value)
-        steps = StepFunction(self.model, phase, self.optimizer, self.source.clean_rows(phase), self.settings)
         schedules = [phase.rates[name] for name in groups]
         epoch_steps = self.source.epoch_steps(phase)
         if self.at.step == 0:
@@ -244,7 +255,6 @@ class _Run:
         self, phase: Phase, steps: StepFunction, blocks: Iterator[tuple[int, Block]],
         schedules: Sequence[Schedule], epoch_steps: float, bar: Bar,
     ) -> None:
-        since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
         for first, block in blocks:
             started = time.monotonic()
             count = len(block.rows)
@@ -252,7 +262,9 @@ class _Run:
                 [s.at(np.arange(first, first + count), epoch_steps) for s in schedules], axis=1
             )
             losses = steps(block, rates, first)
-            self.busy += time.monotonic() - started
+            seconds = time.monotonic() - started
+            self.rate = count / max(seconds, 1e-9)
+            self.busy += seconds
             self.stepped += count
             if not np.isfinite(losses).all():
                 bad = first + int(np.argmin(np.isfinite(losses).all(axis=1)))
@@ -260,28 +272,31 @@ class _Run:
                     f"the loss stopped being a finite number between steps {bad} and {bad + 1} of phase "
                     f"'{phase.name}'; lower the learning rate"
                 )
-            since.append(losses)
+            self.since.append(losses)
             self.at.step += count
             self.at.taken += count
             bar.advance(count)
             if self.at.step % self.settings.eval_every == 0 or self.at.step == phase.steps:
-                means = np.concatenate(since).mean(axis=0, dtype=np.float64)
-                since = []
+                means = np.concatenate(self.since).mean(axis=0, dtype=np.float64)
+                self.since = []
                 if self._evaluation(phase, dict(zip(steps.names, means.tolist(), strict=True)), bar):
                     bar.advance(phase.steps - self.at.step)
                     self.at.stopped = "patience"
                     break
-                self._save(force=False)
+            self._save(force=False)
 
     def _blocks(self, phase: Phase) -> Generator[tuple[int, Block], None, None]:
         """Blocks from where training stands, each prepared while the one before it runs."""
         most = max(1, self.source.steps_in_block(phase))
         every = self.settings.eval_every
 
+        def steps_now() -> int:
+            return max(1, int(self.rate * _BLOCK_SECONDS)) if self.rate is not None else _FIRST_BLOCK
+
         def segments() -> Iterator[tuple[int, int]]:
             first = self.at.step
             while first < phase.steps:
-                stop = min(first + most, (first // every + 1) * every, phase.steps)
+                stop = min(first + min(most, steps_now()), (first // every + 1) * every, phase.steps)
                 yield first, stop - first
                 first = stop
 
@@ -326,22 +341,26 @@ class _Run:
             self.at.phase, self.at.step, self.at.best, self.at.stale = self.at.phase + 1, 0, None, 0
             self.at.stopped = "steps"
             self.best_weights = {}
-        self.optimizer = None
+        self.state, self.since = [], []
         self._save(force=True)
 
     # --- checkpoints ---
 
     def _save(self, force: bool) -> None:
-        if not force and time.monotonic() - self.saved < self.settings.checkpoint_seconds:
+        least = self.settings.checkpoint_seconds
+        started = time.monotonic()
+        if not force and started - self.saved < (least and max(least, self.saving / _CHECKPOINT_SHARE)):
             return
         arrays: dict[str, Any] = {"position": np.asarray(json.dumps(vars(self.at)))}
         arrays |= {f"weights/{name}": _copy(v) for name, v in self.weights.items()}
         arrays |= {f"best/{name}": value for name, value in self.best_weights.items()}
-        if self.optimizer is not None:
-            arrays |= {f"moments/{i}": _copy(v) for i, v in enumerate(self.optimizer.state)}
+        arrays |= {f"moments/{i}": _copy(v) for i, v in enumerate(self.state)}
+        if self.since:
+            arrays["since"] = np.concatenate(self.since)
         with atomic_path(self.work / CHECKPOINT) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
         self.saved = time.monotonic()
+        self.saving = self.saved - started
 
     def _load(self) -> list[np.ndarray] | None:
         """Take up the checkpoint, if there is one; moments of its optimizer in order."""
@@ -356,6 +375,7 @@ class _Run:
                 self.best_weights = {
                     n.removeprefix("best/"): arrays[n] for n in arrays.files if n.startswith("best/")
                 }
+                self.since = [arrays["since"]] if "since" in arrays.files else []
                 count = sum(n.startswith("moments/") for n in arrays.files)
                 return [arrays[f"moments/{i}"] for i in range(count)] if count else None
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -370,18 +390,26 @@ class StepFunction:
 
     Attributes:
         names: what ``losses`` returned, in its order; known after the first call.
+        scaling: the loss scale and the steps since it was changed; empty without loss scaling.
     """
 
     def __init__(
         self, model: Trainable, phase: Phase, optimizer: Optimizer, clean: int, settings: Settings
     ) -> None:
         self.model, self.phase, self.optimizer, self.clean = model, phase, optimizer, clean
-        self.strategy = settings.strategy
+        self.strategy, self.augment = settings.strategy, settings.augment
         self.replicas = settings.strategy.num_replicas_in_sync if settings.strategy else 1
-        self.loss_scale = settings.loss_scale
+        if settings.xla and self.replicas > 1:
+            raise NlcliError("XLA cannot compile a step that several devices share; leave it out, or use one device")
         self.names: list[str] = []
-        self._step = tf.function(self._one, jit_compile=True) if settings.xla else self._one
-        self._block = tf.function(self._many, reduce_retracing=True)
+        self.scaling: list[keras.Variable] = []
+        if settings.loss_scale is not None:
+            self.scaling = [
+                keras.Variable(np.float32(value), trainable=False, name=name)
+                for name, value in (("loss_scale", settings.loss_scale), ("steps_since", 0.0))
+            ]
+        self._update = tf.function(self._step, jit_compile=True) if settings.xla else self._step
+        self._block: Any = None
 
     def __call__(self, block: Block, rates: np.ndarray, first: int) -> np.ndarray:
         """Run the block, whose first step is number ``first``, at ``rates`` (K, groups).
@@ -394,57 +422,89 @@ class StepFunction:
                 f"batches of {block.rows.shape[1]} rows, {self.clean} of them clean, cannot be shared equally "
                 f"by {self.replicas} devices; choose a batch size that they divide"
             )
-        arrays = (block.table, block.rows, block.noisy, block.verified, block.mask, rates)
-        return self._block(*(tf.convert_to_tensor(a) for a in arrays), tf.constant(first, tf.int32)).numpy()
+        draws = np.empty((*block.rows.shape, 0), np.float32) if block.draws is None else block.draws
+        with self._place(block.table.dtype):
+            table = tf.convert_to_tensor(block.table)
+        arrays = (block.rows, block.noisy, block.verified, block.mask, draws, rates)
+        tensors = [table, *(tf.convert_to_tensor(a) for a in arrays)]
+        if self._block is None:  # one graph for blocks of any length and tables of any size
+            specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in tensors]
+            self._block = tf.function(self._many).get_concrete_function(*specs, tf.TensorSpec((), tf.int32))
+        return self._block(*tensors, tf.constant(first, tf.int32)).numpy()
 
-    def _many(self, table, rows, noisy, verified, mask, rates, first):
+    def _place(self, dtype: Any) -> Any:
+        """Where rows are gathered: on the host for bytes and for several devices, else where the step runs.
+
+        Rows of a table that lay on one GPU would be copied to the others with all of the table, and
+        bytes have no kernel there.
+        """
+        on_host = self.replicas > 1 or tf.as_dtype(dtype) == tf.uint8
+        return tf.device("CPU:0") if on_host else nullcontext()
+
+    def _many(self, table, rows, noisy, verified, mask, draws, rates, first):
         count = tf.shape(rows)[0]
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
         def body(k, losses):
-            arguments = (table, rows[k], noisy[k], verified[k], mask[k], rates[k], first + k)
-            if self.replicas == 1:
-                values = self._step(*arguments)
+            arguments = (table, rows[k], noisy[k], verified[k], mask[k], draws[k], rates[k], first + k)
+            if self.strategy is None:
+                values = self._one(*arguments)
             else:
-                values = self.strategy.run(self._step, arguments)
+                values = self.strategy.run(self._one, arguments)
                 values = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, values, axis=None)
             return k + 1, losses.write(k, values)
 
         _, losses = tf.while_loop(lambda k, _: k < count, body, (0, losses))
         return losses.stack()
 
-    def _one(self, table, rows, noisy, verified, mask, rates, done):
-        clean = self.clean
+    def _one(self, table, rows, noisy, verified, mask, draws, rates, done):
         if self.replicas > 1:
-            rows, noisy, verified, mask = self._share(rows, noisy, verified, mask)
-            clean //= self.replicas
-        inputs = tf.gather(table, rows)
+            rows, noisy, verified, mask, draws = self._share(rows, noisy, verified, mask, draws)
+        with self._place(table.dtype):
+            inputs = tf.gather(table, rows)
+            if self.augment is not None:
+                inputs = self.augment(inputs, draws)
+        return self._update(inputs, noisy, verified, mask, rates, done)
+
+    def _step(self, inputs, noisy, verified, mask, rates, done):
+        """One update: all that XLA compiles."""
         if inputs.dtype.is_floating:
             inputs = tf.cast(inputs, tf.float32)
-        batch = Batch(clean, *(tf.cast(labels, tf.float32) for labels in (noisy, verified, mask)))
+        batch = Batch(
+            self.clean // self.replicas, *(tf.cast(labels, tf.float32) for labels in (noisy, verified, mask))
+        )
         variables = [v.value for v in self.optimizer.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             parts = self.model.losses(self.phase.name, inputs, batch)
-            target = parts["loss"] * (self.loss_scale or 1.0)
+            target = parts["loss"] * self.scaling[0].value if self.scaling else parts["loss"]
         gradients = tape.gradient(target, variables)
         self.names = list(parts)
         if self.replicas > 1:
             replica = tf.distribute.get_replica_context()
             gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-        if self.loss_scale:
-            gradients = [g if g is None else g / self.loss_scale for g in gradients]
-            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
-            tf.cond(finite, lambda: self._apply(gradients, rates, done), lambda: tf.constant(0))
+        if self.scaling:
+            self._apply_scaled(gradients, rates, done)
         else:
             self.optimizer.apply(gradients, rates, done)
         return tf.stack([tf.cast(value, tf.float32) for value in parts.values()])
 
-    def _apply(self, gradients, rates, done):
-        self.optimizer.apply(gradients, rates, done)
-        return tf.constant(0)
+    def _apply_scaled(self, gradients, rates, done):
+        scale, since = self.scaling
+        gradients = [g if g is None else g / scale.value for g in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
 
-    def _share(self, rows, noisy, verified, mask):
+        def apply():
+            self.optimizer.apply(gradients, rates, done)
+            return tf.constant(0)
+
+        tf.cond(finite, apply, lambda: tf.constant(0))
+        grown = since.value + 1.0 >= _SCALE_STEPS
+        larger = tf.where(grown, scale.value * 2.0, scale.value)
+        scale.assign(tf.where(finite, larger, tf.maximum(scale.value * 0.5, 1.0)))
+        since.assign(tf.where(finite & ~grown, since.value + 1.0, 0.0))
+
+    def _share(self, rows, noisy, verified, mask, draws):
         """This replica's part of a batch: every n-th row of V and of T."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         every = slice(replica, None, self.replicas)
@@ -452,8 +512,8 @@ class StepFunction:
             noisy = tf.concat([noisy[: self.clean][every], noisy[self.clean :][every]], axis=0)
         else:
             noisy = noisy[every]
-        rows = tf.concat([rows[: self.clean][every], rows[self.clean :][every]], axis=0)
-        return rows, noisy, verified[every], mask[every]
+        rows, draws = (tf.concat([a[: self.clean][every], a[self.clean :][every]], axis=0) for a in (rows, draws))
+        return rows, noisy, verified[every], mask[every], draws
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

@@ -236,14 +236,72 @@ def test_half_precision_features_are_trained_on_in_single_precision() -> None:
     np.testing.assert_allclose(losses, block_losses(Settings(1))[0], rtol=1e-2)
 
 
-def test_a_step_that_overflows_is_left_out_under_loss_scaling() -> None:
+def test_a_step_that_overflows_is_left_out_and_halves_the_loss_scale() -> None:
     data = planted(100)
+    data.features *= 100
     model, phase = TwoNets(data), two_phases()[1]
     before = model.cleaner.kernel.numpy()
     variables = [v for group in model.groups().values() for v in group]
     steps = StepFunction(model, phase, OPTIMIZERS["adam"](variables), 3, Settings(1, loss_scale=3e38))
-    steps(ArraySource(data).block(phase, 0, 2), np.full((2, 1), 0.01, np.float32), 0)
+    source, rates = ArraySource(data), np.full((1, 1), 0.01, np.float32)
+    steps(source.block(phase, 0, 1), rates, 0)
     assert np.array_equal(model.cleaner.kernel.numpy(), before)
+    assert [float(v.numpy()) for v in steps.scaling] == [float(np.float32(3e38)) / 2, 0.0]
+    for step in range(1, 12):
+        steps(source.block(phase, step, 1), rates, step)
+    assert not np.array_equal(model.cleaner.kernel.numpy(), before)
+    assert np.isfinite(model.values()).all()
+    steps.scaling[0].assign(8.0)
+    steps.scaling[1].assign(1999.0)
+    steps(source.block(phase, 12, 1), rates, 12)
+    assert [float(v.numpy()) for v in steps.scaling] == [16.0, 0.0]
+
+
+def test_a_kill_between_evaluations_loses_nothing(tmp_path: Path) -> None:
+    data = planted(200)
+
+    class Fails(ArraySource):
+        def __init__(self, at: int) -> None:
+            super().__init__(data, block_steps=5)
+            self.at = at
+
+        def block(self, phase: Phase, first: int, count: int) -> Any:
+            if first + count > self.at:
+                raise Killed
+            return super().block(phase, first, count)
+
+    settings = Settings(40, checkpoint_seconds=0)
+    (tmp_path / "whole").mkdir()
+    whole = TwoNets(data)
+    train(whole, two_phases((60, 20)), ArraySource(data), None, settings, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(TwoNets(data), two_phases((60, 20)), Fails(30), None, settings, tmp_path)
+    position = json.loads(str(np.load(tmp_path / CHECKPOINT)["position"]))
+    assert 0 < position["step"] < 40  # no evaluation came before the kill
+    resumed = TwoNets(data, seed=1)
+    train(resumed, two_phases((60, 20)), ArraySource(data), None, settings, tmp_path)
+    assert np.array_equal(whole.values(), resumed.values())
+    assert (tmp_path / METRICS).read_text() == (tmp_path / "whole" / METRICS).read_text()
+
+
+def test_draws_reach_the_rows_they_belong_to() -> None:
+    """An augmentation that adds a row's draw to its features is seen by the losses, row by row."""
+    data, phase = planted(100), two_phases()[1]
+    block = ArraySource(data).block(phase, 0, 4)
+    rng = np.random.default_rng(0)
+    draws = rng.random((*block.rows.shape, data.features.shape[1]), np.float32)
+    added = (block.table[block.rows] + draws).reshape(-1, data.features.shape[1])
+    rows = np.arange(block.rows.size, dtype=np.int32).reshape(block.rows.shape)
+
+    def losses(given: Any, settings: Settings) -> np.ndarray:
+        net = TwoNets(data)
+        variables = [v for group in net.groups().values() for v in group]
+        return StepFunction(net, phase, OPTIMIZERS["adam"](variables), 3, settings)(
+            given, np.full((4, 1), 0.01, np.float32), 0)
+
+    labels = block.noisy, block.verified, block.mask
+    augmented = losses(type(block)(block.table, block.rows, *labels, draws), Settings(1, augment=lambda x, d: x + d))
+    np.testing.assert_allclose(augmented, losses(type(block)(added, rows, *labels), Settings(1)), rtol=1e-5)
 
 
 _TWO_DEVICES = """
