@@ -93,11 +93,6 @@ class Comparison:
     positives: np.ndarray
     rows: tuple[Row, ...]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The figures compared."""
-        return tuple(self.rows[0].figures)
-
     def as_json(self) -> dict[str, Any]:
         """Everything but the classes' figures, as JSON values."""
 
@@ -181,7 +176,9 @@ def _best(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, found: dict[str, Any]) -> None:
-    names = [name for name, value in found["rows"][0].items() if isinstance(value, dict)]
+    from nlcli.report.tables import figure_names
+
+    names = figure_names(found)
     parts = ("", "_spread", "_low", "_high", "_difference", "_difference_low", "_difference_high")
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -255,9 +252,7 @@ class _Evaluation:
     scored: ScoredImages
 
 
-def compare(
-    evaluations: Sequence[Path | str], *, resamples: int | None = None, seed: int | None = None
-) -> Comparison:
+def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, seed: int | None = None) -> Comparison:
     """Compare evaluations on the images that all of them scored.
 
     Args:
@@ -377,11 +372,10 @@ def _row(label: str, members: list[_Evaluation], group: _Group, reference: _Grou
         found[name] = Figure(value, spread, None if replicates is None else ends(replicates), difference, pair)
     selection = members[0].metrics["selection"]
     clean = selection.get("clean") or {}
-    uses_clean = bool(clean.get("used", bool(clean)))
     return Row(
         label,
         members[0].metrics["model"]["settings"].get("clean_fraction"),
-        clean.get("images") if uses_clean else None,
+        clean.get("images") or None,
         tuple(e.metrics["model"]["settings"].get("seed", 0) for e in members),
         _selected_by(selection),
         found,
@@ -391,8 +385,10 @@ def _row(label: str, members: list[_Evaluation], group: _Group, reference: _Grou
 
 def _selected_by(selection: dict[str, Any]) -> str:
     chosen = selection.get("selected_by")
-    if not isinstance(chosen, dict) or chosen.get("split") is None:
-        return "last step"
+    if chosen is None:
+        return "not recorded"
+    if chosen.get("split") is None:
+        return "nothing (last step)"
     return f"{chosen['split']} {chosen['metric']}"
 
 

@@ -34,7 +34,8 @@ METRICS = "metrics.json"
 _ROWS = 2048  # images whose features are scored at a time
 _CURVE_POINTS = 200
 _EXAMPLE_TOP = 5
-_LISTED = 20  # images left out that are named
+_LISTED = 20  # images left out that are named in metrics.json
+_TOLD = 5  # ... and on standard error
 
 
 def evaluate(config: Evaluate, *, force: bool = False) -> Path:
@@ -110,6 +111,7 @@ def _evaluate(
             for part, scores in scorer.blocks(table, rows):
                 writer.add(part, scores)
                 bar.advance(len(part))
+            bar.advance(len(rows) - len(writer.rows()))
         scored_rows = writer.rows()
         if not len(scored_rows):
             raise NlcliError(f"none of the images of split '{config.split}' can be used; see {scorer.source}")
@@ -218,10 +220,12 @@ class _OnImages(_Scorer):
         from nlcli.images import iterate_images
 
         infer = self.backbone.inference(self.precision, output="probabilities")
-        paths = [table.image_path(int(row)) for row in rows]
+        paths, told = [table.image_path(int(row)) for row in rows], 0
         for batch in iterate_images(paths, self.backbone.preprocessing, self.batch_size, self.workers):
             for position, reason in batch.errors:
-                say(f"left out: {paths[position]}: {reason}")
+                told += 1
+                if told <= _TOLD:
+                    say(f"left out: {paths[position]}: {reason}")
             if len(batch.rows):
                 yield rows[batch.rows], np.asarray(infer(batch.images))
 
@@ -282,7 +286,8 @@ def _backbone_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Score
             batch_size=config.batch_size,
             workers=config.workers,
         )
-    if store.backbone_fingerprint != backbone.fingerprint:
+    as_extracted = backbone.with_decode(store.info["preprocessing"]["decode"])
+    if store.backbone_fingerprint != as_extracted.fingerprint:
         raise NlcliError(
             f"{store.path} holds features of another backbone than {model.path}; extract features with it, or leave "
             "out --features to read the images"
@@ -317,6 +322,8 @@ def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
 def _figures(config: Evaluate, table: LabelTable, scored: ScoredImages) -> Figures:
     from nlcli.scores import figures
 
+    if not config.bootstrap:
+        return figures(scored, table.task, 0, config.seed)
     with progress(config.bootstrap, "bootstrap over images", unit="resamples") as bar:
         return figures(scored, table.task, config.bootstrap, config.seed, bar.advance)
 
@@ -394,18 +401,12 @@ def _confusion(scored: ScoredImages) -> dict[str, Any]:
 
 
 def selection(model: StageRecord) -> dict[str, Any]:
-    """What chose the checkpoint and which clean labels it used, as the model's own record tells."""
-    if model.kind == "run":
-        result = read_json(model.path / "result.json")
-        return {
-            name: result[name]
-            for name in ("selected_by", "step", "phase", "clean", "training_images")
-            if name in result
-        }
-    config, summary = model.config, model.summary
-    kept = {name: summary[name] for name in ("selected_by", "best_step", "clean") if name in summary}
-    trained = {name: config[name] for name in ("labels", "clean_fraction", "seed") if name in config}
-    return kept | {"trained_on": trained}
+    """What chose the checkpoint and which clean labels it used, as the model's own result tells."""
+    where = model.path / "result.json"
+    result = read_json(where) if where.is_file() else {}
+    return {
+        name: result[name] for name in ("selected_by", "step", "phase", "clean", "training_images") if name in result
+    }
 
 
 def _write_per_class(

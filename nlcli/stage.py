@@ -7,6 +7,7 @@ The lock is on the directory ``OUT.partial`` itself, so the kernel drops it with
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import fnmatch
@@ -275,8 +276,18 @@ def open_stage(
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
             _publish(stage)
+        except BaseException:
+            _discard_if_nothing_was_done(stage)
+            raise
         finally:
             os.close(lock)
+
+
+def _discard_if_nothing_was_done(stage: Stage) -> None:
+    """A stage refused before its first file leaves nothing that a corrected command would trip over."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in stage.work.iterdir()] == [_RECIPE]:
+            shutil.rmtree(stage.work)
 
 
 def _work_path(output: Path) -> Path:

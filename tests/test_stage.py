@@ -224,3 +224,16 @@ def test_killed_at_random_moments_the_same_command_finishes_with_the_same_result
     subprocess.run([sys.executable, "-c", program, str(tmp_path / "out")], check=True, capture_output=True)
     assert read_stage(tmp_path / "out").fingerprint == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_a_stage_refused_before_its_first_file_leaves_nothing(tmp_path: Path) -> None:
+    """The corrected command must not need --force because of the mistaken one."""
+    with pytest.raises(NlcliError, match="wrong"):
+        with open_stage("dataset", MakeConfig(output=tmp_path / "out", size=1), {}):
+            raise NlcliError("something is wrong")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(NlcliError, match="wrong"):
+        with open_stage("dataset", MakeConfig(output=tmp_path / "out", size=1), {}) as stage:
+            (stage.work / "done.txt").write_text("finished work")
+            raise NlcliError("something is wrong")
+    assert (tmp_path / "out.partial" / "done.txt").exists()

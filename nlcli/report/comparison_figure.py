@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nlcli.report.evaluation_figures import new_figure, save_figure
+from nlcli.report.tables import HEADINGS, figure_names
 
 # Okabe and Ito's colours, told apart under every common colour vision; markers differ as well.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_HEADINGS = {"top_1": "top-1 accuracy", "top_5": "top-5 accuracy"}
 
 
 def comparison_figure(found: dict[str, Any], path: Path) -> None:
@@ -26,13 +26,16 @@ def comparison_figure(found: dict[str, Any], path: Path) -> None:
         path: File to write, PNG or SVG.
     """
     rows = found["rows"]
-    names = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    names = figure_names(found)
     fractions = {(row["label"], row["clean_fraction"]) for row in rows if row["clean_images"] is not None}
     labels = [label for label, _ in fractions]
     if len(labels) > len(set(labels)):
         figure = _over_fractions(rows, names)
     else:
         figure = _beside(rows, names)
+    if found["resamples"]:
+        told = f"bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images"
+        figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
 
@@ -131,6 +134,6 @@ def _errors(figures: list[dict[str, Any]]) -> np.ndarray | None:
 
 
 def _finish(axes: Any, name: str) -> None:
-    axes.set_title(_HEADINGS.get(name, name), fontsize=10, loc="left")
+    axes.set_title(HEADINGS[name], fontsize=10, loc="left")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

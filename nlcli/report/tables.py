@@ -6,19 +6,24 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-_HEADINGS = {"top_1": "top-1", "top_5": "top-5"}
+HEADINGS = {"mAP": "mAP", "AP_all": "AP_all", "top_1": "top-1", "top_5": "top-5"}
+
+
+def figure_names(found: dict[str, Any]) -> list[str]:
+    """The figures of a comparison, in the order in which they are shown."""
+    return [name for name in HEADINGS if name in found["rows"][0]]
 
 
 def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
     """Header, rows and notes of a comparison (what ``Comparison.as_json`` returns)."""
     rows = found["rows"]
-    names = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    names = figure_names(found)
     several = len(rows) > 1
     seeds = any(len(row["seeds"]) > 1 for row in rows)
     clean = any(row["clean_fraction"] is not None for row in rows)
     header = ["model", *(["clean"] if clean else []), *(["seeds"] if seeds else [])]
     for name in names:
-        header += [_HEADINGS.get(name, name), *(["difference"] if several else [])]
+        header += [HEADINGS[name], *(["difference"] if several else [])]
     cells = []
     for row in rows:
         line = [row["label"], *([_clean(row)] if clean else []), *([str(len(row["seeds"]))] if seeds else [])]
