@@ -223,7 +223,10 @@ class Backbone:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights as they are now, of the scaling of pixels, the size and the classes."""
+        """Hash of the weights as they are now, of their preprocessing and of the classes.
+
+        How JPEGs are decoded is left out: it is chosen anew for every use, and recorded there.
+        """
         hashed = hashlib.sha256()
         for weight in self.model.weights:
             value = np.ascontiguousarray(weight.numpy())
@@ -231,7 +234,7 @@ class Backbone:
             hashed.update(value.data)
         described = {
             "weights": hashed.hexdigest(), "network": self.name, "activation": self.activation,
-            "preprocessing": self.preprocessing.model_dump(), "classes": self.classes,
+            "preprocessing": self.preprocessing.model_dump(exclude={"decode"}), "classes": self.classes,
         }
         return fingerprint_json(described)
 
@@ -288,6 +291,9 @@ class Inference:
     def __init__(self, backbone: Backbone, precision: str, output: Output, compile_xla: bool | None = None) -> None:
         self.precision = precision
         self.output = output
+        for weight in backbone.model.weights:
+            if not np.isfinite(weight.numpy()).all():  # a fused relu would turn NaN into zero, unseen
+                raise NlcliError(f"weights '{weight.path}' of backbone {backbone.name} contain NaN or infinity")
         size = backbone.preprocessing.size
         scaling, activation = backbone.preprocessing.scaling, backbone.activation
         key = "features" if output == "features" else "logits"
@@ -432,9 +438,9 @@ def open_backbone(
         classes_file: Class names of a ``.keras`` file, one a line.
         scaling: Pixel scaling that a ``.keras`` file expects of its input.
     """
-    if str(source) in BACKBONES:
-        return build_backbone(str(source), weights, top=top)
     path = Path(source)
+    if str(source) in BACKBONES and not (path / _RECORD).is_file():
+        return build_backbone(str(source), weights, top=top)
     if path.is_dir():
         backbone = load_backbone(path)
     elif path.suffix == ".keras":

@@ -217,6 +217,13 @@ def test_local_response_norm_by_hand() -> None:
     assert found[0] == pytest.approx(100 / (2 + 1e-4 * (100**2 + 200**2 + 300**2)) ** 0.75, rel=1e-5)
 
 
+def test_weights_that_are_not_finite_are_named() -> None:
+    made = build_backbone("small_cnn", "none")
+    made.model.get_layer("conv3").kernel.assign(made.model.get_layer("conv3").kernel.numpy() * np.float32(np.nan))
+    with pytest.raises(NlcliError, match="weights 'conv3/kernel' of backbone small_cnn contain NaN"):
+        made.inference()
+
+
 def test_seed_decides_the_weights() -> None:
     def fingerprint(seed: int) -> str:
         return build_backbone("small_cnn", "none", classes=("a", "b"), seed=seed).fingerprint
