@@ -128,7 +128,7 @@ class BuildCoco(StageConfig):
 
 
 class PretrainBackbone(StageConfig):
-    """Fine-tune a whole network on noisy or verified labels."""
+    """Fine-tune a whole network on noisy or verified labels; the defaults are those of Hu 2018."""
 
     dataset: Path = Field(description="Data set directory.")
     output: Path = Field(description="Directory to write.")
@@ -137,24 +137,27 @@ class PretrainBackbone(StageConfig):
     labels: Literal["noisy", "verified"] = Field("noisy", description="Labels to train on; verified is Backbone (GT) or FT-W.")
     clean_fraction: float = Field(1.0, gt=0, le=1, description="Part of the clean set used when labels are verified.")
     steps: int = Field(20_000, ge=1, description="Training steps.")
-    batch_size: int = Field(64, ge=1, description="Images in a step.")
+    batch_size: int = Field(64, ge=1, description="Images in a step, of all devices together.")
     optimizer: Literal["adam", "rmsprop", "sgd"] = Field("rmsprop", description="Optimizer.")
     learning_rate: float = Field(1e-4, gt=0, description="Initial learning rate.")
     decay: float = Field(0.9, gt=0, le=1, description="Factor on the rate every decay_epochs.")
     decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
     flip: Literal["none", "horizontal", "both"] = Field("both", description="Random flips.")
-    trainable: Literal["all", "last"] = Field("all", description="Train the whole network or only the last layer.")
+    crop: float = Field(1.0, gt=0.1, le=1, description="Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).")
+    trainable: Literal["all", "last"] = Field("all", description="Train the whole network, or only the last layer with the rest as in inference.")
     image_size: int | None = Field(None, ge=32, description="Side of the input (default: the network's own).")
     decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
-    mixed_precision: Literal["none", "bfloat16", "float16"] = Field("none", description="Mixed precision.")
-    xla: bool = Field(False, description="Compile the step with XLA.")
+    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = Field("none", description="Precision of the convolutions below float32; auto takes what the machine is fast at.")
+    xla: bool = Field(False, description="Compile the step with XLA (one device only).")
     eval_every: int = Field(500, ge=1, description="Steps between validations.")
     patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
+    devices: int = Field(0, ge=0, description="GPUs that share each batch (0: all of this machine).")
+    memory: float | None = Field(None, gt=0, description="GiB that decoded images may take; more are decoded as they are needed (default: half of what is free).")
     workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "weights"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "devices", "memory", "workers"})
 
 
 class ExtractFeatures(StageConfig):
@@ -337,6 +340,17 @@ class AddNoise(StageConfig):
     seed: int = Field(0, ge=0, description="Seed of the noise and of the verified part.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "matrix", "features"})
+
+
+class HashImages(StageConfig):
+    """Hashes of the images of a data set; made by the Deduplicate stage."""
+
+    dataset: Path
+    output: Path
+    workers: int = 0
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
 
 
 class Deduplicate(StageConfig):

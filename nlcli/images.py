@@ -148,6 +148,18 @@ def load_image(source: Source, pre: Preprocessing) -> np.ndarray:
         raise ImageError(name, f"damaged or cut short ({_one_line(error)})") from None
 
 
+def read_image_file(path: Path) -> bytes:
+    """Content of an image file, as ``load_image`` reads it.
+
+    Raises:
+        ImageError: it is not a regular file, too large, or cannot be read.
+    """
+    try:
+        return _read(path)
+    except _Refused as error:
+        raise ImageError(str(path), str(error)) from None
+
+
 def iterate_images(
     sources: Sequence[Source], pre: Preprocessing, batch_size: int, workers: int = 0, start: int = 0
 ) -> Iterator[ImageBatch]:

@@ -138,9 +138,9 @@ class LabelTable:
             missing = self.present[rows[where]].toarray() == 0
             row, column = np.nonzero(missing)
             parts.append((where[row], column, np.zeros(len(row), bool)))
-        position, column, label = (np.concatenate([part[i] for part in parts]) for i in range(3))
+        position, column, labels = (np.concatenate([part[i] for part in parts]) for i in range(3))
         order = np.lexsort((column, position))
-        return position[order].astype(np.int64), column[order].astype(np.int64), label[order].astype(bool)
+        return position[order].astype(np.int64), column[order].astype(np.int64), labels[order].astype(bool)
 
 
 _MANY = 100_000
