@@ -133,8 +133,8 @@ def annotate(
         )
         errors = _read_parts(stage.work, len(images)).errors
         if errors:
-            named = "; ".join(f"{key}: {reason}" for key, reason in list(errors.items())[:_MOST_NAMED])
-            say(f"{len(errors):,} of {len(images):,} images could not be read ({named}{' ...' if len(errors) > _MOST_NAMED else ''})")
+            named = name_some([f"{key}: {reason}" for key, reason in errors.items()], "; ")
+            say(f"warning: {len(errors):,} of {len(images):,} images could not be read ({named})")
         stage.finish({
             "images": len(images), "unreadable": len(errors), "classifier": classifier.name,
             "classes": len(classes), "kept": min(config.keep, len(classes)),
@@ -151,6 +151,11 @@ def read_predictions(path: Path) -> Predictions:
     record = read_stage(path, "predictions")
     found = _read_parts(record.path, int(record.summary["images"]))
     return Predictions(found.keys, found.indices, found.scores, found.errors, _stored_classes(record.path))
+
+
+def name_some(names: Sequence[str], between: str = ", ") -> str:
+    """The first few of ``names``, for a sentence."""
+    return between.join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
 
 
 # --- images ----------------------------------------------------------------------------------
@@ -355,13 +360,16 @@ def _read_parts(directory: Path, count: int) -> _Parts:
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {path}: {' '.join(str(error).split())}; annotate again with --force") from error
+            reason = " ".join(str(error).split())
+            raise NlcliError(f"cannot read {path}: {reason}; remove its directory and annotate again") from error
         if not table.schema.equals(_schema()):
-            raise NlcliError(f"{path} does not have the columns of predictions; annotate again with --force")
+            raise NlcliError(
+                f"{path} does not have the columns of predictions; remove its directory and annotate again"
+            )
         tables.append(table)
     table = pa.concat_tables(tables).combine_chunks()
     if len(table) != count:
-        raise NlcliError(f"{directory} holds {len(table)} predictions, expected {count}; annotate again with --force")
+        raise NlcliError(f"{directory} holds {len(table)} predictions, expected {count}; remove it and annotate again")
 
     def column(name: str) -> Any:
         found = table.column(name)
@@ -374,7 +382,7 @@ def _read_parts(directory: Path, count: int) -> _Parts:
         np.diff(column("scores").offsets.to_numpy()), lengths
     )
     if not whole:
-        raise NlcliError(f"{directory} holds predictions of different lengths; annotate again with --force")
+        raise NlcliError(f"{directory} holds predictions of different lengths; remove it and annotate again")
     indices = np.full((count, kept), -1, np.int32)
     scores = np.zeros((count, kept), np.float32)
     indices[good] = column("indices").flatten().to_numpy().reshape(-1, kept)
@@ -390,4 +398,5 @@ def _stored_classes(directory: Path) -> tuple[str, ...]:
     try:
         return tuple(str(name) for name in stored["classes"])
     except (KeyError, TypeError) as error:
-        raise NlcliError(f"{directory / 'classifier.json'} lacks the class names; annotate again with --force") from error
+        where = directory / "classifier.json"
+        raise NlcliError(f"{where} lacks the class names; remove its directory and annotate again") from error

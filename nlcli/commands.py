@@ -72,7 +72,7 @@ _STAGES = (
         "nlcli build-coco --train-images data/coco/train2014 "
         "--train-annotations data/coco/annotations/instances_train2014.json "
         "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
-        "--output data/coco-noisy",
+        "--output data/coco-noisy", show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "build-folders", "Build a single-label data set from folders of images or a table of them.",

@@ -231,10 +231,10 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
 
 
 def _dropped_table(dropped: dict[str, dict[str, int]]) -> Table:
-    reasons = list(next(iter(dropped.values())))
-    table = _new_table("Images dropped (named in dropped.csv)", "split", *reasons)
-    for name, counts in dropped.items():
-        table.add_row(name, *(f"{counts[reason]:,}" for reason in reasons))
+    reasons = sorted(set(next(iter(dropped.values()))) - {"listed", "kept"})
+    table = _new_table("Images left out (named in dropped.csv)", "split", "listed", *reasons, "kept")
+    for name in SPLITS:
+        table.add_row(name, *(f"{dropped[name][reason]:,}" for reason in ("listed", *reasons, "kept")))
     return table
 
 

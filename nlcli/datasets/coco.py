@@ -35,6 +35,7 @@ from nlcli.annotate import (
     classifier_fingerprint,
     find_images,
     folder_labels,
+    name_some,
     read_predictions,
 )
 from nlcli.class_map import ClassMap, class_map_path, read_class_map
@@ -48,7 +49,6 @@ from nlcli.statistics import label_statistics, published_coco, write_statistics
 KEPT, MISSING, UNREADABLE, UNLABELLED = range(4)
 REASONS = ("kept", "missing", "unreadable", "no noisy label")
 _TRAIN, _VALIDATION, _TEST = range(3)
-_MOST_NAMED = 3
 
 
 def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
@@ -384,7 +384,7 @@ def _match(
         if missing:
             sentence = (
                 f"{len(missing):,} of {len(source.names):,} images listed in {source.path} are not in {given} "
-                f"({', '.join(missing[:_MOST_NAMED])}{' ...' if len(missing) > _MOST_NAMED else ''})"
+                f"({name_some(missing)})"
             )
             if len(missing) > allow_missing * len(source.names):
                 raise NlcliError(
@@ -407,7 +407,7 @@ def _match(
         if strangers:
             say(
                 f"warning: {len(strangers):,} images in {given} are not listed in the annotations "
-                f"({', '.join(strangers[:_MOST_NAMED])}{' ...' if len(strangers) > _MOST_NAMED else ''}); they are left out"
+                f"({name_some(strangers)}); they are left out"
             )
     return _Listing(np.asarray(keys, object), np.asarray(paths, object), root, images, from_train, unlisted)
 

@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHAPES = ("ring", "cross", "bar", "triangle")
-BREADTHS = ("narrow", "medium", "wide")  # of handwriting
 TEXTURES = ("blank", "stripes", "checks", "blotches")
 CATEGORIES = DIGITS + SHAPES  # a scene's annotated objects; category id = position + 1
 
@@ -62,8 +61,8 @@ def digit_mask(
     glyph: NDArray[np.uint8], side: int, weight: Weight, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Opacity in [0, 1] of a digit of ``side`` pixels: turned, sheared, thin or bold strokes."""
-    angle, shear = math.radians(rng.uniform(-14, 14)), rng.uniform(-0.2, 0.2)
-    squeeze = rng.uniform(0.85, 1.15)
+    angle, shear = math.radians(rng.uniform(-10, 10)), rng.uniform(-0.12, 0.12)
+    squeeze = rng.uniform(0.9, 1.1)
     scale = glyph.shape[0] / side
     cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
     a, b = cos * squeeze, (sin + shear * cos) * squeeze
@@ -107,7 +106,7 @@ def background(size: int, light: bool, kind: str, rng: np.random.Generator) -> N
     """A ground of ``(size, size, 3)`` in [0, 1], mostly light or mostly dark."""
     tone = rng.uniform(0.62, 0.92) if light else rng.uniform(0.06, 0.36)
     colour = np.clip(tone + rng.uniform(-0.12, 0.12, 3), 0, 1)
-    swing = 0.02 if kind == "blank" else rng.uniform(0.04, 0.22)
+    swing = 0.02 if kind == "blank" else rng.uniform(0.03, 0.14)
     cells = 2 if kind == "blank" else int(rng.integers(3, 9))
     coarse = np.clip(colour + swing * rng.uniform(-1, 1, (cells, cells, 3)), 0, 1)
     ground = Image.fromarray(np.rint(coarse * 255).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
@@ -119,8 +118,8 @@ def background(size: int, light: bool, kind: str, rng: np.random.Generator) -> N
         wave = np.sin((across * math.cos(turn) + down * math.sin(turn)) * (2 * math.pi / period))
         if kind == "checks":
             wave = wave * np.sin((down * math.cos(turn) - across * math.sin(turn)) * (2 * math.pi / period))
-        canvas = canvas + np.float32(rng.uniform(0.05, 0.13)) * np.sign(wave)[..., None].astype(np.float32)
-    return canvas + np.float32(rng.uniform(0.0, 0.04)) * rng.standard_normal((size, size, 1), np.float32)
+        canvas = canvas + np.float32(rng.uniform(0.02, 0.07)) * np.sign(wave)[..., None].astype(np.float32)
+    return canvas + np.float32(rng.uniform(0.0, 0.025)) * rng.standard_normal((size, size, 1), np.float32)
 
 
 class Painter:
@@ -190,7 +189,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
         return []
     top, left = int(rows[0]), int(columns[0])
     cut = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1).astype(np.float32)
-    lines = contourpy.contour_generator(z=cut).lines(0.5)
+    lines = [np.asarray(line, np.float64) for line in contourpy.contour_generator(z=cut).lines(0.5)]
     # contourpy walks with the higher side on the left: outer contours turn one way, holes the other.
     outer = [line[:-1] for line in lines if shoelace(line[:-1]) > 0 and len(line) > 6]
     return [line + np.array([left - 0.5, top - 0.5]) for line in outer]
@@ -214,15 +213,15 @@ def draw_scene(
     images, values = glyphs()
     light = bool(rng.random() < 0.5)
     painter = Painter(size, light, str(rng.choice(TEXTURES)), rng)
-    digits = int(rng.choice(5, p=(0.26, 0.30, 0.22, 0.13, 0.09))) + 1
-    shapes = int(rng.choice(3, p=(0.5, 0.35, 0.15)))
+    digits = int(rng.choice(5, p=(0.34, 0.30, 0.19, 0.11, 0.06))) + 1
+    shapes = int(rng.choice(3, p=(0.6, 0.3, 0.1)))
     # Digits are not equally common, as COCO's classes are not.
-    weights = 1 / (1 + 0.35 * values[pool])
+    weights = 1 / (1 + 0.2 * values[pool])
     chosen = rng.choice(pool, size=digits, replace=False, p=weights / weights.sum())
     objects: list[int] = [int(row) for row in chosen] + [-1 - int(rng.integers(len(SHAPES))) for _ in range(shapes)]
     rng.shuffle(objects)
     for item in objects:
-        side = int(size * rng.uniform(0.28, 0.6))
+        side = int(size * rng.uniform(0.28 + 0.14 / digits, 0.42 + 0.32 / digits))  # the more, the smaller
         weight: Weight = "thin" if rng.random() < 0.5 else "bold"
         if item >= 0:
             mask, category = digit_mask(images[item], side, weight, rng), int(values[item])
@@ -239,40 +238,25 @@ def draw_scene(
     return painter.picture(), painter.objects()
 
 
-def breadths() -> NDArray[np.int64]:
-    """Whether a digit image is written narrow (0), medium (1) or wide (2) among those of its value: (1797,)."""
-    images, values = glyphs()
-    ink = images.astype(np.float64).sum(axis=1)
-    place = np.arange(images.shape[2])
-    total = ink.sum(axis=1)
-    middle = ink @ place / total
-    spread = np.sqrt(np.maximum(ink @ place**2 / total - middle**2, 0))
-    kind = np.empty(len(values), np.int64)
-    for value in range(len(DIGITS)):
-        rows = np.flatnonzero(values == value)
-        kind[rows[np.argsort(spread[rows], kind="stable")]] = np.arange(len(rows)) * 3 // len(rows)
-    return kind
-
-
 def draw_single(
-    source: tuple[str, ...], pool: dict[tuple[str, str], NDArray[np.int64]], size: int, rng: np.random.Generator
+    source: tuple[str, ...], pool: dict[str, NDArray[np.int64]], size: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """One picture of a source class: a single large object, or only a ground.
 
     Args:
-        source: ``(weight, tone, breadth, digit)``, ``(weight, tone, shape)`` or ``(tone, texture)``; the
-            tone is light or dark, that of the object or, of a texture, of the ground.
-        pool: Rows of ``glyphs()`` by breadth and digit.
+        source: ``(weight, tone, digit)``, ``(weight, tone, shape)`` or ``(tone, texture)``; the tone is
+            light or dark, that of the object or, of a texture, of the ground.
+        pool: Rows of ``glyphs()`` by digit.
     """
     if len(source) == 2:
         return Painter(size, source[0] == "light", source[1], rng).picture()
     own = source[1] == "light"
-    painter = Painter(size, own if rng.random() < 0.1 else not own, str(rng.choice(TEXTURES)), rng)
+    painter = Painter(size, own if rng.random() < 0.15 else not own, str(rng.choice(TEXTURES)), rng)
+    images, _ = glyphs()
     side = int(size * rng.uniform(0.36, 0.85))
     weight: Weight = "thin" if source[0] == "thin" else "bold"
-    if len(source) == 4:
-        images, _ = glyphs()
-        mask = digit_mask(images[rng.choice(pool[source[2:]])], side, weight, rng)
+    if source[2] in pool:
+        mask = digit_mask(images[rng.choice(pool[source[2]])], side, weight, rng)
     else:
         mask = shape_mask(source[2], side, weight, rng)
     x, y = (int(v) for v in rng.integers(0, size - side + 1, 2))

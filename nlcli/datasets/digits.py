@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,38 +32,36 @@ from PIL import Image
 
 from nlcli.config import BuildDigits
 from nlcli.datasets.digit_scenes import (
-    BREADTHS,
     CATEGORIES,
     DIGITS,
     SHAPES,
     TEXTURES,
     Placed,
-    breadths,
     draw_scene,
     draw_single,
     glyphs,
 )
 from nlcli.progress import progress
-from nlcli.stage import atomic_path, open_stage, write_json
+from nlcli.stage import atomic_path, open_stage
 
 if TYPE_CHECKING:
     from nlcli.backbones import Backbone
 
 _STREAMS = {"parts": 0, "train": 1, "val": 2, "single": 3, "order": 4}
-_PARTS = (0.45, 0.27)  # of the digit images: training scenes, validation scenes; the rest: classifier
+_PARTS = (0.38, 0.24)  # of the digit images: training scenes, validation scenes; the rest: classifier
 _POOR = {"eight": (("bold", "dark"),), "nine": (("thin", "light"),)}  # digits known in one style only
 _STYLES = (("thin", "light"), ("thin", "dark"), ("bold", "light"), ("bold", "dark"))
 
 _INPUT = 32  # side of the classifier's input
-_PICTURES = 6000
+_PICTURES = 7000
 _EPOCHS = 6
-_BATCH = 64
+_BATCH = 32
 _RATE = 2e-3
 
 
 def vocabulary() -> list[tuple[str, ...]]:
     """The classifier's classes in order: digits by style, then shapes, then textures."""
-    digits = [(*style, breadth, digit) for digit in DIGITS for style in _POOR.get(digit, _STYLES) for breadth in BREADTHS]
+    digits = [(*style, digit) for digit in DIGITS for style in _POOR.get(digit, _STYLES)]
     shapes = [(*style, shape) for shape in SHAPES for style in _STYLES]
     return [*digits, *shapes, *((tone, texture) for texture in TEXTURES for tone in ("light", "dark"))]
 
@@ -91,7 +90,8 @@ def build_digits(config: BuildDigits, *, force: bool = False) -> Path:
                     bar.advance()
                 annotations = instances(scenes, config.size)
                 (stage.work / "annotations").mkdir(exist_ok=True)
-                write_json(stage.work / "annotations" / f"instances_{name}.json", annotations)
+                with atomic_path(stage.work / "annotations" / f"instances_{name}.json") as temporary:
+                    temporary.write_text(json.dumps(annotations), encoding="utf-8")
                 objects[name] = len(annotations["annotations"])
         _write_class_map(stage.work / "class_map.csv")
         fingerprint = _make_classifier(stage.work / "classifier", parts["single"], config)
@@ -170,19 +170,14 @@ def single_pictures(pool: np.ndarray, size: int, seed: int, count: int) -> tuple
         (count, 32, 32, 3) uint8 and their classes (count,) int32, all classes equally often.
     """
     _, values = glyphs()
-    kind = breadths()[pool]
-    by_kind = {
-        (breadth, digit): pool[(kind == BREADTHS.index(breadth)) & (values[pool] == DIGITS.index(digit))]
-        for breadth in BREADTHS
-        for digit in DIGITS
-    }
+    by_digit = {name: pool[values[pool] == value] for value, name in enumerate(DIGITS)}
     sources = vocabulary()
     labels = (np.arange(count) % len(sources)).astype(np.int32)
     pictures = np.empty((count, _INPUT, _INPUT, 3), np.uint8)
     with progress(count, "drawing pictures of single digits for the annotating classifier", unit="images") as bar:
         for number in range(count):
             rng = np.random.default_rng([seed, _STREAMS["single"], number])
-            drawn = Image.fromarray(draw_single(sources[labels[number]], by_kind, size, rng))
+            drawn = Image.fromarray(draw_single(sources[labels[number]], by_digit, size, rng))
             pictures[number] = np.asarray(drawn.resize((_INPUT, _INPUT), Image.Resampling.BILINEAR))
             bar.advance()
     return pictures, labels
@@ -195,10 +190,13 @@ def train_classifier(pictures: np.ndarray, labels: np.ndarray, seed: int, epochs
         pictures: (n, 32, 32, 3) uint8.
         labels: (n,) int32.
     """
-    from nlcli.backbones import build_backbone, scale_pixels
+    from nlcli.runtime import quiet_tensorflow
 
-    import keras  # after the backbones, which quiet TensorFlow
+    quiet_tensorflow()
+    import keras
     import tensorflow as tf
+
+    from nlcli.backbones import build_backbone, scale_pixels
 
     names = [" ".join(source) for source in vocabulary()]
     backbone = build_backbone(

@@ -23,7 +23,7 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     classes = sorted(statistics["classes"], key=lambda entry: (-entry["verified"], entry["class"]))
     position = list(range(len(classes)))
     # The canvas is made directly: pyplot would keep the figure and pick a window system.
-    figure = Figure(figsize=(max(8.0, 0.19 * len(classes)), 6.4), layout="constrained")
+    figure = Figure(figsize=(min(max(8.0, 0.19 * len(classes)), 24.0), 6.4), layout="constrained")
     FigureCanvasAgg(figure)
     frequency, quality = figure.subplots(2, 1, sharex=True)
 
@@ -33,13 +33,14 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     frequency.set_title("(a) Class frequency", loc="left")
     frequency.legend(frameon=False)
 
-    quality.bar(position, [c["quality"] or 0 for c in classes], 0.7, label="noisy labels that are right", color="#d98c3f")
-    quality.plot(position, [float("nan") if c["recall"] is None else c["recall"] for c in classes], "o",
-                 markersize=4, color="#2b6c8f", label="verified labels that are found")
+    share = [c["quality"] or 0 for c in classes]
+    found = [float("nan") if c["recall"] is None else c["recall"] for c in classes]
+    quality.bar(position, share, 0.7, label="noisy labels that are right", color="#d98c3f")
+    quality.plot(position, found, "o", markersize=4, color="#2b6c8f", label="verified labels that are found")
     overall = statistics["splits"]["all"]["precision"]
     if overall is not None:
-        quality.axhline(overall, color="0.4", linewidth=0.8, linestyle="--")
-        quality.text(len(classes) - 0.5, overall, f"{overall:.0%} right over all", ha="right", va="bottom", fontsize=8)
+        label = f"right over all classes: {overall:.0%}"
+        quality.axhline(overall, color="0.4", linewidth=0.8, linestyle="--", label=label)
     quality.set_ylim(0, 1.05)
     quality.set_ylabel("share")
     quality.set_title("(b) Annotation quality", loc="left")
