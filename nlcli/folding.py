@@ -89,7 +89,7 @@ def inference_copy(
     folded = _foldable(model)
     norm_of = {id(before): norm for norm, before in folded}
     skipped = {id(norm) for norm, _ in folded}
-    in_float32 = _head(model)
+    in_float32 = head_layers(model)
     rescaled = {id(layer) for layer in _first_convolutions(model)} if reverse or factor != 1.0 else set()
     original: list[tuple[layers.Layer, layers.Layer]] = []
 
@@ -189,7 +189,7 @@ def _parents(model: keras.Model) -> dict[int, list[layers.Layer]]:
     return found
 
 
-def _head(model: keras.Model) -> set[int]:
+def head_layers(model: keras.Model) -> set[int]:
     """Global pooling layers, everything behind them, and the layers that give the outputs."""
     parents_of = _parents(model)
     head = {id(output._keras_history.operation) for output in keras.tree.flatten(model.output)}

@@ -11,6 +11,8 @@ from typing import Any
 
 from keras import ops
 
+from nlcli.labels import Task
+
 Tensor = Any
 
 
@@ -63,3 +65,15 @@ def verified_softmax_cross_entropy(logits: Tensor, verified: Tensor, mask: Tenso
     count = ops.sum(present, axis=-1)
     targets = present / ops.maximum(count, 1.0)[:, None]
     return softmax_cross_entropy(logits, targets, ops.cast(count > 0, "float32"))
+
+
+def classification_loss(task: Task, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy on multi-label data, softmax cross-entropy on single-label data.
+
+    With ``mask`` the targets are verified labels, without they are noisy ones.
+    """
+    if task == "multi-label":
+        return binary_cross_entropy(logits, targets, mask)
+    if mask is None:
+        return softmax_cross_entropy(logits, targets)
+    return verified_softmax_cross_entropy(logits, targets, mask)

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 from pydantic import BaseModel, ConfigDict, Field
 
-from nlcli.losses import binary_cross_entropy, softmax_cross_entropy, verified_softmax_cross_entropy
+from nlcli.losses import classification_loss
 from nlcli.optimizers import OptimizerName, Schedule
 from nlcli.sampling import stream
 
@@ -224,11 +224,7 @@ class Method(ABC):
 
         With ``mask`` the targets are verified labels, without they are noisy ones.
         """
-        if self.problem.task == "multi-label":
-            return binary_cross_entropy(logits, targets, mask)
-        if mask is None:
-            return softmax_cross_entropy(logits, targets)
-        return verified_softmax_cross_entropy(logits, targets, mask)
+        return classification_loss(self.problem.task, logits, targets, mask)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Scores that belong to ``classification_loss``."""
