@@ -1,0 +1,61 @@
+"""Feature directories made from arrays, as extract-features would have written them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from nlcli.config import StageConfig
+from nlcli.features import SCHEMA, _write_index
+from nlcli.shards import shard_path, write_shard
+from nlcli.stage import open_stage, write_json
+
+
+class FeaturesConfig(StageConfig):
+    """Where made-up features go and what tells them apart."""
+
+    output: Path
+    seed: int = 0
+
+    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+
+
+def write_features(
+    output: Path,
+    keys: list[str],
+    features: np.ndarray,
+    dataset_fingerprint: str,
+    *,
+    missing: tuple[str, ...] = (),
+    last_layer: tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None = None,
+    backbone_fingerprint: str = "sha256:backbone",
+    shard_rows: int = 8192,
+    seed: int = 0,
+) -> Path:
+    """A features directory of ``features`` (n, D); the images ``missing`` are rows with an error."""
+    with open_stage("features", FeaturesConfig(output=output, seed=seed), {}, seed=seed) as stage:
+        if stage.up_to_date:
+            return stage.output
+        (stage.work / "shards").mkdir(exist_ok=True)
+        records = []
+        for first in range(0, len(keys), shard_rows):
+            part = keys[first : first + shard_rows]
+            good = np.array([key not in missing for key in part])
+            errors = [(int(i), "made up") for i in np.flatnonzero(~good)]
+            where = shard_path(stage.work, len(records))
+            rows = features[first : first + len(part)]
+            records.append(write_shard(where, rows if good.all() else rows[good], errors))
+        _write_index(stage.work / "index.parquet", keys, records, shard_rows)
+        if last_layer is not None:
+            kernel, bias, classes = last_layer
+            with open(stage.work / "last_layer.npz", "wb") as file:
+                np.savez(file, kernel=kernel, bias=bias, classes=np.array(classes))
+        write_json(stage.work / "features.json", {
+            "schema": SCHEMA, "images": len(keys), "num_features": features.shape[1], "dtype": str(features.dtype),
+            "shards": len(records), "backbone_fingerprint": backbone_fingerprint,
+            "dataset_fingerprint": dataset_fingerprint,
+        })
+        stage.finish({}, content={f"shards/{n}": record.sha256 for n, record in enumerate(records)})
+    return output
