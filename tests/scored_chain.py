@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from builders import MakeConfig, published
+import pytest
+from builders import published
 from PIL import Image
 
 from nlcli.config import ExtractFeatures, StageConfig, TrainHead
@@ -108,4 +109,12 @@ def make_chain(root: Path, *, single: bool = False, broken: tuple[str, ...] = ()
     return Chain(root, dataset, backbone, features)
 
 
-__all__ = ["CLASSES", "Chain", "MakeConfig", "draw", "make_chain", "published_backbone", "table_of_squares"]
+_shared: dict[bool, Chain] = {}
+
+
+def shared_chain(factory: pytest.TempPathFactory, *, single: bool = False) -> Chain:
+    """One chain for all test files of a session, read only; test image 060 of the multi-label one is broken."""
+    if single not in _shared:
+        root = factory.mktemp("single" if single else "chain")
+        _shared[single] = make_chain(root, single=single, broken=() if single else ("060.jpg",))
+    return _shared[single]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import published
 from PIL import Image
-from scored_chain import CLASSES, Chain, make_chain, published_backbone, table_of_squares
+from scored_chain import CLASSES, Chain, published_backbone, shared_chain, table_of_squares
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from nlcli import bootstrap as of
@@ -30,16 +30,16 @@ from nlcli.stage import read_json, read_stage, write_json
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """Multi-label; test image 060 is broken."""
-    return make_chain(tmp_path_factory.mktemp("chain"), broken=("060.jpg",))
+    return shared_chain(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    return make_chain(tmp_path_factory.mktemp("single"), single=True)
+    return shared_chain(tmp_path_factory, single=True)
 
 
 def evaluated(model: Path, **options: object) -> Path:
-    options = {"bootstrap": 60, "examples": 3} | options
+    options = {"bootstrap": 60, "examples": 0} | options
     return evaluate(Evaluate(model=model, **options))
 
 
@@ -51,7 +51,7 @@ def test_a_run_is_scored_with_every_figure(chain: Chain) -> None:
     from nlcli.heads import load_head
 
     run = chain.run()
-    output = evaluated(run)
+    output = evaluated(run, examples=3)
     assert output == run.with_name("noisy-0-test")
     metrics = read_json(output / "metrics.json")
 
