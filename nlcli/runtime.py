@@ -27,10 +27,10 @@ def quiet_tensorflow() -> None:
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
-            import keras
+            import keras  # noqa: F401
             import tensorflow
 
-            del keras, tensorflow
+            tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
         except BaseException:
             chatter.seek(0)
             os.write(held, chatter.read())
