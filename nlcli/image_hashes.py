@@ -162,5 +162,5 @@ def read_hashes(directory: Path, count: int) -> Hashes:
     content = np.stack((column["content_0"], column["content_1"]), axis=1)
     unread = np.flatnonzero([reason is not None for reason in error])
     # what cannot be read is like nothing else
-    content[unread] = np.stack((unread, np.full(len(unread), 2**64 - 1)), axis=1).astype(np.uint64)
+    content[unread, 0], content[unread, 1] = unread, np.iinfo(np.uint64).max
     return Hashes(content, column["dct"], column["difference"], column["seen"], error)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from test_folders import by_key, touch
 
 from nlcli.config import BuildClothing1M
 from nlcli.datasets.clothing1m import PUBLISHED, build_clothing1m
 from nlcli.errors import NlcliError
 from nlcli.labels import LabelTable, read_dataset
 from nlcli.stage import read_stage
-from test_folders import by_key, touch
 
 A, B, C, D, E, F = (f"images/{i}/4{i},31675{i}.jpg" for i in range(6))
 NAMES = tuple(f"name {i}" for i in range(14))
