@@ -434,7 +434,7 @@ def test_class_without_positives_is_counted(chain: Chain, tmp_path: Path) -> Non
     assert math.isfinite(metrics["mAP"])
     with open(output / "per_class.csv", encoding="utf-8") as file:
         assert [line["AP"] for line in csv.DictReader(file)][2] == ""
-    assert "1 classes have no positive" in "\n".join(notes(output))
+    assert "1 class has no positive here" in "\n".join(notes(output))
 
 
 def notes(evaluation: Path) -> list[str]:

@@ -71,8 +71,9 @@ def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
     if several:
         paired = ", its interval paired by image" if found["resamples"] else ""
         notes.append(f"difference: to '{found['reference']}'{paired}")
-    if found["classes_without_positives"]:
-        notes.append(f"{found['classes_without_positives']} classes have no positive here and no part in mAP")
+    without = found["classes_without_positives"]
+    if without:
+        notes.append(f"{without} {'class has' if without == 1 else 'classes have'} no positive here and no part in mAP")
     chosen = dict.fromkeys(row["selected_by"] for row in found["rows"])
     if len(chosen) == 1:
         notes.append(f"checkpoints selected by: {next(iter(chosen))}")
