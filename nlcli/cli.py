@@ -95,6 +95,8 @@ def _runner(stage: StageCommand) -> Callable[..., None]:
         values = {name: value for name, value in given.items() if value is not None and value != []}
         if "options" in values:
             values["options"] = _assignments(values["options"])
+        if "rows" in values:
+            values["rows"] = _rows(values["rows"])
         chosen = [values]
         if several is not None and not _is_sequence(model, several):  # the stage runs once for each
             chosen = [values | {several: target} for target in values[several]]
@@ -130,7 +132,7 @@ def _runner(stage: StageCommand) -> Callable[..., None]:
 
 _POSITIONAL = {"eval": "model", "compare": "evaluations"}
 _SHORT = {"output": ["-o"], "options": []}
-_FLAGS = {"options": "--set"}
+_FLAGS = {"options": "--set", "rows": "--row"}
 
 
 def _flag(name: str) -> str:
@@ -151,8 +153,8 @@ def _is_sequence(model: Any, name: str) -> bool:
 def _option_type(name: str, field: Any) -> tuple[Any, Any]:
     """The type Typer shall parse for a field, and the default it shall show."""
     kind = field.annotation
-    if name == "options":
-        return list[str], []
+    if get_origin(kind) is dict:
+        return list[str], ... if field.is_required() else []
     if get_origin(kind) is Union or type(None) in get_args(kind):
         kind = next(part for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is tuple:
@@ -178,6 +180,17 @@ def _assignments(pairs: list[str]) -> dict[str, Any]:
             found[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise NlcliError(f"--set {pair}: the value cannot be read") from error
+    return found
+
+
+def _rows(pairs: list[str]) -> dict[str, list[str]]:
+    """``["A=runs/a", "A=runs/b"]`` -> ``{"A": ["runs/a", "runs/b"]}``."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, sign, directory = pair.rpartition("=")
+        if not sign or not name or not directory:
+            raise NlcliError(f"--row {pair}: expected NAME=DIRECTORY, such as --row 'Proposed=runs/a-test'")
+        found.setdefault(name, []).append(directory)
     return found
 
 

@@ -136,6 +136,12 @@ _STAGES = (
         "Compare", "nlcli.compare:compare_evaluations",
         "nlcli compare runs/noisy-test runs/residual-test --output runs/report", show="nlcli.compare:show_report",
     ),
+    StageCommand(
+        "table", "Set evaluations beside a paper's published table, cell by cell.",
+        "Table", "nlcli.tables:paper_table",
+        "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
+        show="nlcli.tables:show_table",
+    ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}
 

@@ -10,7 +10,7 @@ import difflib
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nlcli.errors import NlcliError
 
@@ -245,6 +245,24 @@ class Compare(StageConfig):
     seed: int | None = Field(None, ge=0, description="Seed of the bootstrap (default: as in the first evaluation).")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
+
+
+class Table(StageConfig):
+    """Set evaluations beside a paper's published table."""
+
+    rows: dict[str, tuple[Path, ...]] = Field(description="Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and parts of the clean set.")
+    output: Path = Field(description="Directory to write.")
+    published: str | None = Field(None, description="Published table, such as hu2018-table2 (default: none, only what was measured).")
+    deviations: tuple[str, ...] = Field((), description="What was done otherwise than in the paper, a sentence each.")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"rows"})
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, rows: Any) -> Any:
+        if not isinstance(rows, dict):
+            return rows
+        return {name: [paths] if isinstance(paths, str | Path) else paths for name, paths in rows.items()}
 
 
 class BuildFolders(StageConfig):

@@ -11,8 +11,8 @@ from nlcli.report.evaluation_figures import new_figure, save_figure
 from nlcli.report.tables import HEADINGS, figure_names
 
 # Okabe and Ito's colours, told apart under every common colour vision; markers differ as well.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def comparison_figure(found: dict[str, Any], path: Path) -> None:
@@ -46,7 +46,7 @@ def _over_fractions(rows: list[dict[str, Any]], names: list[str]) -> Any:
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         for i, label in enumerate(labels):
-            color, marker = _COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)]
+            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
             own = [row for row in rows if row["label"] == label and row[name]["value"] is not None]
             flat = [row for row in own if row["clean_images"] is None]
             steep = sorted((r for r in own if r["clean_images"] is not None), key=lambda r: r["clean_fraction"])
@@ -95,7 +95,7 @@ def _beside(rows: list[dict[str, Any]], names: list[str]) -> Any:
                 [f["value"]],
                 [y],
                 xerr=_errors([f]),
-                color=_COLORS[0],
+                color=COLORS[0],
                 marker="o",
                 markersize=5,
                 linewidth=0,

@@ -1,0 +1,277 @@
+"""A paper's table: what was measured beside what was published, cell by cell.
+
+A table has a row for each method or variant and a column for each part of the clean set; a cell is
+the mean and the spread over seeds. Published figures are in ``resources/published_tables.json``, in
+percent as the papers print them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.config import Table, unknown_name
+from nlcli.errors import NlcliError
+from nlcli.progress import say
+from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
+
+FILE = "table.json"
+ANY = "any"
+"""Column of a model that uses no clean labels: its figure stands for every part of the clean set."""
+_GROUP = "mAP "  # of one high-level category, such as "mAP vehicles"
+
+
+@dataclass
+class Cell:
+    """One figure of one row at one part of the clean set, in percent.
+
+    Attributes:
+        measured: Mean over seeds; None where nothing was measured.
+        spread: Standard deviation over seeds; None for fewer than two.
+        seeds: How many.
+        published: The paper's; None where it has none.
+    """
+
+    measured: float | None = None
+    spread: float | None = None
+    seeds: int = 0
+    published: float | None = None
+
+
+@dataclass
+class PaperTable:
+    """Rows in order; ``rows[name][column][figure]`` is a cell, a column a part of the clean set."""
+
+    source: str
+    about: str
+    figures: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: dict[str, dict[str, dict[str, Cell]]]
+    deviations: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values."""
+        rows = [
+            {
+                "name": name,
+                "cells": {column: {f: vars(cell) for f, cell in cells.items()} for column, cells in columns.items()},
+            }
+            for name, columns in self.rows.items()
+        ]
+        return {
+            "source": self.source, "about": self.about, "figures": list(self.figures), "columns": list(self.columns),
+            "rows": rows, "deviations": self.deviations,
+        }
+
+
+def published_tables() -> dict[str, Any]:
+    """Every published table by name."""
+    text = resources.files("nlcli").joinpath("resources", "published_tables.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def paper_table(config: Table, *, force: bool = False) -> Path:
+    """Write a paper's table as JSON, CSV, Markdown and figure; the report's directory.
+
+    Raises:
+        NlcliError: an unknown published table, a row that it does not have, or evaluations that
+            cannot stand in one cell.
+    """
+    published = _published(config.published)
+    for name in config.rows:
+        if published is not None and name not in {row["name"] for row in published["rows"]}:
+            known = [row["name"] for row in published["rows"]]
+            raise NlcliError(f"table {config.published}: {unknown_name(name, known, 'row')}")
+    records = {name: [read_stage(path, "evaluation") for path in paths] for name, paths in config.rows.items()}
+    inputs = {f"{name}/{i}": record for name, row in records.items() for i, record in enumerate(row)}
+    with open_stage("table", config, inputs, force=force) as stage:
+        if stage.up_to_date:
+            return stage.output
+        table = _measured(records, published)
+        table.deviations = [*config.deviations, *_deviations(records, published)]
+        found = table.as_json()
+        write_json(stage.work / FILE, found)
+        _write_csv(stage.work / "table.csv", table)
+        header, rows = table_cells(found)
+        from nlcli.report.tables import markdown_table
+
+        with atomic_path(stage.work / "table.md") as temporary:
+            notes = "".join(f"\n- {note}" for note in _notes(found))
+            temporary.write_text(f"{_title(found)}\n\n{markdown_table(header, rows)}\n{notes}\n", encoding="utf-8")
+        from nlcli.report.table_figure import table_figure
+
+        for suffix in ("png", "svg"):
+            table_figure(found, stage.work / f"table.{suffix}")
+        cells = [cell for row in table.rows.values() for column in row.values() for cell in column.values()]
+        stage.finish({
+            "table": config.published or "measured", "rows": len(table.rows),
+            "cells_measured": sum(cell.measured is not None for cell in cells),
+            "cells_published": sum(cell.published is not None for cell in cells),
+        })
+    return stage.output
+
+
+def _published(name: str | None) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    tables = published_tables()
+    if name not in tables:
+        raise NlcliError(unknown_name(name, tables, "published table"))
+    return tables[name]
+
+
+# --- cells -----------------------------------------------------------------------------------
+
+
+def _measured(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> PaperTable:
+    values: dict[tuple[str, str, str], list[float]] = {}
+    seen: dict[tuple[str, str, Any], Path] = {}
+    for name, row in records.items():
+        for record in row:
+            metrics = read_json(record.path / "metrics.json")
+            settings = metrics["model"]["settings"]
+            column = _column(metrics)
+            place = (name, column, settings.get("seed"))
+            if place in seen:
+                raise NlcliError(
+                    f"row '{name}': {seen[place]} and {record.path} have the same part of the clean set and the same "
+                    "seed; give them different rows"
+                )
+            seen[place] = record.path
+            for figure, value in _figures(metrics).items():
+                values.setdefault((name, column, figure), []).append(100 * value)
+    figures = list(dict.fromkeys(figure for _, _, figure in values))
+    if published is not None:
+        wanted = [f for row in published["rows"] for cells in row["cells"].values() for f in cells]
+        figures = list(dict.fromkeys(wanted))
+    names = list(dict.fromkeys([*([row["name"] for row in published["rows"]] if published else []), *records]))
+    table: dict[str, dict[str, dict[str, Cell]]] = {name: {} for name in names}
+    for (name, column, figure), found in values.items():
+        if figure in figures:
+            spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
+            table[name].setdefault(column, {})[figure] = Cell(float(np.mean(found)), spread, len(found))
+    for row in published["rows"] if published else ():
+        for column, cells in row["cells"].items():
+            for figure, value in cells.items():
+                table[row["name"]].setdefault(column, {}).setdefault(figure, Cell()).published = value
+    columns = sorted({c for row in table.values() for c in row if c != ANY}, key=float)
+    return PaperTable(
+        published["source"] if published else "", published["about"] if published else "",
+        tuple(figures), tuple(columns) or (ANY,), table,
+    )
+
+
+def _column(metrics: dict[str, Any]) -> str:
+    """Part of the clean set that the model was given; ``any`` where it used none or all are alike."""
+    clean = metrics["selection"].get("clean") or {}
+    fraction = metrics["model"]["settings"].get("clean_fraction")
+    if fraction is None or not clean.get("images"):
+        return ANY
+    return f"{fraction:g}"
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+    found: dict[str, float | None] = {n: metrics[n] for n in ("mAP", "AP_all", "top_1", "top_5") if n in metrics}
+    if metrics.get("task") == "single-label":
+        found = {name: value for name, value in found.items() if name.startswith("top")} or found
+    found |= {f"{_GROUP}{group}": value for group, value in metrics.get("mAP_by_group", {}).items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _deviations(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> list[str]:
+    """What can be read off the evaluations: the data, the seeds, shortened training."""
+    every = [record for row in records.values() for record in row]
+    if not every:
+        return ["nothing was measured"]
+    metrics = read_json(every[0].path / "metrics.json")
+    where = f"{metrics['images']:,} images of split '{metrics['split']}'"
+    found = [f"measured on {where} with {metrics['classes']} classes"]
+    scales = {
+        read_json(record.path / "metrics.json")["model"]["settings"].get("scale", 1.0) for record in every
+    } - {1.0, None}
+    if scales:
+        found.append(f"training shortened to {', '.join(f'{100 * s:g} %' for s in sorted(scales))} of its steps")
+    missing = [row["name"] for row in published["rows"] if not records.get(row["name"])] if published else []
+    if missing:
+        found.append(f"not measured: {', '.join(missing)}")
+    return found
+
+
+# --- for people ------------------------------------------------------------------------------
+
+
+def table_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table: ``measured ± spread (published)``."""
+    several = len(found["columns"]) > 1 or found["columns"] != [ANY]
+    heads = [
+        f"{figure} {_percent(column)}" if several else figure
+        for figure in found["figures"] for column in found["columns"]
+    ]
+    rows = []
+    for row in found["rows"]:
+        cells = [row["name"]]
+        for figure in found["figures"]:
+            for column in found["columns"]:
+                entry = row["cells"].get(column, {}).get(figure) or row["cells"].get(ANY, {}).get(figure) or {}
+                cells.append(_shown(entry))
+        rows.append(cells)
+    return ["", *heads], rows
+
+
+def _percent(column: str) -> str:
+    return "" if column == ANY else f"{100 * float(column):g} %"
+
+
+def _shown(cell: dict[str, Any]) -> str:
+    if not cell:
+        return "-"
+    measured = "-" if cell["measured"] is None else f"{cell['measured']:.2f}"
+    spread = "" if cell["spread"] is None else f" ± {cell['spread']:.2f}"
+    published = "" if cell["published"] is None else f" ({cell['published']:.2f})"
+    return f"{measured}{spread}{published}"
+
+
+def _title(found: dict[str, Any]) -> str:
+    return f"{found['source']}: {found['about']}" if found["source"] else "measured"
+
+
+def _notes(found: dict[str, Any]) -> list[str]:
+    cells = [cell for row in found["rows"] for column in row["cells"].values() for cell in column.values()]
+    seeds = {cell["seeds"] for cell in cells} - {0}
+    counted = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else f"{max(seeds, default=0)} seed(s)"
+    told = f"percent; mean ± standard deviation over {counted}"
+    if any(cell["published"] is not None for cell in cells):
+        told += "; in brackets the published figure"
+    return [told, *(f"deviation: {text}" for text in found["deviations"])]
+
+
+def show_table(outputs: Sequence[Path]) -> None:
+    """Print tables."""
+    from nlcli.report.tables import print_table
+
+    for output in outputs:
+        found = read_json(output / FILE)
+        header, rows = table_cells(found)
+        print(f"{_title(found)}\n")
+        print_table(header, rows, _notes(found))
+        say(f"table, CSV, Markdown and figure: {output}")
+
+
+def _write_csv(path: Path, table: PaperTable) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row", "clean_fraction", "figure", "measured", "spread", "seeds", "published", "difference"])
+        for name, columns in table.rows.items():
+            for column, figures in columns.items():
+                for figure, cell in figures.items():
+                    difference = None if None in (cell.measured, cell.published) else cell.measured - cell.published  # type: ignore[operator]
+                    numbers = (cell.measured, cell.spread, cell.published, difference)
+                    measured, spread, published, gap = ("" if n is None else f"{n:.4f}" for n in numbers)
+                    writer.writerow([name, column, figure, measured, spread, cell.seeds, published, gap])
