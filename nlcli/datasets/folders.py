@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.annotate import IMAGE_SUFFIXES
 from nlcli.config import BuildFolders, unknown_name
 from nlcli.datasets.listing import (
     TEST,
@@ -46,9 +47,6 @@ from nlcli.labels import SPLITS, LabelTable, write_dataset
 from nlcli.progress import say
 from nlcli.stage import fingerprint_json, open_stage
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
-)
 _SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
                 "test": TEST}
 _VERIFICATION = {"1": 1, "0": 0, "-1": -1, "": -1}

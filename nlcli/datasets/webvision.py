@@ -68,6 +68,7 @@ from nlcli.stage import fingerprint_json, open_stage, read_stage
 NUM_CLASSES = 1000
 PUBLISHED = {"google": 980_449, "flickr": 1_459_125, "test": 50_000}
 FIRST_DOG, LAST_DOG = 151, 268  # indices of the 118 dog breeds among ILSVRC's classes, which are sorted by WordNet id
+_TEST_FOLDERS = ("val_images_256", "val_images")  # of the resized and of the full release
 _STREAM_HELD_OUT, _STREAM_VERIFIED, _STREAM_CLASSES = 0x7765626C, 0x77656276, 0x77656263
 
 
@@ -98,7 +99,8 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
         raise NlcliError(
             f"an image is listed in both {' and '.join(str(lists[name]) for name in sources)}; correct one"
         )
-    test = {f"val_images_256/{key}": label for key, label in listed["test"].items() if label < count}
+    folder = next((name for name in _TEST_FOLDERS if (config.root / name).is_dir()), _TEST_FOLDERS[0])
+    test = {f"{folder}/{key}": label for key, label in listed["test"].items() if label < count}
     keys = [*sorted(train), *sorted(test)]
     both = set(train) & set(test)
     if both:
