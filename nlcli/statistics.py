@@ -7,6 +7,7 @@ their figure 4: annotation quality is the share of a class's noisy labels that a
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -154,7 +155,8 @@ def show_dataset(outputs: Sequence[Path]) -> None:
     """Print the statistics of data set directories to standard output."""
     from rich.console import Console
 
-    console = Console()
+    # Into a pipe or file rich would assume 80 columns and cut what does not fit.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     for output in outputs:
         for table in statistics_tables(read_json(output / "statistics.json")):
             console.print(table)
@@ -171,22 +173,17 @@ def _new_table(title: str, *columns: str) -> Table:
 
 
 def _counts_table(statistics: dict[str, Any]) -> Table:
-    published = statistics.get("published")
-    columns = ["split", "images", "labels", "annotations", "labels/image", "images/label"]
-    if published:
-        columns += ["published: images", "annotations", "labels/image", "images/label"]
+    published = statistics.get("published", {"splits": {}})["splits"]
+    columns = ("split", "images", "labels", "annotations", "labels/image", "images/label")
     table = _new_table("Labels (Hu 2018, table 1)", *columns)
     for name in (*SPLITS, "all"):
-        split = statistics["splits"][name]
-        for kind in ("clean", "noisy"):
-            cells = [name if kind == "clean" else "", f"{split['images']:,}" if kind == "clean" else "", kind]
-            cells += _count_cells(split[kind])
-            if published:
-                known = published["splits"].get(name)
-                cells += [""] * 4 if known is None else [
-                    f"{known['images']:,}" if kind == "clean" else "", *_count_cells(known[kind])
-                ]
-            table.add_row(*cells)
+        split, known = statistics["splits"][name], published.get(name)
+        table.add_row(name, f"{split['images']:,}", "clean", *_count_cells(split["clean"]))
+        if known is not None:
+            table.add_row("  published", f"{known['images']:,}", "clean", *_count_cells(known["clean"]), style="dim")
+        table.add_row("", "", "noisy", *_count_cells(split["noisy"]))
+        if known is not None:
+            table.add_row("  published", "", "noisy", *_count_cells(known["noisy"]), style="dim")
     return table
 
 

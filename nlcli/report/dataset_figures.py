@@ -7,6 +7,9 @@ from typing import Any
 
 from nlcli.stage import atomic_path
 
+# Right of the title: inside, a legend would hide bars.
+_ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3, "frameon": False, "fontsize": 8}
+
 
 def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     """Class frequency and annotation quality, as in Hu et al. 2018, figure 4.
@@ -31,7 +34,7 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     frequency.bar([x + 0.2 for x in position], [c["noisy"] for c in classes], 0.4, label="noisy", color="#d98c3f")
     frequency.set_ylabel("images")
     frequency.set_title("(a) Class frequency", loc="left")
-    frequency.legend(frameon=False)
+    frequency.legend(**_ABOVE)
 
     share = [c["quality"] or 0 for c in classes]
     found = [float("nan") if c["recall"] is None else c["recall"] for c in classes]
@@ -44,7 +47,7 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     quality.set_ylim(0, 1.05)
     quality.set_ylabel("share")
     quality.set_title("(b) Annotation quality", loc="left")
-    quality.legend(frameon=False)
+    quality.legend(**_ABOVE)
     step = max(1, len(classes) // 120)  # thousands of names cannot be read anyway
     quality.set_xticks(position[::step], [c["class"] for c in classes][::step], rotation=90, fontsize=7)
     quality.set_xlim(-0.7, len(classes) - 0.3)

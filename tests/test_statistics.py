@@ -1,0 +1,103 @@
+"""Counts and quality of labels, worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import small_table, verified_table
+
+from nlcli.labels import FULL, LabelTable, matrix_from_lists
+from nlcli.report.dataset_figures import class_statistics_figure
+from nlcli.statistics import label_statistics, published_coco, write_statistics
+
+
+def hand_table() -> LabelTable:
+    """Three fully verified training images and one test image; class c occurs nowhere."""
+    return LabelTable(
+        task="multi-label", classes=("a", "b", "c"), groups=("g", "h", None),
+        keys=np.array(list("wxyz"), object), paths=np.array(list("wxyz"), object), image_root=Path("/"),
+        split=np.array([0, 0, 0, 2], np.int8),
+        noisy=matrix_from_lists([[0], [0, 1], [0], [1]], 3, [[0.9], [0.5, 0.1], [0.3], [1.0]]),
+        present=matrix_from_lists([[0, 1], [1], [], [1]], 3), absent=matrix_from_lists([[]] * 4, 3),
+        verification=np.full(4, FULL, np.uint8),
+    )
+
+
+def test_counts_and_quality_by_hand() -> None:
+    found = label_statistics(hand_table())
+    train = found["splits"]["train"]
+    assert train["images"] == 3
+    assert train["clean"] == {"annotations": 3, "labels_per_image": 1.0, "images_per_label": 1.0}
+    assert train["noisy"] == {"annotations": 4, "labels_per_image": 4 / 3, "images_per_label": 4 / 3}
+    # right: a on w, b on x
+    assert (train["precision"], train["recall"]) == (2 / 4, 2 / 3)
+    assert train["macro_precision"] == pytest.approx((1 / 3 + 1) / 2)
+    assert train["macro_recall"] == pytest.approx((1 + 1 / 2) / 2)
+    validation = found["splits"]["validation"]
+    assert validation["images"] == 0
+    assert validation["clean"] == {"annotations": 0, "labels_per_image": None, "images_per_label": 0.0}
+    assert validation["precision"] is None
+    assert found["splits"]["test"]["precision"] == 1.0
+    assert found["classes"] == [
+        {"class": "a", "group": "g", "verified": 1, "noisy": 3, "noisy_checked": 3, "noisy_right": 1,
+         "quality": 1 / 3, "recall": 1.0},
+        {"class": "b", "group": "h", "verified": 3, "noisy": 2, "noisy_checked": 2, "noisy_right": 2,
+         "quality": 1.0, "recall": 2 / 3},
+        {"class": "c", "group": None, "verified": 0, "noisy": 0, "noisy_checked": 0, "noisy_right": 0,
+         "quality": None, "recall": None},
+    ]
+
+
+def test_only_checked_noisy_labels_count_where_verification_is_partial() -> None:
+    found = label_statistics(small_table())["classes"]
+    # a: wrong on w (verified absent); b: wrong on x (fully verified, not present); c: right on w, unverified on z
+    assert [(c["noisy"], c["noisy_checked"], c["noisy_right"], c["quality"]) for c in found] == [
+        (1, 1, 0, 0.0), (1, 1, 0, 0.0), (2, 1, 1, 1.0)]
+
+
+def test_agrees_with_counting_entry_by_entry() -> None:
+    table = verified_table(200, 7, seed=3, splits=(40, 60))
+    rows = table.rows("test")
+    y, (v, _) = table.noisy_targets(rows), table.verified_targets(rows)
+    found = label_statistics(table)["splits"]["test"]
+    assert found["precision"] == (y & v).sum() / y.sum()
+    assert found["recall"] == (y & v).sum() / v.sum()
+    assert found["noisy"]["annotations"] == y.sum()
+
+
+def test_published_figures_agree_with_each_other() -> None:
+    """Labels an image and images a label follow from the other numbers, as printed in the paper."""
+    found = published_coco()
+    for split in found["splits"].values():
+        for kind in ("clean", "noisy"):
+            counts = split[kind]
+            # The paper prints 2.16 for 36,225 / 16,714 = 2.167: it cuts off instead of rounding.
+            assert counts["annotations"] / split["images"] == pytest.approx(counts["labels_per_image"], abs=0.011)
+            assert counts["annotations"] / found["classes"] == pytest.approx(counts["images_per_label"], abs=1)
+    assert sum(split["images"] for split in found["splits"].values()) == 101_690
+    assert sum(split["noisy"]["annotations"] for split in found["splits"].values()) == 170_476
+
+
+def test_files_are_the_same_each_time(tmp_path: Path) -> None:
+    found = label_statistics(hand_table())
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_statistics(tmp_path / name, found)
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert names == {"statistics.json", "class_statistics.csv", "class_statistics.png"}
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    lines = (tmp_path / "one" / "class_statistics.csv").read_text().splitlines()
+    assert lines[0].startswith("class,group,verified,noisy")
+    assert lines[3] == "c,,0,0,0,0,,"
+
+
+def test_figure_of_hundreds_of_classes_stays_readable_in_size(tmp_path: Path) -> None:
+    from PIL import Image
+
+    table = verified_table(50, 400, splits=(10, 10))
+    class_statistics_figure(label_statistics(table), tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.size[0] <= 3000
