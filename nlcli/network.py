@@ -103,9 +103,7 @@ class Network:
 
     def __init__(self, model: keras.Model, scaling: Scaling, task: Task, part: Part) -> None:
         self.model, self.scaling, self.task, self.part = model, scaling, task, part
-        size = model.input.shape[1]
-        signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
-        self._probabilities = tf.function(self._score, input_signature=signature)
+        self._probabilities: Any = None
 
     def groups(self) -> Mapping[str, Sequence[keras.Variable]]:
         """One group, ``network``: what is trained."""
@@ -115,9 +113,8 @@ class Network:
     def weights(self) -> Mapping[str, keras.Variable]:
         """Everything that training changes, with BatchNorm's statistics and the state of dropout."""
         trained = self.model if self.part == "all" else self.model.get_layer("logits")
-        found = {v.path: v for v in trained.variables}
-        assert len(found) == len(trained.variables)
-        return found
+        # By number: Keras numbers unnamed layers through the process, so that paths differ between two.
+        return {f"{i:04d}/{v.name}": v for i, v in enumerate(trained.variables)}
 
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """``loss`` of uint8 images (b, S, S, 3): on verified labels where the batch is of V, else on noisy ones."""
@@ -128,6 +125,9 @@ class Network:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """(b, C) float32 of uint8 images (b, S, S, 3), in inference."""
+        if self._probabilities is None:  # one graph for batches of any size
+            images_like = tf.TensorSpec((None, *self.model.input.shape[1:]), tf.uint8)
+            self._probabilities = tf.function(self._score).get_concrete_function(images_like)
         return self._probabilities(tf.convert_to_tensor(images)).numpy()
 
     def _score(self, images: Any) -> Any:
