@@ -88,9 +88,12 @@ def _application(builder: Callable[..., Any]) -> Callable[[int], tuple[Any, Any]
 
 
 def _small_cnn(size: int) -> tuple[Any, Any]:
-    """Eight 3x3 convolutions with BatchNorm, three of them with stride 2 (Simonyan 2015, Ioffe 2015)."""
+    """Six 3x3 convolutions with BatchNorm, three of them with stride 2 (Simonyan 2015, Ioffe 2015).
+
+    45 million multiplications an image of 64 x 64: 600 steps of 64 take about a minute on two cores.
+    """
     x = inputs = layers.Input((size, size, 3))
-    for stage, (filters, strides) in enumerate([(32, 2), (48, 1), (96, 2), (96, 1), (192, 2), (256, 1)]):
+    for stage, (filters, strides) in enumerate([(24, 2), (32, 1), (64, 2), (64, 1), (128, 2), (256, 1)]):
         x = layers.Conv2D(filters, 3, strides, "same", use_bias=False, name=f"conv{stage + 1}")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"norm{stage + 1}")(x)
         x = layers.Activation("relu", name=f"relu{stage + 1}")(x)
