@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,18 @@ import pytest
 from coco_world import LOGITS, SOURCES, WrittenClassifier, write_images
 from PIL import Image
 
-import nlcli.annotate
 from nlcli.annotate import annotate, find_images, folder_labels, read_predictions, top_predictions
 from nlcli.config import Annotate
 from nlcli.errors import NlcliError
 from nlcli.stage import read_stage
 
+annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` may be the stage's function
+
 
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch) -> WrittenClassifier:
     made = WrittenClassifier(LOGITS.copy())
-    monkeypatch.setattr(nlcli.annotate, "open_classifier", lambda config: made)
+    monkeypatch.setattr(annotating, "open_classifier", lambda config: made)
     return made
 
 
@@ -57,7 +59,7 @@ def test_predictions_of_a_folder(tmp_path: Path, classifier: WrittenClassifier) 
 
 
 def test_the_batch_size_does_not_count(tmp_path: Path, classifier, monkeypatch) -> None:
-    monkeypatch.setattr(nlcli.annotate, "PART_IMAGES", 3)
+    monkeypatch.setattr(annotating, "PART_IMAGES", 3)
     write_images(tmp_path / "a", "x", list(range(8)))
     one = annotate(settings(tmp_path, batch_size=2))
     two = annotate(settings(tmp_path, batch_size=7, output=tmp_path / "other"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 import pytest
 from coco_world import LOGITS, WrittenClassifier, ranked, write_images, write_world
 
-import nlcli.annotate
 from nlcli.class_map import read_class_map
 from nlcli.config import BuildCoco
 from nlcli.datasets.coco import build_coco, halve, read_instances
@@ -20,11 +20,13 @@ from nlcli.labels import read_dataset
 from nlcli.stage import read_json, read_stage
 from nlcli.statistics import show_dataset
 
+annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` may be the stage's function
+
 
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch) -> WrittenClassifier:
     made = WrittenClassifier(LOGITS.copy())
-    monkeypatch.setattr(nlcli.annotate, "open_classifier", lambda config: made)
+    monkeypatch.setattr(annotating, "open_classifier", lambda config: made)
     return made
 
 
@@ -148,7 +150,7 @@ def test_up_to_date_without_reading_the_annotations(tmp_path: Path, classifier, 
 
 
 def test_a_killed_annotation_goes_on_where_it_was(tmp_path: Path, classifier, monkeypatch) -> None:
-    monkeypatch.setattr(nlcli.annotate, "PART_IMAGES", 4)
+    monkeypatch.setattr(annotating, "PART_IMAGES", 4)
     config = write_world(tmp_path)
     classifier.fail_after = 6
     with pytest.raises(KeyboardInterrupt):

@@ -173,54 +173,59 @@ def read_instances(path: Path) -> Instances:
             listed, or a file name that leads out of the image folder.
     """
     say(f"reading {path}")
-    with _without_garbage_collection():  # millions of objects are made and all of them are kept
-        content = read_json(path)
-        if not isinstance(content, dict):
-            raise NlcliError(f"{path}: expected COCO's object with images, annotations and categories")
-        for part in ("images", "annotations", "categories"):
-            if not isinstance(content.get(part), list):
-                raise NlcliError(f"{path}: there is no list '{part}'; expected COCO's instances_*.json")
-        ids = _column(path, content, "images", "id", int)
-        names = _column(path, content, "images", "file_name", str)
-        category_ids = _column(path, content, "categories", "id", int)
-        category_names = _column(path, content, "categories", "name", str)
-        _column(path, content, "annotations", "id", int)
-        image_ids = _integers(path, "annotations", _column(path, content, "annotations", "image_id", int))
-        object_categories = _integers(path, "annotations", _column(path, content, "annotations", "category_id", int))
-        _refuse_repeated(path, "image id", ids)
-        _refuse_repeated(path, "image file name", names)
-        _refuse_repeated(path, "category id", category_ids)
-        _refuse_repeated(path, "category name", category_names)
-        for name in names:
-            if not _is_inside(name):
-                raise NlcliError(f"{path}: image file name {name!r} leads out of the image folder; refused")
-        known_images, known_categories = (_integers(path, "id", listed) for listed in (ids, category_ids))
-        _refuse_unknown(path, content, "image_id", image_ids, known_images, "image")
-        _refuse_unknown(path, content, "category_id", object_categories, known_categories, "category")
+    # Millions of objects are made and none of them is garbage until all of them are, at the end of _read.
+    with _without_garbage_collection():
+        return _read(path)
 
-        from pycocotools.coco import COCO
 
-        coco = COCO()
-        coco.dataset = content
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints how it is getting on
-            coco.createIndex()
-        order = np.asarray(sorted(range(len(names)), key=names.__getitem__), np.int64)
-        rows = np.empty(len(ids), np.int64)
-        rows[order] = np.arange(len(order))  # position in the file -> row
-        by_id = np.argsort(known_images)
-        sorted_ids = known_images[by_id]
-        shown = {}
-        for category in category_ids:
-            # One image id an object, so an image occurs as often as it has objects of the category.
-            with_it = np.unique(np.asarray(coco.catToImgs.get(category, ()), np.int64))
-            shown[category] = np.sort(rows[by_id[np.searchsorted(sorted_ids, with_it)]])
-        supers = [entry.get("supercategory") for entry in content["categories"]]
-        categories = {
-            name: (category, group if isinstance(group, str) else None)
-            for category, name, group in sorted(zip(category_ids, category_names, supers, strict=True))
-        }
-        crowds = sum(1 for entry in content["annotations"] if entry.get("iscrowd"))
-        return Instances(path, [names[i] for i in order], categories, shown, len(image_ids), crowds)
+def _read(path: Path) -> Instances:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise NlcliError(f"{path}: expected COCO's object with images, annotations and categories")
+    for part in ("images", "annotations", "categories"):
+        if not isinstance(content.get(part), list):
+            raise NlcliError(f"{path}: there is no list '{part}'; expected COCO's instances_*.json")
+    ids = _column(path, content, "images", "id", int)
+    names = _column(path, content, "images", "file_name", str)
+    category_ids = _column(path, content, "categories", "id", int)
+    category_names = _column(path, content, "categories", "name", str)
+    _column(path, content, "annotations", "id", int)
+    image_ids = _integers(path, "annotations", _column(path, content, "annotations", "image_id", int))
+    object_categories = _integers(path, "annotations", _column(path, content, "annotations", "category_id", int))
+    _refuse_repeated(path, "image id", ids)
+    _refuse_repeated(path, "image file name", names)
+    _refuse_repeated(path, "category id", category_ids)
+    _refuse_repeated(path, "category name", category_names)
+    for name in names:
+        if not _is_inside(name):
+            raise NlcliError(f"{path}: image file name {name!r} leads out of the image folder; refused")
+    known_images, known_categories = (_integers(path, "id", listed) for listed in (ids, category_ids))
+    _refuse_unknown(path, content, "image_id", image_ids, known_images, "image")
+    _refuse_unknown(path, content, "category_id", object_categories, known_categories, "category")
+
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints how it is getting on
+        coco.createIndex()
+    order = np.asarray(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    rows = np.empty(len(ids), np.int64)
+    rows[order] = np.arange(len(order))  # position in the file -> row
+    by_id = np.argsort(known_images)
+    sorted_ids = known_images[by_id]
+    shown = {}
+    for category in category_ids:
+        # One image id an object, so an image occurs as often as it has objects of the category.
+        with_it = np.unique(np.asarray(coco.catToImgs.get(category, ()), np.int64))
+        shown[category] = np.sort(rows[by_id[np.searchsorted(sorted_ids, with_it)]])
+    supers = [entry.get("supercategory") for entry in content["categories"]]
+    categories = {
+        name: (category, group if isinstance(group, str) else None)
+        for category, name, group in sorted(zip(category_ids, category_names, supers, strict=True))
+    }
+    crowds = sum(1 for entry in content["annotations"] if entry.get("iscrowd"))
+    return Instances(path, [names[i] for i in order], categories, shown, len(image_ids), crowds)
 
 
 @contextlib.contextmanager
