@@ -14,7 +14,9 @@ Each returns the path of the directory it made (see docs/python.md).
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from nlcli.commands import STAGES
@@ -24,6 +26,17 @@ __version__ = "0.1.0"
 
 _FUNCTIONS = {name.replace("-", "_"): stage for name, stage in STAGES.items()}
 __all__ = ["NlcliError", *sorted(_FUNCTIONS)]  # noqa: PLE0604 - the names come from the table of stages
+
+
+class _Package(ModuleType):
+    """Keeps ``nlcli.annotate`` the stage's function when the module of the same name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

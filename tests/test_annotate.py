@@ -15,7 +15,7 @@ from nlcli.config import Annotate
 from nlcli.errors import NlcliError
 from nlcli.stage import read_stage
 
-annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` may be the stage's function
+annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` is the stage's function
 
 
 @pytest.fixture
@@ -145,3 +145,11 @@ def test_a_saved_backbone_and_a_keras_file_answer_like_the_network_itself(tmp_pa
     again = read_predictions(annotate(with_names))
     assert (again.indices == found.indices).all()
     assert again.scores == pytest.approx(found.scores, abs=1e-5)
+
+
+def test_importing_the_module_does_not_hide_the_function_of_the_package(tmp_path: Path, classifier) -> None:
+    import nlcli
+
+    write_images(tmp_path / "a", "x", [0])
+    output = nlcli.annotate(images=[tmp_path / "a"], output=tmp_path / "out")
+    assert read_predictions(output).keys.tolist() == ["a/x00.png"]

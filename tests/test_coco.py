@@ -20,7 +20,7 @@ from nlcli.labels import read_dataset
 from nlcli.stage import read_json, read_stage
 from nlcli.statistics import show_dataset
 
-annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` may be the stage's function
+annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` is the stage's function
 
 
 @pytest.fixture
