@@ -112,7 +112,7 @@ class Adam(Optimizer):
     def _context(self, count: Tensor) -> tuple[Tensor, Tensor]:
         return ops.power(self.beta_1, count), ops.power(self.beta_2, count)
 
-    def _fused(self, variable, slots, gradient, rate, context):
+    def _fused(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         import tensorflow as tf
 
         tf.raw_ops.ResourceApplyAdam(
@@ -121,7 +121,7 @@ class Adam(Optimizer):
             beta2=self.beta_2, epsilon=self.epsilon, grad=gradient,
         )
 
-    def _plain(self, variable, slots, gradient, rate, context):
+    def _plain(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         mean, square = slots[:2]
         mean.assign(mean + (gradient - mean) * (1.0 - self.beta_1))
         square.assign(square + (ops.square(gradient) - square) * (1.0 - self.beta_2))
@@ -136,7 +136,7 @@ class RMSProp(Optimizer):
     scratch = 1  # momentum
     rho, epsilon = 0.9, 1e-7
 
-    def _fused(self, variable, slots, gradient, rate, context):
+    def _fused(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         import tensorflow as tf
 
         tf.raw_ops.ResourceApplyRMSProp(
@@ -145,7 +145,7 @@ class RMSProp(Optimizer):
             epsilon=self.epsilon, grad=gradient,
         )
 
-    def _plain(self, variable, slots, gradient, rate, context):
+    def _plain(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         square = slots[0]
         square.assign(self.rho * square + (1.0 - self.rho) * ops.square(gradient))
         variable.assign(variable - rate * gradient / ops.sqrt(square + self.epsilon))
@@ -157,7 +157,7 @@ class SGD(Optimizer):
     moments = 1
     momentum = 0.9
 
-    def _fused(self, variable, slots, gradient, rate, context):
+    def _fused(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         import tensorflow as tf
 
         tf.raw_ops.ResourceApplyKerasMomentum(
@@ -165,7 +165,7 @@ class SGD(Optimizer):
             momentum=self.momentum,
         )
 
-    def _plain(self, variable, slots, gradient, rate, context):
+    def _plain(self, variable: Any, slots: Any, gradient: Tensor, rate: Tensor, context: Any) -> None:
         velocity = slots[0]
         velocity.assign(self.momentum * velocity - rate * gradient)
         variable.assign(variable + velocity)

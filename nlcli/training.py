@@ -445,7 +445,7 @@ class StepFunction:
         count = tf.shape(rows)[0]
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
-        def body(k, losses):
+        def body(k: Any, losses: Any) -> Any:
             arguments = (table, rows[k], noisy[k], verified[k], mask[k], draws[k], rates[k], first + k)
             if self.strategy is None:
                 values = self._one(*arguments)
