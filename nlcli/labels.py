@@ -284,7 +284,7 @@ def read_dataset(path: Path | str) -> LabelTable:
     try:
         if not pq.read_schema(where).equals(_schema()):
             raise NlcliError(f"{where} does not have the columns of a data set; build it again")
-        rows = pq.read_table(where, columns=["key", "path", "split", "verification"])
+        count = pq.read_metadata(where).num_rows
     except (OSError, pa.ArrowException) as error:
         raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
     try:
@@ -292,20 +292,21 @@ def read_dataset(path: Path | str) -> LabelTable:
         task, root = info.pop("task"), Path(info.pop("image_root"))
     except (KeyError, AttributeError, TypeError) as error:
         raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
-    shape = (len(rows), len(classes))
+    shape = (count, len(classes))
 
     def column(name: str) -> Any:
-        found = rows.column(name).combine_chunks()
+        """One column at a time, because they are large."""
+        try:
+            found = pq.read_table(where, columns=[name]).column(0)
+        except (OSError, pa.ArrowException) as error:
+            raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
         if found.null_count:
             raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
         return found
 
     def lists(name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Values and row starts; one column at a time, because they are large."""
-        try:
-            chunks = pq.read_table(where, columns=[name]).column(0).chunks
-        except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
+        """Values and row starts."""
+        chunks = column(name).chunks
         values = [chunk.flatten().to_numpy() for chunk in chunks]
         counts = [np.diff(chunk.offsets.to_numpy()) for chunk in chunks]
         indptr = np.zeros(shape[0] + 1, np.int64)
@@ -334,8 +335,8 @@ def read_dataset(path: Path | str) -> LabelTable:
 
     return LabelTable(
         task=task, classes=classes, groups=None if groups is None else tuple(groups),
-        keys=column("key").to_numpy(zero_copy_only=False),
-        paths=column("path").to_numpy(zero_copy_only=False), image_root=root,
+        keys=np.asarray(column("key").to_numpy(), object),
+        paths=np.asarray(column("path").to_numpy(), object), image_root=root,
         split=codes("split", SPLITS).astype(np.int8),
         noisy=matrix("noisy", "noisy_confidence"), present=matrix("present"), absent=matrix("absent"),
         verification=codes("verification", VERIFICATION).astype(np.uint8),
