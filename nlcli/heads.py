@@ -90,9 +90,7 @@ def _train(
         )
     method_class = get_method(config.method)
     problem = Problem(store.shape[1], table.classes, table.task)
-    if config.init is not None and not method_class.needs_last_layer:
-        raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
-    init = _last_layer(config, store, problem) if method_class.needs_last_layer else None
+    init = _initial_layer(config, store, problem, method_class)
     method = method_class(settings, problem, init, config.seed)
     phases = method.phases()
     rows = training_rows(table, store, phases, config.clean_fraction, config.seed)
@@ -138,6 +136,7 @@ def _train(
         "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
         "images_without_features": {"train": rows.used.missing, "validation": validation.missing},
         "classes_without_positives": rows.without_positives, "order": order,
+        "initial_layer": None if init is None else "init" if config.init is not None else "features",
         "settings": settings.model_dump(mode="json"),
     })
     say(_summary_line(config.method, outcome, chosen))
@@ -161,6 +160,23 @@ def _order(config: TrainHead, size: int, work: Path, budget: int) -> Order:
     if (work / "config.json").exists():
         return read_json(work / "config.json")["order"]
     return "shuffled" if size <= budget else "block-shuffled"
+
+
+def _initial_layer(
+    config: TrainHead, store: FeatureStore, problem: Problem, method: type[Method]
+) -> LastLayer | None:
+    """The trained layer that ``method`` starts from, if it does."""
+    if method.needs_last_layer:
+        return _last_layer(config, store, problem)
+    if not method.accepts_last_layer:
+        if config.init is not None:
+            raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
+        return None
+    offered = set(store.last_layer[2]) if store.last_layer is not None else set()
+    if config.init is None and not offered.issuperset(problem.classes):
+        return None
+    say(f"{config.method} starts from the layer of {config.init or config.features}")
+    return _last_layer(config, store, problem)
 
 
 def _last_layer(config: TrainHead, store: FeatureStore, problem: Problem) -> LastLayer:

@@ -77,3 +77,47 @@ def classification_loss(task: Task, logits: Tensor, targets: Tensor, mask: Tenso
     if mask is None:
         return softmax_cross_entropy(logits, targets)
     return verified_softmax_cross_entropy(logits, targets, mask)
+
+
+def clipped_absolute_error(values: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean of ``|clip(values, 0, 1) - t|``, with a gradient that clipping does not stop.
+
+    Noisy labels are 0 and 1, where clipping begins: a label that is wrong and is pushed out of
+    [0, 1] by a first bad step would have no gradient and stay wrong. The gradient here is the sign
+    of the error, clipped or not. For ``t`` of 0 or 1 that is the gradient of ``max(values, 0)`` or
+    ``max(1 - values, 0)``: convex, and zero exactly where the loss is.
+
+    Args:
+        values: before clipping.
+        targets: in {0, 1}.
+        mask: 1 for entries that count; all of them when None.
+
+    References:
+        Veit et al. 2017, eq. (1) and (2), divided by the number of verified entries.
+    """
+    error = ops.stop_gradient(ops.clip(values, 0.0, 1.0) - targets)
+    # The difference is 0; only its gradient counts.
+    return masked_mean(ops.abs(error) + ops.sign(error) * (values - ops.stop_gradient(values)), mask)
+
+
+def mixture_cross_entropy(visible: Tensor, if_present: Tensor, if_absent: Tensor, targets: Tensor) -> Tensor:
+    """Mean binary cross-entropy of ``h = r1 z + r0 (1 - z)``, all three given as logits.
+
+    Args:
+        visible: logits of ``z``, that a class is there.
+        if_present, if_absent: logits of ``r1`` and ``r0``, that it is labelled if it is there or not.
+        targets: noisy labels in {0, 1}.
+
+    References:
+        Misra et al. 2016, after Veit et al. 2017, section 4.3.
+    """
+    # log h and log(1 - h) are sums of two probabilities each, added as logarithms: no probability is
+    # rounded to 0 before its logarithm is taken.
+    there, not_there = ops.log_sigmoid(visible), ops.log_sigmoid(-visible)
+    labelled = _log_add(ops.log_sigmoid(if_present) + there, ops.log_sigmoid(if_absent) + not_there)
+    unlabelled = _log_add(ops.log_sigmoid(-if_present) + there, ops.log_sigmoid(-if_absent) + not_there)
+    return -ops.mean(targets * labelled + (1.0 - targets) * unlabelled)
+
+
+def _log_add(a: Tensor, b: Tensor) -> Tensor:
+    return ops.logsumexp(ops.stack([a, b]), axis=0)

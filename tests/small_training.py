@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from nlcli.methods import configure, get_method
-from nlcli.methods.base import LastLayer, Method, Phase, Problem
+from nlcli.methods.base import Batch, LastLayer, Method, Phase, Problem
 from nlcli.metrics import ap_all, mean_ap
 from nlcli.sampling import BatchSampler, Pool, clean_rows_in_batch
 from nlcli.training import Block
@@ -90,3 +91,18 @@ def figures(method: Method, data: Planted) -> dict[str, float]:
     """AP_all and mAP of the method's own score on the true labels."""
     scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
     return {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}
+
+
+def validation(method: Method, data: Planted) -> Callable[[Phase], dict[str, float]]:
+    """``figures``, and where a phase is chosen by a loss, its losses on ``data`` as if all of it were V."""
+
+    def evaluate(phase: Phase) -> dict[str, float]:
+        found = figures(method, data)
+        if phase.monitor in found:
+            return found
+        noisy = data.noisy if phase.noisy_labels == "all" else data.noisy[:0]
+        labels = (tf.constant(part, tf.float32) for part in (noisy, data.true, np.ones_like(data.true)))
+        losses = method.losses(phase.name, tf.constant(data.features), Batch(len(data.true), *labels))
+        return found | {name: float(value) for name, value in losses.items()}
+
+    return evaluate

@@ -19,6 +19,9 @@ METHODS = {
     "noisy": "noisy:Noisy",
     "finetune-last": "finetune_last:FinetuneLast",
     "finetune-mixed": "finetune_mixed:FinetuneMixed",
+    "veit": "veit:Veit",
+    "misra": "misra:Misra",
+    "teacher-student": "teacher_student:TeacherStudent",
     "residual": "residual:Residual",
 }
 

@@ -129,7 +129,8 @@ class Method(ABC):
     Args:
         config: of the class's ``Config``.
         problem: features, classes, task.
-        init: a trained linear layer to start from, for methods with ``needs_last_layer``.
+        init: a trained linear layer to start from, for methods with ``needs_last_layer`` or
+            ``accepts_last_layer``.
         seed: of the initial weights.
     """
 
@@ -142,6 +143,8 @@ class Method(ABC):
     scores: ClassVar[tuple[str, ...]]
     """Names of what it can score with; the first is the classifier it is for."""
     needs_last_layer: ClassVar[bool] = False
+    accepts_last_layer: ClassVar[bool] = False
+    """Whether it starts from a trained linear layer where there is one, and from new weights elsewhere."""
 
     def __init__(
         self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0

@@ -1,0 +1,90 @@
+"""Seeing what people leave unsaid: a visual and a relevance classifier (Misra et al. 2016)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlcli.losses import mixture_cross_entropy
+from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+
+
+class MisraConfig(MethodConfig):
+    """Settings of visual and relevance classifiers; ``learning_rate`` is the visual one's."""
+
+    relevance_rate: float = Field(1e-3, gt=0, description="Learning rate of the relevance layers.")
+    labelled_if_present: float = Field(
+        0.9, gt=0, lt=1, description="p(labelled | present) of every class before training."
+    )
+    labelled_if_absent: float = Field(
+        0.01, gt=0, lt=1, description="p(labelled | absent) of every class before training."
+    )
+
+
+class Misra(Method):
+    """Whether a class is visible, ``z``, and whether it is then labelled, ``r1``, or labelled anyway, ``r0``.
+
+    All three are logistic in the features. Only ``h = r1 z + r0 (1 - z)`` is fitted, to noisy labels;
+    verified ones are not looked at.
+    """
+
+    name = "misra"
+    Config = MisraConfig
+    # Veit 2017, section 4.4, as for its other fine-tuned variants.
+    presets: ClassVar = {
+        "open-images": {
+            "optimizer": "rmsprop", "learning_rate": 1e-3, "relevance_rate": 1e-3, "steps": 4_000_000, "decay": 0.94,
+        },
+    }
+    scores = ("visual", "relevance")
+    accepts_last_layer = True
+    citation = """\
+@inproceedings{misra2016seeing,
+  title     = {Seeing through the Human Reporting Bias: Visual Classifiers from Noisy Human-Centric Labels},
+  author    = {Misra, Ishan and Zitnick, C. Lawrence and Mitchell, Margaret and Girshick, Ross},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {2930--2939},
+  year      = {2016}
+}"""
+    config: MisraConfig
+
+    def build(self, init: LastLayer | None) -> None:
+        self.visual = self.linear("visual", group="visual", init=init)
+        # z and 1 - z could change places, and so could z and r1. That every image starts with the
+        # same r1 and r0, one high and one low, is what makes z the visual one.
+        self.if_present = self._relevance("if_present", self.config.labelled_if_present)
+        self.if_absent = self._relevance("if_absent", self.config.labelled_if_absent)
+
+    def _relevance(self, name: str, start: float) -> Any:
+        logit = math.log(start / (1.0 - start))
+        layer = keras.layers.Dense(
+            self.problem.num_classes, kernel_initializer="zeros",
+            bias_initializer=keras.initializers.Constant(logit), name=name,
+        )
+        return self.add(name, layer, self.problem.num_features, "relevance")
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        rates = {
+            "visual": settings.schedule(settings.learning_rate),
+            "relevance": settings.schedule(settings.relevance_rate),
+        }
+        return (Phase("noisy", "noisy", settings.steps, rates, settings.optimizer),)
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        z, r1, r0 = self.visual(features), self.if_present(features), self.if_absent(features)
+        return {"loss": mixture_cross_entropy(z, r1, r0, batch.noisy)}
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        z = ops.sigmoid(self.visual(features))
+        if name == "visual":
+            return z
+        r1, r0 = ops.sigmoid(self.if_present(features)), ops.sigmoid(self.if_absent(features))
+        return r1 * z + r0 * (1.0 - z)
+
+    def last_layer(self) -> LastLayer | None:
+        return LastLayer(*self.visual.get_weights())

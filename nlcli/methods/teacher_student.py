@@ -1,0 +1,108 @@
+"""A teacher that cleans labels and a student that learns from it (Hu et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from keras import ops
+from pydantic import Field
+
+from nlcli.losses import binary_cross_entropy
+from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+
+
+class TeacherStudentConfig(MethodConfig):
+    """Settings of teacher and student; ``learning_rate`` is the student's."""
+
+    optimizer: Literal["adam", "rmsprop", "sgd"] = Field("rmsprop", description="adam, rmsprop or sgd (momentum 0.9).")
+    teacher_rate: float = Field(1e-3, gt=0, description="Learning rate of the teacher.")
+    activation: Activation = Field("sigmoid", description="Non-linearity of both nets; linear for table 4.")
+    hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")
+    pretrain: Literal["none", "teacher", "student", "both"] = Field(
+        "both", description="Which nets are first trained on noisy labels (table 5)."
+    )
+    pretrain_rate: float = Field(1e-3, gt=0, description="Learning rate of that.")
+    pretrain_steps: int = Field(800, ge=1, description="Steps of that.")
+    targets: Literal["hard", "soft"] = Field(
+        "hard", description="What the student gets: the teacher's decisions, or its probabilities (table 6)."
+    )
+    threshold: float = Field(0.4, gt=0, lt=1, description="Probability above which a hard target is 1.")
+
+
+class TeacherStudent(Method):
+    """Two non-linear nets of one shape on the same features: teacher ``g`` and student ``h``.
+
+    ``g`` learns from verified labels; ``h`` from these and from what ``g`` says of all other images.
+    Single-label data keeps the sigmoid: a threshold on each class makes no distribution.
+    """
+
+    name = "teacher-student"
+    Config = TeacherStudentConfig
+    # Sections 4.2 and 4.3; the length of the pre-training is not stated: a fifth of what follows.
+    presets: ClassVar = {
+        "coco": {
+            "optimizer": "rmsprop", "learning_rate": 3e-5, "teacher_rate": 3e-4, "pretrain_rate": 1e-4,
+            "steps": 100_000, "pretrain_steps": 20_000, "batch_size": 64,
+        },
+        "open-images": {
+            "optimizer": "rmsprop", "learning_rate": 1e-5, "teacher_rate": 1e-4, "pretrain_rate": 1e-4,
+            "steps": 4_000_000, "pretrain_steps": 800_000, "batch_size": 32,
+        },
+    }
+    scores = ("student", "teacher")
+    citation = """\
+@inproceedings{hu2018multilabel,
+  title     = {Multi-label Learning from Noisy Labels with Non-linear Feature Transformation},
+  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
+  booktitle = {Asian Conference on Computer Vision (ACCV)},
+  year      = {2018}
+}"""
+    config: TeacherStudentConfig
+
+    def build(self, init: LastLayer | None) -> None:
+        settings = self.config
+        self.teacher = self.nonlinear("teacher", settings.hidden, settings.activation, group="teacher")
+        self.student = self.nonlinear("student", settings.hidden, settings.activation, group="student")
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        joint = Phase(
+            "joint", "mixed", settings.steps,
+            {"teacher": settings.schedule(settings.teacher_rate),
+             "student": settings.schedule(settings.learning_rate)},
+            settings.optimizer,
+        )
+        if settings.pretrain == "none":
+            return (joint,)
+        first = Phase(
+            "pretrain", "noisy", settings.pretrain_steps,
+            {net: settings.schedule(settings.pretrain_rate) for net in self._pretrained()},
+            settings.optimizer, noisy_labels="all", monitor="L_noise",
+        )
+        return (first, joint)
+
+    def _pretrained(self) -> tuple[str, ...]:
+        return ("teacher", "student") if self.config.pretrain == "both" else (self.config.pretrain,)
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        if phase == "pretrain":
+            nets = [self.layers[name] for name in self._pretrained()]
+            noise = sum(binary_cross_entropy(net(features), batch.noisy) for net in nets)  # eq. (2)
+            return {"loss": noise, "L_noise": noise}
+        teacher = self.teacher(features)
+        clean = binary_cross_entropy(batch.of_clean(teacher), batch.verified, batch.mask)  # eq. (3)
+        cleaned = self.targets(batch.of_noisy(teacher))
+        targets = ops.concatenate([batch.verified, cleaned], axis=0)
+        mask = ops.concatenate([batch.mask, ops.ones_like(cleaned)], axis=0)
+        classify = binary_cross_entropy(self.student(features), targets, mask)  # eq. (4)
+        return {"loss": 0.1 * clean + classify, "L_clean": clean, "L_classify": classify}  # section 4.3
+
+    def targets(self, logits: Tensor) -> Tensor:
+        """What the student is taught where the teacher says ``logits``; constants (section 3.2)."""
+        probabilities = ops.sigmoid(logits)
+        if self.config.targets == "hard":
+            probabilities = ops.cast(probabilities > self.config.threshold, "float32")
+        return ops.stop_gradient(probabilities)
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        return ops.sigmoid(self.student(features) if name == "student" else self.teacher(features))

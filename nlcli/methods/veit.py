@@ -1,0 +1,135 @@
+"""Label cleaning and classification together (Veit et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlcli.losses import binary_cross_entropy, clipped_absolute_error
+from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+
+
+class VeitConfig(MethodConfig):
+    """Settings of label cleaning; ``learning_rate`` is the classifier's."""
+
+    variant: Literal["joint", "pretrained"] = Field(
+        "joint", description="joint (TJ), or the cleaning net trained alone first (WP)."
+    )
+    cleaning_rate: float = Field(1e-3, gt=0, description="Learning rate of the cleaning net.")
+    pretrain_rate: float = Field(1e-3, gt=0, description="Its rate while it is trained alone.")
+    pretrain_steps: int = Field(2000, ge=1, description="Most steps for which it is trained alone.")
+    pretrain_patience: int = Field(
+        5, ge=1, description="Validations without a lower L_clean that end the training alone."
+    )
+    embedding: int = Field(128, ge=1, description="Length of either embedding (the paper does not state it).")
+    hidden: int = Field(256, ge=1, description="Units of the cleaning net's hidden layer (nor this).")
+
+
+class Veit(Method):
+    """A cleaning net ``g`` that reads noisy labels and features, and a linear classifier ``h``.
+
+    ``g`` learns from V, where both noisy and verified labels are known, what to add to noisy labels;
+    ``h`` learns from what ``g`` makes of the noisy labels of T. All layers of ``g`` are linear.
+    Single-label data keeps the sigmoid: cleaned labels need not sum to 1.
+    """
+
+    name = "veit"
+    Config = VeitConfig
+    # open-images: section 4.4. coco: Hu 2019, section 4.2, for 5 and 10 % clean; coco-20 for 20 %.
+    presets: ClassVar = {
+        "coco": {
+            "optimizer": "adam", "learning_rate": 1e-5, "cleaning_rate": 1e-4, "pretrain_rate": 1e-4,
+            "steps": 200_000, "pretrain_steps": 200_000,
+        },
+        "coco-20": {
+            "optimizer": "adam", "learning_rate": 1e-4, "cleaning_rate": 1e-3, "pretrain_rate": 1e-3,
+            "steps": 200_000, "pretrain_steps": 200_000,
+        },
+        "open-images": {
+            "optimizer": "rmsprop", "learning_rate": 1e-3, "cleaning_rate": 0.015, "pretrain_rate": 0.015,
+            "steps": 4_000_000, "pretrain_steps": 4_000_000, "decay": 0.94,
+        },
+    }
+    scores = ("classifier",)
+    accepts_last_layer = True
+    citation = """\
+@inproceedings{veit2017learning,
+  title     = {Learning From Noisy Large-Scale Datasets With Minimal Supervision},
+  author    = {Veit, Andreas and Alldrin, Neil and Chechik, Gal and Krasin, Ivan and Gupta, Abhinav
+               and Belongie, Serge},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {839--847},
+  year      = {2017}
+}"""
+    config: VeitConfig
+
+    @classmethod
+    def preset_settings(cls, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        settings = dict(cls.presets[name])
+        if name == "open-images" and options.get("variant") == "pretrained":
+            settings["cleaning_rate"] = 1e-3  # section 4.4: set to the classifier's once trained jointly
+        return settings
+
+    def build(self, init: LastLayer | None) -> None:
+        settings, classes = self.config, self.problem.num_classes
+        self.of_labels = self._dense("labels", settings.embedding, classes)
+        self.of_features = self._dense("features", settings.embedding, self.problem.num_features)
+        self.hidden = self._dense("hidden", settings.hidden, 2 * settings.embedding)
+        # Zero weights: before training nothing is added to the noisy labels, so c_hat = y.
+        self.output = self.add(
+            "output", keras.layers.Dense(classes, kernel_initializer="zeros", name="output"),
+            settings.hidden, "cleaning",
+        )
+        self.classifier = self.linear("classifier", group="classifier", init=init)
+
+    def _dense(self, name: str, units: int, units_in: int) -> Any:
+        layer = keras.layers.Dense(units, kernel_initializer=self.glorot(name), name=name)
+        return self.add(name, layer, units_in, "cleaning")
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        joint = Phase(
+            "joint", "mixed", settings.steps,
+            {"cleaning": settings.schedule(settings.cleaning_rate),
+             "classifier": settings.schedule(settings.learning_rate)},
+            settings.optimizer, noisy_labels="all",
+        )
+        if settings.variant == "joint":
+            return (joint,)
+        alone = Phase(
+            "cleaning", "clean", settings.pretrain_steps,
+            {"cleaning": settings.schedule(settings.pretrain_rate)}, settings.optimizer,
+            noisy_labels="all", monitor="L_clean", patience=settings.pretrain_patience,
+        )
+        return (alone, joint)
+
+    def unclipped(self, noisy: Tensor, features: Tensor) -> Tensor:
+        """``y + g'(y, f)``: what eq. (1) clips to [0, 1]."""
+        embedded = ops.concatenate([self.of_labels(noisy), self.of_features(features)], axis=-1)
+        return noisy + self.output(self.hidden(embedded))
+
+    def clean(self, noisy: Tensor, features: Tensor) -> Tensor:
+        """Cleaned labels ``c_hat`` of images with noisy labels, (rows, C) in [0, 1] (eq. 1)."""
+        return ops.clip(self.unclipped(noisy, features), 0.0, 1.0)
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        unclipped = self.unclipped(batch.noisy, features)
+        cleaning = clipped_absolute_error(batch.of_clean(unclipped), batch.verified, batch.mask)  # eq. (2)
+        if phase == "cleaning":
+            return {"loss": cleaning, "L_clean": cleaning}
+        # Constants for the classifier, or both nets would agree on no labels at all (section 3.2).
+        cleaned = ops.stop_gradient(ops.clip(batch.of_noisy(unclipped), 0.0, 1.0))
+        targets = ops.concatenate([batch.verified, cleaned], axis=0)
+        mask = ops.concatenate([batch.mask, ops.ones_like(cleaned)], axis=0)
+        classify = binary_cross_entropy(self.classifier(features), targets, mask)  # eq. (3)
+        return {"loss": 0.1 * cleaning + classify, "L_clean": cleaning, "L_classify": classify}
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        return ops.sigmoid(self.classifier(features))
+
+    def last_layer(self) -> LastLayer | None:
+        return LastLayer(*self.classifier.get_weights())
