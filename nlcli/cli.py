@@ -50,16 +50,21 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=False)
-def _global_options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages on standard error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from nlcli import __version__
 
         print(f"nlcli {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages on standard error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     set_quiet(quiet)
 
 
