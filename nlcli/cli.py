@@ -278,6 +278,8 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Run just these stages and what they need.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace results made with other settings.")] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes for stages that do not need each other (0: by the machine).")] = 0,
+    scale: Annotated[float | None, typer.Option(min=0, help="Factor on all training steps: a rehearsal, in a directory of its own.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most images of every data set: a rehearsal, in a directory of its own.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages without running them.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -287,7 +289,7 @@ def run(
     """
     from nlcli.pipeline import read_pipeline, run_pipeline
 
-    plan = read_pipeline(pipeline, workdir)
+    plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit)
     if dry_run:
         for step in plan.steps:
             print(f"{step.name}: {step.stage.name} -> {step.output}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,7 +93,7 @@ def _train(
     problem = Problem(store.shape[1], table.classes, table.task)
     init = _initial_layer(config, store, problem, method_class)
     method = method_class(settings, problem, init, config.seed)
-    phases = method.phases()
+    phases = [replace(phase, steps=max(1, round(config.scale * phase.steps))) for phase in method.phases()]
     rows = training_rows(table, store, phases, config.clean_fraction, config.seed)
     verified = table.rows("validation")
     validation = stored_rows(table, store, verified[table.verification[verified] > 0])

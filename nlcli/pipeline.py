@@ -69,8 +69,17 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def read_pipeline(path: Path, workdir: Path | None = None) -> Plan:
+def read_pipeline(
+    path: Path, workdir: Path | None = None, *, scale: float | None = None, limit: int | None = None
+) -> Plan:
     """Read and check a pipeline file.
+
+    Args:
+        path: The file.
+        workdir: Instead of the file's own.
+        scale: Factor on the training steps of every stage, for a rehearsal.
+        limit: Most images of every data set built, for a rehearsal. A rehearsal has a work
+            directory of its own beside the real one.
 
     Raises:
         NlcliError: with file and stage, for anything malformed, unknown, or out of order.
@@ -90,6 +99,9 @@ def read_pipeline(path: Path, workdir: Path | None = None) -> Plan:
             raise NlcliError(f"{path}: {unknown_name(str(key), _TOP_KEYS, 'key')}")
     name = str(content.get("name", path.stem))
     root = workdir or Path(str(content.get("workdir", f"runs/{name}")))
+    rehearsal = {key: value for key, value in (("scale", scale), ("limit", limit)) if value is not None}
+    for key, value in rehearsal.items():
+        root = root.with_name(f"{root.name}-{key}-{value:g}")
     steps: list[Step] = []
     for number, entry in enumerate(content["stages"], start=1):
         where = f"{path}, stage {number}"
@@ -103,7 +115,7 @@ def read_pipeline(path: Path, workdir: Path | None = None) -> Plan:
                 raise NlcliError(f"{where}: '{key}' is missing or not a text")
         stage = find_stage(entry["run"], where)
         for combination in _combinations(entry.get("each", {}), where):
-            steps.append(_step(entry, stage, combination, steps, root, where))
+            steps.append(_step(entry, stage, combination, steps, root, rehearsal, where))
     if not steps:
         raise NlcliError(f"{path}: 'stages' is empty")
     return Plan(name, str(content.get("about", "")), root, tuple(steps))
@@ -116,7 +128,8 @@ def _combinations(each: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _step(
-    entry: dict[str, Any], stage: StageCommand, combination: dict[str, Any], before: list[Step], root: Path, where: str
+    entry: dict[str, Any], stage: StageCommand, combination: dict[str, Any], before: list[Step], root: Path,
+    rehearsal: dict[str, Any], where: str,
 ) -> Step:
     name = _filled(entry["name"], combination, where)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -130,6 +143,8 @@ def _step(
     outputs = {step.name: step.output for step in before}
     needs: list[str] = []
     values = _resolved(_filled(options, combination, where), outputs, needs, where)
+    known = stage.config_class().model_fields
+    values |= {key: value for key, value in rehearsal.items() if key in known}
     config = stage.config_class().parse({"output": root / name, **values}, where)
     return Step(name, stage, config, tuple(dict.fromkeys(needs)))
 

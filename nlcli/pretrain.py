@@ -104,6 +104,7 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
     from nlcli.training import Settings, train
 
     strategy = _devices(config)
+    steps = max(1, round(config.scale * config.steps))
     backbone, kept = _starting_backbone(config, table)
     chosen = _training_rows(config, table)
     budget = int(config.memory * 2**30) if config.memory is not None else memory_available() // 2
@@ -128,11 +129,11 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
     precision = _precision(config)
     with strategy.scope() if strategy is not None else nullcontext():
         copy = training_copy(
-            backbone.model, precision, steps=config.steps, synchronized=strategy is not None, seed=config.seed)
+            backbone.model, precision, steps=steps, synchronized=strategy is not None, seed=config.seed)
     network = Network(copy, pre.scaling, table.task, config.trainable)
     validate = Validation(network, table, validation_images)
     phase = Phase(
-        config.labels, "clean" if config.labels == "verified" else "noisy", config.steps,
+        config.labels, "clean" if config.labels == "verified" else "noisy", steps,
         {"network": Schedule(config.learning_rate, config.decay, config.decay_epochs, "epochs")},
         config.optimizer, monitor=validate.monitor,
     )

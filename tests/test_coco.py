@@ -354,3 +354,18 @@ def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
     assert verified / 483 == pytest.approx(2.23, abs=0.05)
     assert 1 - right / verified == pytest.approx(0.63, abs=0.02)
     assert (tmp_path / "coco-predictions" / "part-00000.parquet").is_file()
+
+
+def test_a_limit_takes_the_same_images_with_the_same_labels(tmp_path: Path, classifier, capsys) -> None:
+    config = write_world(tmp_path)
+    whole = rows_of(read_dataset(build_coco(config)))
+    capsys.readouterr()
+    keys = []
+    for limit in (2, 3):
+        limited = read_dataset(build_coco(change(config, limit=limit, output=tmp_path / f"limit-{limit}")))
+        labels = rows_of(limited)
+        assert all(labels[key] == whole[key] for key in labels)
+        assert np.sum(limited.split == 0) <= limit
+        keys.append(set(labels))
+    assert keys[0] < keys[1] < set(whole)
+    assert "not listed" not in capsys.readouterr().err

@@ -123,3 +123,13 @@ def test_shipped_pipelines_are_valid() -> None:
     assert files
     for file in files:
         assert read_pipeline(file).about
+
+
+def test_a_rehearsal_shortens_every_stage_in_a_directory_of_its_own() -> None:
+    demo = Path(__file__).parents[1] / "pipelines" / "demo.yaml"
+    whole, short = read_pipeline(demo), read_pipeline(demo, scale=0.01, limit=200)
+    assert short.workdir == whole.workdir.with_name(whole.workdir.name + "-scale-0.01-limit-200")
+    configs = {step.stage.name: step.config.model_dump() for step in short.steps}
+    assert configs["build-coco"]["limit"] == 200
+    assert configs["pretrain-backbone"]["scale"] == configs["train-head"]["scale"] == 0.01
+    assert all(short.workdir in step.output.parents for step in short.steps)

@@ -23,7 +23,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,10 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
             return stage.output
-        sources = [read_instances(path) for path in (config.train_annotations, config.val_annotations)]
+        sources = [
+            read_instances(path).limited(config.limit, config.seed)
+            for path in (config.train_annotations, config.val_annotations)
+        ]
         classes, groups = _classes(sources, class_map)
         listing = _match(sources, folders, on_disk, config.allow_missing)
         predictions = annotate(
@@ -154,6 +157,7 @@ class Instances:
         shown: Category id -> rows of ``names`` with an object of it, sorted, each once.
         objects: Number of annotations.
         crowds: How many of them are crowds.
+        left_out: Names that the file lists, too, but a limit leaves out.
     """
 
     path: Path
@@ -162,6 +166,19 @@ class Instances:
     shown: dict[int, np.ndarray]
     objects: int
     crowds: int
+    left_out: frozenset[str] = frozenset()
+
+    def limited(self, most: int | None, seed: int) -> Instances:
+        """At most ``most`` images, drawn by the seed; fewer are among those of a larger limit."""
+        if most is None or most >= len(self.names):
+            return self
+        order = np.random.default_rng([seed, 0x6C696D]).permutation(len(self.names))
+        kept = np.sort(order[:most])
+        row = np.full(len(self.names), -1, np.int64)
+        row[kept] = np.arange(most)
+        names = [self.names[i] for i in kept]
+        shown = {category: row[rows][row[rows] >= 0] for category, rows in self.shown.items()}
+        return replace(self, names=names, shown=shown, left_out=frozenset(self.names) - frozenset(names))
 
 
 def read_instances(path: Path) -> Instances:
@@ -397,7 +414,7 @@ def _match(
                     f"{min(1.0, len(missing) / len(source.names) + 0.005):.2f}"
                 )
             say(f"warning: {sentence}; they are left out")
-        listed.setdefault(folder, set()).update(source.names)
+        listed.setdefault(folder, set()).update(source.names, source.left_out)
     from_train = len(sources[0].names)
     both = set(keys[:from_train]) & set(keys[from_train:])
     if both:
