@@ -424,9 +424,9 @@ class StepFunction:
             )
         draws = np.empty((*block.rows.shape, 0), np.float32) if block.draws is None else block.draws
         with self._place(block.table.dtype):
-            table = tf.convert_to_tensor(block.table)
-        arrays = (block.rows, block.noisy, block.verified, block.mask, draws, rates)
-        tensors = [table, *(tf.convert_to_tensor(a) for a in arrays)]
+            gathered = [tf.convert_to_tensor(a) for a in (block.table, block.rows, draws)]
+        labels = (block.noisy, block.verified, block.mask, rates)
+        tensors = [*gathered, *(tf.convert_to_tensor(a) for a in labels)]
         if self._block is None:  # one graph for blocks of any length and tables of any size
             specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in tensors]
             self._block = tf.function(self._many).get_concrete_function(*specs, tf.TensorSpec((), tf.int32))
@@ -441,12 +441,14 @@ class StepFunction:
         on_host = self.replicas > 1 or tf.as_dtype(dtype) == tf.uint8
         return tf.device("CPU:0") if on_host else nullcontext()
 
-    def _many(self, table, rows, noisy, verified, mask, draws, rates, first):
+    def _many(self, table, rows, draws, noisy, verified, mask, rates, first):
         count = tf.shape(rows)[0]
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
         def body(k: Any, losses: Any) -> Any:
-            arguments = (table, rows[k], noisy[k], verified[k], mask[k], draws[k], rates[k], first + k)
+            with self._place(table.dtype):  # so that gathering does not wait for the step before
+                gathered = (table, rows[k], draws[k])
+            arguments = (*gathered, noisy[k], verified[k], mask[k], rates[k], first + k)
             if self.strategy is None:
                 values = self._one(*arguments)
             else:
@@ -457,9 +459,9 @@ class StepFunction:
         _, losses = tf.while_loop(lambda k, _: k < count, body, (0, losses))
         return losses.stack()
 
-    def _one(self, table, rows, noisy, verified, mask, draws, rates, done):
+    def _one(self, table, rows, draws, noisy, verified, mask, rates, done):
         if self.replicas > 1:
-            rows, noisy, verified, mask, draws = self._share(rows, noisy, verified, mask, draws)
+            rows, draws, noisy, verified, mask = self._share(rows, draws, noisy, verified, mask)
         with self._place(table.dtype):
             inputs = tf.gather(table, rows)
             if self.augment is not None:
@@ -504,7 +506,7 @@ class StepFunction:
         scale.assign(tf.where(finite, larger, tf.maximum(scale.value * 0.5, 1.0)))
         since.assign(tf.where(finite & ~grown, since.value + 1.0, 0.0))
 
-    def _share(self, rows, noisy, verified, mask, draws):
+    def _share(self, rows, draws, noisy, verified, mask):
         """This replica's part of a batch: every n-th row of V and of T."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         every = slice(replica, None, self.replicas)
@@ -513,7 +515,7 @@ class StepFunction:
         else:
             noisy = noisy[every]
         rows, draws = (tf.concat([a[: self.clean][every], a[self.clean :][every]], axis=0) for a in (rows, draws))
-        return rows, noisy, verified[every], mask[every], draws
+        return rows, draws, noisy, verified[every], mask[every]
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

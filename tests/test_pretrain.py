@@ -509,7 +509,7 @@ from nlcli.errors import NlcliError
 from nlcli.pretrain import pretrain_backbone
 from test_pretrain import config
 dataset, folder = Path({dataset!r}), Path({folder!r})
-options = dict(steps=6, eval_every=6, optimizer="sgd", learning_rate=1e-2)
+options = dict(steps=4, eval_every=4, optimizer="sgd", learning_rate=1e-2)
 for devices in (1, 2):
     pretrain_backbone(config(dataset, folder / str(devices), devices=devices, **options))
 for options in (dict(batch_size=15), dict(xla=True)):
@@ -530,7 +530,8 @@ def test_two_devices_train_as_one(dataset: Path, tmp_path: Path) -> None:
     assert "--xla works on one device, and there are 2" in done.stdout
     one, two = (load_backbone(tmp_path / name).model.weights for name in ("1", "2"))
     for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-2, atol=2e-4)
+        # Rounding differs and grows from step to step; statistics of half a batch would differ ten times more.
+        assert np.abs(a.numpy() - b.numpy()).max() < 5e-3 * np.abs(a.numpy()).max() + 1e-4
     losses = [json.loads((tmp_path / n / "metrics.jsonl").read_text().splitlines()[-1])["train"]["loss"] for n in "12"]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert read_backbone_record(tmp_path / "2")["preprocessing"]["size"] == SIZE
