@@ -8,26 +8,23 @@ paired: both sides are resampled alike, so what makes an image hard for every mo
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlcli.config import Compare
-from nlcli.errors import NlcliError
-from nlcli.evaluate import LEVEL, METRICS, number
+from nlcli.evaluate import LEVEL, number
+from nlcli.evaluations import Evaluation, evaluation_records, read_evaluations
 from nlcli.progress import progress, say
-from nlcli.scores import ACCURACIES, FILE, REPLICATES, Figures, ScoredImages, figures, read_replicates, read_scores
-from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
+from nlcli.scores import Figures
+from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, write_json
 
 if TYPE_CHECKING:
     from nlcli.stage import Stage
-
-_NOT_SETTINGS = ("seed", "method", "options", "preset", "clean_fraction", "backbone")
 
 
 @dataclass(frozen=True)
@@ -140,7 +137,7 @@ def compare_evaluations(config: Compare, *, force: bool = False) -> Path:
     Raises:
         NlcliError: evaluations of other classes, other labels, or without a common image.
     """
-    records = _records(config.evaluations)
+    records = evaluation_records(config.evaluations)
     inputs: dict[str, StageRecord | Path | str | None] = {f"evaluation {i}": r for i, r in enumerate(records)}
     with open_stage("report", config, inputs, seed=config.seed, force=force) as stage:
         if not stage.up_to_date:
@@ -235,21 +232,13 @@ def show_evaluations(outputs: Sequence[Path]) -> None:
     """Print one evaluation's table, or several side by side."""
     from nlcli.report.tables import print_comparison
 
-    records = _records(outputs)
+    records = evaluation_records(outputs)
     print_comparison(compare(outputs).as_json())
     for record in records:
         say(f"scores, curves and figures: {record.path}")
 
 
 # --- comparing -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Evaluation:
-    path: Path
-    metrics: dict[str, Any]
-    features: str | None  # where the model's features were, to tell backbones apart
-    scored: ScoredImages
 
 
 def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, seed: int | None = None) -> Comparison:
@@ -264,80 +253,30 @@ def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, 
     Raises:
         NlcliError: evaluations of other classes, other labels, or without a common image.
     """
-    found = [_read(record) for record in _records(evaluations)]
-    made = found[0].metrics["bootstrap"]
-    resamples = made["resamples"] if resamples is None else resamples
-    seed = made["seed"] if seed is None else seed
-    keys = _common_keys(found)
-    left_out = len(set().union(*(e.scored.keys.tolist() for e in found))) - len(keys)
-    if left_out:
-        say(f"{left_out:,} images were not scored by all models and are left out")
+    together = read_evaluations(evaluations, resamples, seed)
+    found = together.members
     results: list[Figures] = []
-    hashes: list[str] = []
     with progress(len(found), "comparing", unit="models") as bar:
         for e in found:
-            scored = e.scored if np.array_equal(e.scored.keys, keys) else e.scored.only(keys)
-            hashes.append(scored.label_hash())
-            if hashes[-1] != hashes[0]:
-                raise NlcliError(
-                    f"{e.path} and {found[0].path} have different verified labels; evaluate both on one data set"
-                )
-            results.append(_figures(e, scored, resamples, seed))
+            made = e.figures(together.resamples, together.seed)
+            # The classes' replicates are large where there are thousands of classes.
+            results.append(replace(made, per_class=np.empty((0, len(together.classes)))))
             bar.advance()
     reference: _Group | None = None
     rows = []
-    for label, members in _grouped(found):
+    for label, members in together.models():
         group = _Group([results[i] for i in members])
         rows.append(_row(label, [found[i] for i in members], group, reference))
         reference = reference or group
     return Comparison(
-        found[0].metrics["split"],
-        len(keys),
-        left_out,
-        resamples,
-        found[0].scored.classes,
+        together.split,
+        len(together),
+        together.left_out,
+        together.resamples,
+        together.classes,
         results[0].ranking.positives,
         tuple(rows),
     )
-
-
-def _records(paths: Sequence[Path | str]) -> list[StageRecord]:
-    if not paths:
-        raise NlcliError("nothing to compare; name at least one evaluation directory")
-    records = [read_stage(path, "evaluation") for path in paths]
-    seen: dict[str, Path] = {}
-    for record in records:
-        if record.fingerprint in seen:
-            raise NlcliError(f"{record.path} and {seen[record.fingerprint]} are the same evaluation; name it once")
-        seen[record.fingerprint] = record.path
-    return records
-
-
-def _read(record: StageRecord) -> _Evaluation:
-    features = record.inputs.get("features", {}).get("path")
-    return _Evaluation(record.path, read_json(record.path / METRICS), features, read_scores(record.path / FILE))
-
-
-def _common_keys(found: list[_Evaluation]) -> np.ndarray:
-    first = found[0]
-    common = set(first.scored.keys.tolist())
-    for other in found[1:]:
-        if other.scored.classes != first.scored.classes:
-            raise NlcliError(f"{other.path} and {first.path} score different classes; compare models of one data set")
-        common &= set(other.scored.keys.tolist())
-        if not common:
-            raise NlcliError(f"{other.path} and {first.path} have no image in common; compare evaluations of one split")
-    return first.scored.keys[[key in common for key in first.scored.keys.tolist()]]
-
-
-def _figures(e: _Evaluation, scored: ScoredImages, resamples: int, seed: int) -> Figures:
-    made = e.metrics["bootstrap"]
-    same = made["resamples"] == resamples and made["seed"] == seed
-    if resamples and same and scored is e.scored:
-        names = [name for name in ("mAP", "AP_all", *ACCURACIES) if name in e.metrics]
-        values = {name: math.nan if e.metrics[name] is None else float(e.metrics[name]) for name in names}
-        return read_replicates(e.path / REPLICATES, scored, values)
-    return figures(scored, e.metrics["task"], resamples, seed)
 
 
 class _Group:
@@ -352,35 +291,46 @@ class _Group:
         self.per_class = np.mean([m.ranking.per_class for m in members], axis=0)
 
 
-def _row(label: str, members: list[_Evaluation], group: _Group, reference: _Group | None) -> Row:
-    from nlcli.bootstrap import interval
-
-    def ends(values: np.ndarray) -> tuple[float, float]:
-        low, high = interval(values, LEVEL)
-        return float(low), float(high)
-
+def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group | None) -> Row:
     found = {}
     for name in group.names:
-        values = group.values[name]
-        value, replicates = float(values.mean()), group.replicates.get(name)
-        difference = pair = None
-        if reference is not None:
-            difference = value - float(reference.values[name].mean())
-            if replicates is not None:
-                pair = ends(replicates - reference.replicates[name])
-        spread = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Figure(value, spread, None if replicates is None else ends(replicates), difference, pair)
-    selection = members[0].metrics["selection"]
-    clean = selection.get("clean") or {}
+        other = None if reference is None else (reference.values[name], reference.replicates.get(name))
+        found[name] = figure_over_seeds(group.values[name], group.replicates.get(name), other)
     return Row(
         label,
-        members[0].metrics["model"]["settings"].get("clean_fraction"),
-        clean.get("images") or None,
-        tuple(e.metrics["model"]["settings"].get("seed", 0) for e in members),
-        _selected_by(selection),
+        members[0].settings.get("clean_fraction"),
+        members[0].clean_images,
+        tuple(e.settings.get("seed", 0) for e in members),
+        _selected_by(members[0].metrics["selection"]),
         found,
         group.per_class,
     )
+
+
+def figure_over_seeds(
+    values: np.ndarray, replicates: np.ndarray | None, reference: tuple[np.ndarray, np.ndarray | None] | None
+) -> Figure:
+    """One figure of a model, beside the reference's.
+
+    Args:
+        values: ``(S,)``, of every seed.
+        replicates: ``(B,)``, mean over seeds; None without a bootstrap.
+        reference: The same two of the first row; None in the first row itself.
+    """
+    from nlcli.bootstrap import interval
+
+    def ends(found: np.ndarray) -> tuple[float, float]:
+        low, high = interval(found, LEVEL)
+        return float(low), float(high)
+
+    value = float(values.mean())
+    difference = pair = None
+    if reference is not None:
+        difference = value - float(reference[0].mean())
+        if replicates is not None and reference[1] is not None:
+            pair = ends(replicates - reference[1])
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Figure(value, spread, None if replicates is None else ends(replicates), difference, pair)
 
 
 def _selected_by(selection: dict[str, Any]) -> str:
@@ -390,67 +340,3 @@ def _selected_by(selection: dict[str, Any]) -> str:
     if chosen.get("split") is None:
         return "nothing (last step)"
     return f"{chosen['split']} {chosen['metric']}"
-
-
-# --- which evaluations are one model ---------------------------------------------------------
-
-
-def _grouped(found: list[_Evaluation]) -> list[tuple[str, list[int]]]:
-    """Label and members of every row: what differs in nothing but the seed is one row."""
-    groups: dict[str, list[int]] = {}
-    for i, e in enumerate(found):
-        settings = {k: v for k, v in e.metrics["model"]["settings"].items() if k != "seed"}
-        groups.setdefault(json.dumps([e.metrics["name"], e.metrics["score"], settings], sort_keys=True), []).append(i)
-    parts: list[list[int]] = []
-    for members in groups.values():
-        seeds = [found[i].metrics["model"]["settings"].get("seed") for i in members]
-        if len(set(seeds)) == len(seeds):
-            parts.append(members)
-            continue
-        # One seed twice: the same head on other features, or the same thing under another name.
-        by_features: dict[str | None, list[int]] = {}
-        for i in members:
-            by_features.setdefault(found[i].features, []).append(i)
-        parts += list(by_features.values()) if len(by_features) > 1 else [[i] for i in members]
-    parts.sort(key=lambda members: members[0])
-    return list(zip(_labels(found, parts), parts, strict=True))
-
-
-def _labels(found: list[_Evaluation], parts: list[list[int]]) -> list[str]:
-    """The method with its options; where that does not tell rows apart, the settings that differ."""
-    firsts = [found[members[0]] for members in parts]
-    labels = [_label(e) for e in firsts]
-    fractions = [e.metrics["model"]["settings"].get("clean_fraction") for e in firsts]
-
-    def alike(i: int) -> list[int]:
-        return [j for j in range(len(labels)) if (labels[j], fractions[j]) == (labels[i], fractions[i])]
-
-    told = list(labels)
-    for i in range(len(labels)):
-        same = alike(i)
-        if len(same) == 1:
-            continue
-        settings = [firsts[j].metrics["model"]["settings"] for j in same]
-        own = firsts[i].metrics["model"]["settings"]
-        differing = [
-            name
-            for name in own
-            if name not in _NOT_SETTINGS and any(other.get(name) != own[name] for other in settings)
-        ]
-        if differing:
-            told[i] += f" ({', '.join(f'{name}={own[name]}' for name in differing)})"
-        else:
-            told[i] += f" ({firsts[i].metrics['model']['directory']})"
-    return told
-
-
-def _label(e: _Evaluation) -> str:
-    settings, name = e.metrics["model"]["settings"], e.metrics["name"]
-    if e.metrics["model"]["kind"] == "backbone":
-        return f"{name}, {settings['labels']} labels" if "labels" in settings else name
-    told = [f"{key}={value}" for key, value in sorted((settings.get("options") or {}).items())]
-    if settings.get("preset"):
-        told.insert(0, settings["preset"])
-    if e.metrics.get("score_chosen"):
-        told.append(f"score {e.metrics['score']}")
-    return name + (f" ({', '.join(told)})" if told else "")

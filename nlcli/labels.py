@@ -14,7 +14,7 @@ On disk a data set is ``dataset.json`` and ``images.parquet``, one row an image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -276,7 +276,58 @@ def read_dataset(path: Path | str) -> LabelTable:
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from scipy.sparse import csr_array
+
+    header = _read_header(path)
+
+    def column(name: str) -> Any:
+        """One column at a time, because they are large."""
+        try:
+            return pq.read_table(header.where, columns=[name]).column(0)
+        except (OSError, pa.ArrowException) as error:
+            raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+
+    return _assembled(header, header.images, column)
+
+
+def dataset_blocks(path: Path | str, rows: int = _GROUP_ROWS) -> Iterator[LabelTable]:
+    """The data set at ``path`` as consecutive tables of at most ``rows`` images.
+
+    For what can be counted block by block: memory does not grow with the number of images. Only
+    within a block is a key looked at for being unique.
+
+    Raises:
+        NlcliError: as :func:`read_dataset`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    header = _read_header(path)
+    try:
+        with pq.ParquetFile(header.where) as file:
+            for batch in file.iter_batches(rows):
+                block = pa.Table.from_batches([batch])
+                yield _assembled(header, len(block), block.column)
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What ``dataset.json`` and the schema of ``images.parquet`` say."""
+
+    where: Path  # of images.parquet
+    images: int
+    task: Task
+    classes: tuple[str, ...]
+    groups: tuple[str | None, ...] | None
+    image_root: Path
+    info: dict[str, Any]
+    fingerprint: str
+
+
+def _read_header(path: Path | str) -> _Header:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     record = read_stage(path, "dataset")
     where = record.path / "images.parquet"
@@ -292,14 +343,20 @@ def read_dataset(path: Path | str) -> LabelTable:
         task, root = info.pop("task"), Path(info.pop("image_root"))
     except (KeyError, AttributeError, TypeError) as error:
         raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
-    shape = (count, len(classes))
+    groups = None if groups is None else tuple(groups)
+    return _Header(where, count, task, classes, groups, root, info, record.fingerprint)
+
+
+def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> LabelTable:
+    """The table of ``images`` rows whose columns ``read`` gives, as pyarrow's chunked arrays."""
+    import pyarrow as pa
+    from scipy.sparse import csr_array
+
+    where, classes = header.where, header.classes
+    shape = (images, len(classes))
 
     def column(name: str) -> Any:
-        """One column at a time, because they are large."""
-        try:
-            found = pq.read_table(where, columns=[name]).column(0)
-        except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
+        found = read(name)
         if found.null_count:
             raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
         return found
@@ -334,11 +391,11 @@ def read_dataset(path: Path | str) -> LabelTable:
         return found.to_numpy()
 
     return LabelTable(
-        task=task, classes=classes, groups=None if groups is None else tuple(groups),
+        task=header.task, classes=classes, groups=header.groups,
         keys=np.asarray(column("key").to_numpy(), object),
-        paths=np.asarray(column("path").to_numpy(), object), image_root=root,
+        paths=np.asarray(column("path").to_numpy(), object), image_root=header.image_root,
         split=codes("split", SPLITS).astype(np.int8),
         noisy=matrix("noisy", "noisy_confidence"), present=matrix("present"), absent=matrix("absent"),
         verification=codes("verification", VERIFICATION).astype(np.uint8),
-        info=info, fingerprint=record.fingerprint,
+        info=header.info, fingerprint=header.fingerprint,
     )

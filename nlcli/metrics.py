@@ -177,6 +177,11 @@ class Curve:
         chosen = np.unique(np.concatenate([[0], np.minimum(chosen, len(self.recall) - 1)]))
         return Curve(self.precision[chosen], self.recall[chosen], self.threshold[chosen])
 
+    def precision_at(self, recall: ArrayLike) -> Floats:
+        """Precision where each ``recall`` in (0, 1] is first reached: the curve is a staircase."""
+        where = np.searchsorted(self.recall, np.asarray(recall) - 1e-12)
+        return self.precision[np.minimum(where, len(self.precision) - 1)]
+
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
     """Precision and recall at every distinct score, from the highest down to the last positive.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,6 +35,7 @@ from nlcli.stage import atomic_path
 
 FILE = "scores.parquet"
 REPLICATES = "replicates.npz"
+_BATCH = 1024  # images whose scores are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,16 @@ class ScoredImages:
         if isinstance(v, Dense):
             return v.labels.reshape(-1), v.scores.reshape(-1)
         return v.label, v.score
+
+    def of_classes(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and scores of all verified entries of the classes ``columns`` (int64)."""
+        v = self.verified
+        if isinstance(v, Dense):
+            return v.labels[:, columns].reshape(-1), v.scores[:, columns].reshape(-1)
+        wanted = np.zeros(len(self.classes), bool)
+        wanted[columns] = True
+        chosen = wanted[v.column]
+        return v.label[chosen], v.score[chosen]
 
     def label_hash(self) -> str:
         """Hash of the verified entries and their labels, whichever way they are held."""
@@ -300,45 +311,97 @@ def write_scores(path: Path, table: LabelTable, rows: np.ndarray) -> Iterator[Sc
 def read_scores(path: Path) -> ScoredImages:
     """The scored images of an evaluation's ``scores.parquet``.
 
+    As soon as one image is partly verified, memory is proportional to the verified entries.
+
     Raises:
         NlcliError: missing, damaged, or without the columns above.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            classes = tuple(json.loads((schema.metadata or {}).get(b"classes", b"null")) or ())
-            if not schema.equals(_schema(classes)) or not classes or not file.metadata.num_rows:
-                raise NlcliError(f"{path} does not hold the scores of an evaluation; evaluate the model again")
-            keys: list[str] = []
-            blocks: list[tuple[np.ndarray, np.ndarray, Any, Any]] = []
-            for batch in file.iter_batches(4096):
-                keys += batch.column("key").to_pylist()
-                flat = batch.column("scores").flatten().to_numpy()
-                if len(flat) != len(batch) * len(classes):
-                    raise NlcliError(f"{path}: a row does not have {len(classes)} scores; evaluate the model again")
-                full = batch.column("absent").is_null().to_numpy(zero_copy_only=False)
-                blocks.append((flat.reshape(-1, len(classes)), full, batch.column("present"), batch.column("absent")))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; evaluate the model again") from error
-    dense = all(full.all() for _, full, _, _ in blocks)
-    parts: list[Dense | Entries] = []
-    start = 0
-    for scores, full, present, absent in blocks:
-        label = np.zeros(scores.shape, np.uint8)
-        label[_positions(present)] = 1
-        if dense:
-            parts.append(Dense(label, scores))
-        else:
-            verified = label.astype(bool)
-            verified[_positions(absent)] = True
-            verified[full] = True
-            image, column = np.nonzero(verified)
-            parts.append(Entries(image + start, column, label[verified] != 0, scores[verified]))
-        start += len(scores)
+    with _sentences(path), pq.ParquetFile(path) as file:
+        classes = _classes_of(path, file)
+        absent = (batch.column("absent") for batch in file.iter_batches(_BATCH, columns=["absent"]))
+        dense = all(column.null_count == len(column) for column in absent)
+        keys: list[str] = []
+        parts: list[Dense | Entries] = []
+        for batch in file.iter_batches(_BATCH):
+            scores, label, verified = _labelled(path, batch, len(classes))
+            if dense:
+                parts.append(Dense(label.astype(np.uint8), scores))
+            else:
+                image, column = np.nonzero(verified)
+                parts.append(Entries(image + len(keys), column, label[verified], scores[verified]))
+            keys += batch.column("key").to_pylist()
     return ScoredImages(classes, np.array(keys, object), _joined(parts))
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image with all its scores; the arrays are ``(C,)``.
+
+    Attributes:
+        scores: float32.
+        present: bool, verified present.
+        verified: bool.
+    """
+
+    scores: np.ndarray
+    present: np.ndarray
+    verified: np.ndarray
+
+
+def read_images(path: Path, keys: Collection[str]) -> dict[str, ScoredImage]:
+    """The images called ``keys`` by key; scores of other images are not decoded where that can be helped.
+
+    Raises:
+        NlcliError: as :func:`read_scores`.
+    """
+    import pyarrow.parquet as pq
+
+    wanted = set(keys)
+    found: dict[str, ScoredImage] = {}
+    with _sentences(path), pq.ParquetFile(path) as file:
+        classes = _classes_of(path, file)
+        for group in range(file.num_row_groups):
+            if wanted.isdisjoint(file.read_row_group(group, columns=["key"]).column(0).to_pylist()):
+                continue
+            for batch in file.iter_batches(_BATCH, row_groups=[group]):
+                scores, label, verified = _labelled(path, batch, len(classes))
+                for i, key in enumerate(batch.column("key").to_pylist()):
+                    if key in wanted:
+                        found[key] = ScoredImage(scores[i].copy(), label[i].copy(), verified[i].copy())
+    return found
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ValueError, IndexError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; evaluate the model again") from error
+
+
+def _classes_of(path: Path, file: Any) -> tuple[str, ...]:
+    schema = file.schema_arrow
+    classes = tuple(json.loads((schema.metadata or {}).get(b"classes", b"null")) or ())
+    if not schema.equals(_schema(classes)) or not classes or not file.metadata.num_rows:
+        raise NlcliError(f"{path} does not hold the scores of an evaluation; evaluate the model again")
+    return classes
+
+
+def _labelled(path: Path, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores float32, present bool and verified bool of a batch: (n, C) each."""
+    flat = batch.column("scores").flatten().to_numpy()
+    if len(flat) != len(batch) * classes:
+        raise NlcliError(f"{path}: a row does not have {classes} scores; evaluate the model again")
+    label = np.zeros((len(batch), classes), bool)
+    label[_positions(batch.column("present"))] = True
+    verified = label.copy()
+    verified[_positions(batch.column("absent"))] = True
+    verified[batch.column("absent").is_null().to_numpy(zero_copy_only=False)] = True
+    return flat.reshape(-1, classes), label, verified
 
 
 def _positions(lists: Any) -> tuple[np.ndarray, np.ndarray]:

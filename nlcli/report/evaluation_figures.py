@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREY = "#2b6c8f", "#c8702a", "#8a8a8a"
 _NAMED = 120  # classes whose names can still be read
-_SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
+SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
 _PIXELS = 320  # side of a photograph in the examples
 
 
@@ -105,7 +105,7 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
     figure = new_figure(11.4, 4.4)
     left, right = figure.subplots(1, 2, sharey=True)
     grid = np.maximum(np.linspace(0, 1, 201), 1e-9)  # from the first positive on
-    single = [_precision_at(curve, grid) for curve in curves[1:] if len(curve.recall)]
+    single = [curve.precision_at(grid) for curve in curves[1:] if len(curve.recall)]
     if single:
         stacked = np.stack(single)
         low, high = np.percentile(stacked, [25, 75], axis=0)
@@ -120,7 +120,7 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
     if len(curves[0].recall):
         left.plot(
             grid,
-            _precision_at(curves[0], grid),
+            curves[0].precision_at(grid),
             color=BLUE,
             linewidth=2,
             label=f"all entries (AP_all {found.ap_all:.3f})",
@@ -135,7 +135,7 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
     shades = ("#0b3c5d", "#2b6c8f", "#6b8f3c", "#c8702a", "#8f2b4b")
     for c, style, shade in zip(chosen, styles, shades, strict=False):
         label = f"{classes[c]} (AP {found.per_class[c]:.3f})"
-        right.plot(grid, _precision_at(curves[c + 1], grid), color=shade, linestyle=style, label=label)
+        right.plot(grid, curves[c + 1].precision_at(grid), color=shade, linestyle=style, label=label)
     right.set_title("Classes from the best to the worst AP", fontsize=10, loc="left")
     for axes in (left, right):
         axes.set_xlabel("recall")
@@ -147,12 +147,6 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
         left.legend(frameon=False, fontsize=8, loc="lower left")
         right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     save_figure(figure, path)
-
-
-def _precision_at(curve: Curve, recall: np.ndarray) -> np.ndarray:
-    """Precision where each recall is first reached (the curve is a staircase)."""
-    where = np.searchsorted(curve.recall, recall - 1e-12)
-    return curve.precision[np.minimum(where, len(curve.precision) - 1)]
 
 
 def confusion_figure(classes: Sequence[str], confusion: np.ndarray, path: Path) -> None:
@@ -204,7 +198,7 @@ def examples_figure(examples: Sequence[Example], path: Path) -> None:
             axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
             axes.set_axis_off()
             axes.set_anchor("SW")
-            _show(axes, examples[i].path)
+            show_photograph(axes, examples[i].path)
             for number, (text, color) in enumerate(texts[i]):
                 y = (bottom - 0.06 - _LINE * number) / height
                 figure.text(left / width, y, text, fontsize=8.5, color=color, va="top", parse_math=False)
@@ -218,7 +212,7 @@ _SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
 def _texts(example: Example) -> list[tuple[str, str]]:
     lines = [(textwrap.shorten(example.key, 36, placeholder=" ..."), "0.5")]
     for prediction in example.top:
-        sign, color = _SIGNS[prediction.verdict]
+        sign, color = SIGNS[prediction.verdict]
         name = textwrap.shorten(prediction.name, 30, placeholder=" ...")
         lines.append((f"{sign} {prediction.score:.2f}  {name}", color))
     if example.missed:
@@ -227,7 +221,8 @@ def _texts(example: Example) -> list[tuple[str, str]]:
     return lines
 
 
-def _show(axes: Any, path: Path) -> None:
+def show_photograph(axes: Any, path: Path) -> None:
+    """Draw an image file in its own shape; one that cannot be read is said to be so."""
     from nlcli.images import ImageError, Preprocessing, load_image
 
     try:
