@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from nlcli.losses import (
     binary_cross_entropy,
+    clipped_absolute_error,
     masked_mean,
+    mixture_cross_entropy,
     softmax_cross_entropy,
     verified_softmax_cross_entropy,
 )
@@ -83,3 +85,44 @@ def test_rows_on_which_no_class_was_named_are_left_out() -> None:
 
 def test_masked_mean_without_mask() -> None:
     assert float(masked_mean(tensor([[1.0, 2.0], [3.0, 6.0]]))) == 3.0
+
+
+def test_clipped_absolute_error_by_hand() -> None:
+    values, targets = tensor([[1.3, 1.3, -0.2, -0.2, 0.4, 1.0]]), tensor([[1, 0, 0, 1, 1, 0]])
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        loss = clipped_absolute_error(values, targets)
+    assert float(loss) == pytest.approx((0 + 1 + 0 + 1 + 0.6 + 1) / 6, rel=1e-6)
+    # Clipped entries that are wrong are pulled back, those that are right are left alone.
+    np.testing.assert_allclose(tape.gradient(loss, values) * 6, [[0, 1, 0, -1, -1, 1]], rtol=1e-6)
+    half = clipped_absolute_error(values, targets, tensor([[1, 1, 0, 0, 1, 0]]))
+    assert float(half) == pytest.approx(1.6 / 3, rel=1e-6)
+    assert float(clipped_absolute_error(values * 1e30, targets)) == pytest.approx((1 + 1 + 1) / 6)
+
+
+def test_mixture_cross_entropy_by_hand() -> None:
+    # z = 3/4, r1 = 1/2, r0 = 1/4: h = 3/8 + 1/16 = 7/16
+    z, r1, r0 = (tensor([[x, x]]) for x in (math.log(3.0), 0.0, -math.log(3.0)))
+    loss = mixture_cross_entropy(z, r1, r0, tensor([[1, 0]]))
+    assert float(loss) == pytest.approx(-(math.log(7 / 16) + math.log(9 / 16)) / 2, rel=1e-6)
+
+
+def test_mixture_of_equal_parts_has_its_whole_gradient() -> None:
+    # All logits 0: h = 1/2, dh/dz = r1 - r0 = 0 and dh/dr1 = z = 1/2, each times r(1 - r) = 1/4, over h
+    logits = [tensor([[0.0]]) for _ in range(3)]
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = mixture_cross_entropy(*logits, tensor([[1]]))
+    np.testing.assert_allclose([g[0, 0] for g in tape.gradient(loss, logits)], [0, -0.25, -0.25], atol=1e-7)
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_mixture_stays_finite(target: float) -> None:
+    for signs in np.ndindex(2, 2, 2):
+        logits = [tensor([[1e4 if sign else -1e4]]) for sign in signs]
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = mixture_cross_entropy(*logits, tensor([[target]]))
+        h = signs[1] if signs[0] else signs[2]
+        assert float(loss) == pytest.approx(0.0 if h == target else 1e4, abs=1.0)
+        assert all(np.isfinite(g.numpy()).all() for g in tape.gradient(loss, logits))

@@ -29,7 +29,7 @@ SMALL: dict[str, dict[str, object]] = {
         "variant": "pretrained", "steps": 300, "learning_rate": 1e-2, "cleaning_rate": 1e-2, "pretrain_rate": 1e-2,
         "pretrain_steps": 150, "embedding": 8, "hidden": 16,
     },
-    "misra": {"steps": 300, "learning_rate": 1e-2, "relevance_rate": 1e-2},
+    "misra": {"steps": 300, "learning_rate": 1e-2, "relevance_rate": 1e-2, "visual_steps": 100},
     "teacher-student": {
         "steps": 300, "hidden": 32, "learning_rate": 1e-2, "teacher_rate": 1e-2, "pretrain_rate": 1e-2,
         "pretrain_steps": 100,
@@ -76,8 +76,9 @@ def test_learns_single_labels(name: str, tmp_path: Path) -> None:
 def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Path) -> None:
     data = planted(200)
     found = []
+    short = SMALL[name] | {option: 20 for option in ("steps", *SMALL[name]) if option.endswith("steps")}
     for number, (weights_seed, batch_seed) in enumerate(((0, 0), (0, 0), (0, 1))):
-        method = make(name, data, weights_seed, **(SMALL[name] | {"steps": 20}))
+        method = make(name, data, weights_seed, **short)
         folder = tmp_path / str(number)
         folder.mkdir()
         train(method, method.phases(), ArraySource(data, seed=batch_seed), None, Settings(10), folder)
@@ -195,6 +196,13 @@ def test_listing_names_every_method_once() -> None:
 # --- configuration ---------------------------------------------------------------------------
 
 
+def test_veits_rate_in_the_paper_depends_on_the_variant() -> None:
+    rates = {v: configure("veit", {"variant": v}, "open-images") for v in ("joint", "pretrained")}
+    assert {v: (r.cleaning_rate, r.pretrain_rate) for v, r in rates.items()} == {
+        "joint": (0.015, 0.015), "pretrained": (0.001, 0.015),
+    }
+
+
 def test_options_come_after_the_preset() -> None:
     config = configure("residual", {"alpha": "0.3"}, "open-images")
     assert (config.alpha, config.learning_rate, config.optimizer, config.steps) == (0.3, 1e-3, "rmsprop", 2_000_000)
@@ -259,6 +267,81 @@ def test_residual_equations(two_rows: tuple[tf.Tensor, Batch], activation: str) 
     assert losses["loss"] == pytest.approx(0.5 * losses["L_clean"] + losses["L_noise"], rel=1e-6)
     np.testing.assert_allclose(method.score(features, "clean"), g, rtol=1e-5)
     np.testing.assert_allclose(method.score(features, "noisy"), h, rtol=1e-5)
+
+
+def with_biases(method: nlcli.methods.Method) -> dict[str, np.ndarray]:
+    """The weights in float64, after biases, and kernels that start at zero, are given values that count."""
+    for value in method.weights().values():
+        if not np.ptp(value.numpy()):
+            value.assign(np.linspace(-0.6, 0.5, value.numpy().size).reshape(value.shape))
+    return {name: value.numpy().astype(np.float64) for name, value in method.weights().items()}
+
+
+def test_veit_equations() -> None:
+    """Two rows of V, of which three entries were looked at, and one row of T."""
+    features = np.array([[1.0, 2.0], [0.5, -1.0], [-1.0, 0.5]])
+    y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    v, m = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])
+    method = get_method("veit")(configure("veit", {"embedding": 2, "hidden": 3}), Problem(2, ("a", "b")), seed=1)
+    w = with_biases(method)
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+    hidden = dense("hidden", np.concatenate([dense("labels", y), dense("features", features)], axis=1))
+    cleaned = np.clip(y + dense("output", hidden), 0, 1)
+    assert ((cleaned > 0.05) & (cleaned < 0.95)).any()
+    h = sigmoid(dense("classifier", features))
+    clean = (np.abs(cleaned[:2] - v) * m).sum() / 3
+    classify = ((cross_entropy(h[:2], v) * m).sum() + cross_entropy(h[2], cleaned[2]).sum()) / 5
+    batch = Batch(2, *(tf.constant(a, tf.float32) for a in (y, v, m)))
+    losses = {key: float(value) for key, value in method.losses("joint", tf.constant(features, tf.float32), batch).items()}
+    assert losses["L_clean"] == pytest.approx(clean, rel=1e-5)
+    assert losses["L_classify"] == pytest.approx(classify, rel=1e-5)
+    assert losses["loss"] == pytest.approx(0.1 * clean + classify, rel=1e-5)
+    np.testing.assert_allclose(method.clean(tf.constant(y, tf.float32), tf.constant(features, tf.float32)), cleaned, atol=1e-6)
+    alone = Batch(2, *(tf.constant(a, tf.float32) for a in (y[:2], v, m)))
+    found = method.losses("cleaning", tf.constant(features[:2], tf.float32), alone)
+    assert float(found["loss"]) == pytest.approx(clean, rel=1e-5)
+
+
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_teacher_student_equations(two_rows: tuple[tf.Tensor, Batch], targets: str) -> None:
+    features, batch = two_rows
+    config = configure("teacher-student", {"hidden": 3, "activation": "tanh", "targets": targets, "threshold": 0.45})
+    method = get_method("teacher-student")(config, Problem(2, ("a", "b")), seed=4)
+    w = with_biases(method)
+
+    def net(name: str) -> np.ndarray:
+        hidden = np.tanh(features.numpy() @ w[f"{name}/hidden/kernel"] + w[f"{name}/hidden/bias"])
+        return sigmoid(hidden @ w[f"{name}/output/kernel"] + w[f"{name}/output/bias"])
+
+    g, h = net("teacher"), net("student")
+    taught = (g[1] > 0.45).astype(float) if targets == "hard" else g[1]
+    clean = cross_entropy(g[0, 0], 1.0)
+    classify = (cross_entropy(h[0, 0], 1.0) + cross_entropy(h[1], taught).sum()) / 3
+    losses = {key: float(value) for key, value in method.losses("joint", features, batch).items()}
+    assert losses["L_clean"] == pytest.approx(clean, rel=1e-5)
+    assert losses["L_classify"] == pytest.approx(classify, rel=1e-5)
+    assert losses["loss"] == pytest.approx(0.1 * clean + classify, rel=1e-5)
+    first = method.losses("pretrain", features[1:], Batch(0, batch.noisy, batch.verified[:0], batch.mask[:0]))
+    noise = sum(cross_entropy(p[1], np.array([1.0, 0.0])).mean() for p in (g, h))
+    assert float(first["loss"]) == pytest.approx(noise, rel=1e-5)
+
+
+def test_misra_equations(two_rows: tuple[tf.Tensor, Batch]) -> None:
+    features, batch = two_rows
+    method = get_method("misra")(configure("misra"), Problem(2, ("a", "b")), seed=4)
+    w = with_biases(method)
+    z, r1, r0 = (
+        sigmoid(features.numpy() @ w[f"{name}/kernel"] + w[f"{name}/bias"])
+        for name in ("visual", "if_present", "if_absent")
+    )
+    h = r1 * z + r0 * (1 - z)
+    loss = method.losses("joint", features[1:], Batch(0, batch.noisy, batch.verified[:0], batch.mask[:0]))["loss"]
+    assert float(loss) == pytest.approx(cross_entropy(h[1], np.array([1.0, 0.0])).mean(), rel=1e-5)
+    np.testing.assert_allclose(method.score(features, "visual"), z, rtol=1e-5)
+    np.testing.assert_allclose(method.score(features, "relevance"), h, rtol=1e-5)
 
 
 def test_residual_alone(two_rows: tuple[tf.Tensor, Batch]) -> None:

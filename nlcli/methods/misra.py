@@ -17,6 +17,9 @@ class MisraConfig(MethodConfig):
     """Settings of visual and relevance classifiers; ``learning_rate`` is the visual one's."""
 
     relevance_rate: float = Field(1e-3, gt=0, description="Learning rate of the relevance layers.")
+    visual_steps: int = Field(
+        1000, ge=1, description="Steps of the visual classifier alone, where it starts from new weights."
+    )
     labelled_if_present: float = Field(
         0.9, gt=0, lt=1, description="p(labelled | present) of every class before training."
     )
@@ -37,7 +40,8 @@ class Misra(Method):
     # Veit 2017, section 4.4, as for its other fine-tuned variants.
     presets: ClassVar = {
         "open-images": {
-            "optimizer": "rmsprop", "learning_rate": 1e-3, "relevance_rate": 1e-3, "steps": 4_000_000, "decay": 0.94,
+            "optimizer": "rmsprop", "learning_rate": 1e-3, "relevance_rate": 1e-3, "steps": 4_000_000,
+            "visual_steps": 1_000_000, "decay": 0.94,
         },
     }
     scores = ("visual", "relevance")
@@ -54,8 +58,10 @@ class Misra(Method):
 
     def build(self, init: LastLayer | None) -> None:
         self.visual = self.linear("visual", group="visual", init=init)
-        # z and 1 - z could change places, and so could z and r1. That every image starts with the
-        # same r1 and r0, one high and one low, is what makes z the visual one.
+        # z and 1 - z could change places, and so could z and r1. What makes z the visual one is that
+        # it already tells classes apart while every image still has the same r1 and r0, one high and
+        # one low: from a trained layer, or from a phase of its own.
+        self.started = init is not None
         self.if_present = self._relevance("if_present", self.config.labelled_if_present)
         self.if_absent = self._relevance("if_absent", self.config.labelled_if_absent)
 
@@ -69,11 +75,12 @@ class Misra(Method):
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
-        rates = {
-            "visual": settings.schedule(settings.learning_rate),
-            "relevance": settings.schedule(settings.relevance_rate),
-        }
-        return (Phase("noisy", "noisy", settings.steps, rates, settings.optimizer),)
+        visual = {"visual": settings.schedule(settings.learning_rate)}
+        both = visual | {"relevance": settings.schedule(settings.relevance_rate)}
+        joint = Phase("joint", "noisy", settings.steps, both, settings.optimizer)
+        if self.started:
+            return (joint,)
+        return (Phase("visual", "noisy", settings.visual_steps, visual, settings.optimizer), joint)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         z, r1, r0 = self.visual(features), self.if_present(features), self.if_absent(features)

@@ -14,7 +14,6 @@ from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfi
 class TeacherStudentConfig(MethodConfig):
     """Settings of teacher and student; ``learning_rate`` is the student's."""
 
-    optimizer: Literal["adam", "rmsprop", "sgd"] = Field("rmsprop", description="adam, rmsprop or sgd (momentum 0.9).")
     teacher_rate: float = Field(1e-3, gt=0, description="Learning rate of the teacher.")
     activation: Activation = Field("sigmoid", description="Non-linearity of both nets; linear for table 4.")
     hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")

@@ -19,8 +19,8 @@ class VeitConfig(MethodConfig):
     variant: Literal["joint", "pretrained"] = Field(
         "joint", description="joint (TJ), or the cleaning net trained alone first (WP)."
     )
-    cleaning_rate: float = Field(1e-3, gt=0, description="Learning rate of the cleaning net.")
-    pretrain_rate: float = Field(1e-3, gt=0, description="Its rate while it is trained alone.")
+    cleaning_rate: float = Field(3e-3, gt=0, description="Learning rate of the cleaning net.")
+    pretrain_rate: float = Field(3e-3, gt=0, description="Its rate while it is trained alone.")
     pretrain_steps: int = Field(2000, ge=1, description="Most steps for which it is trained alone.")
     pretrain_patience: int = Field(
         5, ge=1, description="Validations without a lower L_clean that end the training alone."
