@@ -299,6 +299,74 @@ def test_fine_tuning_takes_the_backbones_layer_by_class_name(work: Work, tmp_pat
         np.testing.assert_allclose(head.method.last_layer().kernel, kernel[:, order], atol=0.011)
 
 
+def test_methods_that_may_start_from_a_layer(work: Work, tmp_path: Path) -> None:
+    """From the features' own layer where it has the classes, from --init's before it, else from new weights."""
+    rng = np.random.default_rng(0)
+    layer = rng.normal(size=(24, 5)).astype(np.float32), rng.normal(size=5).astype(np.float32), ("c4", "c3", "c2", "c1", "c0")
+    own = work.write(tmp_path / "own", last_layer=layer, seed=5)
+    foreign = work.write(tmp_path / "foreign", last_layer=(layer[0][:, :2], layer[1][:2], ("cat", "c0")), seed=6)
+    noisy = train_head(work.config(tmp_path / "noisy", method="noisy", steps=20))
+    slow = {"method": "veit", "steps": 1, "learning_rate": 1e-9}
+    for name, changes, expected in (
+        ("own", {"features": own}, layer[0][:, ::-1]),
+        ("init", {"features": own, "init": noisy}, load_head(noisy).method.last_layer().kernel),
+        ("foreign", {"features": foreign}, None),
+    ):
+        run = train_head(work.config(tmp_path / f"veit-{name}", **slow, **changes))
+        recorded = json.loads((run / "result.json").read_text())["initial_layer"]
+        assert recorded == {"own": "features", "init": "init", "foreign": None}[name]
+        kernel = load_head(run).method.last_layer().kernel
+        if expected is not None:
+            np.testing.assert_allclose(kernel, expected, atol=1e-6)
+        else:
+            assert np.abs(kernel).max() < np.sqrt(6 / 29)  # Glorot's limit
+
+
+# --- the other methods -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "phases", "score_names"),
+    [
+        ("veit", {"cleaning_rate": 1e-2}, ("joint",), ("classifier",)),
+        ("veit", {"variant": "pretrained", "pretrain_rate": 1e-2, "pretrain_steps": 100}, ("cleaning", "joint"),
+         ("classifier",)),
+        ("misra", {"visual_steps": 100}, ("visual", "joint"), ("visual", "relevance")),
+        ("teacher-student", {"hidden": 16, "teacher_rate": 1e-2, "pretrain_rate": 1e-2, "pretrain_steps": 100},
+         ("pretrain", "joint"), ("student", "teacher")),
+    ],
+)
+def test_methods_on_cached_features(
+    work: Work, method: str, options: dict[str, Any], phases: tuple[str, ...], score_names: tuple[str, ...]
+) -> None:
+    run = train_head(work.config(f"{method}-{len(phases)}", method=method, options=options))
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    result = json.loads((run / "result.json").read_text())
+    assert tuple(dict.fromkeys(line["phase"] for line in lines)) == phases
+    assert result["selected_by"]["metric"] == "AP_all"
+    assert result["validation"]["AP_all"] > 0.8
+    assert result["validation"]["AP_all"] == max(
+        line["validation"]["AP_all"] for line in lines if line["phase"] == phases[-1]
+    )
+    head = load_head(run)
+    assert head.score_names == score_names
+    rows = np.setdiff1d(work.table.rows("validation"), [450])
+    truth, mask = work.table.verified_targets(rows)
+    found = ranking_metrics(truth, head.score(work.features_of[rows]), mask)
+    assert found.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
+
+
+def test_veits_pretraining_is_chosen_by_the_validation_loss(work: Work) -> None:
+    """L_clean on the validation rows, whose noisy labels are read for it, recomputed from the labels."""
+    options = {"variant": "pretrained", "pretrain_rate": 1e-9, "pretrain_steps": 1}
+    run = train_head(work.config("veit-first", method="veit", options=options, steps=1))
+    first = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])
+    rows = np.setdiff1d(work.table.rows("validation"), [450])
+    wrong = np.abs(work.table.noisy_targets(rows).astype(float) - work.table.verified_targets(rows)[0])
+    assert first["phase"] == "cleaning"
+    assert first["validation"]["L_clean"] == pytest.approx(wrong.mean(), rel=1e-5)  # c_hat = y at the start
+
+
 # --- refusals --------------------------------------------------------------------------------
 
 
