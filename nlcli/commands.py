@@ -121,7 +121,7 @@ _STAGES = (
         "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
     ),
     StageCommand(
-        "train-head", "Train a head on cached features, with few clean labels and many noisy ones.",
+        "train-head", "Train a head on cached features or from images, with few clean labels and many noisy ones.",
         "TrainHead", "nlcli.heads:train_head",
         "nlcli train-head --method residual --dataset data/coco-noisy --features runs/features "
         "--clean-fraction 0.05 --output runs/residual",

@@ -181,11 +181,12 @@ class ExtractFeatures(StageConfig):
 
 
 class TrainHead(StageConfig):
-    """Train a head on cached features with a few clean labels and many noisy ones."""
+    """Train a head with a few clean labels and many noisy ones: on cached features, or from images."""
 
     dataset: Path = Field(description="Data set directory.")
-    features: Path = Field(description="Features directory of that data set.")
     output: Path = Field(description="Directory to write.")
+    features: Path | None = Field(None, description="Features directory of that data set.")
+    from_images: str | None = Field(None, description="Instead of features: a saved backbone or registered network to put the head on.")
     method: str = Field("residual", description="Method; 'nlcli methods' lists them.")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the method (see its card), such as alpha=0.2.")
     preset: str | None = Field(None, description="A paper's settings, such as coco or open-images.")
@@ -199,10 +200,27 @@ class TrainHead(StageConfig):
     eval_every: int | None = Field(None, ge=1, description="Steps between validations (default: a fortieth of the steps).")
     patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
     order: Literal["auto", "shuffled", "block-shuffled"] = Field("auto", description="Order of rows: auto shuffles freely when features fit in memory, blocks when not.")
-    memory: float | None = Field(None, gt=0, description="GiB that features may take; more are streamed from disk (default: half of what is free).")
+    memory: float | None = Field(None, gt=0, description="GiB that features or images may take; more are read as needed (default: half of what is free).")
+    weights: str = Field("imagenet", description="From images, for a registered network: 'imagenet', 'none', a weights file, or a saved backbone.")
+    trunk: Literal["frozen", "trained"] = Field("frozen", description="From images: the network runs as in inference, or is trained along with the head.")
+    trunk_rate: float | None = Field(None, gt=0, description="Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).")
+    flip: Literal["none", "horizontal", "both"] = Field("both", description="From images: random flips.")
+    crop: float = Field(1.0, gt=0.1, le=1, description="From images: least side of a random crop, enlarged, as a part of the image's (1: no crops).")
+    image_size: int | None = Field(None, ge=32, description="From images: side of the input (default: the network's own).")
+    decode: Literal["exact", "fast"] | None = Field(None, description="From images: JPEG decoding (default: as the backbone was trained).")
+    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = Field("none", description="From images: precision of the convolutions below float32.")
+    workers: int = Field(0, ge=0, description="From images: decoding threads (0: one a core).")
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "init"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "memory"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "from_images", "weights", "init"})
+    runtime: ClassVar[frozenset[str]] = frozenset({"output", "memory", "workers"})
+    image_options: ClassVar[frozenset[str]] = frozenset(
+        {"weights", "trunk", "trunk_rate", "flip", "crop", "image_size", "decode", "mixed_precision", "workers"}
+    )
+
+    def recipe(self) -> dict[str, Any]:
+        """Without the settings that mean nothing on features."""
+        found = super().recipe()
+        return found if self.from_images is not None else {k: v for k, v in found.items() if k not in self.image_options}
 
 
 class Evaluate(StageConfig):

@@ -20,6 +20,7 @@ import numpy as np
 
 from nlcli.config import Evaluate
 from nlcli.errors import NlcliError
+from nlcli.heads import own_backbone
 from nlcli.labels import LabelTable, read_dataset
 from nlcli.progress import progress, say
 from nlcli.runtime import quiet_tensorflow
@@ -66,7 +67,7 @@ def evaluate(config: Evaluate, *, force: bool = False) -> Path:
 def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
     if config.features is not None:
         return read_stage(config.features, "features")
-    if model.kind == "backbone":
+    if model.kind == "backbone" or own_backbone(model.path) is not None:
         return None
     where = model.input_path("features")
     if where is None or not where.exists():
@@ -209,9 +210,10 @@ class _OnFeatures(_Scorer):
 
 @dataclass
 class _OnImages(_Scorer):
-    """Probabilities of a backbone's own last layer, straight from the image files."""
+    """Scores straight from the image files: of a backbone's own last layer, or of ``apply`` on its features."""
 
     backbone: Any = None
+    apply: Any = None
     precision: str = "float32"
     batch_size: int = 32
     workers: int = 0
@@ -219,7 +221,7 @@ class _OnImages(_Scorer):
     def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         from nlcli.images import iterate_images
 
-        infer = self.backbone.inference(self.precision, output="probabilities")
+        infer = self.backbone.inference(self.precision, output="features" if self.apply else "probabilities")
         paths, told = [table.image_path(int(row)) for row in rows], 0
         for batch in iterate_images(paths, self.backbone.preprocessing, self.batch_size, self.workers):
             for position, reason in batch.errors:
@@ -227,7 +229,8 @@ class _OnImages(_Scorer):
                 if told <= _TOLD:
                     say(f"left out: {paths[position]}: {reason}")
             if len(batch.rows):
-                yield rows[batch.rows], np.asarray(infer(batch.images))
+                found = np.asarray(infer(batch.images))
+                yield rows[batch.rows], self.apply(found) if self.apply else found
 
 
 def _scorer(config: Evaluate, model: StageRecord, features: StageRecord | None, table: LabelTable) -> _Scorer:
@@ -251,20 +254,22 @@ def _run_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
     from nlcli.heads import load_head
 
     head = load_head(model.path)
-    if store.backbone_fingerprint != head.backbone_fingerprint:
+    if store is not None and store.backbone_fingerprint != head.backbone_fingerprint:
         raise NlcliError(
             f"{store.path} holds features of another backbone than the one {model.path} was trained on; "
             "extract features with that backbone"
         )
     score = config.score or head.score_names[0]
     head.score(np.zeros((1, head.num_features), np.float32), score)  # an unknown score is told at once
-    return _OnFeatures(
-        head.classes,
-        head.method.name,
-        model.path,
-        score,
-        store=store,
-        apply=lambda values: head.score(values, score),
+
+    def apply(values: np.ndarray) -> np.ndarray:
+        return head.score(values, score)
+
+    if store is not None:
+        return _OnFeatures(head.classes, head.method.name, model.path, score, store=store, apply=apply)
+    return _OnImages(
+        head.classes, head.method.name, model.path, score, backbone=head.open_backbone(), apply=apply,
+        precision=config.precision, batch_size=config.batch_size, workers=config.workers,
     )
 
 

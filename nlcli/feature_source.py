@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from nlcli.errors import NlcliError
-from nlcli.labels import choose_clean
+from nlcli.pools import StoredRows, TrainingRows, batch_labels, choose_rows, clean_rows
 from nlcli.progress import say
-from nlcli.sampling import BatchSampler, Order, Pool, clean_rows_in_batch
+from nlcli.sampling import BatchSampler, Order, Pool
 from nlcli.training import Block
 
 if TYPE_CHECKING:
@@ -29,24 +28,6 @@ _BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
 # --- which rows ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class StoredRows:
-    """Rows of a data set whose features are cached, in the order in which these are stored.
-
-    Attributes:
-        dataset: (n,) int64 rows of the data set.
-        stored: (n,) int64 rows of the features, increasing.
-        missing: how many rows were asked for that have no features.
-    """
-
-    dataset: np.ndarray
-    stored: np.ndarray
-    missing: int
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-
 def stored_rows(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> StoredRows:
     """Those of ``rows`` whose features are cached."""
     stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
@@ -60,31 +41,6 @@ def row_bytes(store: FeatureStore) -> int:
     return int(store.shape[1]) * np.dtype(store.dtype).itemsize
 
 
-@dataclass(frozen=True)
-class TrainingRows:
-    """The pools of a run, as positions in ``used``: neighbours in a pool are neighbours on disk.
-
-    Attributes:
-        used: all training images that a phase reads.
-        chosen: dataset rows chosen as the clean set, with those that have no features.
-        clean: V.
-        labelled: images with a noisy label: T of phases on noisy labels alone.
-        mixed: those outside V: T of mixed phases.
-        without_positives: by kind of labels, the classes that none of them is positive for.
-    """
-
-    used: StoredRows
-    chosen: np.ndarray
-    clean: np.ndarray
-    labelled: np.ndarray
-    mixed: np.ndarray
-    without_positives: dict[str, list[str]] = field(default_factory=dict)
-
-    def pools(self, phase: Phase) -> tuple[np.ndarray, np.ndarray]:
-        """V and T of ``phase``."""
-        return self.clean, self.mixed if phase.rows == "mixed" else self.labelled
-
-
 def training_rows(
     table: LabelTable, store: FeatureStore, phases: Sequence[Phase], clean_fraction: float, seed: int
 ) -> TrainingRows:
@@ -93,45 +49,10 @@ def training_rows(
     Raises:
         NlcliError: a pool that a phase needs is empty.
     """
-    kinds = {phase.rows for phase in phases}
-    nothing = np.empty(0, np.int64)
-    chosen = choose_clean(table, clean_fraction, seed) if kinds & {"clean", "mixed"} else nothing
-    labelled = nothing
-    if kinds & {"noisy", "mixed"}:
-        labelled = table.rows("train")
-        labelled = labelled[np.diff(table.noisy.indptr)[labelled] > 0]
-    if "noisy" not in kinds:
-        labelled = np.setdiff1d(labelled, chosen)
-    used = stored_rows(table, store, np.union1d(chosen, labelled))
-    is_clean, is_labelled = np.isin(used.dataset, chosen), np.isin(used.dataset, labelled)
-    clean, noisy, mixed = (
-        np.flatnonzero(which).astype(np.int32) for which in (is_clean, is_labelled, is_labelled & ~is_clean)
-    )
-    rows = TrainingRows(used, chosen, clean, noisy, mixed)
-    for phase in phases:
-        clean, noisy = rows.pools(phase)
-        if phase.rows != "noisy" and not len(clean):
-            raise NlcliError(f"the clean set is empty: none of its {len(chosen)} images has features")
-        if phase.rows != "clean" and not len(noisy):
-            outside = " outside the clean set" if phase.rows == "mixed" else ""
-            raise NlcliError(
-                f"no training image{outside} has a noisy label and features; "
-                f"{'lower --clean-fraction' if outside and len(clean) else 'use a data set with noisy labels'}"
-            )
-    if used.missing:
-        say(f"{used.missing} training images have no features and are left out")
-    return _with_empty_classes(table, rows)
-
-
-def _with_empty_classes(table: LabelTable, rows: TrainingRows) -> TrainingRows:
-    for kind, positions, labels in (("clean", rows.clean, table.present), ("noisy", rows.labelled, table.noisy)):
-        if len(positions):
-            counts = np.asarray((labels[rows.used.dataset[positions]] > 0).sum(axis=0)).ravel()
-            names = [table.classes[c] for c in np.flatnonzero(counts == 0)]
-            rows.without_positives[kind] = names
-            if names:
-                shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-                say(f"{len(names)} of {table.num_classes} classes have no positive {kind} label: {shown}")
+    rows = choose_rows(
+        table, phases, clean_fraction, seed, lambda wanted: stored_rows(table, store, wanted), "has features")
+    if rows.used.missing:
+        say(f"{rows.used.missing} training images have no features and are left out")
     return rows
 
 
@@ -224,9 +145,7 @@ class FeatureSource:
 
     def clean_rows(self, phase: Phase) -> int:
         """V rows in a batch of ``phase``."""
-        if phase.rows == "mixed":
-            return clean_rows_in_batch(self._batch_size, phase.clean_share)
-        return self._batch_size if phase.rows == "clean" else 0
+        return clean_rows(phase, self._batch_size)
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
@@ -252,14 +171,8 @@ class FeatureSource:
 
     def block(self, phase: Phase, first: int, count: int) -> Block:
         """The block of steps ``first`` to ``first + count - 1``."""
-        clean = self.clean_rows(phase)
         positions = self._sampler(phase).rows(first, count)
-        labelled = positions[:, self._batch_size :] if phase.rows == "clean" else positions[:, clean:]
-        if phase.noisy_labels == "all":
-            labelled = positions
-        y = self._labels.noisy_targets(self._rows.used.dataset[labelled.ravel()])
-        v, m = self._labels.verified_targets(self._rows.used.dataset[positions[:, :clean].ravel()])
-        y, v, m = (labels.reshape(count, len(labels) // count, labels.shape[1]) for labels in (y, v, m))
+        y, v, m = batch_labels(self._labels, phase, self.clean_rows(phase), self._rows.used.dataset[positions])
         if self._table is not None:
             return Block(self._table, positions, y, v, m)
         unique, rows = np.unique(positions, return_inverse=True)

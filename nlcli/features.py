@@ -275,7 +275,8 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         from nlcli.backbones import resolve_precision
 
         config = config.model_copy(update={"precision": resolve_precision("auto")})
-    with open_stage("features", config, {"dataset": dataset, **_backbone_inputs(config)}, force=force) as stage:
+    inputs = {"dataset": dataset, **backbone_inputs(config.backbone, config.weights)}
+    with open_stage("features", config, inputs, force=force) as stage:
         if stage.up_to_date:
             return stage.output
         from nlcli.backbones import describe, open_backbone
@@ -317,25 +318,25 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
     return stage.output
 
 
-def _backbone_inputs(config: ExtractFeatures) -> dict[str, StageRecord | Path | str]:
-    """What the features depend on besides the data set, without loading the network.
+def backbone_inputs(backbone: str, weights: str) -> dict[str, StageRecord | Path | str]:
+    """What a stage depends on that opens ``backbone`` with ``weights``, without loading the network.
 
     Raises:
         NlcliError: the backbone or its weights are not there.
     """
-    path = Path(config.backbone)
+    path = Path(backbone)
     if (path / "backbone.json").is_file():
-        if config.weights != "imagenet":
+        if weights != "imagenet":
             raise NlcliError(f"{path} is a saved backbone and has its weights; leave out --weights")
         return {"backbone": _saved(path)}
-    found: dict[str, StageRecord | Path | str] = {"backbone": fingerprint_json(config.backbone)}
-    weights = Path(config.weights)
-    if config.weights in ("imagenet", "none"):
-        found["weights"] = fingerprint_json(config.weights)
-    elif (weights / "backbone.json").is_file():
-        found["weights"] = _saved(weights)
-    elif weights.is_file():
-        found["weights"] = weights
+    found: dict[str, StageRecord | Path | str] = {"backbone": fingerprint_json(backbone)}
+    file = Path(weights)
+    if weights in ("imagenet", "none"):
+        found["weights"] = fingerprint_json(weights)
+    elif (file / "backbone.json").is_file():
+        found["weights"] = _saved(file)
+    elif file.is_file():
+        found["weights"] = file
     return found  # anything else is not there, which opening it will say
 
 

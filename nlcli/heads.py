@@ -1,4 +1,4 @@
-"""The train-head stage: a method trained on cached features, and the head that comes of it."""
+"""The train-head stage: a method trained on features or behind a backbone, and the head that comes of it."""
 
 from __future__ import annotations
 
@@ -10,57 +10,86 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.head_validation import Scorer
 from nlcli.progress import say
-from nlcli.runtime import memory_available, quiet_tensorflow
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
 
 if TYPE_CHECKING:
+    from nlcli.backbones import Backbone
     from nlcli.config import TrainHead
-    from nlcli.feature_source import RowFeatures
-    from nlcli.features import FeatureStore
+    from nlcli.head_feeds import Start
     from nlcli.labels import LabelTable
-    from nlcli.methods.base import LastLayer, Method, MethodConfig, Phase, Problem
-    from nlcli.sampling import Order
+    from nlcli.methods.base import LastLayer, Method, MethodConfig, Problem
     from nlcli.training import Outcome
 
-WEIGHTS = "head.npz"
-SCORE_ROWS = 4096
+CONFIG, WEIGHTS, BACKBONE = "config.json", "head.npz", "backbone"
+_SCRATCH = ("checkpoint.npz", "seen-training.json", "seen-validation.json")
 
 
 # --- the stage -------------------------------------------------------------------------------
 
 
 def train_head(config: TrainHead, *, force: bool = False) -> Path:
-    """Train a head on cached features; the run's directory.
+    """Train a head on cached features, or on images behind a backbone; the run's directory.
 
     It holds ``config.json`` (everything needed to repeat the run), ``metrics.jsonl`` (one line an
     evaluation), ``head.npz`` (the chosen weights by name) and ``result.json`` (which split and step
-    chose them, with which clean images, and the figures). While it runs, ``checkpoint.npz`` lies
-    there too, and the same command takes up a killed run to the same result.
+    chose them, with which clean images, and the figures). A run from images also holds ``backbone/``,
+    the network as it was when the head was chosen, with which the run scores images on its own, and
+    ``unreadable.csv`` where images were left out. While it runs, ``checkpoint.npz`` lies there too,
+    and the same command takes up a killed run to the same result.
 
     Raises:
         NlcliError: an unknown method or option, an empty clean set, features that do not belong to
-            the data set, features or a loss that are not finite, no layer to start from.
+            the data set, features or a loss that are not finite, no layer to start from, a method
+            that trains the whole network where that is not possible.
     """
     quiet_tensorflow()
-    from nlcli.features import FeatureStore
     from nlcli.labels import read_dataset
 
     settings = _method_config(config)
+    _check_inputs(config)
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
-        "features": read_stage(config.features, "features"),
         "init": read_stage(config.init, "run") if config.init is not None else None,
     }
+    if config.from_images is not None:
+        from nlcli.features import backbone_inputs
+
+        inputs |= backbone_inputs(config.from_images, config.weights)
+    elif config.features is not None:
+        inputs["features"] = read_stage(config.features, "features")
     with open_stage("run", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
             return stage.output
-        table, store = read_dataset(config.dataset), FeatureStore(config.features)
-        summary = _train(config, settings, table, store, stage.work)
+        table = read_dataset(config.dataset)
+        summary, content = _train(config, settings, table, stage.work)
         # Nothing can continue a finished run, and the moments are three quarters of its size.
-        (stage.work / "checkpoint.npz").unlink(missing_ok=True)
-        stage.finish(summary)
+        for name in _SCRATCH:
+            (stage.work / name).unlink(missing_ok=True)
+        stage.finish(summary, content=content)
     return stage.output
+
+
+def _check_inputs(config: TrainHead) -> None:
+    from nlcli.methods import get_method
+
+    if (config.features is None) == (config.from_images is None):
+        raise NlcliError("a head needs --features DIRECTORY or --from-images BACKBONE, and not both")
+    if config.from_images is None:
+        given = [n for n in sorted(config.image_options) if getattr(config, n) != type(config).model_fields[n].default]
+        if given:
+            raise NlcliError(f"--{given[0].replace('_', '-')} is for training from images; pass --from-images BACKBONE")
+    elif config.order != "auto":
+        raise NlcliError(f"--order {config.order} is for features; images are always shuffled freely")
+    if config.trunk == "frozen" and config.trunk_rate is not None:
+        raise NlcliError("--trunk-rate is for a backbone that is trained; pass --trunk trained, or leave it out")
+    if get_method(config.method).whole_network and config.trunk == "frozen":
+        raise NlcliError(
+            f"method {config.method} trains the backbone too; pass --from-images BACKBONE --trunk trained, or run "
+            "'nlcli pretrain-backbone --labels verified', which is the same as a stage"
+        )
 
 
 def _method_config(config: TrainHead) -> MethodConfig:
@@ -76,55 +105,50 @@ def _method_config(config: TrainHead) -> MethodConfig:
 
 
 def _train(
-    config: TrainHead, settings: MethodConfig, table: LabelTable, store: FeatureStore, work: Path
-) -> dict[str, Any]:
-    from nlcli.feature_source import FeatureSource, RowFeatures, row_bytes, stored_rows, training_rows
+    config: TrainHead, settings: MethodConfig, table: LabelTable, work: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Train; the stage's summary, and hashes of files that are known."""
+    from nlcli.head_feeds import open_feed
+    from nlcli.head_validation import Validation
     from nlcli.labels import clean_set_record
     from nlcli.methods import get_method
     from nlcli.methods.base import Problem
     from nlcli.training import Settings, train
 
-    if store.dataset_fingerprint != table.fingerprint:
-        raise NlcliError(
-            f"{config.features} holds the features of another data set than {config.dataset}; "
-            "extract features of this one"
-        )
+    feed = open_feed(config, table, work)
     method_class = get_method(config.method)
-    problem = Problem(store.shape[1], table.classes, table.task)
-    init = _initial_layer(config, store, problem, method_class)
+    problem = Problem(feed.start.num_features, table.classes, table.task)
+    init = _initial_layer(config, feed.start, problem, method_class)
     method = method_class(settings, problem, init, config.seed)
     phases = [replace(phase, steps=max(1, round(config.scale * phase.steps))) for phase in method.phases()]
-    rows = training_rows(table, store, phases, config.clean_fraction, config.seed)
-    verified = table.rows("validation")
-    validation = stored_rows(table, store, verified[table.verification[verified] > 0])
-
-    budget = int(config.memory * 2**30) if config.memory is not None else memory_available() // 2
-    order = _order(config, len(rows.used) * row_bytes(store), work, budget)
-    write_json(work / "config.json", {
+    steps = sum(phase.steps for phase in phases)
+    fraction = 1.0 if method.all_verified else config.clean_fraction
+    prepared = feed.prepare(method, phases, fraction)
+    rows, validation = prepared.rows, prepared.validation.rows
+    record = {
         "method": config.method, "method_config": settings.model_dump(mode="json"), "preset": config.preset,
         "num_features": problem.num_features, "classes": list(problem.classes), "task": problem.task,
-        "seed": config.seed, "clean_fraction": config.clean_fraction, "order": order,
+        "seed": config.seed, "clean_fraction": fraction,
         "eval_every": config.eval_every, "patience": config.patience, "dataset_fingerprint": table.fingerprint,
-        "backbone_fingerprint": store.backbone_fingerprint,
-    })
+        "backbone_fingerprint": feed.start.fingerprint, **prepared.record,
+    }
+    write_json(work / CONFIG, record)
 
-    data = RowFeatures(store, table, validation, budget // 2)
-    source = FeatureSource(
-        table, store, rows, settings.batch_size, config.seed, order, budget - data.kept_bytes
-    )
-    validate = Validation(method, table, data)
-    steps = sum(phase.steps for phase in phases)
+    validate = Validation(method, table, prepared.validation)
     outcome = train(
-        method, phases, source, validate if validate.possible else None,
+        prepared.model, prepared.phases, prepared.source, validate if validate.possible else None,
         Settings(
             eval_every=config.eval_every or max(1, steps // 40), patience=config.patience,
-            title=f"training {config.method}",
+            title=f"training {config.method}", **prepared.settings,
         ),
         work,
     )
     with atomic_path(work / WEIGHTS) as temporary, open(temporary, "wb") as file:
         weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
         np.savez(file, **weights)
+    clean = clean_set_record(table, rows.chosen) | {"fraction": fraction, "seed": config.seed}
+    content = feed.publish(method, outcome, clean if len(rows.clean) else None)
+    write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
 
     chosen = outcome.figures()
     write_json(work / "result.json", {
@@ -132,20 +156,19 @@ def _train(
         "selected_by": {"split": "validation", "metric": outcome.selected_by, "value": outcome.value}
         if outcome.selected_by else {"split": None, "why": "no verified label on validation; the last step was kept"},
         "phase": outcome.phase, "step": outcome.step, "steps": outcome.steps, "stopped_by": outcome.stopped,
-        "validation": chosen | {"images": len(validation)},
-        "clean": clean_set_record(table, rows.chosen) | {"fraction": config.clean_fraction, "seed": config.seed},
+        "validation": chosen | {"images": len(validation)}, "clean": clean,
         "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
-        "images_without_features": {"train": rows.used.missing, "validation": validation.missing},
-        "classes_without_positives": rows.without_positives, "order": order,
-        "initial_layer": None if init is None else "init" if config.init is not None else "features",
-        "settings": settings.model_dump(mode="json"),
+        prepared.left_out: {"train": rows.used.missing, "validation": validation.missing},
+        "classes_without_positives": rows.without_positives,
+        "initial_layer": None if init is None else "init" if config.init is not None else feed.start.kind,
+        "settings": settings.model_dump(mode="json"), **prepared.record,
     })
     say(_summary_line(config.method, outcome, chosen))
     return {
         "method": config.method, "clean_images": len(rows.clean), "steps": outcome.steps, "best_step": outcome.step,
-        "steps_per_second": round(outcome.steps_per_second, 1), "order": order, "streamed": not source.resident,
+        "steps_per_second": round(outcome.steps_per_second, 1), **prepared.record, **prepared.summary,
         **{f"validation_{name}": chosen[name] for name in ("AP_all", "mAP") if name in chosen},
-    }
+    }, content
 
 
 def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) -> str:
@@ -154,47 +177,38 @@ def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) ->
     return f"{method}: {kept}; validation {figures or 'has no verified labels'}"
 
 
-def _order(config: TrainHead, size: int, work: Path, budget: int) -> Order:
-    """The order of rows. It decides the result, so a resumed run keeps what it began with."""
-    if config.order != "auto":
-        return config.order
-    if (work / "config.json").exists():
-        return read_json(work / "config.json")["order"]
-    return "shuffled" if size <= budget else "block-shuffled"
-
-
 def _initial_layer(
-    config: TrainHead, store: FeatureStore, problem: Problem, method: type[Method]
+    config: TrainHead, start: Start, problem: Problem, method: type[Method]
 ) -> LastLayer | None:
     """The trained layer that ``method`` starts from, if it does."""
     if method.needs_last_layer:
-        return _last_layer(config, store, problem)
+        return _last_layer(config, start, problem)
     if not method.accepts_last_layer:
         if config.init is not None:
             raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
         return None
-    offered = set(store.last_layer[2]) if store.last_layer is not None else set()
+    offered = set(start.last_layer[2]) if start.last_layer is not None else set()
     if config.init is None and not offered.issuperset(problem.classes):
         return None
-    say(f"{config.method} starts from the layer of {config.init or config.features}")
-    return _last_layer(config, store, problem)
+    say(f"{config.method} starts from the layer of {config.init or start.where}")
+    return _last_layer(config, start, problem)
 
 
-def _last_layer(config: TrainHead, store: FeatureStore, problem: Problem) -> LastLayer:
+def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LastLayer:
     """The trained layer to start from, its classes in the problem's order."""
     from nlcli.methods.base import LastLayer
 
     if config.init is not None:
         head = load_head(config.init)
-        if head.backbone_fingerprint != store.backbone_fingerprint:
-            raise NlcliError(f"{config.init} was trained on features of another backbone than {config.features}")
+        if head.backbone_fingerprint != start.fingerprint:
+            raise NlcliError(f"{config.init} was trained on features of another backbone than {start.where}")
         layer, where = head.method.last_layer(), str(config.init)
         if layer is None:
             raise NlcliError(f"{config.init} is a {head.method.name} head, not a linear one; pass a noisy head's run")
         classes = head.classes
-    elif store.last_layer is not None:
-        kernel, bias, classes = store.last_layer
-        layer, where = LastLayer(np.asarray(kernel, np.float32), np.asarray(bias, np.float32)), str(config.features)
+    elif start.last_layer is not None:
+        kernel, bias, classes = start.last_layer
+        layer, where = LastLayer(np.asarray(kernel, np.float32), np.asarray(bias, np.float32)), start.where
     else:
         layer, where, classes = None, "", ()
     missing = next((name for name in problem.classes if name not in set(classes)), None)
@@ -207,86 +221,6 @@ def _last_layer(config: TrainHead, store: FeatureStore, problem: Problem) -> Las
         )
     order = [list(classes).index(name) for name in problem.classes]
     return LastLayer(layer.kernel[:, order], layer.bias[order])
-
-
-# --- validation ------------------------------------------------------------------------------
-
-
-class Validation:
-    """Figures of the current weights on the verified entries of the validation images.
-
-    Attributes:
-        possible: whether an entry is positive, without which nothing can be ranked.
-    """
-
-    def __init__(self, method: Method, table: LabelTable, data: RowFeatures) -> None:
-        self._method, self._table, self._data = method, table, data
-        self._rows = data.rows.dataset
-        self._position, self._class, self._label = table.verified_entries(self._rows)
-        self._dense = len(self._label) == len(self._rows) * table.num_classes
-        self.possible = bool(self._label.any())
-        self._score = Scorer(method)
-
-    def __call__(self, phase: Phase) -> dict[str, float]:
-        from nlcli.metrics import ranking_metrics, sparse_ranking_metrics
-
-        name = self._method.offered()[0]
-        scores = np.empty(len(self._label), np.float32)
-        for first, features in self._data.parts():
-            entries = slice(*np.searchsorted(self._position, (first, first + len(features))))
-            part = self._score(features, name)
-            scores[entries] = part[self._position[entries] - first, self._class[entries]]
-        if not np.isfinite(scores).all():
-            raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
-        if self._dense:
-            shape = (len(self._rows), self._table.num_classes)
-            found = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
-        else:
-            found = sparse_ranking_metrics(self._class, self._label, scores, self._table.num_classes)
-        figures = {"AP_all": float(found.ap_all), "mAP": float(found.mean_ap)}
-        if phase.monitor not in figures:
-            figures |= self._losses(phase)
-        return figures
-
-    def _losses(self, phase: Phase) -> dict[str, float]:
-        """The phase's losses on these rows as if they were V, averaged over rows."""
-        import tensorflow as tf
-
-        from nlcli.methods.base import Batch
-
-        totals: dict[str, float] = {}
-        for first, features in self._data.parts():
-            rows = self._rows[first : first + len(features)]
-            v, m = self._table.verified_targets(rows)
-            y = self._table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
-            batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)))
-            for name, value in self._method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
-                totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(self._rows)
-        return totals
-
-
-class Scorer:
-    """Scores of a method, compiled, in parts of bounded size."""
-
-    def __init__(self, method: Method) -> None:
-        import tensorflow as tf
-
-        self._num_classes = method.problem.num_classes
-        self._compiled = {
-            name: tf.function(lambda features, name=name: method.score(tf.cast(features, tf.float32), name),
-                              reduce_retracing=True)
-            for name in method.scores
-        }
-
-    def __call__(self, features: np.ndarray, name: str) -> np.ndarray:
-        """(n, C) float32 scores of (n, D) features."""
-        import tensorflow as tf
-
-        out = np.empty((len(features), self._num_classes), np.float32)
-        for first in range(0, len(features), SCORE_ROWS):
-            part = tf.convert_to_tensor(features[first : first + SCORE_ROWS])
-            out[first : first + len(part)] = self._compiled[name](part).numpy()
-        return out
 
 
 # --- a trained head --------------------------------------------------------------------------
@@ -308,6 +242,15 @@ class Head:
         self.score_names = method.offered()
         self.backbone_fingerprint: str = record["backbone_fingerprint"]
         self._scorer = Scorer(method)
+
+    def open_backbone(self) -> Backbone:
+        """The backbone in the run's directory; the run must be one from images."""
+        from nlcli.backbones import load_backbone
+
+        backbone = load_backbone(self.path / BACKBONE)
+        if backbone.fingerprint != self.backbone_fingerprint:
+            raise NlcliError(f"{self.path / BACKBONE} is not the backbone that the head was trained on; train it again")
+        return backbone
 
     @property
     def num_features(self) -> int:
@@ -345,6 +288,12 @@ class Head:
         return self._scorer(features, name)
 
 
+def own_backbone(run: Path) -> Path | None:
+    """Directory of the backbone that a run from images holds; None where it was trained on cached features."""
+    where = run / BACKBONE
+    return where if where.is_dir() else None
+
+
 def load_head(path: Path | str) -> Head:
     """The head of the finished run at ``path``.
 
@@ -356,7 +305,7 @@ def load_head(path: Path | str) -> Head:
     from nlcli.methods.base import LastLayer, Problem
 
     path = read_stage(path, "run").path
-    record = read_json(path / "config.json")
+    record = read_json(path / CONFIG)
     try:
         problem = Problem(int(record["num_features"]), tuple(record["classes"]), record["task"])
         settings, cls = configure(record["method"], record["method_config"]), get_method(record["method"])

@@ -6,8 +6,9 @@ left out of the pools, and a run's result does not depend on whether its images 
 
 from __future__ import annotations
 
+import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from nlcli.augmentation import DRAWS
 from nlcli.errors import NlcliError
 from nlcli.feature_source import aligned_empty
 from nlcli.images import ImageBatch, Preprocessing, iterate_images
-from nlcli.labels import LabelTable
+from nlcli.labels import SPLITS, LabelTable
 from nlcli.methods.base import Phase
-from nlcli.progress import progress
+from nlcli.pools import batch_labels, clean_rows
+from nlcli.progress import progress, say
 from nlcli.sampling import BatchSampler, Pool, stream
-from nlcli.stage import read_json, write_json
+from nlcli.stage import atomic_path, read_json, write_json
 from nlcli.training import Block
 
+UNREADABLE = "unreadable.csv"
 _PART = 64  # images decoded between two looks at the progress
 _BLOCK_STEPS = 1000
 _BLOCK_LABELS = 32 << 20  # bytes of dense labels in a block
@@ -142,37 +145,60 @@ class ImageTable:
         self.errors |= {int(wanted[position]): reason for position, reason in errors}
 
 
+def tell_unreadable(table: LabelTable, errors: Mapping[int, str], work: Path) -> None:
+    """Count the images that are left out, and list them in ``unreadable.csv`` in ``work``."""
+    if not errors:
+        return
+    with atomic_path(work / UNREADABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["key", "split", "reason"])
+        for row in sorted(errors):
+            lines.writerow([table.keys[row], SPLITS[table.split[row]], errors[row]])
+    first = min(errors)
+    say(
+        f"{len(errors):,} images cannot be read and are left out ({table.keys[first]}: {errors[first]}"
+        f"{', ...' if len(errors) > 1 else ''}); {UNREADABLE} lists them"
+    )
+
+
 class ImageSource:
-    """Blocks of steps from the images of one pool.
+    """Blocks of steps from images.
 
     Args:
-        pool: Positions in ``images`` that are drawn from.
         budget: Bytes that pixels of blocks may take, where ``images`` does not keep them.
+        pools: V and T of a phase, as positions in ``images``; without it both are all of them.
     """
 
-    def __init__(self, table: LabelTable, images: ImageTable, batch_size: int, seed: int, budget: int) -> None:
+    def __init__(
+        self, table: LabelTable, images: ImageTable, batch_size: int, seed: int, budget: int,
+        pools: Callable[[Phase], tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> None:
         self._table, self._images, self._batch_size, self._seed = table, images, batch_size, seed
-        self._budget = budget
+        self._budget, self._pools = budget, pools
         self._resident = None if images.pixels is None else _on_host(images.pixels)
         # One block runs while the next is decoded; the memory of the one before is used again.
         self._buffers = [images.empty(0), images.empty(0)]
         self._samplers: dict[str, BatchSampler] = {}
 
     def clean_rows(self, phase: Phase) -> int:
-        """V rows in a batch: all of them where verified labels are trained on."""
-        return self._batch_size if phase.rows == "clean" else 0
+        """V rows in a batch: all of them where verified labels alone are trained on."""
+        return clean_rows(phase, self._batch_size)
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
             clean = self.clean_rows(phase)
-            pool = Pool(np.arange(len(self._images), dtype=np.int32), self._seed, f"{phase.name}/images")
+            everything = np.arange(len(self._images), dtype=np.int32)
+            v, t = self._pools(phase) if self._pools is not None else (everything, everything)
+            names = ("V", "T") if phase.rows == "mixed" else ("images", "images")
             self._samplers[phase.name] = BatchSampler(
-                self._batch_size, clean, pool if clean else None, None if clean else pool
+                self._batch_size, clean,
+                Pool(v, self._seed, f"{phase.name}/{names[0]}") if clean else None,
+                Pool(t, self._seed, f"{phase.name}/{names[1]}") if clean < self._batch_size else None,
             )
         return self._samplers[phase.name]
 
     def epoch_steps(self, phase: Phase) -> float:
-        """Steps until every image has been drawn once."""
+        """Steps until the pool that gives most of a batch has been drawn once."""
         return self._sampler(phase).epoch_steps
 
     def steps_in_block(self, phase: Phase) -> int:
@@ -185,11 +211,7 @@ class ImageSource:
     def block(self, phase: Phase, first: int, count: int) -> Block:
         """The block of steps ``first`` to ``first + count - 1``."""
         positions = self._sampler(phase).rows(first, count)
-        clean = self.clean_rows(phase)
-        rows = self._images.rows[positions.ravel()]
-        y = self._table.noisy_targets(rows[:0] if clean else rows)
-        v, m = self._table.verified_targets(rows if clean else rows[:0])
-        y, v, m = (a.reshape(count, len(a) // count, a.shape[1]) for a in (y, v, m))
+        y, v, m = batch_labels(self._table, phase, self.clean_rows(phase), self._images.rows[positions])
         draws = np.stack([
             stream(self._seed, "augment", phase.name, step).random((self._batch_size, DRAWS), np.float32)
             for step in range(first, first + count)

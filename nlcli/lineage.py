@@ -16,7 +16,7 @@ _WHAT = {
     "dataset": "images with noisy and verified labels",
     "backbone": "a trained network with its preprocessing",
     "features": "pooled features of a data set's images",
-    "run": "a head trained on cached features",
+    "run": "a trained head",
     "evaluation": "scores and metrics of a run or a backbone on a split",
     "report": "evaluations set side by side",
 }

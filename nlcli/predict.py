@@ -119,9 +119,12 @@ def _backbone(record: StageRecord, config: Predict) -> Model:
 
 
 def _run(record: StageRecord, config: Predict) -> Model:
-    from nlcli.heads import load_head
+    from nlcli.heads import load_head, own_backbone
 
     head = load_head(record.path)
+    if config.backbone is None and own_backbone(record.path) is not None:
+        own = head.open_backbone()
+        return Model(own, own.inference("float32", output="features"), head.score, head.classes)
     where = record.input_path("features")
     features = read_stage(where, "features") if where is not None and where.exists() else None
     settings = {} if features is None else features.config

@@ -5,7 +5,6 @@ Sources: Hu et al. 2018 and 2019, section 4.2 of both (Backbone, FT-W, ground tr
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -17,7 +16,7 @@ import numpy as np
 from nlcli.errors import NlcliError
 from nlcli.progress import say
 from nlcli.runtime import memory_available, quiet_tensorflow
-from nlcli.stage import StageRecord, atomic_path, open_stage, read_stage, write_json
+from nlcli.stage import StageRecord, open_stage, read_stage, write_json
 
 if TYPE_CHECKING:
     from nlcli.backbones import Activation, Backbone
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from nlcli.network import Network, Precision
     from nlcli.training import Outcome
 
-UNREADABLE = "unreadable.csv"
 _SCRATCH = ("checkpoint.npz", "seen-train.json", "seen-validation.json")
 _VALIDATION_BATCH = 64
 _LOSS_SCALE = 2.0**15
@@ -96,7 +94,7 @@ def _weights_input(config: PretrainBackbone) -> StageRecord | Path | str:
 def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[dict[str, Any], str]:
     from nlcli.augmentation import Augmentation
     from nlcli.backbones import save_backbone
-    from nlcli.image_source import ImageSource, ImageTable
+    from nlcli.image_source import ImageSource, ImageTable, tell_unreadable
     from nlcli.labels import clean_set_record
     from nlcli.methods.base import Phase
     from nlcli.network import Network, training_copy
@@ -123,7 +121,7 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
         table, validation_rows, pre, workers=workers, budget=(budget - train_images.kept_bytes) // 2,
         seen=work / "seen-validation.json", title="validation",
     )
-    _tell_unreadable(table, train_images.errors | validation_images.errors, work)
+    tell_unreadable(table, train_images.errors | validation_images.errors, work)
     without = _classes_without_positives(config, table, train_images.rows)
 
     precision = _precision(config)
@@ -249,24 +247,6 @@ def _classes_without_positives(config: PretrainBackbone, table: LabelTable, rows
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         say(f"{len(names)} of {table.num_classes} classes have no positive {config.labels} label: {shown}")
     return names
-
-
-def _tell_unreadable(table: LabelTable, errors: Mapping[int, str], work: Path) -> None:
-    """Count and list the images that are left out."""
-    from nlcli.labels import SPLITS
-
-    if not errors:
-        return
-    with atomic_path(work / UNREADABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["key", "split", "reason"])
-        for row in sorted(errors):
-            lines.writerow([table.keys[row], SPLITS[table.split[row]], errors[row]])
-    first = min(errors)
-    say(
-        f"{len(errors):,} images cannot be read and are left out ({table.keys[first]}: {errors[first]}"
-        f"{', ...' if len(errors) > 1 else ''}); {UNREADABLE} lists them"
-    )
 
 
 # --- devices ---------------------------------------------------------------------------------

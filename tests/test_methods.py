@@ -25,6 +25,8 @@ SMALL: dict[str, dict[str, object]] = {
     "noisy": {"steps": 300, "learning_rate": 1e-2},
     "finetune-last": {"steps": 300, "learning_rate": 1e-2},
     "finetune-mixed": {"steps": 300, "learning_rate": 1e-2},
+    "finetune-whole": {"steps": 300, "learning_rate": 1e-2},  # here on a backbone that is not trained
+    "ground-truth": {"steps": 300, "learning_rate": 1e-2},
     "veit": {
         "variant": "pretrained", "steps": 300, "learning_rate": 1e-2, "cleaning_rate": 1e-2, "pretrain_rate": 1e-2,
         "pretrain_steps": 150, "embedding": 8, "hidden": 16,

@@ -19,6 +19,8 @@ METHODS = {
     "noisy": "noisy:Noisy",
     "finetune-last": "finetune_last:FinetuneLast",
     "finetune-mixed": "finetune_mixed:FinetuneMixed",
+    "finetune-whole": "finetune_whole:FinetuneWhole",
+    "ground-truth": "ground_truth:GroundTruth",
     "veit": "veit:Veit",
     "misra": "misra:Misra",
     "teacher-student": "teacher_student:TeacherStudent",

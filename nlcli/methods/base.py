@@ -145,6 +145,10 @@ class Method(ABC):
     needs_last_layer: ClassVar[bool] = False
     accepts_last_layer: ClassVar[bool] = False
     """Whether it starts from a trained linear layer where there is one, and from new weights elsewhere."""
+    whole_network: ClassVar[bool] = False
+    """Whether it trains the backbone as well, at its own learning rate, and so needs images."""
+    all_verified: ClassVar[bool] = False
+    """Whether V is every verified training image, whatever part of them the run's clean set is."""
 
     def __init__(
         self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0
@@ -190,6 +194,10 @@ class Method(ABC):
     def last_layer(self) -> LastLayer | None:
         """Its linear layer on features, if it is that simple: others may start from it."""
         return None
+
+    def trunk_rate(self) -> float | None:
+        """Learning rate of a backbone that is trained with it, if it states one."""
+        return self.config.learning_rate if self.whole_network else None
 
     # --- what methods are built with ---
 

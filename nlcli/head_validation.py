@@ -1,0 +1,103 @@
+"""How well a method does on the verified validation images, whatever gives their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+
+if TYPE_CHECKING:
+    from nlcli.labels import LabelTable
+    from nlcli.methods.base import Method, Phase
+    from nlcli.pools import StoredRows
+
+_SCORE_ROWS = 4096
+
+
+class FeatureParts(Protocol):
+    """Features of some rows of a data set, cached or computed from their images."""
+
+    rows: StoredRows
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first position, features) of some rows at a time."""
+
+
+class Validation:
+    """Figures of the current weights on the verified entries of the validation images.
+
+    Attributes:
+        possible: whether an entry is positive, without which nothing can be ranked.
+    """
+
+    def __init__(self, method: Method, table: LabelTable, data: FeatureParts) -> None:
+        self._method, self._table, self._data = method, table, data
+        self._rows = data.rows.dataset
+        self._position, self._class, self._label = table.verified_entries(self._rows)
+        self._dense = len(self._label) == len(self._rows) * table.num_classes
+        self.possible = bool(self._label.any())
+        self._score = Scorer(method)
+
+    def __call__(self, phase: Phase) -> dict[str, float]:
+        from nlcli.metrics import ranking_metrics, sparse_ranking_metrics
+
+        name = self._method.offered()[0]
+        scores = np.empty(len(self._label), np.float32)
+        for first, features in self._data.parts():
+            entries = slice(*np.searchsorted(self._position, (first, first + len(features))))
+            part = self._score(features, name)
+            scores[entries] = part[self._position[entries] - first, self._class[entries]]
+        if not np.isfinite(scores).all():
+            raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
+        if self._dense:
+            shape = (len(self._rows), self._table.num_classes)
+            found = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
+        else:
+            found = sparse_ranking_metrics(self._class, self._label, scores, self._table.num_classes)
+        figures = {"AP_all": float(found.ap_all), "mAP": float(found.mean_ap)}
+        if phase.monitor not in figures:
+            figures |= self._losses(phase)
+        return figures
+
+    def _losses(self, phase: Phase) -> dict[str, float]:
+        """The phase's losses on these rows as if they were V, averaged over rows."""
+        import tensorflow as tf
+
+        from nlcli.methods.base import Batch
+
+        totals: dict[str, float] = {}
+        for first, features in self._data.parts():
+            rows = self._rows[first : first + len(features)]
+            v, m = self._table.verified_targets(rows)
+            y = self._table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
+            batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)))
+            for name, value in self._method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(self._rows)
+        return totals
+
+
+class Scorer:
+    """Scores of a method, compiled, in parts of bounded size."""
+
+    def __init__(self, method: Method) -> None:
+        import tensorflow as tf
+
+        self._num_classes = method.problem.num_classes
+        self._compiled = {
+            name: tf.function(lambda features, name=name: method.score(tf.cast(features, tf.float32), name),
+                              reduce_retracing=True)
+            for name in method.scores
+        }
+
+    def __call__(self, features: np.ndarray, name: str) -> np.ndarray:
+        """(n, C) float32 scores of (n, D) features."""
+        import tensorflow as tf
+
+        out = np.empty((len(features), self._num_classes), np.float32)
+        for first in range(0, len(features), _SCORE_ROWS):
+            part = tf.convert_to_tensor(features[first : first + _SCORE_ROWS])
+            out[first : first + len(part)] = self._compiled[name](part).numpy()
+        return out
