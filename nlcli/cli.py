@@ -135,7 +135,7 @@ def _runner(stage: StageCommand) -> Callable[..., None]:
     return run
 
 
-_POSITIONAL = {"eval": "model", "compare": "evaluations"}
+_POSITIONAL = {"eval": "model", "compare": "evaluations", "analyse": "evaluations"}
 _SHORT = {"output": ["-o"], "options": []}
 _FLAGS = {"options": "--set", "rows": "--row"}
 

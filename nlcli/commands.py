@@ -137,6 +137,11 @@ _STAGES = (
         "nlcli compare runs/noisy-test runs/residual-test --output runs/report", show="nlcli.compare:show_report",
     ),
     StageCommand(
+        "analyse", "Break a comparison down: by category, class frequency and annotation quality; curves, examples.",
+        "Analyse", "nlcli.analyse:analyse",
+        "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis", show="nlcli.analyse:show_analysis",
+    ),
+    StageCommand(
         "table", "Set evaluations beside a paper's published table, cell by cell.",
         "Table", "nlcli.tables:paper_table",
         "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",

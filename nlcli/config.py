@@ -268,6 +268,20 @@ class Compare(StageConfig):
     inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
 
 
+class Analyse(StageConfig):
+    """Break a comparison down by category, class frequency and annotation quality."""
+
+    evaluations: tuple[Path, ...] = Field(description="Evaluation directories; the first one's model is the baseline.")
+    output: Path = Field(description="Directory to write.")
+    dataset: Path | None = Field(None, description="Data set (default: that of the first evaluation).")
+    groups: int = Field(10, ge=2, le=100, description="Groups of classes by frequency and by quality; fewer where a group would hold one class.")
+    examples: int = Field(6, ge=0, le=50, description="Images with the top predictions of all models.")
+    bootstrap: int | None = Field(None, ge=0, description="Bootstrap resamples, 0 for none (default: as in the first evaluation).")
+    seed: int | None = Field(None, ge=0, description="Seed of the bootstrap and of the choice of examples (default: as in the first evaluation).")
+
+    inputs: ClassVar[frozenset[str]] = frozenset({"evaluations", "dataset"})
+
+
 class Table(StageConfig):
     """Set evaluations beside a paper's published table."""
 

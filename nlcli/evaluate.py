@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -500,17 +500,20 @@ def _examples(config: Evaluate, table: LabelTable, rows: np.ndarray, scores: Pat
 
 def _example(table: LabelTable, row: int, scores: np.ndarray) -> Example:
     (present,), (verified,) = table.verified_targets(np.array([row]))
+    return example_of(str(table.keys[row]), table.image_path(row), table.classes, scores, present, verified)
+
+
+def example_of(
+    key: str, path: Path, classes: Sequence[str], scores: np.ndarray, present: np.ndarray, verified: np.ndarray
+) -> Example:
+    """The top predictions of an image, each right, wrong or unverified; the arrays are ``(C,)``."""
     order = np.argsort(-scores, kind="stable")[:_EXAMPLE_TOP]
     top = tuple(
-        Prediction(
-            table.classes[c],
-            float(scores[c]),
-            "right" if present[c] else "wrong" if verified[c] else "unverified",
-        )
+        Prediction(classes[c], float(scores[c]), "right" if present[c] else "wrong" if verified[c] else "unverified")
         for c in order
     )
-    missed = tuple(table.classes[c] for c in np.flatnonzero(present) if c not in set(order.tolist()))
-    return Example(str(table.keys[row]), table.image_path(row), top, missed)
+    missed = tuple(classes[c] for c in np.flatnonzero(present).tolist() if c not in order)
+    return Example(key, path, top, missed)
 
 
 def _write_examples(path: Path, examples: list[Example]) -> None:

@@ -19,6 +19,7 @@ _WHAT = {
     "run": "a trained head",
     "evaluation": "scores and metrics of a run or a backbone on a split",
     "report": "evaluations set side by side",
+    "analysis": "evaluations by category, class frequency and annotation quality",
 }
 
 

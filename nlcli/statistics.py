@@ -60,6 +60,11 @@ def label_statistics(table: LabelTable) -> dict[str, Any]:
     return {"splits": splits, "classes": classes}
 
 
+def class_counts(table: LabelTable, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Verified present, noisy, checked noisy and right noisy labels of every class on ``rows``: (C,) int64 each."""
+    return _Tallies(table).per_class(rows)
+
+
 class _Tallies:
     """The label matrices as patterns of zeros and ones, ready to be counted by rows and classes."""
 
