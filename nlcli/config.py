@@ -229,7 +229,7 @@ class Evaluate(StageConfig):
     model: Path = Field(description="Run or backbone directory.")
     output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
     split: Split = Field("test", description="Split to score.")
-    features: Path | None = Field(None, description="Features (default: those of the run; a backbone without any reads images).")
+    features: Path | None = Field(None, description="Features (default: those of the run; a backbone, or a run from images, reads images without any).")
     dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
     score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
     bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
@@ -248,7 +248,7 @@ class Predict(StageConfig):
 
     images: Path = Field(description="Image file or folder.")
     run: Path = Field(description="Run or backbone directory.")
-    backbone: Path | None = Field(None, description="Backbone directory (default: the one the run's features came from).")
+    backbone: Path | None = Field(None, description="Backbone directory (default: the run's own, or the one its features came from).")
     format: Literal["table", "csv", "jsonl"] = Field("table", description="Output format.")
     output: Path | None = Field(None, description="File to write (default: standard output).")
     top: int = Field(5, ge=1, description="Classes shown for each image.")

@@ -1,6 +1,6 @@
 """Heads trained from images: a method behind a backbone that is frozen or trained along with it.
 
-Hu 2019 section 4.4 fine-tunes the whole network under the residual method in one step; the same
+Hu 2019 (end of section 3) fine-tunes the whole network under the residual method in one step; the same
 works for every method, as each sees features only and does not know where they come from.
 """
 

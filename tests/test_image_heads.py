@@ -176,6 +176,22 @@ def test_killed_and_resumed_without_its_images_in_memory_it_ends_the_same(
     assert load_head(run).backbone_fingerprint == load_head(trained).backbone_fingerprint
 
 
+@pytest.mark.parametrize("precision", ["none", "bfloat16", "float16"])
+def test_phases_and_losses_that_choose_steps_work_behind_a_trunk(
+    dataset: Path, backbone: Path, tmp_path: Path, precision: str
+) -> None:
+    """veit has a phase that is ended by its own loss on validation, and reads noisy labels of V."""
+    options = {"variant": "pretrained", "pretrain_steps": 4, "embedding": 8, "hidden": 8}
+    run = train_head(head(
+        dataset, tmp_path / "run", backbone, method="veit", trunk="trained", steps=4, eval_every=2,
+        learning_rate=1e-3, options=options, mixed_precision=precision, crop=0.8, flip="both"))
+    phases = [(line["phase"], line["step"]) for line in history(run)]
+    assert len({phase for phase, _ in phases}) == 2
+    assert [step for _, step in phases] == [0, 2, 4] * 2
+    assert all(np.isfinite(list(line["validation"].values())).all() for line in history(run))
+    assert read_json(run / "config.json")["precision"] == {"none": "float32"}.get(precision, precision)
+
+
 def test_broken_images_are_left_out_and_counted(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, 60)
     table = read_dataset(dataset)
