@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,7 +94,7 @@ def precision_recall_figure(
         path: File to write, PNG or SVG.
     """
     names = list(curves)[:_PANELS]
-    columns = min(4, max(1, len(names)))
+    columns = max(1, min(4, math.ceil(math.sqrt(len(names)))))
     lines = max(1, -(-len(names) // columns))
     figure = new_figure(3.3 * columns + 2.6, 3.0 * lines + 0.3 if lines > 1 else 4.0)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -108,6 +109,8 @@ def precision_recall_figure(
         title = "All annotations" if name == "(all)" else name
         axes.set_title(f"{title}  ({best})", fontsize=9, loc="left")
         _finish(axes, "both")
+    for axes in panels[max(0, len(names) - columns) : len(names)]:  # the last of every column
+        axes.tick_params(labelbottom=True)
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     panels[0].set_xlim(0, 100)
