@@ -221,19 +221,19 @@ def _cuts(
         positives[c] = np.count_nonzero(labels)
     with_positives = positives > 0
     none = int((~with_positives).sum())
-    told = f"{none} classes without positives in split '{together.split}'" if none else ""
+    told = _some(none, f"without positives in split '{together.split}'")
     cuts = []
     if by_category:
         inside = sum(map(len, by_category.values()))
         rest = len(together.classes) - inside
-        without = f"{rest} classes of no category" if rest else ""
+        without = _some(rest, "of no category")
         cuts.append(Cut(
             "category", "high-level categories of the data set", list(by_category), list(by_category.values()),
             without, None, with_positives, [],
         ))
     quality = annotations.quality
     unchecked = int((with_positives & np.isnan(quality)).sum())
-    never = f"{unchecked} classes without a checked noisy annotation" if unchecked else ""
+    never = _some(unchecked, "without a checked noisy annotation")
     for name, about, values, usable, without in (
         ("frequency", "noisy annotations in train", annotations.in_train.astype(np.float64), with_positives, told),
         (
@@ -245,6 +245,10 @@ def _cuts(
         numbers = [str(i + 1) for i in range(len(groups))]
         cuts.append(Cut(name, about, numbers, groups, without, values, with_positives, []))
     return cuts
+
+
+def _some(classes: int, which: str) -> str:
+    return f"{classes:,} {'class' if classes == 1 else 'classes'} {which}" if classes else ""
 
 
 def _about_quality(annotations: ClassAnnotations) -> str:

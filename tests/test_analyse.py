@@ -267,10 +267,10 @@ def test_categories_are_table_3(world: World):
             ]
             assert float(line["AP_all"]) == pytest.approx(np.mean(together), abs=1e-6)
     table = read_json(world.root / "analysis" / "analysis.json")
-    assert table["category"]["left_out"] == "1 classes of no category"
+    assert table["category"]["left_out"] == "1 class of no category"
     markdown = (world.root / "analysis" / "analysis.md").read_text(encoding="utf-8")
     assert "| model | x (3) | y (3) | z (1) |" in markdown
-    assert "1 classes without positives in split 'test'" in markdown
+    assert "1 class without positives in split 'test'" in markdown
     assert "on verified images (train 30, validation 20, test 40)" in markdown
 
 
