@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from builders import published, small_table
-from docs.make_cli_reference import TARGET, command_names, reference
 from typer.testing import CliRunner
 
+from docs.make_cli_reference import TARGET, command_names, reference
 from nlcli.cli import app, main
 from nlcli.commands import STAGES, load
 
