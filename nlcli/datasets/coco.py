@@ -21,7 +21,6 @@ import csv
 import gc
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +39,7 @@ from nlcli.annotate import (
 )
 from nlcli.class_map import ClassMap, class_map_path, read_class_map
 from nlcli.config import Annotate, BuildCoco
+from nlcli.datasets.listing import is_inside
 from nlcli.errors import NlcliError
 from nlcli.labels import FULL, SPLITS, LabelTable, write_dataset
 from nlcli.progress import say
@@ -214,7 +214,7 @@ def _read(path: Path) -> Instances:
     _refuse_repeated(path, "category id", category_ids)
     _refuse_repeated(path, "category name", category_names)
     for name in names:
-        if not _is_inside(name):
+        if not is_inside(name):
             raise NlcliError(f"{path}: image file name {name!r} leads out of the image folder; refused")
     known_images, known_categories = (_integers(path, "id", listed) for listed in (ids, category_ids))
     _refuse_unknown(path, content, "image_id", image_ids, known_images, "image")
@@ -305,16 +305,6 @@ def _refuse_unknown(
             f"{path}: annotation {content['annotations'][first]['id']} names {field} {values[first]}, but no such "
             f"{what} is listed{more}; the file is not whole"
         )
-
-
-_INSIDE = re.compile(r"[^/\\\x00-\x1f]+(?:/[^/\\\x00-\x1f]+)*")
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a file name stays in its folder: relative, without ``..``, backslash or control characters."""
-    if not _INSIDE.fullmatch(name) or re.match(r"[A-Za-z]:", name):
-        return False
-    return ".." not in name or not {".."} & set(name.split("/"))
 
 
 # --- classes ---------------------------------------------------------------------------------

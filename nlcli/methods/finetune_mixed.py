@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from nlcli.methods.base import Batch, Phase, Tensor
+from nlcli.methods.base import Batch, Tensor
 from nlcli.methods.finetune_last import FinetuneLast, FinetuneLastConfig
 
 
@@ -17,12 +17,8 @@ class FinetuneMixed(FinetuneLast):
 
     name = "finetune-mixed"
     Config = FinetuneMixedConfig
+    phase = ("mixed", "mixed")
     config: FinetuneMixedConfig
-
-    def phases(self) -> tuple[Phase, ...]:
-        settings = self.config
-        rates = {"head": settings.schedule(settings.learning_rate)}
-        return (Phase("mixed", "mixed", settings.steps, rates, settings.optimizer),)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         # One mean over all entries that have a label: every noisy one, and the verified ones of V.

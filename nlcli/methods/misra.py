@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nlcli.losses import mixture_cross_entropy
 from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.citations import MISRA_2016
 
 
 class MisraConfig(MethodConfig):
@@ -46,14 +47,7 @@ class Misra(Method):
     }
     scores = ("visual", "relevance")
     accepts_last_layer = True
-    citation = """\
-@inproceedings{misra2016seeing,
-  title     = {Seeing through the Human Reporting Bias: Visual Classifiers from Noisy Human-Centric Labels},
-  author    = {Misra, Ishan and Zitnick, C. Lawrence and Mitchell, Margaret and Girshick, Ross},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
-  pages     = {2930--2939},
-  year      = {2016}
-}"""
+    citation = MISRA_2016
     config: MisraConfig
 
     def build(self, init: LastLayer | None) -> None:

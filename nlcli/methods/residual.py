@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nlcli.losses import binary_cross_entropy
 from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.citations import HU_2019
 
 
 class ResidualConfig(MethodConfig):
@@ -40,14 +41,7 @@ class Residual(Method):
         "clothing1m": {"optimizer": "adam", "learning_rate": 1e-4, "steps": 120_000, "alpha": 0.2},
     }
     scores = ("clean", "noisy")
-    citation = """\
-@inproceedings{hu2019weakly,
-  title     = {Weakly Supervised Image Classification through Noise Regularization},
-  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  pages     = {11517--11525},
-  year      = {2019}
-}"""
+    citation = HU_2019
     config: ResidualConfig
 
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nlcli.losses import binary_cross_entropy
 from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.citations import HU_2018
 
 
 class TeacherStudentConfig(MethodConfig):
@@ -49,13 +50,7 @@ class TeacherStudent(Method):
         },
     }
     scores = ("student", "teacher")
-    citation = """\
-@inproceedings{hu2018multilabel,
-  title     = {Multi-label Learning from Noisy Labels with Non-linear Feature Transformation},
-  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
-  booktitle = {Asian Conference on Computer Vision (ACCV)},
-  year      = {2018}
-}"""
+    citation = HU_2018
     config: TeacherStudentConfig
 
     def build(self, init: LastLayer | None) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nlcli.losses import binary_cross_entropy, clipped_absolute_error
 from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.citations import VEIT_2017
 
 
 class VeitConfig(MethodConfig):
@@ -56,15 +57,7 @@ class Veit(Method):
     }
     scores = ("classifier",)
     accepts_last_layer = True
-    citation = """\
-@inproceedings{veit2017learning,
-  title     = {Learning From Noisy Large-Scale Datasets With Minimal Supervision},
-  author    = {Veit, Andreas and Alldrin, Neil and Chechik, Gal and Krasin, Ivan and Gupta, Abhinav
-               and Belongie, Serge},
-  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
-  pages     = {839--847},
-  year      = {2017}
-}"""
+    citation = VEIT_2017
     config: VeitConfig
 
     @classmethod

@@ -1,0 +1,37 @@
+"""BibTeX of the papers that methods come from."""
+
+HU_2018 = """\
+@inproceedings{hu2018multilabel,
+  title     = {Multi-label Learning from Noisy Labels with Non-linear Feature Transformation},
+  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
+  booktitle = {Asian Conference on Computer Vision (ACCV)},
+  year      = {2018}
+}"""
+
+HU_2019 = """\
+@inproceedings{hu2019weakly,
+  title     = {Weakly Supervised Image Classification through Noise Regularization},
+  author    = {Hu, Mengying and Han, Hu and Shan, Shiguang and Chen, Xilin},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {11517--11525},
+  year      = {2019}
+}"""
+
+MISRA_2016 = """\
+@inproceedings{misra2016seeing,
+  title     = {Seeing through the Human Reporting Bias: Visual Classifiers from Noisy Human-Centric Labels},
+  author    = {Misra, Ishan and Zitnick, C. Lawrence and Mitchell, Margaret and Girshick, Ross},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {2930--2939},
+  year      = {2016}
+}"""
+
+VEIT_2017 = """\
+@inproceedings{veit2017learning,
+  title     = {Learning From Noisy Large-Scale Datasets With Minimal Supervision},
+  author    = {Veit, Andreas and Alldrin, Neil and Chechik, Gal and Krasin, Ivan and Gupta, Abhinav
+               and Belongie, Serge},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {839--847},
+  year      = {2017}
+}"""
