@@ -20,6 +20,8 @@ _WHAT = {
     "evaluation": "scores and metrics of a run or a backbone on a split",
     "report": "evaluations set side by side",
     "analysis": "evaluations by category, class frequency and annotation quality",
+    "table": "evaluations beside a paper's published table",
+    "hashes": "hashes of images, to find near-duplicates",
 }
 
 
