@@ -24,7 +24,8 @@ from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_st
 
 FILE = "table.json"
 ANY = "any"
-"""Column of a model that uses no clean labels: its figure stands for every part of the clean set."""
+"""Column of a model that uses no clean labels, or always all: its figure stands beside every part of the clean set."""
+_ALL = "1"
 _GROUP = "mAP "  # of one high-level category, such as "mAP vehicles"
 
 
@@ -133,11 +134,14 @@ def _published(name: str | None) -> dict[str, Any] | None:
 def _measured(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> PaperTable:
     values: dict[tuple[str, str, str], list[float]] = {}
     seen: dict[tuple[str, str, Any], Path] = {}
+    read = {name: [read_json(record.path / "metrics.json") for record in row] for name, row in records.items()}
+    parts = {_column(metrics) for row in read.values() for metrics in row} - {ANY, _ALL}
     for name, row in records.items():
-        for record in row:
-            metrics = read_json(record.path / "metrics.json")
+        # A bound trained on all verified labels, among methods that get a part of them.
+        bound = bool(parts) and {_column(metrics) for metrics in read[name]} == {_ALL}
+        for record, metrics in zip(row, read[name], strict=True):
             settings = metrics["model"]["settings"]
-            column = _column(metrics)
+            column = ANY if bound else _column(metrics)
             place = (name, column, settings.get("seed"))
             if place in seen:
                 raise NlcliError(
@@ -181,7 +185,9 @@ def _figures(metrics: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float | None] = {n: metrics[n] for n in ("mAP", "AP_all", "top_1", "top_5") if n in metrics}
     if metrics.get("task") == "single-label":
         found = {name: value for name, value in found.items() if name.startswith("top")} or found
-    found |= {f"{_GROUP}{group}": value for group, value in metrics.get("mAP_by_group", {}).items()}
+    groups = metrics.get("mAP_by_group", {})
+    if len(groups) > 1:  # one group alone says nothing that mAP does not
+        found |= {f"{_GROUP}{group}": value for group, value in groups.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -23,7 +23,7 @@ def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, 
     settings = {"clean_fraction": fraction or 0.05, "seed": seed, "method": "m", **more}
     metrics = {
         "task": "multi-label", "images": 100, "classes": 5, "split": "test", "mAP": mean_ap, "AP_all": ap_all,
-        "selection": {"clean": clean}, "model": {"settings": settings}, "mAP_by_group": {"vehicles": mean_ap + 0.1},
+        "selection": {"clean": clean}, "model": {"settings": settings}, "mAP_by_group": {"vehicles": mean_ap + 0.1, "art": 0.5},
     }
     with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
         write_json(stage.work / "metrics.json", metrics)
@@ -66,6 +66,17 @@ def test_a_model_without_clean_labels_stands_in_every_column(tmp_path: Path, cap
     assert out.count("40.00 (45.30)") == 3
     assert out.count("50.00 (59.19)") == 1
     assert "not measured: ResNet50 (Noisy-FT-W)" in out
+
+
+def test_a_bound_with_all_labels_stands_beside_every_part(tmp_path: Path) -> None:
+    bound = evaluation(tmp_path / "g", 1.0, 0, 0.7, 0.7)
+    part = evaluation(tmp_path / "p", 0.05, 0, 0.5, 0.5)
+    rows = {"ResNet50 (GT)": [bound], "Proposed": [part]}
+    both = json.loads((paper_table(Table(rows=rows, output=tmp_path / "a", published="hu2018-table4")) / "table.json").read_text())
+    cells = next(row["cells"] for row in both["rows"] if row["name"] == "ResNet50 (GT)")
+    assert cells["any"]["mAP"] == pytest.approx({"measured": 70.0, "spread": None, "seeds": 1, "published": 65.16})
+    alone = json.loads((paper_table(Table(rows={"all": [bound]}, output=tmp_path / "b")) / "table.json").read_text())
+    assert alone["columns"] == ["1"]
 
 
 def test_categories_and_tables_of_our_own(tmp_path: Path) -> None:
