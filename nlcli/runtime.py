@@ -31,6 +31,7 @@ def quiet_tensorflow() -> None:
             import tensorflow
 
             tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
+            tensorflow.config.list_physical_devices()  # complains of a missing GPU driver when first asked
             del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
         except BaseException:
             chatter.seek(0)
