@@ -27,7 +27,11 @@ class FusedBatchNorm(layers.BatchNormalization):
 
     Forward and backward pass agree with Keras's up to rounding. Below float32 it takes and gives low
     precision and computes statistics in float32, where Keras's copies the whole image to float32.
+
+    With ``fixed_statistics`` it normalises by the running statistics in training, too, and keeps them.
     """
+
+    fixed_statistics = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Images (b, h, w, c) to the same shape."""
@@ -35,7 +39,7 @@ class FusedBatchNorm(layers.BatchNormalization):
         channels = (self.moving_mean.shape[0],)
         gamma = self.gamma.value if self.scale else tf.ones(channels)
         beta = self.beta.value if self.center else tf.zeros(channels)
-        if not training:
+        if not training or self.fixed_statistics:
             y, _, _ = tf.compat.v1.nn.fused_batch_norm(
                 x, gamma, beta, self.moving_mean.value, self.moving_variance.value,
                 epsilon=self.epsilon, is_training=False,
@@ -48,6 +52,18 @@ class FusedBatchNorm(layers.BatchNormalization):
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
         return y
+
+
+def is_folded(model: keras.Model) -> bool:
+    """Whether the network's BatchNorm was folded into its convolutions, by whoever made the weights.
+
+    Its statistics are then 0 and 1 everywhere, as in a new network, but its shifts are not 0.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    unused = all(
+        not layer.moving_mean.numpy().any() and (layer.moving_variance.numpy() == 1).all() for layer in norms
+    )
+    return unused and any(layer.center and layer.beta.numpy().any() for layer in norms)
 
 
 def training_copy(
@@ -64,7 +80,11 @@ def training_copy(
             network that a few hundred steps have changed.
         synchronized: Normalise by the statistics of the batches of all devices together.
         seed: Of dropout.
+
+    A network whose BatchNorm is folded keeps its statistics fixed: normalising by those of a batch
+    would change every activation at once.
     """
+    fixed = is_folded(model)
     in_float32 = head_layers(model)
     slowest = 1.0 - min(0.5, 20.0 / steps)
 
@@ -79,11 +99,14 @@ def training_copy(
             config["momentum"] = min(layer.momentum, slowest)
             config["synchronized"] = synchronized
             images = len(layer.input.shape) == 4 and layer.axis in (-1, 3) and not layer.renorm
-            if images and not synchronized:
+            if images and (fixed or not synchronized):
                 made = FusedBatchNorm
         if isinstance(layer, layers.Dropout):
             config["seed"] = int(stream(seed, "dropout", layer.name).integers(2**31))
-        return made.from_config(config)
+        twin = made.from_config(config)
+        if isinstance(twin, FusedBatchNorm):
+            twin.fixed_statistics = fixed
+        return twin
 
     copied = keras.models.clone_model(model, clone_function=copy)
     copied.set_weights(model.get_weights())

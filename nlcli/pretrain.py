@@ -97,7 +97,7 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
     from nlcli.image_source import ImageSource, ImageTable, tell_unreadable
     from nlcli.labels import clean_set_record
     from nlcli.methods.base import Phase
-    from nlcli.network import Network, training_copy
+    from nlcli.network import Network, is_folded, training_copy
     from nlcli.optimizers import Schedule
     from nlcli.training import Settings, train
 
@@ -128,6 +128,8 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
     with strategy.scope() if strategy is not None else nullcontext():
         copy = training_copy(
             backbone.model, precision, steps=steps, synchronized=strategy is not None, seed=config.seed)
+    if config.trainable == "all" and is_folded(copy):
+        say("these weights have BatchNorm folded into the convolutions; its statistics are kept fixed in training")
     network = Network(copy, pre.scaling, table.task, config.trainable)
     validate = Validation(network, table, validation_images)
     phase = Phase(

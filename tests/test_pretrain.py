@@ -36,7 +36,7 @@ from nlcli.image_source import ImageSource, ImageTable  # noqa: E402
 from nlcli.images import Preprocessing, iterate_images  # noqa: E402
 from nlcli.methods.base import Batch, Phase  # noqa: E402
 from nlcli.metrics import ap_all  # noqa: E402
-from nlcli.network import FusedBatchNorm, Network, training_copy  # noqa: E402
+from nlcli.network import FusedBatchNorm, Network, is_folded, training_copy  # noqa: E402
 from nlcli.optimizers import OPTIMIZERS, Schedule  # noqa: E402
 from nlcli.pretrain import pretrain_backbone  # noqa: E402
 from nlcli.training import CHECKPOINT, Block, Settings, StepFunction  # noqa: E402
@@ -482,6 +482,29 @@ def test_a_frozen_network_keeps_its_statistics_and_is_trained_as_in_inference() 
     assert loss == pytest.approx(float(-np.log(expected).mean()), rel=1e-5)
     for v, value in zip(net.model.variables, before, strict=True):
         np.testing.assert_array_equal(v.numpy(), value)
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_folded_network_is_trained_with_its_statistics_fixed(folded: bool) -> None:
+    """Weights whose BatchNorm sits in the convolutions (mean 0, variance 1, shifts) must not be normalised anew."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, use_bias=False)(inputs)
+    norm = layers.BatchNormalization()
+    x = layers.GlobalAveragePooling2D(name="features")(layers.ReLU()(norm(x)))
+    model = keras.Model(inputs, {"features": x, "logits": layers.Dense(2, name="logits")(x)})
+    if folded:
+        norm.beta.assign([0.5, -0.2, 0.1, 0.3])
+    assert is_folded(model) is folded
+    copy = training_copy(model, "float32", steps=100)
+    images = tf.random.stateless_uniform((6, 8, 8, 3), (1, 2), -5, 5)
+    as_scored, as_trained = (copy(images, training=training)["features"].numpy() for training in (False, True))
+    assert np.allclose(as_scored, model(images, training=False)["features"].numpy(), atol=1e-5)
+    assert np.allclose(as_scored, as_trained, atol=1e-6) is folded
+    assert is_folded(copy) is folded  # its statistics were not touched
+    if folded:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(copy(images, training=True)["logits"])
+        assert all(g is not None for g in tape.gradient(loss, [v.value for v in copy.trainable_variables]))
 
 
 def test_only_verified_entries_of_clean_rows_count() -> None:
