@@ -20,7 +20,7 @@ an image under a class it is not listed under (left out and reported).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,9 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
     }
     classes = read_names(lists["classes"], NUM_CLASSES, skip=1)
     position = {name: i for i, name in enumerate(classes)}
-    listed = _read_images(lists["images"], position)
+    listed = _read_keys(_rows(lists["images"], "class_name/key"), lists["images"], position)
     marks = {name: _read_marks(lists[name], position) for name in ("verified_train", "verified_validation")}
-    test = _read_test(lists["test"], position)
+    test = _read_keys(read_lines(lists["test"]), lists["test"], position)
 
     known = frozenset(listed)
     strangers = [(name, key) for name, part in marks.items() for key in part if key not in known]
@@ -155,9 +155,10 @@ def _class_of(key: str, position: dict[str, int], path: Path, number: int) -> in
     return position[name]
 
 
-def _read_images(path: Path, position: dict[str, int]) -> dict[str, int]:
+def _read_keys(lines: Iterable[tuple[int, str]], path: Path, position: dict[str, int]) -> dict[str, int]:
+    """Class of every key of a list; ``lines`` are its numbered lines."""
     found: dict[str, int] = {}
-    for number, key in _rows(path, "class_name/key"):
+    for number, key in lines:
         label = _class_of(key, position, path, number)
         if key in found:
             raise NlcliError(f"{path}, line {number}: '{key}' is listed twice; remove one of the two")
@@ -178,18 +179,6 @@ def _read_marks(path: Path, position: dict[str, int]) -> dict[str, int]:
         _class_of(key, position, path, number)
         if found.setdefault(key, int(mark)) != int(mark):
             raise NlcliError(f"{path}, line {number}: '{key}' is called right and wrong; keep one of the two lines")
-    if not found:
-        raise NlcliError(f"{path} lists no images")
-    return found
-
-
-def _read_test(path: Path, position: dict[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for number, key in read_lines(path):
-        label = _class_of(key, position, path, number)
-        if key in found:
-            raise NlcliError(f"{path}, line {number}: '{key}' is listed twice; remove one of the two")
-        found[key] = label
     if not found:
         raise NlcliError(f"{path} lists no images")
     return found
