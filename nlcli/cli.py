@@ -40,7 +40,9 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if name in STAGES:
-            command = _made(STAGES[name])
+            command = _made(name, f"{STAGES[name].about}\n\n**Example:** `{STAGES[name].example}`", _runner(STAGES[name]))
+        elif name == "predict":
+            command = _made(name, _PREDICT, _predictor())
         return name, command, rest
 
 
@@ -81,13 +83,13 @@ for _stage in STAGES.values():
     _register(_stage)
 
 
-def _made(stage: StageCommand) -> Any:
-    """The full command of ``stage``, its options taken from the configuration model."""
+def _made(name: str, about: str, function: Callable[..., None]) -> Any:
+    """The full command of a stub: its options are taken from a configuration model."""
     made = typer.Typer(
         add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    made.command(stage.name, help=f"{stage.about}\n\n**Example:** `{stage.example}`")(_runner(stage))
+    made.command(name, help=about)(function)
     return typer.main.get_command(made)
 
 
@@ -110,29 +112,34 @@ def _runner(stage: StageCommand) -> Callable[..., None]:
         outputs = [stage.run(model.parse(one, stage.name), force=force) for one in chosen]
         _print_results(stage, outputs, as_json)
 
-    parameters = []
-    for name, field in model.model_fields.items():
-        kind, default = _option_type(name, field)
-        if name == several:
-            annotation: Any = Annotated[list[Path], typer.Argument(help=field.description, show_default=False)]
-            parameters.append(_parameter(name, annotation, ...))
-            continue
-        flags = [_flag(name), *_SHORT.get(name, [])]
-        if field.is_required():
-            annotation = Annotated[kind, typer.Option(*flags, help=field.description, show_default=False)]
-            parameters.append(_parameter(name, annotation, ...))
-        else:
-            option = typer.Option(*flags, help=field.description, show_default=field.default is not None)
-            parameters.append(_parameter(name, Annotated[kind, option], default))
     force = typer.Option("--force", help="Replace a different result at the output.")
     as_json = typer.Option("--json", help="Print the result as JSON.")
-    parameters.append(_parameter("force", Annotated[bool, force], False))
-    parameters.append(_parameter("json", Annotated[bool, as_json], False))
+    more = [_parameter("force", Annotated[bool, force], False), _parameter("json", Annotated[bool, as_json], False)]
+    return _with_options(run, stage.name, model, several, list[Path], more)
+
+
+def _with_options(
+    function: Callable[..., None], name: str, model: Any, positional: str | None, positional_type: Any,
+    more: list[inspect.Parameter],
+) -> Callable[..., None]:
+    """``function`` with a signature from the fields of ``model``, one of them an argument, and ``more``."""
+    parameters = []
+    for field_name, field in model.model_fields.items():
+        kind, default = _option_type(field_name, field)
+        if field_name == positional:
+            annotation: Any = Annotated[positional_type, typer.Argument(help=field.description, show_default=False)]
+            parameters.append(_parameter(field_name, annotation, ...))
+            continue
+        flags = [_flag(field_name), *_SHORT.get(field_name, [])]
+        shown = not field.is_required() and field.default is not None
+        option = typer.Option(*flags, help=field.description, show_default=shown)
+        parameters.append(_parameter(field_name, Annotated[kind, option], default))
+    parameters += more
     # required options first: a signature may not have them behind those with a default
     parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__name__ = stage.name.replace("-", "_")
-    return run
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__name__ = name.replace("-", "_")
+    return function
 
 
 _POSITIONAL = {"eval": "model", "compare": "evaluations", "analyse": "evaluations"}
@@ -218,30 +225,26 @@ def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> N
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command(rich_help_panel="Use")
-def predict(
-    images: Annotated[Path, typer.Argument(help="Image file or folder of images.", show_default=False)],
-    run: Annotated[Path, typer.Option("--run", help="Run or backbone directory.", show_default=False)],
-    backbone: Annotated[Path | None, typer.Option(help="Backbone directory, where the run's own has moved.")] = None,
-    format: Annotated[Literal["table", "csv", "jsonl"], typer.Option(help="Output format.")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; standard output without.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 5,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Show the classes from this probability on, instead.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Decoding threads (0: one a core).")] = 0,
-) -> None:
-    """Score a file or a folder of images with a trained head and its backbone.
+_PREDICT = """Score a file or a folder of images with a trained head and its backbone.
 
-    **Example:** `nlcli predict photos/ --run runs/residual --format csv -o scores.csv`
-    """
+**Example:** `nlcli predict photos/ --run runs/residual --format csv -o scores.csv`
+"""
+
+
+@app.command("predict", help=_PREDICT.splitlines()[0], rich_help_panel="Use")
+def _predict() -> None:  # replaced by _LazyGroup before it could be called
+    raise AssertionError
+
+
+def _predictor() -> Callable[..., None]:
     from nlcli.config import Predict
-    from nlcli.predict import predict as score_images
 
-    values = {"images": images, "run": run, "backbone": backbone, "format": format, "output": output, "top": top,
-              "threshold": threshold, "batch_size": batch_size, "workers": workers}
-    score_images(Predict.parse({k: v for k, v in values.items() if v is not None}, "predict"))
+    def run(**given: Any) -> None:
+        from nlcli.predict import predict as score_images
+
+        score_images(Predict.parse({name: value for name, value in given.items() if value is not None}, "predict"))
+
+    return _with_options(run, "predict", Predict, "images", Path, [])
 
 
 @app.command(rich_help_panel="Use")
