@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coco_world import LOGITS, SOURCES, WrittenClassifier, write_images
+from coco_world import SOURCES, WrittenClassifier, write_images
 from PIL import Image
 
 from nlcli.annotate import annotate, find_images, folder_labels, read_predictions, top_predictions
@@ -16,13 +16,6 @@ from nlcli.errors import NlcliError
 from nlcli.stage import read_stage
 
 annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` is the stage's function
-
-
-@pytest.fixture
-def classifier(monkeypatch: pytest.MonkeyPatch) -> WrittenClassifier:
-    made = WrittenClassifier(LOGITS.copy())
-    monkeypatch.setattr(annotating, "open_classifier", lambda config: made)
-    return made
 
 
 def settings(tmp_path: Path, **values: object) -> Annotate:

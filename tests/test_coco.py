@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coco_world import LOGITS, WrittenClassifier, ranked, write_images, write_world
+from coco_world import WrittenClassifier, ranked, write_images, write_world
 
 from nlcli.class_map import read_class_map
 from nlcli.config import BuildCoco
@@ -21,13 +21,6 @@ from nlcli.stage import read_json, read_stage
 from nlcli.statistics import show_dataset
 
 annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` is the stage's function
-
-
-@pytest.fixture
-def classifier(monkeypatch: pytest.MonkeyPatch) -> WrittenClassifier:
-    made = WrittenClassifier(LOGITS.copy())
-    monkeypatch.setattr(annotating, "open_classifier", lambda config: made)
-    return made
 
 
 def change(config: BuildCoco, **values: Any) -> BuildCoco:
