@@ -1,0 +1,241 @@
+"""What a detector is, and what it sees: features, noisy classes and verification labels.
+
+A detector gives each image with a noisy label a score: the higher, the more likely the label is
+right. It knows no files, splits, thresholds or error rates: ``nlcli.detect`` feeds it and turns its
+scores into verdicts. Adding one is a file like ``average.py``, its name in ``detection/__init__.py``
+and a card in ``cards/``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from nlcli.datasets.noise import noisy_classes
+from nlcli.errors import NlcliError
+from nlcli.labels import FULL, NONE, PARTIAL, LabelTable
+from nlcli.sampling import stream
+
+if TYPE_CHECKING:
+    from nlcli.features import FeatureStore
+
+RIGHT, WRONG, UNVERIFIED = 1, 0, -1
+READ_ROWS = 4096  # images that are read or scored at a time
+CLASS_IMAGES = 20_000
+
+
+class DetectorConfig(BaseModel):
+    """Base of a detector's options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one split that have features and a noisy label, in the order of their features.
+
+    Attributes:
+        rows: (n,) int64 rows of the data set.
+        stored: (n,) int64 rows of the features, increasing.
+        noisy: (n,) int64 noisy class.
+        label: (n,) int8, Lee 2018 eq. 1: 1 relevant, 0 mislabelled, -1 not verified (or withheld).
+    """
+
+    rows: np.ndarray
+    stored: np.ndarray
+    noisy: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def of_class(self, c: int) -> np.ndarray:
+        """int64 positions of the images with noisy class ``c``, increasing."""
+        return np.flatnonzero(self.noisy == c)
+
+    @property
+    def verified(self) -> np.ndarray:
+        """int64 positions of the images whose noisy label is verified right or wrong, increasing."""
+        return np.flatnonzero(self.label != UNVERIFIED)
+
+
+class Data:
+    """All that a detector sees.
+
+    Args:
+        table: As ``withheld`` leaves it: its only verification is whether a noisy label is right.
+        store: Features of its images.
+        classifier: Directory of a run to take predictions from, for detectors with ``takes_classifier``.
+        class_images: Most images of a class that are to be held in memory to fit on.
+
+    Attributes:
+        classes: C names.
+        num_features: D.
+        train, validation: Their images.
+        subsampled: By class, how many images there were where ``at_most`` drew ``class_images`` of them.
+    """
+
+    def __init__(
+        self, table: LabelTable, store: FeatureStore, *, classifier: Path | None = None,
+        class_images: int = CLASS_IMAGES,
+    ) -> None:
+        self.table, self.store = table, store
+        self.classifier, self.class_images = classifier, class_images
+        self.classes, self.num_features = table.classes, int(store.shape[1])
+        self.train = labelled_images(table, store, table.rows("train"))
+        self.validation = labelled_images(table, store, table.rows("validation"))
+        self.subsampled: dict[str, int] = {}
+
+    def features(self, images: Images, positions: np.ndarray) -> np.ndarray:
+        """(n, D) float32 features of ``images`` at ``positions`` (n,), in that order.
+
+        Memory is that of the result: ask for one class (``at_most``) or 4,096 images at a time.
+
+        Raises:
+            NlcliError: a value is not finite.
+        """
+        return read_features(self.store, images.stored[positions])
+
+    def parts(
+        self, images: Images, positions: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Positions and their features, up to 4,096 at a time; of all images without ``positions``."""
+        positions = np.arange(len(images)) if positions is None else positions
+        for first in range(0, len(positions), READ_ROWS):
+            part = positions[first : first + READ_ROWS]
+            yield part, self.features(images, part)
+
+    def at_most(self, positions: np.ndarray, c: int, seed: int) -> np.ndarray:
+        """``positions`` of images of class ``c``, or ``class_images`` of them drawn by ``seed``, increasing.
+
+        What a detector fits on at one time goes through here, so that no class is too large for memory.
+        """
+        if len(positions) <= self.class_images:
+            return positions
+        self.subsampled[self.classes[c]] = max(len(positions), self.subsampled.get(self.classes[c], 0))
+        drawn = stream(seed, "detection", "class", c).permutation(len(positions))[: self.class_images]
+        return positions[np.sort(drawn)]
+
+
+class Detector(ABC):
+    """A way of telling wrong labels from right ones.
+
+    Args:
+        config: Of the class's ``Config``.
+
+    Attributes:
+        natural_threshold: Threshold that the detector has of itself, from which a label is right; used
+            where no verified label of validation can choose one. Known after ``fit``; None: it has none.
+        notes: JSON values worth recording (chosen hyper-parameters, classes that fell back to a rule).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """A few words for tables."""
+    citation: ClassVar[str]
+    """BibTeX."""
+    Config: ClassVar[type[BaseModel]] = DetectorConfig
+    uses_verification: ClassVar[bool]
+    """Whether it learns from verified training labels, and so cannot be without."""
+    soft: ClassVar[bool] = False
+    """Whether max(0, score) is a weight in [0, 1] for the image's loss."""
+    takes_classifier: ClassVar[bool] = False
+    """Whether ``Data.classifier`` means something to it."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.natural_threshold: float | None = None
+        self.notes: dict[str, Any] = {}
+
+    @abstractmethod
+    def fit(self, data: Data, seed: int, work: Path) -> None:
+        """Learn from ``data``.
+
+        Args:
+            seed: Of everything random.
+            work: Existing directory for what takes long, each file written through ``atomic_path``.
+                After a kill ``fit`` is called again with it and must come to the same result.
+        """
+
+    @abstractmethod
+    def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Scores of images of any split, after ``fit``; higher is more likely right.
+
+        Args:
+            features: (n, D) float32.
+            noisy: (n,) int64 noisy classes. The stage hands over images of one class at a time.
+            rows: (n,) int64 rows of the data set, by which a detector can know images that it was
+                fitted on; None: images that it has not seen.
+
+        Returns:
+            (n,) float32.
+        """
+
+
+# --- from a table ----------------------------------------------------------------------------
+
+
+def verification_labels(table: LabelTable) -> np.ndarray:
+    """Lee 2018 eq. 1 for every image: int8 (N,), 1 its noisy label is right, 0 wrong, -1 not known.
+
+    A known true class tells as much as a verified noisy label does; an image without a noisy label
+    has -1.
+    """
+    noisy = (table.noisy > 0).astype(np.uint8)
+    right = np.asarray(table.present.multiply(noisy).sum(axis=1)).ravel() > 0
+    wrong = np.asarray(table.absent.multiply(noisy).sum(axis=1)).ravel() > 0
+    known = np.diff(table.present.indptr) > 0  # an image has one class: another one is not its
+    label = np.full(len(table), UNVERIFIED, np.int8)
+    has_noisy = np.diff(table.noisy.indptr) > 0
+    label[has_noisy & (wrong | known | (table.verification == FULL))] = WRONG
+    label[has_noisy & right] = RIGHT
+    return label
+
+
+def withheld(table: LabelTable, label: np.ndarray) -> LabelTable:
+    """``table`` with no other verification than ``label`` (N,): what a detector may know.
+
+    A verified image becomes a partly verified one whose noisy class is present or absent; true
+    classes other than the noisy one are gone.
+    """
+    from scipy.sparse import csr_array
+
+    noisy = noisy_classes(table)
+
+    def entries(kind: int) -> Any:
+        rows = np.flatnonzero(label == kind)
+        shape = (len(table), table.num_classes)
+        return csr_array((np.ones(len(rows), np.uint8), (rows, noisy[rows])), shape=shape)
+
+    verification = np.where(label == UNVERIFIED, NONE, PARTIAL).astype(np.uint8)
+    return replace(table, present=entries(RIGHT), absent=entries(WRONG), verification=verification)
+
+
+def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> Images:
+    """Those of ``rows`` that have a noisy label and features, with the verification that ``table`` has."""
+    rows = rows[np.diff(table.noisy.indptr)[rows] > 0]
+    stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
+    order = np.argsort(stored, kind="stable")
+    order = order[np.searchsorted(stored[order], 0) :]
+    rows, stored = rows[order], stored[order]
+    return Images(rows, stored, noisy_classes(table)[rows], verification_labels(table)[rows])
+
+
+def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
+    """(n, D) float32 features of the rows ``stored`` (n,) in that order.
+
+    Raises:
+        NlcliError: a value is not finite.
+    """
+    found = np.asarray(store.read(stored), np.float32)
+    bad = np.flatnonzero(~np.isfinite(found.sum(axis=1)))
+    for row in bad:
+        if not np.isfinite(found[row]).all():
+            raise NlcliError(f"features of image '{store.keys[stored[row]]}' are not finite; extract them again")
+    return found
