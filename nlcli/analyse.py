@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,24 +49,15 @@ def analyse(config: Analyse, *, force: bool = False) -> Path:
         NlcliError: evaluations that cannot be compared, a data set that is gone or has other classes.
     """
     records = evaluation_records(config.evaluations)
-    dataset = _dataset(config, records[0])
+    if config.dataset is not None:
+        dataset = read_stage(config.dataset, "dataset")
+    else:
+        dataset = records[0].input_stage("dataset", "--dataset")
     inputs: dict[str, StageRecord | Path | str | None] = {f"evaluation {i}": r for i, r in enumerate(records)}
     with open_stage("analysis", config, inputs | {"dataset": dataset}, seed=config.seed, force=force) as stage:
         if not stage.up_to_date:
             _analyse(config, dataset, stage)
     return stage.output
-
-
-def _dataset(config: Analyse, evaluation: StageRecord) -> StageRecord:
-    if config.dataset is not None:
-        return read_stage(config.dataset, "dataset")
-    where = evaluation.input_path("dataset")
-    if where is None or not where.exists():
-        raise NlcliError(f"the data set of {evaluation.path} is no longer at {where}; pass --dataset")
-    found = read_stage(where, "dataset")
-    if found.fingerprint != evaluation.inputs["dataset"]["fingerprint"]:
-        raise NlcliError(f"{where} changed since {evaluation.path} was made; evaluate again, or pass --dataset")
-    return found
 
 
 @dataclass(frozen=True)
@@ -353,10 +344,10 @@ def _learning_curves(
             made = e.record.inputs["model"]
             if made["fingerprint"] in seen:  # one run, evaluated by several of its scores
                 continue
-            where = e.record.input_path("model")
-            curve = None
-            if where is not None and where.exists() and read_stage(where).fingerprint == made["fingerprint"]:
-                curve = read_learning_curve(where)
+            run = None
+            with suppress(NlcliError):  # gone, or changed since
+                run = e.record.input_stage("model").path
+            curve = None if run is None else read_learning_curve(run)
             if curve is None:
                 missing.append(str(e.path))
                 continue

@@ -69,24 +69,14 @@ def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
         return read_stage(config.features, "features")
     if model.kind == "backbone" or own_backbone(model.path) is not None:
         return None
-    where = model.input_path("features")
-    if where is None or not where.exists():
-        raise NlcliError(f"the features of {model.path} are no longer at {where}; pass --features")
-    found = read_stage(where, "features")
-    if found.fingerprint != model.inputs["features"]["fingerprint"]:
-        raise NlcliError(f"{where} changed since {model.path} was trained on it; train again, or pass --features")
-    return found
+    return model.input_stage("features", "--features")
 
 
 def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evaluate) -> StageRecord:
     if config.dataset is not None:
         return read_stage(config.dataset, "dataset")
     # Features given for another data set bring that data set along.
-    source = model if features is None else features
-    where = source.input_path("dataset")
-    if where is None or not where.exists():
-        raise NlcliError(f"the data set of {source.path} is no longer at {where}; pass --dataset")
-    return read_stage(where, "dataset")
+    return (model if features is None else features).input_stage("dataset", "--dataset")
 
 
 def _evaluate(

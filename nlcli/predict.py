@@ -125,8 +125,7 @@ def _run(record: StageRecord, config: Predict) -> Model:
     if config.backbone is None and own_backbone(record.path) is not None:
         own = head.open_backbone()
         return Model(own, own.inference("float32", output="features"), head.score, head.classes)
-    where = record.input_path("features")
-    features = read_stage(where, "features") if where is not None and where.exists() else None
+    features = _features(record, config)
     settings = {} if features is None else features.config
     backbone = _matching(_open_backbone(record, features, config), settings.get("decode"), head, record)
     stored = np.dtype(settings.get("dtype", "float32"))
@@ -139,16 +138,22 @@ def _run(record: StageRecord, config: Predict) -> Model:
     return Model(backbone, infer, score, head.classes)
 
 
+def _features(record: StageRecord, config: Predict) -> StageRecord | None:
+    """What the run was trained on; it may be gone where the backbone is given."""
+    try:
+        return record.input_stage("features", "--backbone")
+    except NlcliError:
+        if config.backbone is None:
+            raise
+        return None
+
+
 def _open_backbone(record: StageRecord, features: StageRecord | None, config: Predict) -> Backbone:
     from nlcli.backbones import BACKBONES, open_backbone
 
     if config.backbone is not None:
         return open_backbone(config.backbone)
-    if features is None:
-        raise NlcliError(
-            f"the features of {record.path} are no longer at {record.input_path('features')}, so its backbone is not "
-            "known; pass --backbone"
-        )
+    assert features is not None
     named = str(features.config["backbone"])
     if named in BACKBONES:
         weights = features.input_path("weights")

@@ -34,6 +34,7 @@ RECORD = "stage.json"
 _RECIPE = "recipe.json"  # in OUT.partial only: what the unfinished work belongs to
 _TEMPORARY = ".tmp~"
 _MOST_FILES_LISTED = 200
+_SPOKEN = {"dataset": "data set", "features": "features directory"}  # inputs that sentences call otherwise
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -134,6 +135,28 @@ class StageRecord:
         if beside is not None and (self.path / beside).exists():
             return (self.path / beside).resolve()  # the whole work directory was moved
         return recorded
+
+    def input_stage(self, name: str, instead: str | None = None) -> StageRecord:
+        """The stage that was read as ``name``, as long as it is there and holds what it held then.
+
+        Args:
+            instead: What can be passed in its place, such as ``--dataset``; the sentence names it.
+
+        Raises:
+            NlcliError: there was no such input, or it is gone or has changed.
+        """
+        entry, where = self.inputs.get(name, {}), self.input_path(name)
+        what = _SPOKEN.get(name, name)
+        hint = "" if instead is None else f"pass {instead}, or "
+        if where is None:
+            told = f"{self.path} does not tell of its {what}"
+            raise NlcliError(told if instead is None else f"{told}; pass {instead}")
+        if not where.exists():
+            raise NlcliError(f"the {what} of {self.path} is no longer at {where}; {hint}make it again")
+        found = read_stage(where, entry.get("stage"))
+        if found.fingerprint != entry["fingerprint"]:
+            raise NlcliError(f"{where} changed since {self.path} was made from it; {hint}make {self.path} again")
+        return found
 
 
 def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> StageRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,6 +184,27 @@ def test_a_moved_work_directory_still_finds_its_inputs(tmp_path: Path) -> None:
     (tmp_path / "work").rename(tmp_path / "elsewhere")
     record = read_stage(tmp_path / "elsewhere" / "second")
     assert record.input_path("first") == (tmp_path / "elsewhere" / "first").resolve()
+
+
+def test_an_input_that_is_gone_or_changed_is_told_with_what_to_pass_instead(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    make(first)
+    with open_stage("second", MakeConfig(output=tmp_path / "second"), {"dataset": read_stage(first), "hash": "sha256:x"}) as stage:
+        stage.finish({})
+    record = read_stage(tmp_path / "second")
+    assert record.input_stage("dataset", "--dataset").fingerprint == read_stage(first).fingerprint
+    with pytest.raises(NlcliError, match=r"second does not tell of its hash; pass --other"):
+        record.input_stage("hash", "--other")
+    with pytest.raises(NlcliError, match=r"does not tell of its features directory$"):
+        record.input_stage("features")
+    make(tmp_path / "first", size=4, force=True)
+    with pytest.raises(NlcliError, match=r"first changed since .*second was made from it; pass --dataset, or make"):
+        record.input_stage("dataset", "--dataset")
+    shutil.rmtree(tmp_path / "first")
+    with pytest.raises(NlcliError, match=r"the data set of .*second is no longer at .*first; pass --dataset, or"):
+        record.input_stage("dataset", "--dataset")
+    with pytest.raises(NlcliError, match=r"first; make it again"):
+        record.input_stage("dataset")
 
 
 def test_fingerprints_do_not_depend_on_the_order_of_keys() -> None:
