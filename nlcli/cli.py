@@ -283,6 +283,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=0, help="Processes for stages that do not need each other (0: by the machine).")] = 0,
     scale: Annotated[float | None, typer.Option(min=0, help="Factor on all training steps: a rehearsal, in a directory of its own.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most images of every data set: a rehearsal, in a directory of its own.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of alternating training, instead of the file's own number.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages without running them.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -290,11 +291,11 @@ def run(
 
     **Example:** `nlcli run pipelines/demo.yaml`
     """
-    from nlcli.pipeline import read_pipeline, run_pipeline
+    from nlcli.pipeline import read_pipeline, run_pipeline, selected
 
-    plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit)
+    plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit, rounds=rounds)
     if dry_run:
-        for step in plan.steps:
+        for step in selected(plan, tuple(only or ())):
             print(f"{step.name}: {step.stage.name} -> {step.output}")
         return
     results = run_pipeline(plan, only=tuple(only or ()), force=force, jobs=jobs)

@@ -5,28 +5,35 @@
     name: demo
     about: One sentence.
     workdir: runs/demo                  # relative to where nlcli is started
+    include: scenes.yaml                # its stages come first; relative to this file; or a list of files
     stages:
-      - name: scenes                    # its directory is WORKDIR/scenes
-        run: build-digits
-        with: {seed: 0}
-      - name: dataset
+      - name: dataset                   # its directory is WORKDIR/dataset
         run: build-coco
         with: {train_images: "${scenes}/images/train", ...}   # ${NAME} is that stage's directory
       - name: "{method}-{seed}"         # `each` makes one stage for every combination
         run: train-head
         each: {method: [noisy, residual], seed: [0, 1]}
         with: {method: "{method}", seed: "{seed}", dataset: "${dataset}", ...}
+      - rounds: 2                       # these stages twice, {round} 1 and 2, {previous} 0 and 1
+        stages:
+          - name: "noise-{round}"
+            run: detect-noise
+            with: {features: "${features-{previous}}", ...}
+          - name: "network-{round}"
+            in: first                   # in round 1 only; or: later, or a list of rounds
+            ...
       - name: report
         run: compare
         with: {evaluations: "${eval-*}"}                      # a pattern: every stage it matches
 
-Finished stages are skipped and a killed one is resumed, because every stage does so itself.
+An included file's stages go where they go when that file is run by itself, so what two pipelines
+share is made once. Finished stages are skipped and a killed one is resumed, because every stage
+does so itself.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
 import time
 from dataclasses import dataclass
@@ -36,12 +43,11 @@ from typing import Any
 from nlcli.commands import StageCommand, find_stage
 from nlcli.config import StageConfig, unknown_name
 from nlcli.errors import NlcliError
+from nlcli.pipeline_file import Entry, read_pipeline_file
 from nlcli.progress import duration, say
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%-]*")
-_TOP_KEYS = ("name", "about", "workdir", "stages", "expected")
-_STAGE_KEYS = ("name", "run", "each", "with")
 
 
 @dataclass(frozen=True)
@@ -70,98 +76,46 @@ class Plan:
 
 
 def read_pipeline(
-    path: Path, workdir: Path | None = None, *, scale: float | None = None, limit: int | None = None
+    path: Path, workdir: Path | None = None, *, scale: float | None = None, limit: int | None = None,
+    rounds: int | None = None,
 ) -> Plan:
-    """Read and check a pipeline file.
+    """Read and check a pipeline file and those it includes.
 
     Args:
         path: The file.
-        workdir: Instead of the file's own.
+        workdir: Instead of the files' own.
         scale: Factor on the training steps of every stage, for a rehearsal.
         limit: Most images of every data set built, for a rehearsal. A rehearsal has a work
             directory of its own beside the real one.
+        rounds: Instead of the number of rounds that the file states.
 
     Raises:
         NlcliError: with file and stage, for anything malformed, unknown, or out of order.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise NlcliError(f"cannot read pipeline {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise NlcliError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("stages"), list):
-        raise NlcliError(f"{path}: expected a mapping with a list 'stages'")
-    for key in content:
-        if key not in _TOP_KEYS:
-            raise NlcliError(f"{path}: {unknown_name(str(key), _TOP_KEYS, 'key')}")
-    name = str(content.get("name", path.stem))
-    root = workdir or Path(str(content.get("workdir", f"runs/{name}")))
     rehearsal = {key: value for key, value in (("scale", scale), ("limit", limit)) if value is not None}
-    for key, value in rehearsal.items():
-        root = root.with_name(f"{root.name}-{key}-{value:g}")
-    steps: list[Step] = []
-    for number, entry in enumerate(content["stages"], start=1):
-        where = f"{path}, stage {number}"
-        if not isinstance(entry, dict):
-            raise NlcliError(f"{where}: expected a mapping with 'name', 'run' and 'with'")
-        for key in entry:
-            if key not in _STAGE_KEYS:
-                raise NlcliError(f"{where}: {unknown_name(str(key), _STAGE_KEYS, 'key')}")
-        for key in ("name", "run"):
-            if not isinstance(entry.get(key), str):
-                raise NlcliError(f"{where}: '{key}' is missing or not a text")
-        stage = find_stage(entry["run"], where)
-        for combination in _combinations(entry.get("each", {}), where):
-            steps.append(_step(entry, stage, combination, steps, root, rehearsal, where))
-    if not steps:
-        raise NlcliError(f"{path}: 'stages' is empty")
-    return Plan(name, str(content.get("about", "")), root, tuple(steps))
+    suffix = "".join(f"-{key}-{value:g}" for key, value in rehearsal.items())
+    file = read_pipeline_file(path, workdir, suffix=suffix, rounds=rounds)
+    steps: dict[str, Step] = {}
+    for entry in file.entries:
+        step = _step(entry, steps, rehearsal)
+        steps[step.name] = step
+    return Plan(file.name, file.about, file.root, tuple(steps.values()))
 
 
-def _combinations(each: Any, where: str) -> list[dict[str, Any]]:
-    if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
-        raise NlcliError(f"{where}: 'each' must map names to non-empty lists")
-    return [dict(zip(each, values, strict=True)) for values in itertools.product(*each.values())]
-
-
-def _step(
-    entry: dict[str, Any], stage: StageCommand, combination: dict[str, Any], before: list[Step], root: Path,
-    rehearsal: dict[str, Any], where: str,
-) -> Step:
-    name = _filled(entry["name"], combination, where)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise NlcliError(f"{where}: the name '{name}' may hold only letters, digits and ._%-")
-    where = f"{where} ({name})"
-    if any(step.name == name for step in before):
-        raise NlcliError(f"{where}: the name '{name}' is taken by an earlier stage")
-    options = entry.get("with", {})
-    if not isinstance(options, dict):
-        raise NlcliError(f"{where}: 'with' must map options to values")
-    outputs = {step.name: step.output for step in before}
+def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> Step:
+    stage = find_stage(entry.run, entry.where)
+    if not _NAME.fullmatch(entry.name):
+        raise NlcliError(f"{entry.where}: the name '{entry.name}' may hold only letters, digits and ._%-")
+    where = f"{entry.where} ({entry.name})"
+    if entry.name in before:
+        raise NlcliError(f"{where}: the name '{entry.name}' is taken by an earlier stage")
+    outputs = {name: step.output for name, step in before.items()}
     needs: list[str] = []
-    values = _resolved(_filled(options, combination, where), outputs, needs, where)
+    values = _resolved(entry.options, outputs, needs, where)
     known = stage.config_class().model_fields
     values |= {key: value for key, value in rehearsal.items() if key in known}
-    config = stage.config_class().parse({"output": root / name, **values}, where)
-    return Step(name, stage, config, tuple(dict.fromkeys(needs)))
-
-
-def _filled(value: Any, combination: dict[str, Any], where: str) -> Any:
-    """Put the values of `each` into ``{name}``; a text that is only ``{name}`` keeps the value's type."""
-    if isinstance(value, dict):
-        return {key: _filled(inner, combination, where) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_filled(inner, combination, where) for inner in value]
-    if not isinstance(value, str):
-        return value
-    for key, choice in combination.items():
-        if value == f"{{{key}}}":
-            return choice
-        value = value.replace(f"{{{key}}}", str(choice))
-    return value
+    config = stage.config_class().parse({"output": entry.root / entry.name, **values}, where)
+    return Step(entry.name, stage, config, tuple(dict.fromkeys(needs)))
 
 
 def _resolved(value: Any, outputs: dict[str, Path], needs: list[str], where: str) -> Any:
@@ -210,7 +164,7 @@ def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False,
     """
     from nlcli.workers import default_jobs, run_steps
 
-    steps = _selected(plan, only)
+    steps = selected(plan, only)
     begun = time.monotonic()
     number = {step.name: f"[{i}/{len(steps)}] {step.name}" for i, step in enumerate(steps, start=1)}
     say(f"{plan.name}: {len(steps)} stages into {plan.workdir}" + (f" - {plan.about}" if plan.about else ""))
@@ -223,7 +177,12 @@ def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False,
     return {step.name: str(step.output) for step in steps}
 
 
-def _selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
+def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
+    """The steps that ``only`` names, and all they need, in order; all of them where it is empty.
+
+    Raises:
+        NlcliError: a name or pattern that no stage matches.
+    """
     if not only:
         return list(plan.steps)
     by_name = {step.name: step for step in plan.steps}
