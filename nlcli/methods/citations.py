@@ -26,6 +26,24 @@ MISRA_2016 = """\
   year      = {2016}
 }"""
 
+PATRINI_2017 = """\
+@inproceedings{patrini2017making,
+  title     = {Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach},
+  author    = {Patrini, Giorgio and Rozza, Alessandro and Krishna Menon, Aditya and Nock, Richard
+               and Qu, Lizhen},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {1944--1952},
+  year      = {2017}
+}"""
+
+SUKHBAATAR_2014 = """\
+@article{sukhbaatar2014learning,
+  title     = {Learning from Noisy Labels with Deep Neural Networks},
+  author    = {Sukhbaatar, Sainbayar and Fergus, Rob},
+  journal   = {arXiv preprint arXiv:1406.2080},
+  year      = {2014}
+}"""
+
 VEIT_2017 = """\
 @inproceedings{veit2017learning,
   title     = {Learning From Noisy Large-Scale Datasets With Minimal Supervision},
@@ -34,4 +52,13 @@ VEIT_2017 = """\
   booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
   pages     = {839--847},
   year      = {2017}
+}"""
+
+XIAO_2015 = """\
+@inproceedings{xiao2015learning,
+  title     = {Learning from Massive Noisy Labeled Data for Image Classification},
+  author    = {Xiao, Tong and Xia, Tian and Yang, Yi and Huang, Chang and Wang, Xiaogang},
+  booktitle = {IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {2691--2699},
+  year      = {2015}
 }"""
