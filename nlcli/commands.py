@@ -127,6 +127,11 @@ _STAGES = (
         "--clean-fraction 0.05 --output runs/residual",
     ),
     StageCommand(
+        "detect-noise", "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
+        "DetectNoise", "nlcli.detect:detect_noise",
+        "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
+    ),
+    StageCommand(
         "eval", "Score runs or backbones on a split; several are set side by side.",
         "Evaluate", "nlcli.evaluate:evaluate",
         "nlcli eval runs/noisy runs/residual --split test", show="nlcli.compare:show_evaluations",

@@ -17,6 +17,7 @@ _WHAT = {
     "backbone": "a trained network with its preprocessing",
     "features": "pooled features of a data set's images",
     "run": "a trained head",
+    "detection": "scores and verdicts of a data set's noisy labels",
     "evaluation": "scores and metrics of a run or a backbone on a split",
     "report": "evaluations set side by side",
     "analysis": "evaluations by category, class frequency and annotation quality",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,14 +18,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from nlcli.datasets.noise import noisy_classes
+from nlcli.detection.verification import UNVERIFIED, verification_labels
 from nlcli.errors import NlcliError
-from nlcli.labels import FULL, NONE, PARTIAL, LabelTable
 from nlcli.sampling import stream
 
 if TYPE_CHECKING:
     from nlcli.features import FeatureStore
+    from nlcli.labels import LabelTable
 
-RIGHT, WRONG, UNVERIFIED = 1, 0, -1
 READ_ROWS = 4096  # images that are read or scored at a time
 CLASS_IMAGES = 20_000
 
@@ -145,6 +145,8 @@ class Detector(ABC):
     """Whether it learns from verified training labels, and so cannot be without."""
     soft: ClassVar[bool] = False
     """Whether max(0, score) is a weight in [0, 1] for the image's loss."""
+    fixed_threshold: ClassVar[bool] = False
+    """Whether ``natural_threshold`` stands, whatever verified labels there are."""
     takes_classifier: ClassVar[bool] = False
     """Whether ``Data.classifier`` means something to it."""
 
@@ -179,42 +181,6 @@ class Detector(ABC):
 
 
 # --- from a table ----------------------------------------------------------------------------
-
-
-def verification_labels(table: LabelTable) -> np.ndarray:
-    """Lee 2018 eq. 1 for every image: int8 (N,), 1 its noisy label is right, 0 wrong, -1 not known.
-
-    A known true class tells as much as a verified noisy label does; an image without a noisy label
-    has -1.
-    """
-    noisy = (table.noisy > 0).astype(np.uint8)
-    right = np.asarray(table.present.multiply(noisy).sum(axis=1)).ravel() > 0
-    wrong = np.asarray(table.absent.multiply(noisy).sum(axis=1)).ravel() > 0
-    known = np.diff(table.present.indptr) > 0  # an image has one class: another one is not its
-    label = np.full(len(table), UNVERIFIED, np.int8)
-    has_noisy = np.diff(table.noisy.indptr) > 0
-    label[has_noisy & (wrong | known | (table.verification == FULL))] = WRONG
-    label[has_noisy & right] = RIGHT
-    return label
-
-
-def withheld(table: LabelTable, label: np.ndarray) -> LabelTable:
-    """``table`` with no other verification than ``label`` (N,): what a detector may know.
-
-    A verified image becomes a partly verified one whose noisy class is present or absent; true
-    classes other than the noisy one are gone.
-    """
-    from scipy.sparse import csr_array
-
-    noisy = noisy_classes(table)
-
-    def entries(kind: int) -> Any:
-        rows = np.flatnonzero(label == kind)
-        shape = (len(table), table.num_classes)
-        return csr_array((np.ones(len(rows), np.uint8), (rows, noisy[rows])), shape=shape)
-
-    verification = np.where(label == UNVERIFIED, NONE, PARTIAL).astype(np.uint8)
-    return replace(table, present=entries(RIGHT), absent=entries(WRONG), verification=verification)
 
 
 def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> Images:
