@@ -121,3 +121,30 @@ def mixture_cross_entropy(visible: Tensor, if_present: Tensor, if_absent: Tensor
 
 def _log_add(a: Tensor, b: Tensor) -> Tensor:
     return ops.logsumexp(ops.stack([a, b]), axis=0)
+
+
+def transition_cross_entropy(logits: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
+    """Mean over rows of ``-log p(n | x)`` with ``p(n | x) = sum_y p(n | y) softmax(logits)_y``.
+
+    A row without a label, or with one that no true class can have by ``noise``, says nothing about the
+    true class and is left out.
+
+    Args:
+        targets: noisy labels, rows with a single 1, or with none.
+        noise: (L, L) ``p(n | y)``, [noisy, true]; its columns sum to 1.
+
+    References:
+        Sukhbaatar and Fergus 2014, ``Q p`` (the bottom-up model); Patrini et al. 2017, ``p T`` (forward
+        correction), ``noise`` being Q and the transpose of T.
+    """
+    of_label = ops.matmul(targets, noise)  # p(n | y) of each row's n
+    possible = ops.any(of_label > 0, axis=-1)
+    # Added as logarithms: where p of the classes that may have the label rounds to 0, the gradient stays.
+    terms = ops.log_softmax(logits, axis=-1) + log_probability(ops.where(possible[:, None], of_label, 1.0))
+    return masked_mean(-ops.logsumexp(terms, axis=-1), ops.cast(possible, logits.dtype))
+
+
+def log_probability(p: Tensor) -> Tensor:
+    """``log p``, and a number that no sum of logarithms makes up for where ``p`` is 0: finite, as is its gradient."""
+    impossible = p <= 0
+    return ops.where(impossible, -1e30, ops.log(ops.where(impossible, 1.0, p)))

@@ -14,6 +14,7 @@ from nlcli.losses import (
     masked_mean,
     mixture_cross_entropy,
     softmax_cross_entropy,
+    transition_cross_entropy,
     verified_softmax_cross_entropy,
 )
 
@@ -126,3 +127,44 @@ def test_mixture_stays_finite(target: float) -> None:
         h = signs[1] if signs[0] else signs[2]
         assert float(loss) == pytest.approx(0.0 if h == target else 1e4, abs=1.0)
         assert all(np.isfinite(g.numpy()).all() for g in tape.gradient(loss, logits))
+
+
+# --- transition_cross_entropy ----------------------------------------------------------------
+
+NOISE = np.array([[0.5, 0.0, 0.1], [0.5, 1.0, 0.1], [0.0, 0.0, 0.8]])  # [noisy, true]
+
+
+def test_transition_cross_entropy_by_hand() -> None:
+    # p = 1/8, 2/8, 5/8: p(n = 0) = (0.5 + 0.5) / 8, p(n = 2) = 4 / 8
+    logits = tensor([[math.log(1), math.log(2), math.log(5)]] * 2)
+    loss = transition_cross_entropy(logits, tensor([[1, 0, 0], [0, 0, 1]]), tensor(NOISE))
+    assert float(loss) == pytest.approx((math.log(8) + math.log(2)) / 2, rel=1e-6)
+    right = transition_cross_entropy(logits, tensor([[1, 0, 0], [0, 0, 1]]), tf.eye(3))
+    assert float(right) == pytest.approx(float(softmax_cross_entropy(logits, tensor([[1, 0, 0], [0, 0, 1]]))))
+
+
+def test_labels_that_cannot_be_say_nothing() -> None:
+    logits = tensor([[0.3, 0.1, -0.4]] * 3)
+    never = tensor([[0.5, 0, 0.1], [0.5, 1, 0.9], [0, 0, 0]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = transition_cross_entropy(logits, tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0]]), never)
+    alone = transition_cross_entropy(logits[:1], tensor([[0, 1, 0]]), never)
+    assert float(loss) == pytest.approx(float(alone), rel=1e-6)
+    gradient = tape.gradient(loss, logits).numpy()
+    np.testing.assert_array_equal(gradient[1:], 0)
+    assert np.abs(gradient[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e8])
+def test_transition_cross_entropy_stays_finite(scale: float) -> None:
+    for logit in (*np.eye(3), *-np.eye(3)):
+        logits = tensor(np.tile(logit * scale, (3, 1)))
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = transition_cross_entropy(logits, tf.eye(3), tensor(NOISE))
+        assert 0 <= float(loss) < 2 * scale
+        gradient = tape.gradient(loss, logits).numpy()
+        assert np.isfinite(gradient).all()
+        # A label that only class 2 can have pulls towards it, however sure the others are.
+        assert gradient[2, 2] < 0 or logits[2, 2] >= logits[2, 0]
