@@ -145,7 +145,7 @@ class FeatureSource:
 
     def clean_rows(self, phase: Phase) -> int:
         """V rows in a batch of ``phase``."""
-        return clean_rows(phase, self._batch_size)
+        return clean_rows(phase, self._batch_size, *self._rows.pools(phase))
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
@@ -156,6 +156,20 @@ class FeatureSource:
                 Pool(t, self._seed, f"{phase.name}/T", self._order) if clean < self._batch_size else None,
             )
         return self._samplers[phase.name]
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        """Features of T, float32, up to 4,096 rows at a time."""
+        for first in range(0, len(self._rows.labelled), READ_ROWS):
+            positions = self._rows.labelled[first : first + READ_ROWS]
+            if self._table is not None:
+                found = tf.gather(self._table, positions).numpy()
+            else:
+                found = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
+                read_finite(
+                    self._store, self._rows.used.stored[positions], found,
+                    lambda i, at=positions: self._key(int(at[i])),  # type: ignore[misc]
+                )
+            yield found.astype(np.float32, copy=False)
 
     def epoch_steps(self, phase: Phase) -> float:
         """Steps until the pool that gives most of a batch has been drawn once."""

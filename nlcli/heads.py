@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.head_feeds import verified_rows
 from nlcli.head_validation import Scorer
+from nlcli.labels import NONE, choose_clean, clean_set_record, verified_pairs
 from nlcli.progress import say
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
@@ -110,19 +111,22 @@ def _train(
     """Train; the stage's summary, and hashes of files that are known."""
     from nlcli.head_feeds import open_feed
     from nlcli.head_validation import Validation
-    from nlcli.labels import clean_set_record
     from nlcli.methods import get_method
     from nlcli.methods.base import Problem
     from nlcli.training import Settings, train
 
     feed = open_feed(config, table, work)
     method_class = get_method(config.method)
-    problem = Problem(feed.start.num_features, table.classes, table.task)
+    fraction = 1.0 if method_class.all_verified else config.clean_fraction
+    paired = _paired_rows(table, method_class, settings, fraction, config.seed)
+    problem = Problem(
+        feed.start.num_features, table.classes, table.task,
+        None if paired is None else verified_pairs(table, np.concatenate([*paired.values()])),
+    )
     init = _initial_layer(config, feed.start, problem, method_class)
     method = method_class(settings, problem, init, config.seed)
-    phases = [replace(phase, steps=max(1, round(config.scale * phase.steps))) for phase in method.phases()]
+    phases = [phase.scaled(config.scale) for phase in method.phases()]
     steps = sum(phase.steps for phase in phases)
-    fraction = 1.0 if method.all_verified else config.clean_fraction
     prepared = feed.prepare(method, phases, fraction)
     rows, validation = prepared.rows, prepared.validation.rows
     record = {
@@ -146,8 +150,11 @@ def _train(
     with atomic_path(work / WEIGHTS) as temporary, open(temporary, "wb") as file:
         weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
         np.savez(file, **weights)
-    clean = clean_set_record(table, rows.chosen) | {"fraction": fraction, "seed": config.seed}
-    content = feed.publish(method, outcome, clean if len(rows.clean) else None)
+    chosen_clean = rows.chosen if paired is None else np.union1d(rows.chosen, paired["train"])
+    clean = clean_set_record(table, chosen_clean) | {"fraction": fraction, "seed": config.seed}
+    if paired is not None:
+        clean["pairs"] = {split: int(verified_pairs(table, found).sum()) for split, found in paired.items()}
+    content = feed.publish(method, outcome, clean if len(chosen_clean) else None)
     write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
 
     chosen = outcome.figures()
@@ -169,6 +176,17 @@ def _train(
         "steps_per_second": round(outcome.steps_per_second, 1), **prepared.record, **prepared.summary,
         **{f"validation_{name}": chosen[name] for name in ("AP_all", "mAP") if name in chosen},
     }, content
+
+
+def _paired_rows(
+    table: LabelTable, method: type[Method], settings: MethodConfig, fraction: float, seed: int
+) -> dict[str, np.ndarray] | None:
+    """By split the rows whose pairs of true and noisy class ``method`` may count; None where it counts none."""
+    if table.task != "single-label" or not method.uses_pairs(settings):
+        return None
+    some = (table.verification[table.rows("train")] > NONE).any()
+    train = choose_clean(table, fraction, seed) if some else np.empty(0, np.int64)
+    return {"train": train, "validation": verified_rows(table)}
 
 
 def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ works for every method, as each sees features only and does not know where they 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,15 @@ class MethodOnImages:
             found |= {f"{TRUNK}/{i:04d}/{v.name}": v for i, v in enumerate(self.trunk.model.variables)}
         return found
 
+    def begin(self, phase: str, inputs: Callable[[], Iterator[Any]]) -> None:
+        """The method's beginning, with features by the trunk as it is now, in inference."""
+
+        def features() -> Iterator[np.ndarray]:
+            for pixels in inputs():
+                yield self.trunk.features(pixels)
+
+        self.method.begin(phase, features)
+
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses on the features of uint8 images (b, S, S, 3)."""
         return self.method.losses(phase, self.trunk(inputs, training=True), batch)
@@ -178,7 +187,7 @@ class ImageFeed:
         augmentation = Augmentation(config.flip, config.crop)
         return Prepared(
             MethodOnImages(self._trunk, method), phases,
-            ImageSource(table, train_images, method.config.batch_size, config.seed, left, rows.pools),
+            ImageSource(table, train_images, method.config.batch_size, config.seed, left, rows.pools, rows.labelled),
             rows, ImageFeatures(self._trunk, validation_images, validation, left // 4), "unreadable_images",
             record={
                 TRUNK: config.trunk, "precision": precision, "flip": config.flip, "crop": config.crop,

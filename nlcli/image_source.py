@@ -167,14 +167,17 @@ class ImageSource:
     Args:
         budget: Bytes that pixels of blocks may take, where ``images`` does not keep them.
         pools: V and T of a phase, as positions in ``images``; without it both are all of them.
+        labelled: Positions of the images with a noisy label; without it all of them.
     """
 
     def __init__(
         self, table: LabelTable, images: ImageTable, batch_size: int, seed: int, budget: int,
-        pools: Callable[[Phase], tuple[np.ndarray, np.ndarray]] | None = None,
+        pools: Callable[[Phase], tuple[np.ndarray, np.ndarray]] | None = None, labelled: np.ndarray | None = None,
     ) -> None:
         self._table, self._images, self._batch_size, self._seed = table, images, batch_size, seed
-        self._budget, self._pools = budget, pools
+        everything = np.arange(len(images), dtype=np.int32)
+        self._budget, self._pools = budget, pools or (lambda phase: (everything, everything))
+        self._labelled = everything if labelled is None else labelled
         self._resident = None if images.pixels is None else _on_host(images.pixels)
         # One block runs while the next is decoded; the memory of the one before is used again.
         self._buffers = [images.empty(0), images.empty(0)]
@@ -182,13 +185,11 @@ class ImageSource:
 
     def clean_rows(self, phase: Phase) -> int:
         """V rows in a batch: all of them where verified labels alone are trained on."""
-        return clean_rows(phase, self._batch_size)
+        return clean_rows(phase, self._batch_size, *self._pools(phase))
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
-            clean = self.clean_rows(phase)
-            everything = np.arange(len(self._images), dtype=np.int32)
-            v, t = self._pools(phase) if self._pools is not None else (everything, everything)
+            clean, (v, t) = self.clean_rows(phase), self._pools(phase)
             names = ("V", "T") if phase.rows == "mixed" else ("images", "images")
             self._samplers[phase.name] = BatchSampler(
                 self._batch_size, clean,
@@ -196,6 +197,14 @@ class ImageSource:
                 Pool(t, self._seed, f"{phase.name}/{names[1]}") if clean < self._batch_size else None,
             )
         return self._samplers[phase.name]
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        """Pixels of T, 64 images at a time."""
+        for first in range(0, len(self._labelled), _PART):
+            positions = self._labelled[first : first + _PART]
+            pixels = self._images.empty(len(positions))
+            self._images.read(positions, pixels)
+            yield pixels
 
     def epoch_steps(self, phase: Phase) -> float:
         """Steps until the pool that gives most of a batch has been drawn once."""

@@ -181,6 +181,21 @@ def matrix_from_lists(lists: Sequence[Sequence[int]], num_classes: int, values: 
     return csr_array((data, indices, indptr), shape=(len(lists), num_classes))
 
 
+def verified_pairs(table: LabelTable, rows: np.ndarray) -> np.ndarray:
+    """How many of ``rows`` have each pair of a true and a noisy class: (C, C) int64, true class by row.
+
+    Rows that are fully verified and have one true and one noisy class count. Those of which only is
+    known whether the noisy label is right do not: a right one would tell its pair and a wrong one
+    nothing, as if there were no noise.
+    """
+    rows = rows[table.verification[rows] == FULL]
+    present, noisy = table.present[rows] > 0, table.noisy[rows] > 0
+    single = (np.diff(present.indptr) == 1) & (np.diff(noisy.indptr) == 1)
+    cells = present[single].indices.astype(np.int64) * table.num_classes + noisy[single].indices
+    counts = np.bincount(cells, minlength=table.num_classes**2)
+    return counts.reshape(table.num_classes, table.num_classes).astype(np.int64)
+
+
 def choose_clean(table: LabelTable, fraction: float, seed: int) -> np.ndarray:
     """The clean set V: rows of train whose verified labels may be used, sorted (int64).
 

@@ -139,6 +139,10 @@ class Network:
         # By number: Keras numbers unnamed layers through the process, so that paths differ between two.
         return {f"{i:04d}/{v.name}": v for i, v in enumerate(trained.variables)}
 
+    def begin(self, phase: str, inputs: Any) -> None:
+        """Nothing: a phase begins with the weights as they are."""
+        return
+
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """``loss`` of uint8 images (b, S, S, 3): on verified labels where the batch is of V, else on noisy ones."""
         logits = self._logits(inputs, training=self.part == "all")

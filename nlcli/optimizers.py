@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
@@ -36,6 +36,10 @@ class Schedule:
     factor: float = 1.0
     every: float = 0.0
     unit: Literal["steps", "epochs"] = "steps"
+
+    def scaled(self, factor: float) -> Schedule:
+        """The schedule of a training ``factor`` times as long: stairs in steps are stretched, epochs are not."""
+        return replace(self, every=self.every * factor) if self.unit == "steps" else self
 
     def at(self, steps: np.ndarray, epoch_steps: float) -> np.ndarray:
         """float32 rates at ``steps`` (0-based), where an epoch is ``epoch_steps`` steps."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nlcli.errors import NlcliError
-from nlcli.labels import choose_clean
+from nlcli.labels import FULL, choose_clean
 from nlcli.progress import say
 from nlcli.sampling import clean_rows_in_batch
 
 if TYPE_CHECKING:
     from nlcli.labels import LabelTable
-    from nlcli.methods.base import Phase
+    from nlcli.methods.base import CleanRows, Phase
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ class TrainingRows:
     Attributes:
         used: all training images that a phase reads.
         chosen: dataset rows chosen as the clean set, with those that cannot be used.
-        clean: V.
+        clean: the images of V in any phase.
         labelled: images with a noisy label: T of phases on noisy labels alone.
-        mixed: those outside V: T of mixed phases.
+        mixed: those outside the clean set: T of mixed phases.
+        verified: V by what a phase asks of it, ``Phase.clean_rows``.
         without_positives: by kind of labels, the classes that none of them is positive for.
     """
 
@@ -54,11 +55,12 @@ class TrainingRows:
     clean: np.ndarray
     labelled: np.ndarray
     mixed: np.ndarray
+    verified: Mapping[CleanRows, np.ndarray]
     without_positives: dict[str, list[str]] = field(default_factory=dict)
 
     def pools(self, phase: Phase) -> tuple[np.ndarray, np.ndarray]:
         """V and T of ``phase``."""
-        return self.clean, self.mixed if phase.rows == "mixed" else self.labelled
+        return self.verified[phase.clean_rows], self.mixed if phase.rows == "mixed" else self.labelled
 
 
 def choose_rows(
@@ -85,14 +87,19 @@ def choose_rows(
         labelled = np.setdiff1d(labelled, chosen)
     used = usable(np.union1d(chosen, labelled))
     is_clean, is_labelled = np.isin(used.dataset, chosen), np.isin(used.dataset, labelled)
-    clean, noisy, mixed = (
-        np.flatnonzero(which).astype(np.int32) for which in (is_clean, is_labelled, is_labelled & ~is_clean)
-    )
-    rows = TrainingRows(used, chosen, clean, noisy, mixed)
+    verified: dict[CleanRows, np.ndarray] = {
+        phase.clean_rows: np.flatnonzero(is_clean & _informs(table, used.dataset, phase.clean_rows)).astype(np.int32)
+        for phase in phases
+    }
+    asked = [verified[phase.clean_rows] for phase in phases if phase.rows != "noisy"]
+    clean = np.unique(np.concatenate([np.empty(0, np.int32), *asked]))
+    noisy, mixed = (np.flatnonzero(which).astype(np.int32) for which in (is_labelled, is_labelled & ~is_clean))
+    rows = TrainingRows(used, chosen, clean, noisy, mixed, verified)
     for phase in phases:
         clean, noisy = rows.pools(phase)
         if phase.rows != "noisy" and not len(clean):
-            raise NlcliError(f"the clean set is empty: none of its {len(chosen)} images {needed}")
+            raise NlcliError(
+                f"the clean set is empty: none of its {len(chosen)} images {needed}{_INFORMS[phase.clean_rows]}")
         if phase.rows != "clean" and not len(noisy):
             outside = " outside the clean set" if phase.rows == "mixed" else ""
             raise NlcliError(
@@ -100,6 +107,20 @@ def choose_rows(
                 f"{'lower --clean-fraction' if outside and len(clean) else 'use a data set with noisy labels'}"
             )
     return _with_empty_classes(table, rows)
+
+
+_INFORMS = {"any": "", "named": " and a class that a person named", "pairs": " and a verified noisy label"}
+
+
+def _informs(table: LabelTable, rows: np.ndarray, what: str) -> np.ndarray:
+    """Which verified ``rows`` have what ``Phase.clean_rows`` asks for: (n,) bool."""
+    if what == "pairs":
+        noisy, known = table.noisy[rows] > 0, table.present[rows] + table.absent[rows]
+        checked = np.asarray(noisy.multiply(known).sum(axis=1)).ravel() > 0
+        return checked | ((table.verification[rows] == FULL) & (np.asarray(noisy.sum(axis=1)).ravel() > 0))
+    if what == "named" and table.task == "single-label":
+        return np.asarray(table.present[rows].sum(axis=1)).ravel() > 0
+    return np.ones(len(rows), bool)
 
 
 def _with_empty_classes(table: LabelTable, rows: TrainingRows) -> TrainingRows:
@@ -118,10 +139,11 @@ def _with_empty_classes(table: LabelTable, rows: TrainingRows) -> TrainingRows:
 # --- batches ---------------------------------------------------------------------------------
 
 
-def clean_rows(phase: Phase, batch_size: int) -> int:
-    """V rows in a batch of ``phase``."""
+def clean_rows(phase: Phase, batch_size: int, clean: np.ndarray, noisy: np.ndarray) -> int:
+    """V rows in a batch of ``phase``, whose pools are ``clean`` and ``noisy``."""
     if phase.rows == "mixed":
-        return clean_rows_in_batch(batch_size, phase.clean_share)
+        share = phase.clean_share
+        return clean_rows_in_batch(batch_size, len(clean) / (len(clean) + len(noisy)) if share is None else share)
     return batch_size if phase.rows == "clean" else 0
 
 

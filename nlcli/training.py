@@ -46,6 +46,12 @@ class Trainable(Protocol):
     def weights(self) -> Mapping[str, keras.Variable]:
         """Everything that steps change and a checkpoint must hold, statistics of layers included."""
 
+    def begin(self, phase: str, inputs: Callable[[], Iterator[Any]]) -> None:
+        """Called before the first step of a phase; what it changes must be among ``weights``.
+
+        ``inputs`` gives those of T in parts, see ``Source.inputs``.
+        """
+
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """Scalars of one batch with the key ``loss``. Floating inputs come as float32."""
 
@@ -75,6 +81,9 @@ class Source(Protocol):
 
     def clean_rows(self, phase: Phase) -> int:
         """V rows in a batch."""
+
+    def inputs(self) -> Iterator[Any]:
+        """Inputs of the images with noisy labels, in parts and in an order that is always the same."""
 
     def steps_in_block(self, phase: Phase) -> int:
         """The most steps that a block should have."""
@@ -246,6 +255,7 @@ class _Run:
         schedules = [phase.rates[name] for name in groups]
         epoch_steps = self.source.epoch_steps(phase)
         if self.at.step == 0:
+            self.model.begin(phase.name, self.source.inputs)
             self._evaluation(phase, {}, bar)
         with closing(self._blocks(phase)) as blocks:
             self._steps(phase, steps, blocks, schedules, epoch_steps, bar)
@@ -479,6 +489,9 @@ class StepFunction:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             parts = self.model.losses(self.phase.name, inputs, batch)
+            if self.phase.weight_decay:
+                squares = sum(tf.nn.l2_loss(v) for v in variables if v.shape.rank > 1)
+                parts = parts | {"loss": parts["loss"] + self.phase.weight_decay * squares}
             target = parts["loss"] * self.scaling[0].value if self.scaling else parts["loss"]
         gradients = tape.gradient(target, variables)
         self.names = list(parts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,8 @@ import tensorflow as tf
 from nlcli.methods import configure, get_method
 from nlcli.methods.base import Batch, LastLayer, Method, Phase, Problem
 from nlcli.metrics import ap_all, mean_ap
-from nlcli.sampling import BatchSampler, Pool, clean_rows_in_batch
+from nlcli.pools import clean_rows
+from nlcli.sampling import BatchSampler, Pool
 from nlcli.training import Block
 
 
@@ -51,9 +52,14 @@ class ArraySource:
         self.data, self.batch_size, self.seed, self.block_steps = data, batch_size, seed, block_steps
 
     def clean_rows(self, phase: Phase) -> int:
-        if phase.rows == "mixed":
-            return clean_rows_in_batch(self.batch_size, phase.clean_share)
-        return self.batch_size if phase.rows == "clean" else 0
+        return clean_rows(phase, self.batch_size, *self.pools(phase))
+
+    def pools(self, phase: Phase) -> tuple[np.ndarray, np.ndarray]:
+        every = np.arange(len(self.data.features))
+        return self.data.clean, np.setdiff1d(every, self.data.clean) if phase.rows == "mixed" else every
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        yield from np.array_split(self.data.features, 3)
 
     def steps_in_block(self, phase: Phase) -> int:
         return self.block_steps
@@ -62,9 +68,7 @@ class ArraySource:
         return len(self.data.features) / self.batch_size
 
     def block(self, phase: Phase, first: int, count: int) -> Block:
-        clean = self.clean_rows(phase)
-        every = np.arange(len(self.data.features))
-        other = np.setdiff1d(every, self.data.clean) if clean else every
+        clean, (_, other) = self.clean_rows(phase), self.pools(phase)
         sampler = BatchSampler(
             self.batch_size, clean, Pool(self.data.clean, self.seed, "V"),
             Pool(other, self.seed, "T") if clean < self.batch_size else None,
@@ -83,8 +87,12 @@ def make(name: str, data: Planted, seed: int = 0, single: bool = False, **option
         0.1 * rng.normal(size=(problem.num_features, problem.num_classes)).astype(np.float32),
         np.zeros(problem.num_classes, np.float32),
     )
-    cls = get_method(name)
-    return cls(configure(name, options), problem, layer if cls.needs_last_layer else None, seed)
+    cls, config = get_method(name), configure(name, options)
+    if single and cls.uses_pairs(config):
+        pairs = np.zeros((problem.num_classes,) * 2, np.int64)
+        np.add.at(pairs, (data.true[data.clean].argmax(1), data.noisy[data.clean].argmax(1)), 1)
+        problem = replace(problem, pairs=pairs)
+    return cls(config, problem, layer if cls.needs_last_layer else None, seed)
 
 
 def figures(method: Method, data: Planted) -> dict[str, float]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from small_training import planted
 
 from benchmarks._features import write_features
 from nlcli.config import TrainHead
+from nlcli.datasets.listing import single_label_table
 from nlcli.errors import NlcliError
 from nlcli.feature_source import FeatureSource, RowFeatures, stored_rows, training_rows
 from nlcli.features import FeatureStore
@@ -235,6 +237,63 @@ def test_pools_and_blocks(work: Work) -> None:
     assert source.block(phase("mixed", noisy_labels="all"), 0, 2).noisy.shape == (2, 32, 5)
     noisy = source.block(phase("noisy"), 0, 2)
     assert (noisy.noisy.shape, noisy.verified.shape) == ((2, 32, 5), (2, 0, 5))
+
+
+def single_label(images: int = 700, num_classes: int = 5, **labels: Any) -> LabelTable:
+    """The planted single-label problem, fully verified unless ``right`` is given."""
+    data = planted(images, classes=num_classes, single=True)
+    split = np.zeros(images, np.int8)
+    split[-sum(SPLITS) : -SPLITS[1]], split[-SPLITS[1] :] = 1, 2
+    names = [f"k{i:05d}" for i in range(images)]
+    true, noisy = data.true.argmax(1), data.noisy.argmax(1)
+    labels = {"true": true, "noisy": noisy} | {name: make(true, noisy) for name, make in labels.items()}
+    return single_label_table(
+        [f"c{i}" for i in range(num_classes)], names, names, Path("/images"), split,
+        labels["noisy"], labels["true"], labels.get("right"),
+    )
+
+
+def test_what_a_phase_asks_of_its_clean_rows(tmp_path: Path) -> None:
+    """Rows 0, 4, 8, ... have a true class; 1, 5, ... are known right or wrong; 2, 6, ... have no noisy label."""
+    number = np.arange(700) % 4
+    table = single_label(
+        true=lambda true, noisy: np.where((number == 0) | (number == 2), true, -1),
+        noisy=lambda true, noisy: np.where(number == 2, -1, noisy),
+        right=lambda true, noisy: np.where(number == 1, true == noisy, -1),
+    )
+    work = Work(tmp_path, table, missing=())
+    phases = [replace(phase("mixed", clean_rows=what, clean_share=None), name=what) for what in ("any", "named", "pairs")]
+    rows = training_rows(work.table, FeatureStore(work.features), phases, 1.0, 0)
+    right = table.present[np.arange(700)].sum(axis=1) > 0
+    train = np.arange(450)
+    expected = {
+        "any": train[number[:450] != 3], "named": train[(number[:450] != 3) & right[:450]],
+        "pairs": train[number[:450] < 2],
+    }
+    assert len(expected["named"]) < len(expected["any"])
+    for one in phases:
+        v, t = rows.pools(one)
+        np.testing.assert_array_equal(np.sort(rows.used.dataset[v]), expected[one.name])
+        np.testing.assert_array_equal(np.sort(rows.used.dataset[t]), train[number[:450] == 3])
+        source = FeatureSource(work.table, FeatureStore(work.features), rows, 32, 0, "shuffled", 1 << 30)
+        assert source.clean_rows(one) == round(32 * len(v) / (len(v) + len(t)))
+    np.testing.assert_array_equal(rows.clean, rows.pools(phases[0])[0])
+    table.verification[:450][number[:450] != 2] = 0
+    table.present = matrix_from_lists([[0] if i >= 450 or number[i] == 2 else [] for i in range(700)], 5)
+    with pytest.raises(NlcliError, match="none of its 112 images has features and a verified noisy label"):
+        training_rows(table, FeatureStore(work.features), [phase("mixed", clean_rows="pairs")], 1.0, 0)
+
+
+def test_inputs_of_a_beginning_are_those_of_the_images_with_noisy_labels(work: Work) -> None:
+    store = FeatureStore(work.features)
+    rows = training_rows(work.table, store, (phase("noisy"),), 0.2, 0)
+    labelled = np.flatnonzero((np.diff(work.table.noisy.indptr) > 0) & (work.table.split == 0))
+    expected = work.features_of[np.setdiff1d(labelled, [3, 449])]
+    for budget in (1 << 30, 1 << 10):
+        parts = list(FeatureSource(work.table, store, rows, 32, 0, "shuffled", budget).inputs())
+        assert all(part.dtype == np.float32 for part in parts)
+        found = np.concatenate(parts)
+        np.testing.assert_array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
 
 
 def test_masks_follow_partial_verification() -> None:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from builders import published, small_table, verified_table
 
+from nlcli.datasets.listing import single_label_table
 from nlcli.errors import NlcliError
-from nlcli.labels import choose_clean, clean_set_record, matrix_from_lists, read_dataset
+from nlcli.labels import choose_clean, clean_set_record, matrix_from_lists, read_dataset, verified_pairs
 
 
 def test_targets_and_masks_by_hand() -> None:
@@ -35,6 +36,18 @@ def test_verified_entries_are_the_masked_targets() -> None:
     assert np.array_equal(position, expected[0])
     assert np.array_equal(column, expected[1])
     assert np.array_equal(label, v[expected] == 1)
+
+
+def test_pairs_of_true_and_noisy_classes_by_hand() -> None:
+    """Images: known with a noisy class (4), known without one, noisy without the truth, called right, called wrong."""
+    true = np.array([0, 0, 2, 1, 1, -1, -1, -1])
+    noisy = np.array([0, 1, 1, 1, -1, 2, 0, 0])
+    right = np.array([-1, -1, -1, -1, -1, -1, 1, 0])
+    names = [str(i) for i in range(8)]
+    table = single_label_table("abc", names, names, Path("/images"), np.zeros(8), noisy, true, right)
+    assert verified_pairs(table, np.arange(8)).tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+    assert verified_pairs(table, np.array([2, 4])).tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
+    assert verified_pairs(table, np.array([5, 6, 7])).sum() == 0
 
 
 def test_a_table_survives_its_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_training import ArraySource, figures, make, planted, validation
+from small_training import ArraySource, Planted, figures, make, planted, validation
 
 import nlcli.methods
 from nlcli.errors import NlcliError
@@ -40,6 +40,16 @@ SMALL: dict[str, dict[str, object]] = {
 }
 
 
+# Every method on every kind of data that it is for.
+CASES = [(name, task) for name in METHODS for task in get_method(name).tasks]
+
+
+def small(name: str, task: str, images: int, **options: object) -> tuple[Planted, nlcli.methods.Method]:
+    """A planted problem of ``task``, and the method for it."""
+    data = planted(images, single=task == "single-label")
+    return data, make(name, data, single=task == "single-label", **SMALL[name] | options)
+
+
 def batch_for(method: nlcli.methods.Method, phase: object, data: object, size: int = 20) -> tuple[tf.Tensor, Batch]:
     source = ArraySource(data, size)
     block = source.block(phase, 0, 1)
@@ -51,10 +61,9 @@ def test_every_method_is_in_the_battery() -> None:
     assert set(SMALL) == set(METHODS)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name, task in CASES if task == "multi-label"])
 def test_learns(name: str, tmp_path: Path) -> None:
-    data = planted()
-    method = make(name, data, **SMALL[name])
+    data, method = small(name, "multi-label", 600)
     before = figures(method, data)
     outcome = train(method, method.phases(), ArraySource(data), validation(method, data), Settings(50), tmp_path)
     after = figures(method, data)
@@ -65,10 +74,9 @@ def test_learns(name: str, tmp_path: Path) -> None:
         assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name, task in CASES if task == "single-label"])
 def test_learns_single_labels(name: str, tmp_path: Path) -> None:
-    data = planted(single=True)
-    method = make(name, data, single=True, **SMALL[name])
+    data, method = small(name, "single-label", 600)
     train(method, method.phases(), ArraySource(data), validation(method, data), Settings(50), tmp_path)
     scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
     assert (scores.argmax(1) == data.true.argmax(1)).mean() > 0.85
@@ -76,11 +84,11 @@ def test_learns_single_labels(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Path) -> None:
-    data = planted(200)
-    found = []
+    single = "multi-label" not in get_method(name).tasks
+    data, found = planted(200, single=single), []
     short = SMALL[name] | {option: 20 for option in ("steps", *SMALL[name]) if option.endswith("steps")}
     for number, (weights_seed, batch_seed) in enumerate(((0, 0), (0, 0), (0, 1))):
-        method = make(name, data, weights_seed, **short)
+        method = make(name, data, weights_seed, single, **short)
         folder = tmp_path / str(number)
         folder.mkdir()
         train(method, method.phases(), ArraySource(data, seed=batch_seed), None, Settings(10), folder)
@@ -89,10 +97,9 @@ def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Pa
     assert not np.array_equal(found[0], found[2])
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_scores(name: str) -> None:
-    data = planted(50)
-    method = make(name, data, **SMALL[name])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_scores(name: str, task: str) -> None:
+    data, method = small(name, task, 50)
     assert set(method.offered()) <= set(method.scores)
     for score in method.scores:
         scores = method.score(tf.constant(data.features), score).numpy()
@@ -102,10 +109,9 @@ def test_scores(name: str) -> None:
         assert (scores <= 1).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_unverified_entries_have_no_influence(name: str) -> None:
-    data = planted(100)
-    method = make(name, data, **SMALL[name])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_unverified_entries_have_no_influence(name: str, task: str) -> None:
+    data, method = small(name, task, 100)
     for phase in method.phases():
         features, batch = batch_for(method, phase, data)
         if not batch.clean:
@@ -124,11 +130,10 @@ def test_unverified_entries_have_no_influence(name: str) -> None:
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_losses_and_gradients_are_finite_at_extremes(name: str) -> None:
-    data = planted(100)
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_losses_and_gradients_are_finite_at_extremes(name: str, task: str) -> None:
+    data, method = small(name, task, 100)
     data.features *= 1e4
-    method = make(name, data, **SMALL[name])
     for phase in method.phases():
         features, batch = batch_for(method, phase, data)
         nothing = Batch(batch.clean, batch.noisy, batch.verified, tf.zeros_like(batch.mask))
@@ -142,15 +147,26 @@ def test_losses_and_gradients_are_finite_at_extremes(name: str) -> None:
             assert all(np.isfinite(g.numpy()).all() for g in gradients)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_phases_name_existing_groups_and_every_weight_has_one(name: str) -> None:
-    method = make(name, planted(20), **SMALL[name])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_phases_name_existing_groups_and_every_weight_has_one(name: str, task: str) -> None:
+    _, method = small(name, task, 20, weight_decay=0.125, decay=0.5, decay_steps=7)
     trained = {group for phase in method.phases() for group in phase.rates}
     assert trained == set(method.groups())
     named = [v.path for group in method.groups().values() for v in group]
-    assert sorted(named) == sorted(method.weights())
+    assert sorted([*named, *method.constants]) == sorted(method.weights())
     assert len(set(named)) == len(named)
     assert sum(phase.steps for phase in method.phases()) >= method.config.steps
+    for phase in method.phases():  # settings of every method reach every phase
+        assert phase.weight_decay == 0.125
+        assert {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} == {(0.5, 7, "steps")}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_other_tasks_are_refused(name: str) -> None:
+    method = get_method(name)
+    for task in {"multi-label", "single-label"} - set(method.tasks):
+        with pytest.raises(NlcliError, match=f"method {name} is for .* data, and this data set is {task}"):
+            method(configure(name), Problem(3, ("a", "b"), task))
 
 
 def settings_table(card: str) -> tuple[list[str], dict[str, list[str]]]:

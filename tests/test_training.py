@@ -41,6 +41,9 @@ class TwoNets:
     def weights(self) -> Mapping[str, keras.Variable]:
         return {v.path: v for layer in (self.cleaner, self.norm, self.classifier) for v in layer.variables}
 
+    def begin(self, phase: str, inputs: Any) -> None:
+        return
+
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         clean = tf.reduce_mean((batch.of_clean(self.cleaner(inputs)) - batch.verified) ** 2)
         if phase == "pre":
@@ -50,6 +53,26 @@ class TwoNets:
 
     def values(self) -> np.ndarray:
         return np.concatenate([v.numpy().ravel() for v in self.weights().values()])
+
+
+class Centred(TwoNets):
+    """The same around a centre, which no step trains: each phase begins by moving it."""
+
+    def __init__(self, data: Planted, seed: int = 0) -> None:
+        super().__init__(data, seed)
+        self.centre = keras.Variable(np.zeros(data.features.shape[1], np.float32), trainable=False, name="centre")
+        self.begun: list[str] = []
+
+    def begin(self, phase: str, inputs: Any) -> None:
+        self.begun.append(phase)
+        means = [part.mean(axis=0) for part in inputs()]
+        self.centre.assign(0.5 * self.centre + np.mean(means, axis=0) + 0.01 * self.cleaner.kernel.numpy().sum())
+
+    def weights(self) -> Mapping[str, keras.Variable]:
+        return {**super().weights(), "centre": self.centre}
+
+    def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
+        return super().losses(phase, inputs - self.centre.value, batch)
 
 
 def two_phases(steps: tuple[int, int] = (23, 40)) -> tuple[Phase, ...]:
@@ -125,7 +148,7 @@ def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: in
 
     def run(folder: Path, kill: list[int], block_steps: int) -> tuple[np.ndarray, str]:
         folder.mkdir(exist_ok=True)
-        model, count = TwoNets(data), 0
+        model, count = Centred(data), 0
 
         def watch(_: Mapping[str, Any]) -> None:
             nonlocal count
@@ -211,6 +234,29 @@ def test_one_step_by_hand(tmp_path: Path) -> None:
     assert bias[0] == pytest.approx(-0.5 * slope, rel=1e-6)
 
 
+def test_weight_decay_by_hand(tmp_path: Path) -> None:
+    """0.5 * 0.3 * w^2 is added to the loss and 0.3 w to the gradient of the kernel; the bias has none."""
+    data = Planted(np.array([[2.0]], np.float32), np.array([[1]], np.uint8), np.array([[0]], np.uint8), np.array([0]))
+    method = make("finetune-last", data, optimizer="sgd", learning_rate=0.5, steps=1, weight_decay=0.3)
+    method.classifier.set_weights([np.array([[0.5]], np.float32), np.array([0.25], np.float32)])
+    outcome = train(method, method.phases(), ArraySource(data, batch_size=2), None, Settings(1), tmp_path)
+    assert outcome.history[-1]["train"]["loss"] == pytest.approx(np.log1p(np.exp(-1.25)) + 0.15 * 0.25, rel=1e-6)
+    slope = 1 / (1 + np.exp(-1.25)) - 1
+    kernel, bias = method.classifier.get_weights()
+    assert kernel[0, 0] == pytest.approx(0.5 - 0.5 * (slope * 2.0 + 0.3 * 0.5), rel=1e-6)
+    assert bias[0] == pytest.approx(0.25 - 0.5 * slope, rel=1e-6)
+
+
+def test_a_shortened_phase_keeps_the_shape_of_its_rates() -> None:
+    rates = {"a": Schedule(1.0, 0.1, 50, "steps"), "b": Schedule(1.0, 0.5, 2.0, "epochs"), "c": Schedule(0.3)}
+    phase = Phase("p", "noisy", 100, rates).scaled(0.1)
+    assert phase.steps == 10
+    at = {name: rate.at(np.array([4, 5]), epoch_steps=2) for name, rate in phase.rates.items()}
+    np.testing.assert_allclose(at["a"], [1.0, 0.1])
+    np.testing.assert_allclose(at["b"], [0.5, 0.5])
+    np.testing.assert_allclose(at["c"], [0.3, 0.3], rtol=1e-6)
+
+
 def block_losses(settings: Settings, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
     data = planted(200)
     model, phase = TwoNets(data), two_phases()[1]
@@ -272,14 +318,16 @@ def test_a_kill_between_evaluations_loses_nothing(tmp_path: Path) -> None:
 
     settings = Settings(40, checkpoint_seconds=0)
     (tmp_path / "whole").mkdir()
-    whole = TwoNets(data)
+    whole = Centred(data)
     train(whole, two_phases((60, 20)), ArraySource(data), None, settings, tmp_path / "whole")
+    assert whole.begun == ["pre", "joint"]
     with pytest.raises(Killed):
-        train(TwoNets(data), two_phases((60, 20)), Fails(30), None, settings, tmp_path)
+        train(Centred(data), two_phases((60, 20)), Fails(30), None, settings, tmp_path)
     position = json.loads(str(np.load(tmp_path / CHECKPOINT)["position"]))
     assert 0 < position["step"] < 40  # no evaluation came before the kill
-    resumed = TwoNets(data, seed=1)
+    resumed = Centred(data, seed=1)
     train(resumed, two_phases((60, 20)), ArraySource(data), None, settings, tmp_path)
+    assert resumed.begun == ["joint"]
     assert np.array_equal(whole.values(), resumed.values())
     assert (tmp_path / METRICS).read_text() == (tmp_path / "whole" / METRICS).read_text()
 

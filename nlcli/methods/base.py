@@ -8,8 +8,8 @@ progress: ``nlcli.training`` runs it, ``nlcli.heads`` feeds it. Adding one is a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -17,6 +17,8 @@ import numpy as np
 from keras import ops
 from pydantic import BaseModel, ConfigDict, Field
 
+from nlcli.errors import NlcliError
+from nlcli.labels import Task
 from nlcli.losses import classification_loss
 from nlcli.optimizers import OptimizerName, Schedule
 from nlcli.sampling import stream
@@ -24,6 +26,7 @@ from nlcli.sampling import stream
 Tensor = Any
 Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 Rows = Literal["noisy", "clean", "mixed"]
+CleanRows = Literal["any", "named", "pairs"]
 
 
 class MethodConfig(BaseModel):
@@ -40,21 +43,36 @@ class MethodConfig(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, description="Initial learning rate.")
     decay: float = Field(1.0, gt=0, le=1, description="Factor on the rate every decay_epochs.")
     decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
+    decay_steps: int = Field(0, ge=0, description="Steps between two decays instead (0: decay_epochs).")
+    weight_decay: float = Field(0.0, ge=0, description="L2 on kernels: half of it times their squares is added.")
 
     def schedule(self, rate: float) -> Schedule:
         """The schedule that starts at ``rate`` and decays as configured."""
         if self.decay == 1.0:
             return Schedule(rate)
+        if self.decay_steps:
+            return Schedule(rate, self.decay, self.decay_steps, "steps")
         return Schedule(rate, self.decay, self.decay_epochs, "epochs")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a method is built for."""
+    """What a method is built for.
+
+    Attributes:
+        num_features: D.
+        classes: C names.
+        task: Whether an image has several classes or one.
+        pairs: (C, C) int64, how many verified images of each true class (row) have each noisy class
+            (column): of the run's clean set and of validation. For methods that ask for them by
+            ``uses_pairs``; None otherwise and in a head that is loaded, where whatever came of them
+            is among the weights.
+    """
 
     num_features: int
     classes: tuple[str, ...]
-    task: Literal["multi-label", "single-label"] = "multi-label"
+    task: Task = "multi-label"
+    pairs: np.ndarray | None = None
 
     @property
     def num_classes(self) -> int:
@@ -79,12 +97,17 @@ class Phase:
         rows: pool of a batch: T (``noisy``), V (``clean``), or V rows followed by T rows (``mixed``).
         steps: its length.
         rates: learning-rate schedule of each variable group; groups left out are not trained.
-        clean_share: part of a mixed batch that comes from V.
+        clean_share: part of a mixed batch that comes from V; None: in proportion to V and T, in whole
+            rows and at least one.
+        clean_rows: which images of the clean set are V: ``any``; ``named``, those whose class is known
+            (all of them, but on single-label data not those known only not to be of their noisy
+            class); or ``pairs``, those with a noisy label that was itself verified.
         noisy_labels: of which rows the losses read noisy labels: those of T, or of V too.
         monitor: the figure that chooses this phase's best step: ``AP_all`` or ``mAP`` (higher is
             better), or the name of one of the phase's losses, taken on the verified validation
             rows as if they were V (lower is better).
         patience: validations without a better one before the phase ends; None: as the run is set.
+        weight_decay: half of it times the squares of all trained kernels is added to the loss.
     """
 
     name: str
@@ -92,10 +115,17 @@ class Phase:
     steps: int
     rates: Mapping[str, Schedule]
     optimizer: OptimizerName = "adam"
-    clean_share: float = 0.1
+    clean_share: float | None = 0.1
+    clean_rows: CleanRows = "any"
     noisy_labels: Literal["T", "all"] = "T"
     monitor: str = "AP_all"
     patience: int | None = None
+    weight_decay: float = 0.0
+
+    def scaled(self, factor: float) -> Phase:
+        """The phase in ``factor`` times the steps, its learning rates stretched likewise."""
+        rates = {group: schedule.scaled(factor) for group, schedule in self.rates.items()}
+        return replace(self, steps=max(1, round(factor * self.steps)), rates=rates)
 
 
 @dataclass(frozen=True)
@@ -140,6 +170,8 @@ class Method(ABC):
     Config: ClassVar[type[MethodConfig]]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Settings of papers by name."""
+    tasks: ClassVar[tuple[Task, ...]] = ("multi-label", "single-label")
+    """What it can be trained for."""
     scores: ClassVar[tuple[str, ...]]
     """Names of what it can score with; the first is the classifier it is for."""
     needs_last_layer: ClassVar[bool] = False
@@ -153,9 +185,15 @@ class Method(ABC):
     def __init__(
         self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0
     ) -> None:
+        if problem.task not in self.tasks:
+            raise NlcliError(
+                f"method {self.name} is for {' and '.join(self.tasks)} data, and this data set is {problem.task}; "
+                "choose another method ('nlcli methods' lists them)"
+            )
         self.problem = problem
         self.seed = seed
         self.layers: dict[str, keras.layers.Layer] = {}
+        self.constants: dict[str, keras.Variable] = {}
         self._groups: dict[str, list[str]] = {}
         self.configure(config)
         self.build(init)
@@ -171,6 +209,11 @@ class Method(ABC):
         """Settings of preset ``name``, which may depend on the ``options`` given beside it."""
         return dict(cls.presets[name])
 
+    @classmethod
+    def uses_pairs(cls, config: Any) -> bool:
+        """Whether, with ``config``, it reads ``Problem.pairs``; their images then count as used clean ones."""
+        return False
+
     @abstractmethod
     def build(self, init: LastLayer | None) -> None:
         """Make the layers, each through ``add``."""
@@ -178,6 +221,17 @@ class Method(ABC):
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
         """How it is trained."""
+
+    def begin(self, phase: str, features: Callable[[], Iterator[np.ndarray]]) -> None:
+        """Called once before the first step of ``phase``, and not when a run is taken up inside it.
+
+        What it changes must be among ``weights``: that is all that a checkpoint and a head keep.
+
+        Args:
+            features: gives the features of T in parts, (at most 4,096, D) float32 each, in the order
+                in which they lie.
+        """
+        return
 
     @abstractmethod
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -200,6 +254,28 @@ class Method(ABC):
         return self.config.learning_rate if self.whole_network else None
 
     # --- what methods are built with ---
+
+    def make_phase(
+        self, name: str, rows: Rows, steps: int, rates: Mapping[str, float], **options: Any
+    ) -> Phase:
+        """A phase with the configured optimizer, decays and weight decay.
+
+        Args:
+            rates: first learning rate of each group.
+            options: of ``Phase``.
+        """
+        settings = self.config
+        schedules = {group: settings.schedule(rate) for group, rate in rates.items()}
+        given = {"optimizer": settings.optimizer, "weight_decay": settings.weight_decay} | options
+        return Phase(name, rows, steps, schedules, **given)
+
+    def constant(self, name: str, value: np.ndarray) -> Any:
+        """An array that is saved and restored with the weights and that no step trains.
+
+        ``build`` makes it, in its final shape; ``build`` or ``begin`` give it its value.
+        """
+        self.constants[name] = keras.Variable(value, trainable=False, dtype=str(value.dtype), name=name)
+        return self.constants[name]
 
     def add(
         self, name: str, layer: keras.layers.Layer, units_in: int, group: str = "head"
@@ -251,8 +327,8 @@ class Method(ABC):
         }
 
     def weights(self) -> dict[str, keras.Variable]:
-        """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order."""
-        return {v.path: v for layer in self.layers.values() for v in layer.variables}
+        """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order; then the constants."""
+        return {v.path: v for layer in self.layers.values() for v in layer.variables} | self.constants
 
 
 class NonLinear(keras.layers.Layer):

@@ -19,9 +19,8 @@ class LinearMethod(Method):
         self.classifier = self.linear("classifier", init=init)
 
     def phases(self) -> tuple[Phase, ...]:
-        settings, (name, rows) = self.config, self.phase
-        rates = {"head": settings.schedule(settings.learning_rate)}
-        return (Phase(name, rows, settings.steps, rates, settings.optimizer),)
+        settings = self.config
+        return (self.make_phase(*self.phase, settings.steps, {"head": settings.learning_rate}),)
 
     def score(self, features: Tensor, name: str) -> Tensor:
         return self.probabilities(self.classifier(features))

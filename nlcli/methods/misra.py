@@ -69,12 +69,12 @@ class Misra(Method):
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
-        visual = {"visual": settings.schedule(settings.learning_rate)}
-        both = visual | {"relevance": settings.schedule(settings.relevance_rate)}
-        joint = Phase("joint", "noisy", settings.steps, both, settings.optimizer)
+        visual = {"visual": settings.learning_rate}
+        both = visual | {"relevance": settings.relevance_rate}
+        joint = self.make_phase("joint", "noisy", settings.steps, both)
         if self.started:
             return (joint,)
-        return (Phase("visual", "noisy", settings.visual_steps, visual, settings.optimizer), joint)
+        return (self.make_phase("visual", "noisy", settings.visual_steps, visual), joint)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         z, r1, r0 = self.visual(features), self.if_present(features), self.if_absent(features)

@@ -59,12 +59,8 @@ class Residual(Method):
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
         rows: dict[str, Rows] = {"joint": "mixed", "clean-only": "clean", "noise-only": "noisy"}
-        return (
-            Phase(
-                settings.train, rows[settings.train], settings.steps,
-                {"head": settings.schedule(settings.learning_rate)}, settings.optimizer,
-            ),
-        )
+        rates = {"head": settings.learning_rate}
+        return (self.make_phase(settings.train, rows[settings.train], settings.steps, rates),)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         c = self.clean(features)  # eq. (1)

@@ -60,19 +60,13 @@ class TeacherStudent(Method):
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
-        joint = Phase(
-            "joint", "mixed", settings.steps,
-            {"teacher": settings.schedule(settings.teacher_rate),
-             "student": settings.schedule(settings.learning_rate)},
-            settings.optimizer,
-        )
+        rates = {"teacher": settings.teacher_rate, "student": settings.learning_rate}
+        joint = self.make_phase("joint", "mixed", settings.steps, rates)
         if settings.pretrain == "none":
             return (joint,)
-        first = Phase(
-            "pretrain", "noisy", settings.pretrain_steps,
-            {net: settings.schedule(settings.pretrain_rate) for net in self._pretrained()},
-            settings.optimizer, noisy_labels="all", monitor="L_noise",
-        )
+        rates = dict.fromkeys(self._pretrained(), settings.pretrain_rate)
+        first = self.make_phase(
+            "pretrain", "noisy", settings.pretrain_steps, rates, noisy_labels="all", monitor="L_noise")
         return (first, joint)
 
     def _pretrained(self) -> tuple[str, ...]:

@@ -85,17 +85,12 @@ class Veit(Method):
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
-        joint = Phase(
-            "joint", "mixed", settings.steps,
-            {"cleaning": settings.schedule(settings.cleaning_rate),
-             "classifier": settings.schedule(settings.learning_rate)},
-            settings.optimizer, noisy_labels="all",
-        )
+        rates = {"cleaning": settings.cleaning_rate, "classifier": settings.learning_rate}
+        joint = self.make_phase("joint", "mixed", settings.steps, rates, noisy_labels="all")
         if settings.variant == "joint":
             return (joint,)
-        alone = Phase(
-            "cleaning", "clean", settings.pretrain_steps,
-            {"cleaning": settings.schedule(settings.pretrain_rate)}, settings.optimizer,
+        alone = self.make_phase(
+            "cleaning", "clean", settings.pretrain_steps, {"cleaning": settings.pretrain_rate},
             noisy_labels="all", monitor="L_clean", patience=settings.pretrain_patience,
         )
         return (alone, joint)
