@@ -19,6 +19,7 @@ import numpy as np
 from nlcli.config import Compare
 from nlcli.evaluate import LEVEL, number
 from nlcli.evaluations import Evaluation, evaluation_records, read_evaluations
+from nlcli.figure_names import LOWER_IS_BETTER, leading
 from nlcli.progress import progress, say
 from nlcli.scores import Figures
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, write_json
@@ -56,7 +57,7 @@ class Row:
         clean_images: How many images that is; None where the model used none.
         seeds: Of the evaluations in this row, in order.
         selected_by: What chose the checkpoint, such as ``validation AP_all``.
-        figures: By name: mAP, AP_all, and for single-label data top_1 and top_5.
+        figures: By name: for single-label data top_1 and top_5, then mAP, AP_all.
         per_class: ``(C,)`` AP of each class, mean over seeds.
     """
 
@@ -77,6 +78,7 @@ class Comparison:
         split: Of the data set.
         images: How many images all of them scored.
         left_out: Images that some of them did not score.
+        unknown: Images of single-label data whose true class is not known; they have no part in top-1 and top-5.
         resamples: Of the bootstrap; 0 means no intervals.
         classes, positives: Names and numbers of positives.
         rows: In the order in which the models were given.
@@ -85,6 +87,7 @@ class Comparison:
     split: str
     images: int
     left_out: int
+    unknown: int
     resamples: int
     classes: tuple[str, ...]
     positives: np.ndarray
@@ -120,6 +123,7 @@ class Comparison:
             "split": self.split,
             "images": self.images,
             "images_left_out": self.left_out,
+            "images_of_unknown_class": self.unknown,
             "level": LEVEL,
             "classes_without_positives": int((self.positives == 0).sum()),
             "resamples": self.resamples,
@@ -164,12 +168,18 @@ def _write(comparison: Comparison, stage: Stage) -> None:
 
 
 def _best(found: dict[str, Any]) -> dict[str, Any]:
-    """The highest AP_all and who reaches it."""
-    rows = [row for row in found["rows"] if row["AP_all"]["value"] is not None]
+    """The row that is best by the leading figure, with its first two figures."""
+    from nlcli.report.tables import figure_names
+
+    names = figure_names(found)
+    lead = leading(names)
+    rows = [row for row in found["rows"] if row[lead]["value"] is not None]
     if not rows:
         return {}
-    best = max(rows, key=lambda row: row["AP_all"]["value"])
-    return {"best": best["label"], "best_AP_all": best["AP_all"]["value"], "best_mAP": best["mAP"]["value"]}
+    sign = -1 if lead in LOWER_IS_BETTER else 1
+    best = max(rows, key=lambda row: sign * row[lead]["value"])
+    shown = dict.fromkeys([lead, *names[:2]])
+    return {"best": best["label"]} | {f"best_{name}": best[name]["value"] for name in shown}
 
 
 def _write_csv(path: Path, found: dict[str, Any]) -> None:
@@ -268,10 +278,13 @@ def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, 
         group = _Group([results[i] for i in members])
         rows.append(_row(label, [found[i] for i in members], group, reference))
         reference = reference or group
+    first = found[0]
+    single = first.metrics["task"] == "single-label"
     return Comparison(
         together.split,
         len(together),
         together.left_out,
+        int((~first.scored.answers.known).sum()) if single else 0,
         together.resamples,
         together.classes,
         results[0].ranking.positives,

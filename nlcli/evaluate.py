@@ -3,7 +3,10 @@
 ``metrics.json`` holds every figure, ``per_class.csv`` those of the classes, ``scores.parquet`` the
 scores themselves (see ``nlcli.scores``), ``replicates.npz`` the bootstrap replicates,
 ``curves.parquet`` the precision-recall curves, ``examples.csv`` the top predictions of a few images;
-the figures lie beside them.
+the figures lie beside them. Single-label data also have ``confusion.csv`` (true class by the class
+that scored highest), ``label_confusion.csv`` (by the noisy label, of the same images where they have
+one), and ``rank_precision.csv`` of a method that models label noise (see ``nlcli.noise_ranking``).
+A detection of label noise is evaluated by ``nlcli.evaluate_detection``.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,11 +99,13 @@ def _evaluate(
             "choose another --split"
         )
     scorer = _scorer(config, model, features, table)
+    noise = _NoiseTypes(scorer, table)
     say(f"scoring {len(rows):,} images of split '{config.split}' with {scorer.name}")
     with write_scores(work / FILE, table, rows) as writer:
         with progress(len(rows), "scoring", unit="images") as bar:
-            for part, scores in scorer.blocks(table, rows):
+            for part, scores, values in scorer.blocks(table, rows):
                 writer.add(part, scores)
+                noise.add(part, values)
                 bar.advance(len(part))
             bar.advance(len(rows) - len(writer.rows()))
         scored_rows = writer.rows()
@@ -120,6 +125,8 @@ def _evaluate(
         "score_chosen": config.score is not None,
         "images_left_out": {"count": len(left_out), "keys": table.keys[left_out[:_LISTED]].tolist()},
     }
+    if table.task == "single-label":
+        metrics |= _confusions(table, scored, scored_rows, work) | noise.publish(config, work)
     write_json(work / METRICS, metrics)
     ends = interval(found.per_class, LEVEL) if len(found.per_class) else None
     _write_per_class(work / "per_class.csv", table, found.ranking, ends)
@@ -128,8 +135,6 @@ def _evaluate(
     _write_curves(work / "curves.parquet", scored.classes, curves)
     drawn.per_class_figure(table.classes, found.ranking, ends, work / "per_class.png")
     drawn.curves_figure(table.classes, curves, found.ranking, work / "precision_recall.png")
-    if "confusion" in metrics:
-        drawn.confusion_figure(table.classes, np.array(metrics["confusion"]), work / "confusion.png")
     examples = _examples(config, table, scored_rows, work / FILE)
     _write_examples(work / "examples.csv", examples)
     if examples:
@@ -138,28 +143,36 @@ def _evaluate(
     return {name: metrics[name] for name in shown_names if name in metrics} | {
         "classes_without_positives": metrics["classes_without_positives"]["count"],
         "images_left_out": len(left_out),
-    }
+    } | {n: metrics[n] for n in ("macro_accuracy", "images_of_unknown_class") if n in metrics}
 
 
 # --- where scores come from ------------------------------------------------------------------
 
 
+_Block = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
 @dataclass
 class _Scorer:
-    """A model that scores table rows in blocks; rows it cannot score are missing from the blocks."""
+    """A model that scores table rows in blocks; rows it cannot score are missing from the blocks.
+
+    Attributes:
+        noise_types: Of a method that models label noise: features (n, D) to p(noise type), (n, 3).
+    """
 
     classes: tuple[str, ...]
     name: str
     source: Path
     score: str = "classifier"
+    noise_types: Callable[[np.ndarray], np.ndarray] | None = None
     _order: np.ndarray | None = field(default=None, init=False)
 
-    def blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Table rows and their scores ``(n, C)``, the columns in the order of the table's classes."""
-        for part, scores in self._blocks(table, rows):
-            yield part, scores if self._order is None else scores[:, self._order]
+    def blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[_Block]:
+        """Table rows, their scores ``(n, C)`` in the order of the table's classes, and their features."""
+        for part, scores, values in self._blocks(table, rows):
+            yield part, scores if self._order is None else scores[:, self._order], values
 
-    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[_Block]:
         raise NotImplementedError
 
     def match(self, table: LabelTable) -> None:
@@ -183,7 +196,7 @@ class _OnFeatures(_Scorer):
     store: Any = None
     apply: Any = None
 
-    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[_Block]:
         where = self.store.rows_of(table.keys[rows], strict=False)
         rows, where = rows[where >= 0], where[where >= 0]
         for start in range(0, len(rows), _ROWS):
@@ -195,7 +208,7 @@ class _OnFeatures(_Scorer):
                 raise NlcliError(
                     f"the features of image '{key}' in {self.store.path} contain NaN or infinity; extract them again"
                 )
-            yield rows[part], self.apply(features)
+            yield rows[part], self.apply(features), features
 
 
 @dataclass
@@ -208,7 +221,7 @@ class _OnImages(_Scorer):
     batch_size: int = 32
     workers: int = 0
 
-    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self, table: LabelTable, rows: np.ndarray) -> Iterator[_Block]:
         from nlcli.images import iterate_images
 
         infer = self.backbone.inference(self.precision, output="features" if self.apply else "probabilities")
@@ -220,7 +233,7 @@ class _OnImages(_Scorer):
                     say(f"left out: {paths[position]}: {reason}")
             if len(batch.rows):
                 found = np.asarray(infer(batch.images))
-                yield rows[batch.rows], self.apply(found) if self.apply else found
+                yield rows[batch.rows], *((self.apply(found), found) if self.apply else (found, None))
 
 
 def _scorer(config: Evaluate, model: StageRecord, features: StageRecord | None, table: LabelTable) -> _Scorer:
@@ -255,11 +268,13 @@ def _run_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
     def apply(values: np.ndarray) -> np.ndarray:
         return head.score(values, score)
 
+    noise_types = getattr(head.method, "noise_type_probabilities", None)
+    about = (head.classes, head.method.name, model.path, score, noise_types)
     if store is not None:
-        return _OnFeatures(head.classes, head.method.name, model.path, score, store=store, apply=apply)
+        return _OnFeatures(*about, store=store, apply=apply)
     return _OnImages(
-        head.classes, head.method.name, model.path, score, backbone=head.open_backbone(), apply=apply,
-        precision=config.precision, batch_size=config.batch_size, workers=config.workers,
+        *about, backbone=head.open_backbone(), apply=apply, precision=config.precision, batch_size=config.batch_size,
+        workers=config.workers,
     )
 
 
@@ -352,7 +367,7 @@ def _metrics(
         at = asdict(scored.at_threshold(0.5))
         metrics["at_threshold"] = {name: number(value) for name, value in at.items()}
     else:
-        metrics |= _confusion(scored)
+        metrics["images_of_unknown_class"] = int((~scored.answers.known).sum())
     return metrics
 
 
@@ -382,17 +397,70 @@ def _by_group(table: LabelTable, found: RankingMetrics) -> dict[str, Any]:
     }
 
 
-def _confusion(scored: ScoredImages) -> dict[str, Any]:
-    """Confusion matrix and macro accuracy where every image has exactly one verified class."""
+def _confusions(table: LabelTable, scored: ScoredImages, rows: np.ndarray, work: Path) -> dict[str, Any]:
+    """Confusion matrices of the answers and of the noisy labels, written and drawn; what metrics say of them."""
+    from nlcli import label_confusion as labels
+    from nlcli.labels import verified_pairs
     from nlcli.metrics import confusion_matrix, macro_accuracy
-    from nlcli.scores import Dense
+    from nlcli.report.confusion_figure import confusion_figure
 
-    verified = scored.verified
-    if not isinstance(verified, Dense) or scored.correct() is None:
-        return {}
-    truth, predicted = verified.labels.argmax(axis=1), verified.scores.argmax(axis=1)
-    confusion = confusion_matrix(truth, predicted, len(scored.classes))
-    return {"macro_accuracy": number(macro_accuracy(confusion)), "confusion": confusion.tolist()}
+    answers, panels = scored.answers, []
+    found: dict[str, Any] = {}
+    if answers.known.any():
+        known = answers.known
+        counts = confusion_matrix(answers.truth[known], answers.first[known], len(table.classes))
+        labels.write_matrix(work / "confusion.csv", table.classes, counts)
+        panels.append(("classifier", labels.Confusion(table.classes, counts)))
+        found["macro_accuracy"] = number(macro_accuracy(counts))
+    noisy = labels.Confusion(table.classes, verified_pairs(table, rows))
+    if noisy.images:
+        labels.write_matrix(work / labels.TABLE, table.classes, noisy.counts)
+        panels.insert(0, ("noisy label", noisy))
+        found["noisy_labels"] = {"images": noisy.images, "accuracy": noisy.accuracy}
+    if panels:
+        confusion_figure(panels, work / "confusion.png")
+    return found
+
+
+class _NoiseTypes:
+    """Collects p(noise type) of the images whose true and noisy class are known, if the model gives it."""
+
+    def __init__(self, scorer: _Scorer, table: LabelTable) -> None:
+        self._compute, self._table = scorer.noise_types, table
+        self._rows: list[np.ndarray] = []
+        self._probabilities: list[np.ndarray] = []
+        if self._compute is not None:
+            from nlcli.datasets.noise import noisy_classes, true_classes
+
+            self._true, self._noisy = true_classes(table), noisy_classes(table)
+
+    def add(self, rows: np.ndarray, features: np.ndarray | None) -> None:
+        """Look at the images ``rows`` with ``features`` (n, D)."""
+        if self._compute is None or features is None:
+            return
+        pairs = (self._true[rows] >= 0) & (self._noisy[rows] >= 0)
+        if pairs.any():
+            self._rows.append(rows[pairs])
+            self._probabilities.append(np.asarray(self._compute(features[pairs]), np.float32))
+
+    def publish(self, config: Evaluate, work: Path) -> dict[str, Any]:
+        """Write and draw the rank-precision curve; what metrics say of it."""
+        if self._compute is None:
+            return {}
+        if not self._rows:
+            say(f"split '{config.split}' has no image whose true and noisy class are known: no rank-precision curve")
+            return {}
+        from nlcli import noise_ranking as ranked
+        from nlcli.report.ranking_figure import ranking_figure
+
+        rows, probabilities = np.concatenate(self._rows), np.concatenate(self._probabilities)
+        if not np.isfinite(probabilities).all():
+            key = self._table.keys[rows[int(np.argmin(np.isfinite(probabilities).all(axis=1)))]]
+            raise NlcliError(f"the noise types of image '{key}' are not numbers; train the model again")
+        ranking = ranked.rank_noise(self._table.keys[rows], self._true[rows], self._noisy[rows], probabilities)
+        ranked.write_ranking(work / ranked.TABLE, ranking, self._table.classes)
+        ranking_figure(ranking, work / ranked.FIGURE)
+        return {"confusing_noise": ranking.figures(config.bootstrap, config.seed, LEVEL)}
 
 
 def selection(model: StageRecord) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Evaluation:
         """Figures with replicates: the stored ones where they fit, else made anew."""
         made = self.metrics["bootstrap"]
         if resamples and self.whole and made["resamples"] == resamples and made["seed"] == seed:
-            names = [name for name in ("mAP", "AP_all", *ACCURACIES) if name in self.metrics]
+            names = [name for name in (*ACCURACIES, "mAP", "AP_all") if name in self.metrics]
             values = {n: math.nan if self.metrics[n] is None else float(self.metrics[n]) for n in names}
             return read_replicates(self.path / REPLICATES, self.scored, values)
         return figures(self.scored, self.metrics["task"], resamples, seed)

@@ -209,13 +209,13 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
     return Curve(above / (above + wrong), above / len(positive), threshold.astype(np.float64))
 
 
-def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
-    """Whether the true class is among the ``k`` highest scores, for every row.
+def classes_ahead(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
+    """How many classes score higher than the true one, for every row: 0 where it comes first.
 
     Args:
         labels: ``(N,)`` integers, the true class of each row.
-        scores: ``(N, C)`` floats. Among equal scores the lower class index comes first, so that
-            ``k = 1`` is exactly ``argmax``.
+        scores: ``(N, C)`` floats. Among equal scores the lower class index comes first, so that a
+            row has 0 exactly where ``argmax`` is right.
 
     Raises:
         NlcliError: a score is NaN.
@@ -223,20 +223,47 @@ def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> NDArray[n
     labels, scores = np.asarray(labels), _floats(scores)
     if labels.ndim != 1 or scores.ndim != 2 or len(labels) != len(scores):
         raise ValueError(f"labels {labels.shape}, scores {scores.shape}: not a class for each row")
-    correct = np.empty(len(labels), bool)
+    found = np.empty(len(labels), np.int64)
     for part in _parts(len(labels), max(1, _BLOCK // max(1, scores.shape[1]))):
         block, truth = scores[part], labels[part][:, None]
         own = np.take_along_axis(block, truth, axis=1)
         _check_nan(block, None, part.start)
         ahead = (block > own) | ((block == own) & (np.arange(block.shape[1]) < truth))
-        correct[part] = np.count_nonzero(ahead, axis=1) < k
-    return correct
+        found[part] = np.count_nonzero(ahead, axis=1)
+    return found
+
+
+def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
+    """Whether the true class is among the ``k`` highest scores, for every row; see :func:`classes_ahead`."""
+    return classes_ahead(labels, scores) < k
 
 
 def top_k_accuracy(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> float:
     """Part of the rows whose true class is among the ``k`` highest scores (micro average)."""
     correct = top_k_correct(labels, scores, k)
     return float(correct.mean()) if len(correct) else math.nan
+
+
+def rank_precision(labels: ArrayLike, scores: ArrayLike) -> Floats:
+    """Precision among the first 1, 2, ..., N rows by falling score: ``(N,)`` float64.
+
+    Rows of one score stand in no order: at a rank inside of them the precision is what a random
+    order would have on average.
+
+    Args:
+        labels: ``(N,)`` zeros and ones.
+        scores: ``(N,)`` floats.
+
+    Raises:
+        NlcliError: a score is NaN.
+    """
+    labels, scores = np.asarray(labels), _floats(scores)
+    _check_nan(scores, None)
+    values, which, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    right = np.bincount(which, weights=labels != 0, minlength=len(values))
+    # From the highest score down, every row of a group counts as much as the group's mean.
+    means = np.repeat((right / sizes)[::-1], sizes[::-1])
+    return np.cumsum(means) / np.arange(1, len(scores) + 1)
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,16 +25,18 @@ from nlcli.labels import FULL, LabelTable
 from nlcli.metrics import (
     RankingMetrics,
     ThresholdMetrics,
+    classes_ahead,
     ranking_metrics,
     sparse_ranking_metrics,
     threshold_metrics,
     threshold_metrics_of_counts,
-    top_k_correct,
 )
 from nlcli.stage import atomic_path
 
 FILE = "scores.parquet"
 REPLICATES = "replicates.npz"
+ACCURACIES = {"top_1": 1, "top_5": 5}
+"""How many of the first classes count, by the figure's name."""
 _BATCH = 1024  # images whose scores are in memory at a time
 
 
@@ -64,16 +66,45 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """What was answered for images that have one class; all three are ``(N,)`` int32.
+
+    Attributes:
+        truth: The one class that was verified to be there; -1 where none or several were.
+        first: The class with the highest score, the lower one of two.
+        ahead: Classes that score higher than the true one (0: it comes first); -1 where it is not known.
+    """
+
+    truth: np.ndarray
+    first: np.ndarray
+    ahead: np.ndarray
+
+    @classmethod
+    def of(cls, truth: np.ndarray, scores: np.ndarray) -> Answers:
+        """From true classes ``(n,)``, -1 where not known, and scores ``(n, C)``."""
+        ahead = np.full(len(truth), -1, np.int32)
+        known = np.flatnonzero(truth >= 0)
+        ahead[known] = classes_ahead(truth[known], scores[known])
+        return cls(truth.astype(np.int32), scores.argmax(axis=1).astype(np.int32), ahead)
+
+    @property
+    def known(self) -> np.ndarray:
+        """``(N,)`` bool: the true class is known."""
+        return self.truth >= 0
+
+
+@dataclass(frozen=True)
 class ScoredImages:
     """Images with the scores of their verified entries.
 
     Fully verified data are held dense; as soon as one image is partly verified, only the verified
-    entries are held.
+    entries are held. ``answers`` mean something for single-label data alone.
     """
 
     classes: tuple[str, ...]
     keys: np.ndarray
     verified: Dense | Entries
+    answers: Answers
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -93,16 +124,18 @@ class ScoredImages:
         sizes = len(self), len(self.classes)
         return sparse_bootstrap(v.image, v.column, v.label, v.score, *sizes, advance=advance, **settings)
 
-    def correct(self) -> np.ndarray | None:
-        """Whether the true class is the first, and among the first five: ``(N, 2)`` bool.
+    def accuracies(self) -> dict[str, np.ndarray]:
+        """Whether the true class is the first one, and among the first five where there are more: ``(N,)`` bool each.
 
-        None unless every image is fully verified with exactly one class present.
+        False where the true class is not known: count those of ``answers.known`` alone. Nothing where
+        it is known of no image.
         """
-        v = self.verified
-        if not isinstance(v, Dense) or (v.labels.sum(axis=1) != 1).any():
-            return None
-        truth = v.labels.argmax(axis=1)
-        return np.stack([top_k_correct(truth, v.scores, k) for k in (1, 5)], axis=1)
+        known, ahead = self.answers.known, self.answers.ahead
+        if not known.any():
+            return {}
+        # Among five classes the true one is always one of the first five.
+        places = {name: k for name, k in ACCURACIES.items() if k == 1 or len(self.classes) > k}
+        return {name: known & (ahead < k) for name, k in places.items()}
 
     def at_threshold(self, threshold: float) -> ThresholdMetrics:
         """Micro and macro precision, recall and F1 at a threshold."""
@@ -162,16 +195,14 @@ class ScoredImages:
         where = {key: i for i, key in enumerate(self.keys.tolist())}
         rows = np.array([where[key] for key in keys.tolist()], np.int64)
         v = self.verified
+        answers = Answers(*(getattr(self.answers, field.name)[rows] for field in fields(Answers)))
         if isinstance(v, Dense):
-            return ScoredImages(self.classes, keys, Dense(v.labels[rows], v.scores[rows]))
+            return ScoredImages(self.classes, keys, Dense(v.labels[rows], v.scores[rows]), answers)
         position = np.full(len(self), -1, np.int64)
         position[rows] = np.arange(len(rows))
         kept = position[v.image] >= 0
         entries = Entries(position[v.image[kept]], v.column[kept], v.label[kept], v.score[kept])
-        return ScoredImages(self.classes, keys, entries)
-
-
-ACCURACIES: tuple[str, ...] = ("top_1", "top_5")
+        return ScoredImages(self.classes, keys, entries, answers)
 
 
 @dataclass(frozen=True)
@@ -179,7 +210,7 @@ class Figures:
     """Figures of one model on some images, and the same on every bootstrap resample.
 
     Attributes:
-        values: By name: mAP, AP_all, and for single-label data top_1 and top_5.
+        values: By name, the leading one first: for single-label data top_1 and top_5, then mAP, AP_all.
         ranking: Per-class AP and counts.
         replicates: By the same names ``(B,)`` float64; empty without a bootstrap.
         per_class: ``(B, C)`` float64, AP of the classes.
@@ -198,21 +229,35 @@ def figures(
     seed: int,
     advance: Callable[[int], None] | None = None,
 ) -> Figures:
-    """All figures of ``scored`` with ``resamples`` bootstrap replicates (0: none)."""
+    """All figures of ``scored`` with ``resamples`` bootstrap replicates (0: none).
+
+    Accuracies are shares of the images whose true class is known; resamples draw from all images,
+    so that they stay paired with those of the other figures.
+    """
     ranking = scored.metrics()
-    values = {"mAP": ranking.mean_ap, "AP_all": ranking.ap_all}
-    correct = scored.correct() if task == "single-label" else None
-    if correct is not None:
-        values |= dict(zip(ACCURACIES, correct.mean(axis=0).tolist(), strict=True))
+    correct = scored.accuracies() if task == "single-label" else {}
+    known = scored.answers.known
+    values = {name: float(right[known].mean()) for name, right in correct.items()}
+    values |= {"mAP": ranking.mean_ap, "AP_all": ranking.ap_all}
     if not resamples:
         return Figures(values, ranking, {}, np.empty((0, len(scored.classes))))
     found = scored.resampled(resamples, seed, advance)
-    replicates = {"mAP": found.mean_ap, "AP_all": found.ap_all}
-    if correct is not None:
-        weights = (resample_weights(len(scored), b, 1, seed)[0] for b in range(resamples))
-        means = np.stack([weight @ correct for weight in weights]) / len(scored)
-        replicates |= dict(zip(ACCURACIES, means.T, strict=True))
+    replicates = _resampled_shares(correct, known, resamples, seed)
+    replicates |= {"mAP": found.mean_ap, "AP_all": found.ap_all}
     return Figures(values, ranking, replicates, found.per_class)
+
+
+def _resampled_shares(
+    correct: dict[str, np.ndarray], known: np.ndarray, resamples: int, seed: int
+) -> dict[str, np.ndarray]:
+    """The share of the known images that are right, on every resample: ``(B,)``; NaN where it has no known image."""
+    if not correct:
+        return {}
+    counted = np.stack([known, *correct.values()], axis=1).astype(np.float64)
+    sums = np.stack([resample_weights(len(known), b, 1, seed)[0] @ counted for b in range(resamples)])
+    with np.errstate(invalid="ignore"):
+        shares = sums[:, 1:] / sums[:, :1]
+    return dict(zip(correct, shares.T, strict=True))
 
 
 def write_replicates(path: Path, found: Figures) -> None:
@@ -244,6 +289,7 @@ class ScoreWriter:
         self._dense = bool((table.verification[rows] == FULL).all())
         self._rows: list[np.ndarray] = []
         self._blocks: list[Dense | Entries] = []
+        self._answers: list[Answers] = []
         self._count = 0
 
     def add(self, rows: np.ndarray, scores: np.ndarray) -> None:
@@ -282,6 +328,10 @@ class ScoreWriter:
         else:
             position, column, label = table.verified_entries(rows)
             self._blocks.append(Entries(position + self._count, column, label, scores[position, column]))
+        single = np.diff(present.indptr) == 1
+        truth = np.full(len(rows), -1, np.int64)
+        truth[single] = present.indices[present.indptr[:-1][single]]
+        self._answers.append(Answers.of(truth, scores))
         self._rows.append(np.asarray(rows))
         self._count += len(rows)
 
@@ -291,7 +341,8 @@ class ScoreWriter:
 
     def scored(self) -> ScoredImages:
         """The images added so far."""
-        return ScoredImages(self._table.classes, self._table.keys[self.rows()], _joined(self._blocks))
+        keys = self._table.keys[self.rows()]
+        return ScoredImages(self._table.classes, keys, _joined(self._blocks), _joined(self._answers))
 
 
 @contextmanager
@@ -324,6 +375,7 @@ def read_scores(path: Path) -> ScoredImages:
         dense = all(column.null_count == len(column) for column in absent)
         keys: list[str] = []
         parts: list[Dense | Entries] = []
+        answers: list[Answers] = []
         for batch in file.iter_batches(_BATCH):
             scores, label, verified = _labelled(path, batch, len(classes))
             if dense:
@@ -331,8 +383,10 @@ def read_scores(path: Path) -> ScoredImages:
             else:
                 image, column = np.nonzero(verified)
                 parts.append(Entries(image + len(keys), column, label[verified], scores[verified]))
+            truth = np.where(label.sum(axis=1) == 1, label.argmax(axis=1), -1)
+            answers.append(Answers.of(truth, scores))
             keys += batch.column("key").to_pylist()
-    return ScoredImages(classes, np.array(keys, object), _joined(parts))
+    return ScoredImages(classes, np.array(keys, object), _joined(parts), _joined(answers))
 
 
 @dataclass(frozen=True)
@@ -409,7 +463,10 @@ def _positions(lists: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy()
 
 
-def _joined(blocks: list[Dense | Entries]) -> Dense | Entries:
+_Part = TypeVar("_Part", bound=Dense | Entries | Answers)
+
+
+def _joined(blocks: list[_Part]) -> _Part:
     kind = type(blocks[0])
     names = [field.name for field in fields(kind)]
     return kind(*(np.concatenate([getattr(block, name) for block in blocks]) for name in names))

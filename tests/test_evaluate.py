@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from nlcli.compare import compare, compare_evaluations, show_evaluations, show_r
 from nlcli.config import Compare, Evaluate
 from nlcli.errors import NlcliError
 from nlcli.evaluate import evaluate, probabilities
-from nlcli.labels import matrix_from_lists, read_dataset
-from nlcli.scores import Dense, Entries, ScoredImages, read_scores, write_scores
+from nlcli.labels import FULL, LabelTable, matrix_from_lists, read_dataset
+from nlcli.metrics import rank_precision
+from nlcli.scores import Answers, Dense, Entries, ScoredImages, figures, read_scores, write_scores
 from nlcli.stage import read_json, read_stage, write_json
 
 
@@ -162,20 +164,149 @@ def test_classes_in_another_order_are_found_by_name(chain: Chain, tmp_path: Path
     np.testing.assert_allclose(a.verified.scores, b.verified.scores, atol=1e-5)
 
 
-def test_single_label_has_top_1_and_top_5(single: Chain) -> None:
+def test_single_label_is_led_by_top_1(single: Chain, capsys: pytest.CaptureFixture) -> None:
     output = evaluated(single.run())
     metrics = read_json(output / "metrics.json")
     scored = read_scores(output / "scores.parquet")
     assert isinstance(scored.verified, Dense)
     truth = scored.verified.labels.argmax(axis=1)
     assert metrics["top_1"] == pytest.approx(top_k_accuracy_score(truth, scored.verified.scores, k=1))
-    assert metrics["top_5"] == 1.0
-    assert metrics["top_1_interval"][0] <= metrics["top_1"] <= metrics["top_1_interval"][1]
-    assert np.array(metrics["confusion"]).sum() == 24
-    assert np.trace(metrics["confusion"]) == pytest.approx(24 * metrics["top_1"])
-    assert (output / "confusion.png").exists()
-    header = compare([output]).rows[0].figures
-    assert list(header) == ["mAP", "AP_all", "top_1", "top_5"]
+    assert "top_5" not in metrics  # three classes: it would be 1 whatever the scores
+    low, high = metrics["top_1_interval"]
+    assert low <= metrics["top_1"] <= high
+    assert metrics["images_of_unknown_class"] == 0
+    rows = matrix(output / "confusion.csv")
+    assert rows.sum() == 24
+    assert np.trace(rows) == pytest.approx(24 * metrics["top_1"])
+    assert list(compare([output]).rows[0].figures) == ["top_1", "mAP", "AP_all"]
+    assert read_stage(output).summary["top_1"] == metrics["top_1"]
+    show_evaluations([output])
+    assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["model", "clean", "top-1"]
+    report = compare_evaluations(Compare(evaluations=(output,), output=output.with_name("led")))
+    assert {"best_top_1", "best_mAP"} < set(read_stage(report).summary)
+
+
+def matrix(path: Path) -> np.ndarray:
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["true", *CLASSES]
+    assert [line[0] for line in lines[1:]] == list(CLASSES)
+    return np.array([line[1:] for line in lines[1:]], np.int64)
+
+
+def test_clean_against_noisy_labels_beside_the_answers(single: Chain) -> None:
+    output = evaluated(single.run())
+    table = read_dataset(single.dataset)
+    rows = table.rows("test")
+    true, noisy = (m[rows].toarray().argmax(axis=1) for m in (table.present, table.noisy))
+    expected = np.zeros((3, 3), int)
+    for t, n in zip(true, noisy, strict=True):
+        expected[t, n] += 1
+    np.testing.assert_array_equal(matrix(output / "label_confusion.csv"), expected)
+    assert read_json(output / "metrics.json")["noisy_labels"] == {"images": 24, "accuracy": np.trace(expected) / 24}
+    with Image.open(output / "confusion.png") as image:
+        assert image.width > image.height  # two panels
+
+
+def partly_verified(folder: Path) -> tuple[LabelTable, np.ndarray]:
+    """Test images of six classes: a third fully verified, a third called right or wrong, a third unknown."""
+    table = table_of_squares(folder, single=True)
+    rng = np.random.default_rng(4)
+    count, classes = len(table), tuple("abcdef")
+    true = rng.integers(0, 6, count)
+    noisy = np.where(rng.random(count) < 0.5, true, (true + 1) % 6)
+    kind = np.arange(count) % 3  # 0 full, 1 partial, 2 none
+    seen = (kind == 0) | ((kind == 1) & (noisy == true))
+    wrong = (kind == 1) & (noisy != true)
+    lists = [[int(c)] if known else [] for c, known in zip(true, seen, strict=True)]
+    return replace(
+        table, classes=classes, groups=None, noisy=matrix_from_lists([[int(c)] for c in noisy], 6, [[1.0]] * count),
+        present=matrix_from_lists(lists, 6),
+        absent=matrix_from_lists([[int(c)] if w else [] for c, w in zip(noisy, wrong, strict=True)], 6),
+        verification=np.where(kind == 0, FULL, np.where(kind == 1, 1, 0)).astype(np.uint8),
+    ), np.where(seen, true, -1)
+
+
+def test_images_whose_class_is_not_known_have_no_part_in_top_1(tmp_path: Path) -> None:
+    table, truth = partly_verified(tmp_path / "squares")
+    rows = table.rows("test")
+    truth = truth[rows]
+    scores = np.random.default_rng(0).random((len(rows), 6)).astype(np.float32)
+    scores[:9] += 0.6 * np.eye(6, dtype=np.float32)[np.maximum(truth[:9], 0)]
+    with write_scores(tmp_path / "scores.parquet", table, rows) as writer:
+        writer.add(rows[:11], scores[:11])
+        writer.add(rows[11:], scores[11:])
+    known = truth >= 0
+    assert 0 < known.sum() < len(rows)
+    for scored in (writer.scored(), read_scores(tmp_path / "scores.parquet")):
+        assert isinstance(scored.verified, Entries)
+        np.testing.assert_array_equal(scored.answers.truth, truth)
+        np.testing.assert_array_equal(scored.answers.first, scores.argmax(axis=1))
+        found = figures(scored, "single-label", 0, 0)
+        for name, k in (("top_1", 1), ("top_5", 5)):
+            expected = top_k_accuracy_score(truth[known], scores[known], k=k, labels=range(6))
+            assert found.values[name] == pytest.approx(expected, abs=1e-12)
+        some = scored.only(scored.keys[[5, 2, 9]])
+        np.testing.assert_array_equal(some.answers.truth, truth[[5, 2, 9]])
+    assert "top_1" not in figures(scored, "multi-label", 0, 0).values
+    only_wrong = scored.only(scored.keys[~known])
+    assert "top_1" not in figures(only_wrong, "single-label", 0, 0).values
+
+
+def test_intervals_of_top_1_are_those_of_a_brute_force_bootstrap(tmp_path: Path) -> None:
+    """Images drawn with replacement and scored anew, one by one."""
+    table, _ = partly_verified(tmp_path / "squares")
+    rows = table.rows("test")
+    scores = np.random.default_rng(3).random((len(rows), 6)).astype(np.float32)
+    with write_scores(tmp_path / "scores.parquet", table, rows) as writer:
+        writer.add(rows, scores)
+    scored = writer.scored()
+    found = figures(scored, "single-label", 150, 7)
+    truth, own = scored.answers.truth, {"top_1": [], "top_5": []}
+    for b in range(150):
+        drawn = np.random.default_rng([7, b]).integers(0, len(rows), len(rows), dtype=np.int32)
+        for name, k in (("top_1", 1), ("top_5", 5)):
+            ranked = [np.argsort(-scores[i], kind="stable")[:k].tolist() for i in drawn if truth[i] >= 0]
+            right = [int(truth[i]) in first for i, first in zip(drawn[truth[drawn] >= 0], ranked, strict=True)]
+            own[name].append(np.mean(right))
+    for name, values in own.items():
+        np.testing.assert_allclose(found.replicates[name], values, atol=1e-12)
+        low, high = of.interval(found.replicates[name])
+        assert (float(low), float(high)) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+
+
+def test_rank_precision_of_a_method_that_models_noise(single: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlcli.features import FeatureStore
+    from nlcli.methods.noisy import Noisy
+
+    def noise_types(_: object, features: np.ndarray) -> np.ndarray:
+        confusing = np.round(features[:, 0] / (1 + features[:, 0]), 1)  # many are equal
+        return np.stack([(1 - confusing) / 2, (1 - confusing) / 2, confusing], axis=1)
+
+    run = single.run()
+    plain = evaluated(run, output=single.root / "plain")
+    assert "confusing_noise" not in read_json(plain / "metrics.json")
+    monkeypatch.setattr(Noisy, "noise_type_probabilities", noise_types, raising=False)
+    output = evaluated(run, output=single.root / "ranked")
+    table, store = read_dataset(single.dataset), FeatureStore(single.features)
+    rows = table.rows("test")
+    true, noisy = (m[rows].toarray().argmax(axis=1) for m in (table.present, table.noisy))
+    score = noise_types(None, np.asarray(store.read(store.rows_of(table.keys[rows])), np.float32))[:, 2]
+    found = read_json(output / "metrics.json")["confusing_noise"]
+    assert (found["images"], found["wrong"]) == (24, int((true != noisy).sum()))
+    assert found["base_rate"] == pytest.approx(np.mean(true != noisy))
+    assert found["average_precision"] == pytest.approx(average_precision_score(true != noisy, score))
+    assert found["average_precision_interval"][0] <= found["average_precision"] <= found["average_precision_interval"][1]
+    assert found["precision_at"] == {}  # fewer than a hundred images
+    with open(output / "rank_precision.csv", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["confusing"]) for line in lines] == pytest.approx(sorted(score, reverse=True), abs=1e-6)
+    assert [int(line["wrong"]) for line in lines] == [int(line["noisy"] != line["true"]) for line in lines]
+    assert float(lines[-1]["precision"]) == pytest.approx(found["base_rate"], abs=1e-6)
+    expected = rank_precision(true != noisy, score)
+    assert [float(line["precision"]) for line in lines] == pytest.approx(expected.tolist(), abs=1e-6)
+    with Image.open(output / "rank_precision.png") as image:
+        assert image.width > 300
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -280,7 +411,7 @@ def test_only_verified_entries_count(tmp_path: Path) -> None:
         assert found.label_hash() == scored.label_hash()
     some = read.only(read.keys[[7, 3, 11]])
     assert some.metrics().scored.sum() == m[[7, 3, 11]].sum()
-    dense = ScoredImages(CLASSES, read.keys, Dense(v, scores))
+    dense = ScoredImages(CLASSES, read.keys, Dense(v, scores), read.answers)
     assert dense.label_hash() != read.label_hash()
 
 
@@ -289,9 +420,10 @@ def test_dense_and_sparse_hold_the_same() -> None:
     labels, scores = (rng.random((30, 4)) < 0.4).astype(np.uint8), rng.random((30, 4)).astype(np.float32)
     keys, classes = np.array([str(i) for i in range(30)], object), ("a", "b", "c", "d")
     image, column = np.divmod(rng.permutation(120), 4)
-    dense = ScoredImages(classes, keys, Dense(labels, scores))
+    answers = Answers.of(np.where(labels.sum(axis=1) == 1, labels.argmax(axis=1), -1), scores)
+    dense = ScoredImages(classes, keys, Dense(labels, scores), answers)
     sparse = ScoredImages(
-        classes, keys, Entries(image, column, labels[image, column] != 0, scores[image, column])
+        classes, keys, Entries(image, column, labels[image, column] != 0, scores[image, column]), answers
     )
     assert dense.label_hash() == sparse.label_hash()
     assert dense.at_threshold(0.3) == sparse.at_threshold(0.3)

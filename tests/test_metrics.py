@@ -209,3 +209,37 @@ def test_threshold_metrics_are_scikit_learns():
     masked = metrics.threshold_metrics(labels, scores, mask, threshold=0.3)
     keep = mask.astype(bool)
     assert masked.micro_precision == pytest.approx(reference.precision_score(labels[keep], called[keep]), abs=EXACT)
+
+
+def test_rank_precision_by_hand():
+    found = metrics.rank_precision([1, 0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6, 0.5])
+    assert found == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4, 3 / 5], abs=EXACT)
+    # Three in the middle share one score, one of them is wrong: each counts a third.
+    found = metrics.rank_precision([1, 0, 1, 0, 1], [0.1, 0.5, 0.5, 0.5, 0.9])
+    assert found == pytest.approx([1, (1 + 1 / 3) / 2, (1 + 2 / 3) / 3, 2 / 4, 3 / 5], abs=EXACT)
+    assert metrics.rank_precision([1, 0, 0, 0], [0.5] * 4) == pytest.approx([0.25] * 4)
+    with pytest.raises(NlcliError, match="NaN"):
+        metrics.rank_precision([1, 0], [0.5, math.nan])
+
+
+def test_classes_ahead_by_hand():
+    scores = np.array([[0.5, 0.5, 0.1], [0.5, 0.5, 0.1], [0.2, 0.9, 0.4]], np.float32)
+    assert metrics.classes_ahead([0, 1, 0], scores).tolist() == [0, 1, 2]
+
+
+def test_figures_of_a_noise_ranking_by_hand():
+    from nlcli.noise_ranking import rank_noise
+
+    n = 150
+    confusing = np.linspace(0, 1, n, dtype=np.float32)
+    wrong = confusing > 0.5  # the upper 75
+    types = np.stack([1 - confusing, np.zeros(n), confusing], axis=1)
+    ranking = rank_noise(np.array([f"k{i}" for i in range(n)], object), np.zeros(n, int), wrong.astype(int), types)
+    assert ranking.keys[0] == "k149"
+    found = ranking.figures(20, 0, 0.95)
+    assert found["precision_at"] == {"100": pytest.approx(0.75)}
+    assert (found["images"], found["wrong"], found["base_rate"]) == (150, 75, 0.5)
+    assert found["average_precision"] == pytest.approx(1.0)
+    assert found["average_precision_interval"] == pytest.approx([1.0, 1.0])
+    none = rank_noise(ranking.keys, ranking.true, ranking.true, ranking.probabilities).figures(20, 0, 0.95)
+    assert (none["wrong"], none["average_precision"]) == (0, None)

@@ -35,6 +35,7 @@ import numpy as np
 from nlcli.config import AddNoise, unknown_name
 from nlcli.datasets.listing import noise_summary, one_label
 from nlcli.errors import NlcliError
+from nlcli.label_confusion import write_matrix
 from nlcli.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, read_dataset, write_dataset
 from nlcli.progress import progress
 from nlcli.stage import RECORD, atomic_path, open_stage, read_stage
@@ -309,15 +310,6 @@ def _csv_matrix(path: Path, classes: tuple[str, ...]) -> np.ndarray:
                 raise NlcliError(f"matrix {path}, line {number}: '{cell[:40]}' is not a number from 0 on")
             counts[row, column] = value
     return counts
-
-
-def write_matrix(path: Path, classes: tuple[str, ...], counts: np.ndarray) -> None:
-    """Write counts (true class, noisy class) in the form ``read_matrix`` reads."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("true", *classes))
-            writer.writerows((name, *row) for name, row in zip(classes, counts.tolist(), strict=True))
 
 
 # --- by image --------------------------------------------------------------------------------

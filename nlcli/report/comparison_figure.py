@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.figure_names import LOWER_IS_BETTER, heading
 from nlcli.report.evaluation_figures import new_figure, save_figure
-from nlcli.report.tables import HEADINGS, figure_names
+from nlcli.report.tables import figure_names
 
 # Okabe and Ito's colours, told apart under every common colour vision; markers differ as well.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
@@ -134,6 +135,6 @@ def _errors(figures: list[dict[str, Any]]) -> np.ndarray | None:
 
 
 def _finish(axes: Any, name: str) -> None:
-    axes.set_title(HEADINGS[name], fontsize=10, loc="left")
+    axes.set_title(heading(name) + (" (lower is better)" if name in LOWER_IS_BETTER else ""), fontsize=10, loc="left")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Figures of one evaluation: AP of the classes, precision-recall curves, confusion, examples.
+"""Figures of one evaluation: AP of the classes, precision-recall curves, examples.
 
 Blue and orange tell apart for every common colour vision; what is right or wrong also carries a
 sign. Without the library's version in it, the same figures give the same bytes.
@@ -146,37 +146,6 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
     if left.lines:
         left.legend(frameon=False, fontsize=8, loc="lower left")
         right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
-    save_figure(figure, path)
-
-
-def confusion_figure(classes: Sequence[str], confusion: np.ndarray, path: Path) -> None:
-    """Confusion matrix: the part of each true class (row) that was predicted as each class."""
-    count = len(classes)
-    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = min(16.0, 3.0 + 0.24 * count)
-    figure = new_figure(side + 0.8, side)
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    step = max(1, count // 80)
-    size = 9 if count <= 20 else 6
-    ticks, names = np.arange(0, count, step), [classes[c] for c in range(0, count, step)]
-    axes.set_xticks(ticks, names, rotation=90, fontsize=size)
-    axes.set_yticks(ticks, names, fontsize=size)
-    if count <= 20:
-        for row, column in np.argwhere(confusion > 0):
-            value = share[row, column]
-            axes.text(
-                column,
-                row,
-                f"{100 * value:.0f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if value > 0.55 else "0.2",
-            )
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
     save_figure(figure, path)
 
 

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-HEADINGS = {"mAP": "mAP", "AP_all": "AP_all", "top_1": "top-1", "top_5": "top-5"}
+from nlcli.figure_names import DOWN, LOWER_IS_BETTER, heading, shown_figures
 
 
 def figure_names(found: dict[str, Any]) -> list[str]:
-    """The figures of a comparison, in the order in which they are shown."""
-    return [name for name in HEADINGS if name in found["rows"][0]]
+    """The figures of a comparison that every row has, in the order in which they are shown."""
+    rows = found["rows"]
+    return shown_figures([name for name in rows[0] if all(name in row for row in rows)])
 
 
 def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
@@ -23,7 +24,7 @@ def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]],
     clean = any(row["clean_fraction"] is not None for row in rows)
     header = ["model", *(["clean"] if clean else []), *(["seeds"] if seeds else [])]
     for name in names:
-        header += [HEADINGS[name], *(["difference"] if several else [])]
+        header += [heading(name), *(["difference"] if several else [])]
     cells = []
     for row in rows:
         line = [row["label"], *([_clean(row)] if clean else []), *([str(len(row["seeds"]))] if seeds else [])]
@@ -71,6 +72,11 @@ def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
     if several:
         paired = ", its interval paired by image" if found["resamples"] else ""
         notes.append(f"difference: to '{found['reference']}'{paired}")
+    if found["images_of_unknown_class"]:
+        count = found["images_of_unknown_class"]
+        notes.append(f"the true class of {count:,} images is not known; they have no part in top-1 and top-5")
+    if LOWER_IS_BETTER.intersection(figure_names(found)):
+        notes.append(f"{DOWN}: lower is better")
     without = found["classes_without_positives"]
     if without:
         notes.append(f"{without} {'class has' if without == 1 else 'classes have'} no positive here and no part in mAP")
