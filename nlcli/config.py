@@ -69,13 +69,24 @@ def first_problem(error: ValidationError) -> str:
 
 
 class BuildDigits(StageConfig):
-    """Write the embedded data set: scenes of handwritten digits with COCO annotations."""
+    """Write the embedded data: scenes of handwritten digits with COCO annotations, or single digits in folders."""
 
     output: Path = Field(description="Directory to write.")
-    train_images: int = Field(4000, ge=20, description="Training scenes to draw.")
-    val_images: int = Field(2600, ge=20, description="Scenes to draw for validation and test.")
-    size: int = Field(96, ge=32, le=512, description="Side of a scene in pixels.")
+    kind: Literal["scenes", "single"] = Field("scenes", description="Several digits an image, for build-coco; or one, for build-folders.")
+    train_images: int = Field(4000, ge=20, description="Training images to draw.")
+    val_images: int = Field(2600, ge=20, description="Images to draw for validation and test together.")
+    size: int | None = Field(None, ge=32, le=512, description="Side of an image in pixels (default: 96 for scenes, 32 for single digits).")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @property
+    def side(self) -> int:
+        """Side of an image in pixels."""
+        return self.size or (96 if self.kind == "scenes" else 32)
+
+    def recipe(self) -> dict[str, Any]:
+        """With the side that is meant; the kind only where it is not the first one there was."""
+        found = super().recipe() | {"size": self.side}
+        return found if self.kind != "scenes" else {name: value for name, value in found.items() if name != "kind"}
 
 
 class Annotate(StageConfig):
@@ -191,6 +202,7 @@ class TrainHead(StageConfig):
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the method (see its card), such as alpha=0.2.")
     preset: str | None = Field(None, description="A paper's settings, such as coco or open-images.")
     init: Path | None = Field(None, description="Run of a linear head to start from instead of the backbone's last layer.")
+    detection: Path | None = Field(None, description="Detection whose scores weight the noisy labels, for methods such as cleannet.")
     clean_fraction: float = Field(0.05, gt=0, le=1, description="Part of the verified training images used as clean set.")
     seed: int = Field(0, ge=0, description="Seed of the clean set, the initial weights and the batches.")
     steps: int | None = Field(None, ge=1, description="Training steps (default: the method's).")
@@ -211,7 +223,7 @@ class TrainHead(StageConfig):
     mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = Field("none", description="From images: precision of the convolutions below float32.")
     workers: int = Field(0, ge=0, description="From images: decoding threads (0: one a core).")
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "from_images", "weights", "init"})
+    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "from_images", "weights", "init", "detection"})
     runtime: ClassVar[frozenset[str]] = frozenset({"output", "memory", "workers"})
     image_options: ClassVar[frozenset[str]] = frozenset(
         {"weights", "trunk", "trunk_rate", "flip", "crop", "image_size", "decode", "mixed_precision", "workers"}
@@ -223,17 +235,6 @@ class TrainHead(StageConfig):
         return found if self.from_images is not None else {k: v for k, v in found.items() if k not in self.image_options}
 
 
-class Evaluate(StageConfig):
-    """Score a run or a backbone on a split."""
-
-    model: Path = Field(description="Run or backbone directory.")
-    output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
-    split: Split = Field("test", description="Split to score.")
-    features: Path | None = Field(None, description="Features (default: those of the run; a backbone, or a run from images, reads images without any).")
-    dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
-    score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
-    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
-    examples: int = Field(12, ge=0, le=100, description="Examples with their top predictions.")
 class DetectNoise(StageConfig):
     """Tell the wrong noisy labels of a single-label data set from the right ones."""
 
@@ -254,6 +255,17 @@ class DetectNoise(StageConfig):
     inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "hold_out_classes", "classifier"})
 
 
+class Evaluate(StageConfig):
+    """Score a run or a backbone on a split."""
+
+    model: Path = Field(description="Run or backbone directory.")
+    output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
+    split: Split = Field("test", description="Split to score.")
+    features: Path | None = Field(None, description="Features (default: those of the run; a backbone, or a run from images, reads images without any).")
+    dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
+    score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
+    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
+    examples: int = Field(12, ge=0, le=100, description="Examples with their top predictions.")
     precision: Precision = Field("float32", description="Arithmetic of a backbone that reads images.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap and of the choice of examples.")
     batch_size: int = Field(32, ge=1, description="Images in a forward pass, for a backbone that reads images.")

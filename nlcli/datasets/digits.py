@@ -1,4 +1,4 @@
-"""The embedded data set: scenes of real handwritten digits, in COCO's own format, made offline.
+"""The embedded data: scenes of real handwritten digits, in COCO's own format, made offline.
 
 The directory that is written stands for what a user of COCO has on disk:
 
@@ -17,6 +17,8 @@ are missed, and what resembles another digit is taken for it.
 
 The 1,797 digit images are parted three ways, so that none is in two of the training scenes, the
 validation and test scenes, and the classifier's training pictures.
+
+``--kind single`` writes another data set, pictures of one digit each: see ``digit_singles``.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from nlcli.datasets.digit_scenes import (
     draw_single,
     glyphs,
 )
+from nlcli.datasets.digit_singles import write_singles
 from nlcli.progress import progress
 from nlcli.stage import atomic_path, open_stage
 
@@ -67,12 +70,18 @@ def vocabulary() -> list[tuple[str, ...]]:
 
 
 def build_digits(config: BuildDigits, *, force: bool = False) -> Path:
-    """Draw the scenes and train the classifier; see the module's docstring for what is written.
+    """Draw the images and, for scenes, train the classifier; see the module's docstring for what is written.
 
     The same configuration gives the same files, to the bit on the same machine.
     """
     with open_stage("digits", config, {}, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
+            return stage.output
+        if config.kind == "single":
+            half = config.val_images // 2
+            counts = {"train": config.train_images, "validation": half, "test": config.val_images - half}
+            classes = write_singles(stage.work, counts, config.side, config.seed)
+            stage.finish({"images": counts, "classes": classes})
             return stage.output
         parts = part_digits(config.seed)
         counts = {"train": config.train_images, "val": config.val_images}
@@ -84,11 +93,11 @@ def build_digits(config: BuildDigits, *, force: bool = False) -> Path:
                 scenes = []
                 for number in range(count):
                     rng = np.random.default_rng([config.seed, _STREAMS[name], number])
-                    picture, placed = draw_scene(parts[name], config.size, rng)
+                    picture, placed = draw_scene(parts[name], config.side, rng)
                     _write_jpeg(folder / f"{number + 1:012d}.jpg", picture, int(rng.integers(70, 96)))
                     scenes.append(placed)
                     bar.advance()
-                annotations = instances(scenes, config.size)
+                annotations = instances(scenes, config.side)
                 (stage.work / "annotations").mkdir(exist_ok=True)
                 with atomic_path(stage.work / "annotations" / f"instances_{name}.json") as temporary:
                     temporary.write_text(json.dumps(annotations), encoding="utf-8")
@@ -158,7 +167,7 @@ def _make_classifier(directory: Path, pool: np.ndarray, config: BuildDigits) -> 
 
     if (directory / "backbone.json").is_file():
         return load_backbone(directory).fingerprint
-    pictures, labels = single_pictures(pool, config.size, config.seed, _PICTURES)
+    pictures, labels = single_pictures(pool, config.side, config.seed, _PICTURES)
     backbone = train_classifier(pictures, labels, config.seed)
     return save_backbone(directory, backbone.trained_on(data="single digits by style", seed=config.seed))
 
