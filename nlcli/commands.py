@@ -57,7 +57,7 @@ def load(reference: str) -> Callable[..., Any]:
 
 _STAGES = (
     StageCommand(
-        "build-digits", "Write the embedded data: scenes of handwritten digits in COCO format, or single digits in folders.",
+        "build-digits", "Write the embedded data: scenes of digits in COCO format, or single digits in folders.",
         "BuildDigits", "nlcli.datasets.digits:build_digits",
         "nlcli build-digits --output data/digits",
     ),
