@@ -114,6 +114,7 @@ class FeatureSource:
 
     Args:
         budget: bytes that features may take.
+        weights: of each of ``rows.used``, factor on its loss in T; None: 1.
 
     Attributes:
         resident: whether all features are in memory.
@@ -121,9 +122,10 @@ class FeatureSource:
 
     def __init__(
         self, table: LabelTable, store: FeatureStore, rows: TrainingRows, batch_size: int, seed: int, order: Order,
-        budget: int,
+        budget: int, weights: np.ndarray | None = None,
     ) -> None:
         self._labels, self._store, self._rows, self._batch_size = table, store, rows, batch_size
+        self._weights = weights
         self._seed, self._order = seed, order
         self._samplers: dict[str, BatchSampler] = {}
         self._row_bytes, self._budget = row_bytes(store), budget
@@ -186,11 +188,14 @@ class FeatureSource:
     def block(self, phase: Phase, first: int, count: int) -> Block:
         """The block of steps ``first`` to ``first + count - 1``."""
         positions = self._sampler(phase).rows(first, count)
-        y, v, m = batch_labels(self._labels, phase, self.clean_rows(phase), self._rows.used.dataset[positions])
+        clean = self.clean_rows(phase)
+        y, v, m = batch_labels(self._labels, phase, clean, self._rows.used.dataset[positions])
+        weights = None if self._weights is None else self._weights[positions[:, clean:]]
         if self._table is not None:
-            return Block(self._table, positions, y, v, m)
+            return Block(self._table, positions, y, v, m, weights=weights)
         unique, rows = np.unique(positions, return_inverse=True)
-        return Block(self._read(unique), rows.reshape(positions.shape).astype(np.int32), y, v, m)
+        rows = rows.reshape(positions.shape).astype(np.int32)
+        return Block(self._read(unique), rows, y, v, m, weights=weights)
 
     def _read(self, positions: np.ndarray) -> np.ndarray:
         self._buffers.reverse()

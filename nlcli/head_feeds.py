@@ -96,6 +96,22 @@ def verified_rows(table: LabelTable) -> np.ndarray:
     return rows[table.verification[rows] > 0]
 
 
+def detected_weights(
+    config: TrainHead, method: Method, table: LabelTable, rows: TrainingRows
+) -> np.ndarray | None:
+    """What a detection says that each of ``rows.used`` weighs in T, float32; None without a detection."""
+    if config.detection is None:
+        return None
+    from nlcli.detection.results import read_weights
+
+    weights = np.ones(len(rows.used), np.float32)
+    keys = table.keys[rows.used.dataset[rows.labelled]]
+    weights[rows.labelled] = read_weights(config.detection, keys, method.config.weights)
+    if not weights[rows.labelled].any():
+        raise NlcliError(f"{config.detection} calls every training label wrong; choose another threshold or detector")
+    return weights
+
+
 class FeatureFeed:
     """Cached features."""
 
@@ -124,7 +140,9 @@ class FeatureFeed:
         order = self._order(len(rows.used) * row_bytes(store), budget)
         data = RowFeatures(store, table, validation, budget // 2)
         source = FeatureSource(
-            table, store, rows, method.config.batch_size, config.seed, order, budget - data.kept_bytes)
+            table, store, rows, method.config.batch_size, config.seed, order, budget - data.kept_bytes,
+            detected_weights(config, method, table, rows),
+        )
         return Prepared(
             method, phases, source, rows, data, "images_without_features",
             record={"order": order}, summary={"streamed": not source.resident},

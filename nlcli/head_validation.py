@@ -73,7 +73,7 @@ class Validation:
             rows = self._rows[first : first + len(features)]
             v, m = self._table.verified_targets(rows)
             y = self._table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
-            batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)))
+            batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)), weights=tf.zeros(0))
             for name, value in self._method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
                 totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(self._rows)
         return totals

@@ -54,6 +54,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
         "init": read_stage(config.init, "run") if config.init is not None else None,
+        "detection": read_stage(config.detection, "detection") if config.detection is not None else None,
     }
     if config.from_images is not None:
         from nlcli.features import backbone_inputs
@@ -86,7 +87,15 @@ def _check_inputs(config: TrainHead) -> None:
         raise NlcliError(f"--order {config.order} is for features; images are always shuffled freely")
     if config.trunk == "frozen" and config.trunk_rate is not None:
         raise NlcliError("--trunk-rate is for a backbone that is trained; pass --trunk trained, or leave it out")
-    if get_method(config.method).whole_network and config.trunk == "frozen":
+    method = get_method(config.method)
+    if method.needs_detection and config.detection is None:
+        raise NlcliError(
+            f"method {config.method} weights noisy labels by a detection of wrong ones; run 'nlcli detect-noise' and "
+            "pass its directory as --detection"
+        )
+    if config.detection is not None and not method.needs_detection:
+        raise NlcliError(f"method {config.method} does not weight labels; leave out --detection, or use cleannet")
+    if method.whole_network and config.trunk == "frozen":
         raise NlcliError(
             f"method {config.method} trains the backbone too; pass --from-images BACKBONE --trunk trained, or run "
             "'nlcli pretrain-backbone --labels verified', which is the same as a stage"
@@ -154,7 +163,10 @@ def _train(
     clean = clean_set_record(table, chosen_clean) | {"fraction": fraction, "seed": config.seed}
     if paired is not None:
         clean["pairs"] = {split: int(verified_pairs(table, found).sum()) for split, found in paired.items()}
-    content = feed.publish(method, outcome, clean if len(chosen_clean) else None)
+    detection = _detection_record(config)
+    if detection is not None and detection["clean"]["images"] > clean["images"]:
+        clean = detection["clean"]  # of one seed, which the run's own are among
+    content = feed.publish(method, outcome, clean if clean["images"] else None)
     write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
 
     chosen = outcome.figures()
@@ -167,6 +179,7 @@ def _train(
         "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
         prepared.left_out: {"train": rows.used.missing, "validation": validation.missing},
         "classes_without_positives": rows.without_positives,
+        **({} if detection is None else {"detection": detection}),
         "initial_layer": None if init is None else "init" if config.init is not None else feed.start.kind,
         "settings": settings.model_dump(mode="json"), **prepared.record,
     })
@@ -176,6 +189,19 @@ def _train(
         "steps_per_second": round(outcome.steps_per_second, 1), **prepared.record, **prepared.summary,
         **{f"validation_{name}": chosen[name] for name in ("AP_all", "mAP") if name in chosen},
     }, content
+
+
+def _detection_record(config: TrainHead) -> dict[str, Any] | None:
+    """What a result says about the detection that weighted its labels."""
+    if config.detection is None:
+        return None
+    from nlcli.detection.results import read_detection
+
+    found = read_detection(config.detection)
+    return {
+        "method": found.method, "threshold": found.threshold, "held_out": list(found.held_out),
+        "clean": found.info["clean"],
+    }
 
 
 def _paired_rows(

@@ -30,7 +30,7 @@ from nlcli.backbones import (
 )
 from nlcli.errors import NlcliError
 from nlcli.folding import inference_copy
-from nlcli.head_feeds import Prepared, Start, memory_budget, verified_rows
+from nlcli.head_feeds import Prepared, Start, detected_weights, memory_budget, verified_rows
 from nlcli.image_source import ImageSource, ImageTable, tell_unreadable
 from nlcli.labels import LabelTable
 from nlcli.methods.base import Batch, Method, Phase
@@ -187,7 +187,10 @@ class ImageFeed:
         augmentation = Augmentation(config.flip, config.crop)
         return Prepared(
             MethodOnImages(self._trunk, method), phases,
-            ImageSource(table, train_images, method.config.batch_size, config.seed, left, rows.pools, rows.labelled),
+            ImageSource(
+                table, train_images, method.config.batch_size, config.seed, left, rows.pools, rows.labelled,
+                detected_weights(config, method, table, rows),
+            ),
             rows, ImageFeatures(self._trunk, validation_images, validation, left // 4), "unreadable_images",
             record={
                 TRUNK: config.trunk, "precision": precision, "flip": config.flip, "crop": config.crop,

@@ -168,12 +168,15 @@ class ImageSource:
         budget: Bytes that pixels of blocks may take, where ``images`` does not keep them.
         pools: V and T of a phase, as positions in ``images``; without it both are all of them.
         labelled: Positions of the images with a noisy label; without it all of them.
+        weights: Of each image, factor on its loss in T; None: 1.
     """
 
     def __init__(
         self, table: LabelTable, images: ImageTable, batch_size: int, seed: int, budget: int,
         pools: Callable[[Phase], tuple[np.ndarray, np.ndarray]] | None = None, labelled: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
+        self._weights = weights
         self._table, self._images, self._batch_size, self._seed = table, images, batch_size, seed
         everything = np.arange(len(images), dtype=np.int32)
         self._budget, self._pools = budget, pools or (lambda phase: (everything, everything))
@@ -220,15 +223,18 @@ class ImageSource:
     def block(self, phase: Phase, first: int, count: int) -> Block:
         """The block of steps ``first`` to ``first + count - 1``."""
         positions = self._sampler(phase).rows(first, count)
-        y, v, m = batch_labels(self._table, phase, self.clean_rows(phase), self._images.rows[positions])
+        clean = self.clean_rows(phase)
+        y, v, m = batch_labels(self._table, phase, clean, self._images.rows[positions])
+        weights = None if self._weights is None else self._weights[positions[:, clean:]]
         draws = np.stack([
             stream(self._seed, "augment", phase.name, step).random((self._batch_size, DRAWS), np.float32)
             for step in range(first, first + count)
         ])
         if self._resident is not None:
-            return Block(self._resident, positions, y, v, m, draws)
+            return Block(self._resident, positions, y, v, m, draws, weights)
         unique, inverse = np.unique(positions, return_inverse=True)
-        return Block(self._decode(unique), inverse.reshape(positions.shape).astype(np.int32), y, v, m, draws)
+        rows = inverse.reshape(positions.shape).astype(np.int32)
+        return Block(self._decode(unique), rows, y, v, m, draws, weights)
 
     def _decode(self, positions: np.ndarray) -> Any:
         self._buffers.reverse()

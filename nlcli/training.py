@@ -66,6 +66,7 @@ class Block:
         noisy: (K, rows with noisy labels, C) uint8.
         verified, mask: (K, V rows, C) uint8.
         draws: (K, B, n) float32 in [0, 1), random numbers of each row for ``Settings.augment``.
+        weights: (K, T rows) float32 factors on the losses of the rows of T; ones when None.
     """
 
     table: Any
@@ -74,6 +75,7 @@ class Block:
     verified: np.ndarray
     mask: np.ndarray
     draws: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 class Source(Protocol):
@@ -432,10 +434,12 @@ class StepFunction:
                 f"batches of {block.rows.shape[1]} rows, {self.clean} of them clean, cannot be shared equally "
                 f"by {self.replicas} devices; choose a batch size that they divide"
             )
-        draws = np.empty((*block.rows.shape, 0), np.float32) if block.draws is None else block.draws
+        count, size = block.rows.shape
+        draws = np.empty((count, size, 0), np.float32) if block.draws is None else block.draws
+        weights = np.ones((count, size - self.clean), np.float32) if block.weights is None else block.weights
         with self._place(block.table.dtype):
             gathered = [tf.convert_to_tensor(a) for a in (block.table, block.rows, draws)]
-        labels = (block.noisy, block.verified, block.mask, rates)
+        labels = (block.noisy, block.verified, block.mask, weights, rates)
         tensors = [*gathered, *(tf.convert_to_tensor(a) for a in labels)]
         if self._block is None:  # one graph for blocks of any length and tables of any size
             specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in tensors]
@@ -451,14 +455,14 @@ class StepFunction:
         on_host = self.replicas > 1 or tf.as_dtype(dtype) == tf.uint8
         return tf.device("CPU:0") if on_host else nullcontext()
 
-    def _many(self, table, rows, draws, noisy, verified, mask, rates, first):
+    def _many(self, table, rows, draws, noisy, verified, mask, weights, rates, first):
         count = tf.shape(rows)[0]
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
         def body(k: Any, losses: Any) -> Any:
             with self._place(table.dtype):  # so that gathering does not wait for the step before
                 gathered = (table, rows[k], draws[k])
-            arguments = (*gathered, noisy[k], verified[k], mask[k], rates[k], first + k)
+            arguments = (*gathered, noisy[k], verified[k], mask[k], weights[k], rates[k], first + k)
             if self.strategy is None:
                 values = self._one(*arguments)
             else:
@@ -469,22 +473,21 @@ class StepFunction:
         _, losses = tf.while_loop(lambda k, _: k < count, body, (0, losses))
         return losses.stack()
 
-    def _one(self, table, rows, draws, noisy, verified, mask, rates, done):
+    def _one(self, table, rows, draws, noisy, verified, mask, weights, rates, done):
         if self.replicas > 1:
-            rows, draws, noisy, verified, mask = self._share(rows, draws, noisy, verified, mask)
+            rows, draws, noisy, verified, mask, weights = self._share(rows, draws, noisy, verified, mask, weights)
         with self._place(table.dtype):
             inputs = tf.gather(table, rows)
             if self.augment is not None:
                 inputs = self.augment(inputs, draws)
-        return self._update(inputs, noisy, verified, mask, rates, done)
+        return self._update(inputs, noisy, verified, mask, weights, rates, done)
 
-    def _step(self, inputs, noisy, verified, mask, rates, done):
+    def _step(self, inputs, noisy, verified, mask, weights, rates, done):
         """One update: all that XLA compiles."""
         if inputs.dtype.is_floating:
             inputs = tf.cast(inputs, tf.float32)
-        batch = Batch(
-            self.clean // self.replicas, *(tf.cast(labels, tf.float32) for labels in (noisy, verified, mask))
-        )
+        labels = (tf.cast(part, tf.float32) for part in (noisy, verified, mask))
+        batch = Batch(self.clean // self.replicas, *labels, weights=weights)
         variables = [v.value for v in self.optimizer.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
@@ -519,7 +522,7 @@ class StepFunction:
         scale.assign(tf.where(finite, larger, tf.maximum(scale.value * 0.5, 1.0)))
         since.assign(tf.where(finite & ~grown, since.value + 1.0, 0.0))
 
-    def _share(self, rows, draws, noisy, verified, mask):
+    def _share(self, rows, draws, noisy, verified, mask, weights):
         """This replica's part of a batch: every n-th row of V and of T."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         every = slice(replica, None, self.replicas)
@@ -528,7 +531,7 @@ class StepFunction:
         else:
             noisy = noisy[every]
         rows, draws = (tf.concat([a[: self.clean][every], a[self.clean :][every]], axis=0) for a in (rows, draws))
-        return rows, draws, noisy, verified[every], mask[every]
+        return rows, draws, noisy, verified[every], mask[every], weights[every]
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:

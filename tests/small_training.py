@@ -46,9 +46,12 @@ def planted(images: int = 600, num_features: int = 24, classes: int = 5, seed: i
 
 
 class ArraySource:
-    """Blocks of a planted problem; ``block_steps`` at most at a time."""
+    """Blocks of a planted problem; ``block_steps`` at most at a time, rows of T weighted by ``weights``."""
 
-    def __init__(self, data: Planted, batch_size: int = 32, seed: int = 0, block_steps: int = 7) -> None:
+    def __init__(
+        self, data: Planted, batch_size: int = 32, seed: int = 0, block_steps: int = 7, weights: np.ndarray | None = None
+    ) -> None:
+        self.weights = weights
         self.data, self.batch_size, self.seed, self.block_steps = data, batch_size, seed, block_steps
 
     def clean_rows(self, phase: Phase) -> int:
@@ -76,7 +79,8 @@ class ArraySource:
         rows = sampler.rows(first, count).astype(np.int32)
         labelled = rows if phase.noisy_labels == "all" else rows[:, clean:]
         v = self.data.true[rows[:, :clean]]
-        return Block(self.data.features, rows, self.data.noisy[labelled], v, np.ones_like(v))
+        weights = None if self.weights is None else self.weights[rows[:, clean:]]
+        return Block(self.data.features, rows, self.data.noisy[labelled], v, np.ones_like(v), weights=weights)
 
 
 def make(name: str, data: Planted, seed: int = 0, single: bool = False, **options: object) -> Method:

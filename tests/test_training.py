@@ -352,6 +352,28 @@ def test_draws_reach_the_rows_they_belong_to() -> None:
     np.testing.assert_allclose(augmented, losses(type(block)(added, rows, *labels), Settings(1)), rtol=1e-5)
 
 
+def test_weights_reach_the_rows_they_belong_to() -> None:
+    """The rows' weights are seen as one of the losses, those of T alone; without any they are ones."""
+    data = planted(100)
+    given = np.arange(100, dtype=np.float32)
+
+    class Weighed(TwoNets):
+        def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
+            firsts = batch.of_noisy(inputs)[:, 0]
+            return {**super().losses(phase, inputs, batch), "weighed": tf.reduce_sum(batch.weights * firsts)}
+
+    for weights in (given, None):
+        for phase in two_phases()[1], Phase("noisy", "noisy", 9, {"classifier": Schedule(0.01)}):
+            net, source = Weighed(data), ArraySource(data, weights=weights)
+            clean, block = source.clean_rows(phase), source.block(phase, 0, 4)
+            variables = [v for group in net.groups().values() for v in group]
+            losses = StepFunction(net, phase, OPTIMIZERS["adam"](variables), clean, Settings(1))(
+                block, np.full((4, 1), 0.01, np.float32), 0)
+            rows = block.rows[:, clean:]
+            expected = ((np.ones(100) if weights is None else weights)[rows] * data.features[rows, 0]).sum(axis=1)
+            np.testing.assert_allclose(losses[:, -1], expected, rtol=1e-4)
+
+
 _TWO_DEVICES = """
 import sys
 import numpy as np, tensorflow as tf

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -137,12 +137,15 @@ class Batch:
         noisy: (rows with noisy labels, C) float32. The rows are those of T, or all of them in a
             phase with ``noisy_labels="all"``.
         verified, mask: (clean, C) float32, ``v`` and ``m``.
+        weights: (T rows,) float32, factors on the losses of the rows of T: ones where a run has no
+            others. Training always gives them; a batch made by hand for losses without them need not.
     """
 
     clean: int
     noisy: Tensor
     verified: Tensor
     mask: Tensor
+    weights: Tensor = field(default=None, kw_only=True)
 
     def of_clean(self, rows: Tensor) -> Tensor:
         """The rows of V of anything that has one row for each row of the batch."""
@@ -179,6 +182,8 @@ class Method(ABC):
     """Whether it starts from a trained linear layer where there is one, and from new weights elsewhere."""
     whole_network: ClassVar[bool] = False
     """Whether it trains the backbone as well, at its own learning rate, and so needs images."""
+    needs_detection: ClassVar[bool] = False
+    """Whether its noisy rows are weighted by a detection of label noise; its option ``weights`` says how."""
     all_verified: ClassVar[bool] = False
     """Whether V is every verified training image, whatever part of them the run's clean set is."""
 
