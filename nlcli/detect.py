@@ -69,6 +69,7 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
         from nlcli.detection.results import write_detection
 
         write_detection(stage.work, info, columns, table.classes)
+        _draw(config, table, info, columns, stage.work)
         shutil.rmtree(work)
         stage.finish(_summary(info))
     return stage.output
@@ -344,6 +345,32 @@ def _planted(config: DetectNoise, problem: _Problem, verdict: np.ndarray) -> dic
     which = problem.split("train") & (problem.images.label == UNVERIFIED) & (true >= 0)
     label = (true == problem.images.noisy).astype(np.int8)
     return _errors(problem, verdict[which], label[which], which)
+
+
+def _draw(
+    config: DetectNoise, table: LabelTable, info: dict[str, Any], columns: dict[str, np.ndarray], work: Path
+) -> None:
+    """``scores.png``, and ``suspects.png`` with the training images whose labels are worst."""
+    from nlcli.detection.verification import UNVERIFIED
+    from nlcli.report.detection_figures import Suspect, scores_figure, suspects_figure
+
+    known = columns["measured"] != UNVERIFIED
+    score, verified = columns["score"], columns["verified"]
+    if known.any():
+        split = info["errors"]["split"]
+        scores_figure(score[known], verified[known], info["threshold"]["value"], split, work / "scores.png")
+    train = np.flatnonzero(columns["split"] == "train")
+    worst = train[np.lexsort((columns["key"][train].astype(str), score[train]))][: config.suspects]
+    words = {1: "right", 0: "wrong"}
+    suspects = [
+        Suspect(
+            str(columns["key"][i]), table.image_root / columns["path"][i], table.classes[columns["noisy"][i]],
+            float(score[i]), words.get(int(verified[i])),
+        )
+        for i in worst
+    ]
+    if suspects:
+        suspects_figure(suspects, work / "suspects.png")
 
 
 def _summary(info: dict[str, Any]) -> dict[str, Any]:

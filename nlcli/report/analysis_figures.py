@@ -13,7 +13,8 @@ import numpy as np
 from nlcli.learning_curves import FIGURES, over_seeds
 from nlcli.report.analysis_tables import group_range
 from nlcli.report.comparison_figure import COLORS, MARKERS
-from nlcli.report.evaluation_figures import SIGNS, new_figure, save_figure, show_photograph
+from nlcli.report.evaluation_figures import SIGNS, new_figure, save_figure
+from nlcli.report.photographs import show_photograph
 
 if TYPE_CHECKING:
     from nlcli.evaluate import Example

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY = "#2b6c8f", "#c8702a", "#8a8a8a"
 _NAMED = 120  # classes whose names can still be read
 SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
-_PIXELS = 320  # side of a photograph in the examples
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -151,31 +150,9 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
 
 def examples_figure(examples: Sequence[Example], path: Path) -> None:
     """Photographs with their top predictions, marked right or wrong, and what was missed."""
-    columns = min(4, len(examples))
-    texts = [_texts(example) for example in examples]
-    grid = [range(start, min(start + columns, len(examples))) for start in range(0, len(examples), columns)]
-    # Heights in inches: the photograph, and as many lines of text as its row needs.
-    heights = [_SIDE + _LINE * (max(len(texts[i]) for i in row) + 1) for row in grid]
-    width, height = columns * (_SIDE + _GAP) + _GAP, sum(heights) + _GAP
-    figure = new_figure(width, height)
-    figure.set_layout_engine("none")
-    top = height - _GAP
-    for row, row_height in zip(grid, heights, strict=True):
-        for column, i in enumerate(row):
-            left = _GAP + column * (_SIDE + _GAP)
-            bottom = top - _SIDE
-            axes = figure.add_axes((left / width, bottom / height, _SIDE / width, _SIDE / height))
-            axes.set_axis_off()
-            axes.set_anchor("SW")
-            show_photograph(axes, examples[i].path)
-            for number, (text, color) in enumerate(texts[i]):
-                y = (bottom - 0.06 - _LINE * number) / height
-                figure.text(left / width, y, text, fontsize=8.5, color=color, va="top", parse_math=False)
-        top -= row_height
-    save_figure(figure, path)
+    from nlcli.report.photographs import photograph_grid
 
-
-_SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
+    photograph_grid([(example.path, _texts(example)) for example in examples], path)
 
 
 def _texts(example: Example) -> list[tuple[str, str]]:
@@ -188,26 +165,3 @@ def _texts(example: Example) -> list[tuple[str, str]]:
         missed = textwrap.shorten("missed: " + ", ".join(example.missed), 78, placeholder=" ...")
         lines += [(line, "0.25") for line in textwrap.wrap(missed, 40)]
     return lines
-
-
-def show_photograph(axes: Any, path: Path) -> None:
-    """Draw an image file in its own shape; one that cannot be read is said to be so."""
-    from nlcli.images import ImageError, Preprocessing, load_image
-
-    try:
-        pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
-        width, height = _shape(path)
-    except (ImageError, OSError):
-        axes.text(0.5, 0.5, "cannot be read", transform=axes.transAxes, ha="center", color="0.3")
-        pixels, width, height = np.full((1, 1, 3), 225, np.uint8), 1, 1
-    axes.imshow(pixels, extent=(0, width, 0, height), aspect="equal")
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is looked at; only its header is read."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # the orientation tag
-    return (height, width) if turned else (width, height)
