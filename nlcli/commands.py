@@ -78,22 +78,26 @@ _STAGES = (
         "build-folders", "Build a single-label data set from folders of images or a table of them.",
         "BuildFolders", "nlcli.datasets.folders:build_folders",
         "nlcli build-folders --images photos --output data/photos",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "build-clothing1m", "Build Clothing1M: a million noisy labels, three clean sets.",
         "BuildClothing1M", "nlcli.datasets.clothing1m:build_clothing1m",
         "nlcli build-clothing1m --root downloads/clothing1m --output data/clothing1m",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "build-food101n", "Build Food-101N: noisy labels, some verified right or wrong; Food-101's test images.",
         "BuildFood101N", "nlcli.datasets.food101n:build_food101n",
         "nlcli build-food101n --root downloads/Food-101N_release --food101 downloads/food-101 --output data/food101n",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "build-webvision", "Build WebVision 1, its labels verified by a classifier as Lee 2018 does.",
         "BuildWebVision", "nlcli.datasets.webvision:build_webvision",
         "nlcli build-webvision --root downloads/webvision --predictions data/webvision-predictions --condition all "
         "--output data/webvision",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "build-openimages", "Build Open Images V1: machine labels with confidences, human ones for a part.",
@@ -104,11 +108,13 @@ _STAGES = (
         "add-noise", "Plant label noise into a clean data set and keep the truth.",
         "AddNoise", "nlcli.datasets.noise:add_noise",
         "nlcli add-noise --dataset data/photos --kind symmetric --rate 0.4 --output data/photos-noisy",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "deduplicate", "Find near-duplicate images within and across splits; leave them out of train.",
         "Deduplicate", "nlcli.deduplicate:deduplicate",
         "nlcli deduplicate --dataset data/photos --output data/photos-unique",
+        show="nlcli.statistics:show_dataset",
     ),
     StageCommand(
         "pretrain-backbone", "Fine-tune a whole network on noisy or on verified labels.",

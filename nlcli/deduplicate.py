@@ -49,6 +49,7 @@ from nlcli.labels import FULL, NONE, SPLITS, LabelTable, read_dataset, write_dat
 from nlcli.near_pairs import HOW, SAME, Pairs, cosine_pairs, joined, near_hashes
 from nlcli.progress import say
 from nlcli.stage import atomic_path, open_stage, read_stage
+from nlcli.statistics import write_single_label_statistics
 
 
 def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
@@ -88,11 +89,13 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
         kept = np.flatnonzero(~removed)
         if (config.dataset / TRUTH).is_file():
             write_truth(stage.work, table.keys[kept], read_truth(config.dataset, table)[kept])
-        write_dataset(stage.work, take_rows(table, kept), {
+        filtered = take_rows(table, kept)
+        write_dataset(stage.work, filtered, {
             **{name: value for name, value in table.info.items() if name != "images"},
             "deduplicated": config.recipe(), "made_from": table.fingerprint,
         })
-        stage.finish(_summary(table, unit, chosen, near, removed) | {"unreadable": len(broken)})
+        pairs = write_single_label_statistics(stage.work, filtered) if table.task == "single-label" else {}
+        stage.finish(_summary(table, unit, chosen, near, removed) | pairs | {"unreadable": len(broken)})
     return stage.output
 
 

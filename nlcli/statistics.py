@@ -1,7 +1,8 @@
 """What the labels of a data set look like: counts, frequencies, and how good the noisy ones are.
 
 The counts are those of Hu et al. 2018, table 1; class frequency and annotation quality those of
-their figure 4: annotation quality is the share of a class's noisy labels that are right.
+their figure 4: annotation quality is the share of a class's noisy labels that are right. Single-label
+data also have the confusion of clean and noisy labels of Xiao et al. 2015, figure 6.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlcli.labels import FULL, SPLITS, LabelTable
-from nlcli.stage import atomic_path, read_json, write_json
+from nlcli import label_confusion
+from nlcli.label_confusion import Confusion
+from nlcli.labels import FULL, SPLITS, LabelTable, verified_pairs
+from nlcli.output import print_pairs
+from nlcli.stage import atomic_path, read_json, read_stage, write_json
 
 if TYPE_CHECKING:
     from rich.table import Table
     from scipy.sparse import csr_array
 
+FILE = "statistics.json"
+_MOST_CONFUSIONS = 10
 CLASS_COLUMNS = ("class", "group", "verified", "noisy", "noisy_checked", "noisy_right", "quality", "recall")
 
 
@@ -132,13 +138,37 @@ def write_statistics(directory: Path, statistics: dict[str, Any]) -> None:
     """Write ``statistics.json``, ``class_statistics.csv`` and ``class_statistics.png``."""
     from nlcli.report.dataset_figures import class_statistics_figure
 
-    write_json(directory / "statistics.json", statistics)
+    write_json(directory / FILE, statistics)
     with atomic_path(directory / "class_statistics.csv") as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, CLASS_COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(statistics["classes"])
     class_statistics_figure(statistics, directory / "class_statistics.png")
+
+
+def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[str, Any]:
+    """The same for a single-label data set, with ``label_confusion.csv`` and ``.png`` where it has pairs.
+
+    A pair is an image whose true and noisy class are both known, of any split.
+
+    Returns:
+        What the stage's summary says of it: ``pairs`` and ``pairs_right``, the share of them whose
+        noisy label is the true class (None without any).
+    """
+    found = Confusion(table.classes, verified_pairs(table, np.arange(len(table))))
+    largest = [
+        {"true": true, "noisy": noisy, "images": images, "share": share}
+        for true, noisy, images, share in found.largest(_MOST_CONFUSIONS)
+    ]
+    record = {"images": found.images, "accuracy": found.accuracy, "largest": largest}
+    write_statistics(directory, label_statistics(table) | {"label_confusion": record})
+    if found.images:
+        from nlcli.report.confusion_figure import confusion_figure
+
+        label_confusion.write_matrix(directory / label_confusion.TABLE, table.classes, found.counts)
+        confusion_figure([("noisy label", found)], directory / label_confusion.FIGURE)
+    return {"pairs": found.images, "pairs_right": None if found.accuracy is None else round(found.accuracy, 4)}
 
 
 # --- tables for people -----------------------------------------------------------------------
@@ -163,8 +193,18 @@ def show_dataset(outputs: Sequence[Path]) -> None:
     # Into a pipe or file rich would assume 80 columns and cut what does not fit.
     console = Console(width=None if sys.stdout.isatty() else 120)
     for output in outputs:
-        for table in statistics_tables(read_json(output / "statistics.json")):
-            console.print(table)
+        if not (output / FILE).is_file():  # deduplicated multi-label data, and data sets of older versions
+            print_pairs({"output": output, **read_stage(output).summary})
+            continue
+        statistics = read_json(output / FILE)
+        if "label_confusion" in statistics:
+            print_pairs(read_stage(output).summary)
+            tables = [_classes_table(statistics, 20), _confusions_table(statistics["label_confusion"])]
+        else:
+            tables = statistics_tables(statistics)
+        for table in tables:
+            if table.row_count:
+                console.print(table)
         console.print(f"data set: {output}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -229,6 +269,16 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
             entry["class"], f"{entry['verified']:,}", f"{entry['noisy']:,}", _number(entry["quality"], ".1%"),
             _number(entry["recall"], ".1%"),
         )
+    return table
+
+
+def _confusions_table(found: dict[str, Any]) -> Table:
+    title = "Largest confusions of noisy labels"
+    if found["images"]:
+        title += f" ({found['images']:,} pairs, {found['accuracy']:.2%} right; all in {label_confusion.TABLE})"
+    table = _new_table(title, "true class", "noisy label", "images", "of the true class")
+    for entry in found["largest"]:
+        table.add_row(entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
     return table
 
 

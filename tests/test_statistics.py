@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import small_table, verified_table
+from builders import MakeConfig, small_table, verified_table
+from PIL import Image
 
+from nlcli.datasets.listing import single_label_table as single_label_table_of
+from nlcli.label_confusion import Confusion
 from nlcli.labels import FULL, LabelTable, matrix_from_lists
+from nlcli.report.confusion_figure import confusion_figure
 from nlcli.report.dataset_figures import class_statistics_figure
-from nlcli.statistics import label_statistics, published_coco, write_statistics
+from nlcli.stage import open_stage, read_json
+from nlcli.statistics import (
+    label_statistics,
+    published_coco,
+    show_dataset,
+    write_single_label_statistics,
+    write_statistics,
+)
 
 
 def hand_table() -> LabelTable:
@@ -101,3 +113,50 @@ def test_figure_of_hundreds_of_classes_stays_readable_in_size(tmp_path: Path) ->
     class_statistics_figure(label_statistics(table), tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as image:
         assert image.size[0] <= 3000
+
+
+def single_label_table() -> LabelTable:
+    """Ten images of three classes; the last three have no pair: not verified, only called wrong, no noisy label."""
+    true = np.array([0, 0, 0, 0, 1, 1, 2, -1, -1, 1])
+    noisy = np.array([0, 0, 1, 1, 1, 0, 2, 1, 1, -1])
+    right = np.array([-1, -1, -1, -1, -1, -1, -1, -1, 0, -1])
+    names = [f"k{i}" for i in range(10)]
+    split = np.array([0, 0, 0, 0, 0, 1, 1, 0, 0, 2])
+    return single_label_table_of(("a", "b", "c"), names, names, Path("/"), split, noisy, true, right)
+
+
+def test_confusion_of_clean_and_noisy_labels_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with open_stage("dataset", MakeConfig(output=tmp_path / "d"), {}) as stage:
+        summary = write_single_label_statistics(stage.work, single_label_table())
+        stage.finish(summary)
+    assert summary == {"pairs": 7, "pairs_right": 0.5714}  # 4 of 7
+    with open(tmp_path / "d" / "label_confusion.csv", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["true", "a", "b", "c"], ["a", "2", "2", "0"], ["b", "1", "1", "0"], ["c", "0", "0", "1"]]
+    found = read_json(tmp_path / "d" / "statistics.json")["label_confusion"]
+    assert found == {"images": 7, "accuracy": 4 / 7, "largest": [
+        {"true": "a", "noisy": "b", "images": 2, "share": 0.5}, {"true": "b", "noisy": "a", "images": 1, "share": 0.5},
+    ]}
+    with Image.open(tmp_path / "d" / "label_confusion.png") as image:
+        assert image.width > 300
+    show_dataset([tmp_path / "d"])
+    shown = capsys.readouterr().out
+    assert "Largest confusions of noisy labels (7 pairs, 57.14% right; all in label_confusion.csv)" in " ".join(shown.split())
+    confusion = Confusion(("a", "b", "c"), np.array([[2, 2, 0], [1, 1, 0], [0, 0, 1]]))
+    assert confusion.frequency.tolist() == [4 / 7, 2 / 7, 1 / 7]
+    assert confusion.shares.tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+
+
+def test_data_without_a_pair_have_no_confusion(tmp_path: Path) -> None:
+    table = single_label_table()
+    table.verification[:] = np.where(table.verification == FULL, 1, table.verification)
+    assert write_single_label_statistics(tmp_path, table) == {"pairs": 0, "pairs_right": None}
+    assert not (tmp_path / "label_confusion.csv").exists()
+    assert read_json(tmp_path / "statistics.json")["label_confusion"]["accuracy"] is None
+
+
+def test_figures_of_many_classes(tmp_path: Path) -> None:
+    classes = tuple(f"class {i}" for i in range(90))
+    confusion = Confusion(classes, np.eye(90, dtype=np.int64))
+    confusion_figure([("noisy label", confusion), ("classifier", confusion)], tmp_path / "c.png")
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.width > image.height

@@ -45,6 +45,7 @@ from nlcli.errors import NlcliError
 from nlcli.labels import write_dataset
 from nlcli.progress import say
 from nlcli.stage import fingerprint_json, open_stage
+from nlcli.statistics import write_single_label_statistics
 
 NUM_CLASSES = 14
 LISTS = {
@@ -120,7 +121,8 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
             "name": "Clothing1M", "source": "Xiao et al. 2015: labels of surrounding texts; clean labels of people",
             "counts": counts, "noisy_keys_in_clean_sets": {name: len(part) for name, part in shared.items()},
         })
-        stage.finish(noise_summary(table) | {
+        pairs = write_single_label_statistics(stage.work, table)
+        stage.finish(noise_summary(table) | pairs | {
             "left_out": int(missing.sum()), "noisy_keys_in_test": len(shared["clean_test"]),
             "noisy_keys_in_validation": len(shared["clean_validation"]),
             "as_published": not counts["differing"],

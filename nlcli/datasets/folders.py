@@ -46,6 +46,7 @@ from nlcli.errors import NlcliError
 from nlcli.labels import SPLITS, LabelTable, write_dataset
 from nlcli.progress import say
 from nlcli.stage import fingerprint_json, open_stage
+from nlcli.statistics import write_single_label_statistics
 
 _SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
                 "test": TEST}
@@ -95,7 +96,8 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
             "source": "folders of images" if config.table is None else "table of images",
             "other_files": listed.ignored,
         })
-        stage.finish(noise_summary(table) | {"left_out": len(lost)})
+        pairs = write_single_label_statistics(stage.work, table)
+        stage.finish(noise_summary(table) | pairs | {"left_out": len(lost)})
     return stage.output
 
 

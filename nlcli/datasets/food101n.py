@@ -48,6 +48,7 @@ from nlcli.errors import NlcliError
 from nlcli.labels import write_dataset
 from nlcli.progress import say
 from nlcli.stage import fingerprint_json, open_stage
+from nlcli.statistics import write_single_label_statistics
 
 NUM_CLASSES = 101
 # Lee 2018, section 4.1 and table 1, in whole numbers where the release states them.
@@ -130,7 +131,8 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
             "name": "Food-101N", "source": "Lee et al. 2018: web images; verified right or wrong; Food-101's test set",
             "counts": counts, "listed_twice": twice,
         })
-        stage.finish(noise_summary(table) | {
+        pairs = write_single_label_statistics(stage.work, table)
+        stage.finish(noise_summary(table) | pairs | {
             "left_out": int(missing.sum()), "verifications_left_out": len(strangers), "listed_twice": len(twice),
             "as_published": not counts["differing"],
         })

@@ -39,6 +39,7 @@ from nlcli.label_confusion import write_matrix
 from nlcli.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, read_dataset, write_dataset
 from nlcli.progress import progress
 from nlcli.stage import RECORD, atomic_path, open_stage, read_stage
+from nlcli.statistics import write_single_label_statistics
 
 TRUTH = "truth.parquet"
 MATRIX = "noise_matrix.csv"
@@ -95,7 +96,8 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
             for name in config.splits
             if len(part := table.rows(name))
         }
-        stage.finish(noise_summary(result) | {"kind": config.kind} | planted)
+        pairs = write_single_label_statistics(stage.work, result)
+        stage.finish(noise_summary(result) | pairs | {"kind": config.kind} | planted)
     return stage.output
 
 

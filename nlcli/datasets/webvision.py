@@ -64,6 +64,7 @@ from nlcli.errors import NlcliError
 from nlcli.labels import write_dataset
 from nlcli.progress import say
 from nlcli.stage import fingerprint_json, open_stage, read_stage
+from nlcli.statistics import write_single_label_statistics
 
 NUM_CLASSES = 1000
 PUBLISHED = {"google": 980_449, "flickr": 1_459_125, "test": 50_000}
@@ -153,7 +154,8 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
             "counts": counts, "class_ids": list(ids[:count]), "condition": config.condition,
             "verified_classes": [] if chosen is None else [ids[c] for c in chosen],
         })
-        stage.finish(noise_summary(table) | {
+        pairs = write_single_label_statistics(stage.work, table)
+        stage.finish(noise_summary(table) | pairs | {
             "left_out": int(missing.sum()), "condition": config.condition,
             "verified_classes": 0 if chosen is None else len(chosen), "as_published": not counts["differing"],
         })
@@ -190,6 +192,7 @@ def _build_ilsvrc(
             "name": "ILSVRC 2012 validation", "source": "ILSVRC 2012, with WebVision's classes", "counts": counts,
             "class_ids": list(ids[:count]),
         })
+        write_single_label_statistics(stage.work, table)
         stage.finish(noise_summary(table) | {"left_out": int(missing.sum()), "as_published": not counts["differing"]})
     return stage.output
 
