@@ -29,8 +29,13 @@ class FeatureParts(Protocol):
 class Validation:
     """Figures of the current weights on the verified entries of the validation images.
 
+    AP_all and mAP, and on single-label data top_1, with more than five classes top_5, of the images
+    whose class is known. (Of an image that is known only not to be of its noisy class no prediction
+    but that one is wrong for sure: it counts in AP_all and mAP.)
+
     Attributes:
         possible: whether an entry is positive, without which nothing can be ranked.
+        of_known_class: how many images count for top_1; None on multi-label data.
     """
 
     def __init__(self, method: Method, table: LabelTable, data: FeatureParts) -> None:
@@ -39,17 +44,29 @@ class Validation:
         self._position, self._class, self._label = table.verified_entries(self._rows)
         self._dense = len(self._label) == len(self._rows) * table.num_classes
         self.possible = bool(self._label.any())
+        self._truth = np.full(len(self._rows), -1)  # the one class of an image, where it is known
+        self._top: tuple[int, ...] = ()
+        self.of_known_class: int | None = None
+        if table.task == "single-label":
+            self._truth[self._position[self._label]] = self._class[self._label]
+            self._top = (1, 5) if table.num_classes > 5 else (1,)
+            self.of_known_class = int((self._truth >= 0).sum())
         self._score = Scorer(method)
 
     def __call__(self, phase: Phase) -> dict[str, float]:
-        from nlcli.metrics import ranking_metrics, sparse_ranking_metrics
+        from nlcli.metrics import ranking_metrics, sparse_ranking_metrics, top_k_correct
 
         name = self._method.offered()[0]
         scores = np.empty(len(self._label), np.float32)
+        correct = dict.fromkeys(self._top, 0)
         for first, features in self._data.parts():
             entries = slice(*np.searchsorted(self._position, (first, first + len(features))))
             part = self._score(features, name)
             scores[entries] = part[self._position[entries] - first, self._class[entries]]
+            truth = self._truth[first : first + len(part)]
+            known = (truth >= 0) & np.isfinite(part).all(axis=1)
+            for k in self._top:
+                correct[k] += int(top_k_correct(truth[known], part[known], k).sum())
         if not np.isfinite(scores).all():
             raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
         if self._dense:
@@ -57,8 +74,9 @@ class Validation:
             found = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
         else:
             found = sparse_ranking_metrics(self._class, self._label, scores, self._table.num_classes)
-        figures = {"AP_all": float(found.ap_all), "mAP": float(found.mean_ap)}
-        if phase.monitor not in figures:
+        figures = {f"top_{k}": count / self.of_known_class for k, count in correct.items() if self.of_known_class}
+        figures |= {"AP_all": float(found.ap_all), "mAP": float(found.mean_ap)}
+        if phase.monitor not in (*figures, "auto"):
             figures |= self._losses(phase)
         return figures
 

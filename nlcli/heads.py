@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nlcli.training import Outcome
 
 CONFIG, WEIGHTS, BACKBONE = "config.json", "head.npz", "backbone"
+_FIGURES = ("top_1", "top_5", "AP_all", "mAP")
 _SCRATCH = ("checkpoint.npz", "seen-training.json", "seen-validation.json")
 
 
@@ -170,12 +171,13 @@ def _train(
     write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
 
     chosen = outcome.figures()
+    known = {} if validate.of_known_class is None else {"images_of_known_class": validate.of_known_class}
     write_json(work / "result.json", {
         "method": config.method, "score": method.offered()[0],
         "selected_by": {"split": "validation", "metric": outcome.selected_by, "value": outcome.value}
         if outcome.selected_by else {"split": None, "why": "no verified label on validation; the last step was kept"},
         "phase": outcome.phase, "step": outcome.step, "steps": outcome.steps, "stopped_by": outcome.stopped,
-        "validation": chosen | {"images": len(validation)}, "clean": clean,
+        "validation": chosen | {"images": len(validation)} | known, "clean": clean,
         "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
         prepared.left_out: {"train": rows.used.missing, "validation": validation.missing},
         "classes_without_positives": rows.without_positives,
@@ -187,7 +189,7 @@ def _train(
     return {
         "method": config.method, "clean_images": len(rows.clean), "steps": outcome.steps, "best_step": outcome.step,
         "steps_per_second": round(outcome.steps_per_second, 1), **prepared.record, **prepared.summary,
-        **{f"validation_{name}": chosen[name] for name in ("AP_all", "mAP") if name in chosen},
+        **{f"validation_{name}": chosen[name] for name in _FIGURES if name in chosen},
     }, content
 
 
@@ -216,7 +218,10 @@ def _paired_rows(
 
 
 def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) -> str:
-    figures = ", ".join(f"{name} {chosen[name]:.4f}" for name in ("AP_all", "mAP") if name in chosen)
+    names = [name for name in _FIGURES if name in chosen]
+    if "top_1" in names:  # what people look at on single-label data
+        names = names[: names.index("AP_all")]
+    figures = ", ".join(f"{name} {chosen[name]:.4f}" for name in names)
     kept = f"best step {outcome.step:,} of {outcome.steps:,}" if outcome.selected_by else "last step kept"
     return f"{method}: {kept}; validation {figures or 'has no verified labels'}"
 

@@ -28,7 +28,7 @@ from nlcli.optimizers import OPTIMIZERS, Optimizer, Schedule
 from nlcli.progress import Bar, progress
 from nlcli.stage import atomic_path
 
-HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1")
+HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1", "top_5")
 CHECKPOINT = "checkpoint.npz"
 METRICS = "metrics.jsonl"
 _BLOCK_SECONDS = 2.0  # a block takes about this long, so that progress is seen and little is lost
@@ -168,7 +168,7 @@ class _Position:
     taken: int = 0  # steps of all phases so far
     stopped: str = "steps"
     history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None  # phase, step, value of the best evaluation of this phase
+    best: dict[str, Any] | None = None  # phase, step, value of the best evaluation of this phase, and by what
     stale: int = 0  # evaluations since it
     done: bool = False
 
@@ -235,7 +235,7 @@ class _Run:
             history=self.at.history,
             phase=best.get("phase", self.phases[-1].name),
             step=best.get("step", self.phases[-1].steps),
-            selected_by=self.phases[-1].monitor if best else None,
+            selected_by=best.get("by"),
             value=best.get("value"),
             steps=self.at.taken,
             stopped=self.at.stopped,
@@ -333,11 +333,14 @@ class _Run:
             self.on_evaluation(line)
         if not figures:
             return False
-        value = figures[phase.monitor]
-        bar.note(f"{phase.monitor} {value:.4f}")
-        sign = 1.0 if phase.monitor in HIGHER_IS_BETTER else -1.0
+        monitor = phase.monitor
+        if monitor == "auto":
+            monitor = "top_1" if "top_1" in figures else "AP_all"
+        value = figures[monitor]
+        bar.note(f"{monitor} {value:.4f}")
+        sign = 1.0 if monitor in HIGHER_IS_BETTER else -1.0
         if self.at.best is None or sign * value > sign * self.at.best["value"]:
-            self.at.best = {"phase": phase.name, "step": self.at.step, "value": value}
+            self.at.best = {"phase": phase.name, "step": self.at.step, "value": value, "by": monitor}
             self.best_weights = {name: _copy(v) for name, v in self.weights.items()}
             self.at.stale = 0
         elif self.at.step:

@@ -100,9 +100,12 @@ def make(name: str, data: Planted, seed: int = 0, single: bool = False, **option
 
 
 def figures(method: Method, data: Planted) -> dict[str, float]:
-    """AP_all and mAP of the method's own score on the true labels."""
+    """AP_all and mAP of the method's own score on the true labels, and top_1 on single-label data."""
     scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
-    return {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}
+    found = {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}
+    if method.problem.task == "single-label":
+        found["top_1"] = float((scores.argmax(1) == data.true.argmax(1)).mean())
+    return found
 
 
 def validation(method: Method, data: Planted) -> Callable[[Phase], dict[str, float]]:
@@ -110,7 +113,7 @@ def validation(method: Method, data: Planted) -> Callable[[Phase], dict[str, flo
 
     def evaluate(phase: Phase) -> dict[str, float]:
         found = figures(method, data)
-        if phase.monitor in found:
+        if phase.monitor in (*found, "auto"):
             return found
         noisy = data.noisy if phase.noisy_labels == "all" else data.noisy[:0]
         labels = (tf.constant(part, tf.float32) for part in (noisy, data.true, np.ones_like(data.true)))

@@ -23,11 +23,13 @@ from nlcli.datasets.listing import single_label_table
 from nlcli.errors import NlcliError
 from nlcli.feature_source import FeatureSource, RowFeatures, stored_rows, training_rows
 from nlcli.features import FeatureStore
+from nlcli.head_validation import Validation
 from nlcli.heads import load_head, train_head
 from nlcli.labels import LabelTable, choose_clean, matrix_from_lists, read_dataset
-from nlcli.methods.base import Phase
-from nlcli.metrics import ranking_metrics
+from nlcli.methods.base import Phase, Problem
+from nlcli.metrics import ranking_metrics, sparse_ranking_metrics
 from nlcli.optimizers import Schedule
+from nlcli.pools import StoredRows
 
 SPLITS = (150, 100)  # validation, test; 450 train
 MISSING = ("k00003", "k00449", "k00450")
@@ -51,7 +53,8 @@ class Work:
         self.root = root
         self.dataset = published(table, root / "dataset")
         self.table = read_dataset(self.dataset)
-        self.features_of = planted(len(table), classes=table.num_classes).features
+        self.features_of = planted(
+            len(table), classes=table.num_classes, single=table.task == "single-label").features
         self.order = np.random.default_rng(7).permutation(len(table))
         self.features = self.write(root / "features", **options)
 
@@ -329,6 +332,70 @@ def test_validation_features_are_the_same_kept_or_read(work: Work) -> None:
         ((first, features),) = source.parts()
         assert first == 0
         np.testing.assert_array_equal(features, work.features_of[rows.dataset])
+
+
+class Known:
+    """A method whose score for class c is feature c."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.problem = Problem(num_classes, tuple(f"c{i}" for i in range(num_classes)), "single-label")
+        self.scores = ("classifier",)
+
+    def offered(self) -> tuple[str, ...]:
+        return self.scores
+
+    def score(self, features: Any, name: str) -> Any:
+        return features
+
+
+@pytest.mark.parametrize("num_classes", [3, 7])
+def test_validation_figures_of_single_labels(num_classes: int) -> None:
+    """Images: known (2 of them right), called right (predicted so), called wrong and unverified (not counted)."""
+    true, noisy = np.array([0, 1, 2, -1, -1, -1]), np.array([0, 0, 0, 1, 2, 2])
+    right = np.array([-1, -1, -1, 1, 0, -1])
+    names = [str(i) for i in range(6)]
+    table = single_label_table(
+        [f"c{i}" for i in range(num_classes)], names, names, Path("/images"), np.ones(6), noisy, true, right)
+    rows = np.array([5, 4, 3, 2, 1, 0])
+    scores = np.zeros((6, num_classes), np.float32)
+    scores[rows == 2], scores[rows == 1] = 0.01 * np.arange(num_classes), np.eye(num_classes)[1]
+    scores[rows == 0], scores[rows == 3] = np.eye(num_classes)[2], np.eye(num_classes)[1]
+    # Image 2 (true class 2) has classes from 3 on ahead of it; image 0 (true class 0) has class 2 ahead.
+
+    class Data:
+        def __init__(self) -> None:
+            self.rows = StoredRows(rows, np.arange(6), 0)
+
+        def parts(self) -> Any:
+            yield 0, scores[:4]
+            yield 4, scores[4:]
+
+    validate = Validation(Known(num_classes), table, Data())
+    found = validate(phase("noisy"))
+    assert validate.of_known_class == 4
+    expected = {"top_1": 3 / 4} if num_classes == 3 else {"top_1": 2 / 4, "top_5": 1.0}
+    assert {name: value for name, value in found.items() if name.startswith("top")} == expected
+    position, column, label = table.verified_entries(rows)
+    flat = sparse_ranking_metrics(column, label, scores[position, column], num_classes)
+    assert (found["AP_all"], found["mAP"]) == (flat.ap_all, flat.mean_ap)
+
+
+def test_a_single_label_run_is_chosen_by_top_1_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train_head(Work(tmp_path, single_label()).config("run", method="noisy", clean_fraction=0.2))
+    lines = [json.loads(line)["validation"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    result, summary = (json.loads((run / name).read_text()) for name in ("result.json", "stage.json"))
+    best = max(line["top_1"] for line in lines)
+    assert best > lines[0]["top_1"] + 0.3
+    assert result["selected_by"] == {"split": "validation", "metric": "top_1", "value": best}
+    assert result["validation"]["top_1"] == summary["summary"]["validation_top_1"] == best
+    assert result["validation"]["images_of_known_class"] == result["validation"]["images"] == 149
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"validation top_1 {best:.4f}" in told
+    assert "AP_all" not in told
+    scored = load_head(run)
+    assert scored.task == "single-label"
 
 
 # --- starting from a layer -------------------------------------------------------------------

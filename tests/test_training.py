@@ -86,7 +86,12 @@ def two_phases(steps: tuple[int, int] = (23, 40)) -> tuple[Phase, ...]:
 def scripted(values: Mapping[str, list[float]]) -> Callable[[Phase], dict[str, float]]:
     """An evaluation that returns the given figures of each phase one after the other."""
     left = {name: list(figures) for name, figures in values.items()}
-    return lambda phase: {phase.monitor: left[phase.name].pop(0)}
+    return lambda phase: {figure_of(phase): left[phase.name].pop(0)}
+
+
+def figure_of(phase: Phase) -> str:
+    """What chooses the steps of ``phase`` on multi-label data."""
+    return "AP_all" if phase.monitor == "auto" else phase.monitor
 
 
 def test_phases_train_their_groups_and_end_with_their_best_weights(tmp_path: Path) -> None:
@@ -130,6 +135,20 @@ def test_patience(tmp_path: Path, patience: int, phase_patience: int | None, las
     assert outcome.step == (60 if last == 60 else 20)
 
 
+def test_single_label_data_are_chosen_by_top_1(tmp_path: Path) -> None:
+    """Where figures have a top_1 and the phase does not ask for another one."""
+    data, found = planted(100), {}
+    for monitor in ("auto", "AP_all"):
+        script = iter([(0.1, 0.9), (0.7, 0.2), (0.3, 0.3)])
+        phase = Phase("joint", "mixed", 20, {"classifier": Schedule(0.001)}, monitor=monitor)
+        (tmp_path / monitor).mkdir()
+        outcome = train(
+            TwoNets(data), [phase], ArraySource(data),
+            lambda _, script=script: dict(zip(("top_1", "AP_all"), next(script), strict=True)), Settings(10), tmp_path / monitor)
+        found[monitor] = outcome.selected_by, outcome.step, outcome.value
+    assert found == {"auto": ("top_1", 10, 0.7), "AP_all": ("AP_all", 0, 0.9)}
+
+
 def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
     data = planted(100)
     model = TwoNets(data)
@@ -158,7 +177,7 @@ def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: in
                 raise Killed
 
         def evaluate(phase: Phase) -> dict[str, float]:  # depends on the weights, with ups and downs
-            return {phase.monitor: float(np.sin(1e3 * model.values().sum()))}
+            return {figure_of(phase): float(np.sin(1e3 * model.values().sum()))}
 
         source = ArraySource(data, block_steps=block_steps)
         try:

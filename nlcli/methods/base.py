@@ -103,9 +103,10 @@ class Phase:
             (all of them, but on single-label data not those known only not to be of their noisy
             class); or ``pairs``, those with a noisy label that was itself verified.
         noisy_labels: of which rows the losses read noisy labels: those of T, or of V too.
-        monitor: the figure that chooses this phase's best step: ``AP_all`` or ``mAP`` (higher is
-            better), or the name of one of the phase's losses, taken on the verified validation
-            rows as if they were V (lower is better).
+        monitor: the figure that chooses this phase's best step: ``auto`` (``top_1`` on single-label
+            data, else ``AP_all``), ``top_1``, ``AP_all`` or ``mAP`` (higher is better), or the name of
+            one of the phase's losses, taken on the verified validation rows as if they were V (lower
+            is better).
         patience: validations without a better one before the phase ends; None: as the run is set.
         weight_decay: half of it times the squares of all trained kernels is added to the loss.
     """
@@ -118,7 +119,7 @@ class Phase:
     clean_share: float | None = 0.1
     clean_rows: CleanRows = "any"
     noisy_labels: Literal["T", "all"] = "T"
-    monitor: str = "AP_all"
+    monitor: str = "auto"
     patience: int | None = None
     weight_decay: float = 0.0
 
