@@ -182,8 +182,12 @@ class ImageFeed:
         self._trunk = Trunk(
             self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
         if trained:
-            rate = method.config.schedule(config.trunk_rate or method.trunk_rate() or _TRUNK_RATE)
-            phases = [replace(phase, rates={**phase.rates, TRUNK: rate}) for phase in phases]
+            rate = config.trunk_rate or method.trunk_rate() or _TRUNK_RATE
+            phases = [
+                replace(phase, rates={
+                    **phase.rates, TRUNK: method.config.schedule(rate * phase.trunk_factor).scaled(config.scale)})
+                for phase in phases
+            ]
         augmentation = Augmentation(config.flip, config.crop)
         return Prepared(
             MethodOnImages(self._trunk, method), phases,

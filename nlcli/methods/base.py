@@ -109,6 +109,7 @@ class Phase:
             is better).
         patience: validations without a better one before the phase ends; None: as the run is set.
         weight_decay: half of it times the squares of all trained kernels is added to the loss.
+        trunk_factor: factor on the learning rate of a backbone that is trained along.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Phase:
     monitor: str = "auto"
     patience: int | None = None
     weight_decay: float = 0.0
+    trunk_factor: float = 1.0
 
     def scaled(self, factor: float) -> Phase:
         """The phase in ``factor`` times the steps, its learning rates stretched likewise."""
