@@ -11,6 +11,7 @@ which they finish, which two runs with one seed do not share, and takes three ti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,9 @@ class References:
         return self.vectors.sum(axis=1) / np.maximum(self.counts, 1)[:, None].astype(np.float32)
 
 
-def class_references(data: Data, k: int = 50, seed: int = 0, work: Path | None = None) -> References:
+def class_references(
+    data: Data, k: int = 50, seed: int = 0, work: Path | None = None, check: Callable[[np.ndarray], None] | None = None
+) -> References:
     """References of every class, from its training images.
 
     Of a class with more than ``data.class_images`` that many are drawn and clustered.
@@ -57,6 +60,7 @@ def class_references(data: Data, k: int = 50, seed: int = 0, work: Path | None =
         k: K.
         seed: Of the clustering, and of which images are drawn.
         work: Folder in which finished classes are kept, a file each; none are without it.
+        check: Sees the features of every class before they are clustered, and raises if they are unfit.
 
     Raises:
         NlcliError: a file in ``work`` cannot be read, or a feature is not finite.
@@ -70,7 +74,7 @@ def class_references(data: Data, k: int = 50, seed: int = 0, work: Path | None =
     with progress(classes, "clustering references", unit="classes") as bar:
         for c in range(classes):
             path = None if folder is None else folder / f"{c:05d}.npy"
-            found = _kept(path) if path is not None and path.exists() else _made(data, c, k, seed, path)
+            found = _kept(path) if path is not None and path.exists() else _made(data, c, k, seed, path, check)
             counts[c] = len(found)
             vectors[c, : len(found)] = found
             bar.advance(1)
@@ -84,11 +88,16 @@ def _kept(path: Path) -> np.ndarray:
         raise NlcliError(f"{path} cannot be read ({error}); pass --force to begin anew") from error
 
 
-def _made(data: Data, c: int, k: int, seed: int, path: Path | None) -> np.ndarray:
+def _made(
+    data: Data, c: int, k: int, seed: int, path: Path | None, check: Callable[[np.ndarray], None] | None
+) -> np.ndarray:
     positions = data.at_most(data.train.of_class(c), c, seed)
     if not len(positions):
         return np.empty((0, data.num_features), np.float32)
-    made = kmeans(data.features(data.train, positions), k, stream(seed, "references", c))
+    features = data.features(data.train, positions)
+    if check is not None:
+        check(features)
+    made = kmeans(features, k, stream(seed, "references", c))
     if path is not None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.save(file, made)
