@@ -257,11 +257,11 @@ class DetectNoise(StageConfig):
 
 
 class Evaluate(StageConfig):
-    """Score a run or a backbone on a split."""
+    """Score a run or a backbone on a split, or measure a detection of label noise."""
 
-    model: Path = Field(description="Run or backbone directory.")
+    model: Path = Field(description="Run, backbone or detection directory.")
     output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
-    split: Split = Field("test", description="Split to score.")
+    split: Split | None = Field(None, description="Split to score (default: test; a detection was measured on test, or else on validation).")
     features: Path | None = Field(None, description="Features (default: those of the run; a backbone, or a run from images, reads images without any).")
     dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
     score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
@@ -333,7 +333,15 @@ class Table(StageConfig):
         return {name: [paths] if isinstance(paths, str | Path) else paths for name, paths in rows.items()}
 
 
-class BuildFolders(StageConfig):
+class BuildListed(StageConfig):
+    """What the builders of single-label data sets share: fewer images for a rehearsal."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Without a limit that there is none of: whole data sets are what they were before limits."""
+        return {name: value for name, value in super().recipe().items() if name != "limit" or value is not None}
+
+
+class BuildFolders(BuildListed):
     """Build a single-label data set from folders of images, or from a table of them."""
 
     images: Path = Field(description="Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.")
@@ -344,36 +352,39 @@ class BuildFolders(StageConfig):
     validation_share: float = Field(0.1, ge=0, lt=0.5, description="Share of each class for validation, where there is none.")
     test_share: float = Field(0.1, ge=0, lt=0.5, description="Share of each class for test, where there are no splits.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the table's images that may be missing on disk; they are left out.")
+    limit: int | None = Field(None, ge=1, description="Use only so many images of every split, drawn by the seed, for rehearsals.")
     seed: int = Field(0, ge=0, description="Seed of the shares that are drawn.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"images", "table", "classes"})
     runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
 
-class BuildClothing1M(StageConfig):
+class BuildClothing1M(BuildListed):
     """Build Clothing1M from its lists: a million noisy labels, 72,409 clean ones."""
 
     root: Path = Field(description="Where it was unpacked: the lists (or annotations/ with them) and images/.")
     output: Path = Field(description="Directory to write.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+    limit: int | None = Field(None, ge=1, description="Use only so many images of every split, drawn always alike, for rehearsals.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"root"})
     runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
 
-class BuildFood101N(StageConfig):
+class BuildFood101N(BuildListed):
     """Build Food-101N from its lists, tested on Food-101's test images."""
 
     root: Path = Field(description="Food-101N_release: meta/ and images/.")
     food101: Path = Field(description="food-101: meta/test.txt and images/.")
     output: Path = Field(description="Directory to write.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+    limit: int | None = Field(None, ge=1, description="Use only so many images of every split, drawn always alike, for rehearsals.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"root", "food101"})
     runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
 
-class BuildWebVision(StageConfig):
+class BuildWebVision(BuildListed):
     """Build WebVision 1 from its lists, or its second test set from ILSVRC 2012's validation images."""
 
     root: Path = Field(description="Where it was unpacked: info/, google/, flickr/, val_images_256/.")
@@ -388,6 +399,7 @@ class BuildWebVision(StageConfig):
     ilsvrc_images: Path | None = Field(None, description="Folder of ILSVRC 2012's validation images: makes the second test set instead.")
     ilsvrc_list: Path | None = Field(None, description="ILSVRC 2012's validation list: PATH CLASS, 0-based, in the order of info/synsets.txt.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
+    limit: int | None = Field(None, ge=1, description="Use only so many images of every split, drawn by the seed, for rehearsals.")
     seed: int = Field(0, ge=0, description="Seed of what is held out and of what is verified.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"root", "predictions", "ilsvrc_images", "ilsvrc_list"})

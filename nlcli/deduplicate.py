@@ -45,7 +45,7 @@ from nlcli.config import Deduplicate, HashImages
 from nlcli.datasets.noise import TRUTH, read_truth, write_truth
 from nlcli.errors import NlcliError
 from nlcli.image_hashes import Hashes, hash_images, read_hashes
-from nlcli.labels import FULL, NONE, SPLITS, LabelTable, read_dataset, write_dataset
+from nlcli.labels import FULL, NONE, SPLITS, LabelTable, read_dataset, take_rows, write_dataset
 from nlcli.near_pairs import HOW, SAME, Pairs, cosine_pairs, joined, near_hashes
 from nlcli.progress import say
 from nlcli.stage import atomic_path, open_stage, read_stage
@@ -97,12 +97,6 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
         pairs = write_single_label_statistics(stage.work, filtered) if table.task == "single-label" else {}
         stage.finish(_summary(table, unit, chosen, near, removed) | pairs | {"unreadable": len(broken)})
     return stage.output
-
-
-def take_rows(table: LabelTable, rows: np.ndarray) -> LabelTable:
-    """The images ``rows`` of ``table``."""
-    names = ("keys", "paths", "split", "noisy", "present", "absent", "verification")
-    return replace(table, **{name: getattr(table, name)[rows] for name in names}, info={}, fingerprint="")
 
 
 def _near_features(config: Deduplicate, table: LabelTable, chosen: np.ndarray) -> Pairs:

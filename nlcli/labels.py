@@ -15,7 +15,7 @@ On disk a data set is ``dataset.json`` and ``images.parquet``, one row an image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -194,6 +194,12 @@ def verified_pairs(table: LabelTable, rows: np.ndarray) -> np.ndarray:
     cells = present[single].indices.astype(np.int64) * table.num_classes + noisy[single].indices
     counts = np.bincount(cells, minlength=table.num_classes**2)
     return counts.reshape(table.num_classes, table.num_classes).astype(np.int64)
+
+
+def take_rows(table: LabelTable, rows: np.ndarray) -> LabelTable:
+    """The images ``rows`` of ``table``, in that order."""
+    names = ("keys", "paths", "split", "noisy", "present", "absent", "verification")
+    return replace(table, **{name: getattr(table, name)[rows] for name in names}, info={}, fingerprint="")
 
 
 def choose_clean(table: LabelTable, fraction: float, seed: int) -> np.ndarray:

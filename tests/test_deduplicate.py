@@ -14,9 +14,9 @@ from test_noise import Store
 from nlcli.config import AddNoise, Deduplicate
 from nlcli.datasets.listing import single_label_table
 from nlcli.datasets.noise import add_noise, noisy_classes, read_truth
-from nlcli.deduplicate import choose_removed, deduplicate, take_rows
+from nlcli.deduplicate import choose_removed, deduplicate
 from nlcli.image_hashes import perceptual_hashes
-from nlcli.labels import LabelTable, read_dataset
+from nlcli.labels import LabelTable, read_dataset, take_rows
 from nlcli.near_pairs import HASH, Pairs, cosine_pairs, hamming_pairs
 from nlcli.stage import read_stage
 

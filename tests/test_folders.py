@@ -83,6 +83,35 @@ def test_only_validation_is_drawn_where_test_is_there(tmp_path: Path) -> None:
     assert (table.verification == 2).all()
 
 
+def test_a_limit_keeps_a_share_of_every_class_and_smaller_ones_are_nested(tmp_path: Path) -> None:
+    """Shares stay as they are, but no class is left without an image."""
+    touch(tmp_path / "images", *(
+        f"{split}/{name}/{n}.jpg" for split, count in (("train", 1), ("test", 2))
+        for name, images in (("a", 40), ("b", 8), ("c", 2)) for n in range(images // count)
+    ))
+    whole = by_key(build(tmp_path, tmp_path / "images"))
+    kept = {}
+    for limit in (10, 20, 1000):
+        table = build(tmp_path / str(limit), tmp_path / "images", limit=limit)
+        kept[limit] = by_key(table)
+        assert kept[limit].items() <= whole.items()
+        assert table.classes == ("a", "b", "c")
+        train = table.rows("train")
+        assert len(train) == min(limit, len([key for key in whole if whole[key][0] == "train"]))
+        counts = np.asarray((table.noisy[train] > 0).sum(axis=0)).ravel()
+        assert counts.min() >= 1
+        assert counts[0] >= 7 * counts[2]
+    assert set(kept[10]) < set(kept[20]) < set(kept[1000])
+    assert len(kept[1000]) == len(whole)
+    assert set(by_key(build(tmp_path / "again", tmp_path / "images", limit=10))) == set(kept[10])
+
+
+def test_no_limit_leaves_the_recipe_as_it_was_before_limits() -> None:
+    config = BuildFolders(images=Path("a"), output=Path("b"))
+    assert "limit" not in config.recipe()
+    assert config.model_copy(update={"limit": 5}).recipe()["limit"] == 5
+
+
 def test_folders_that_cannot_be_read_as_classes(tmp_path: Path) -> None:
     with pytest.raises(NlcliError, match="does not exist"):
         build(tmp_path, tmp_path / "nothing")

@@ -32,6 +32,7 @@ from nlcli.datasets.listing import (
     compare_counts,
     enumerate_some,
     find_file,
+    limited,
     missing_files,
     noise_summary,
     read_keys,
@@ -117,6 +118,7 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
             np.asarray([noisy.get(key, -1) for key in order], np.int64),
             np.asarray([clean.get(key, -1) for key in order], np.int64),
         )
+        table = limited(table, config.limit)
         write_dataset(stage.work, table, {
             "name": "Clothing1M", "source": "Xiao et al. 2015: labels of surrounding texts; clean labels of people",
             "counts": counts, "noisy_keys_in_clean_sets": {name: len(part) for name, part in shared.items()},

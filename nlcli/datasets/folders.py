@@ -33,6 +33,7 @@ from nlcli.datasets.listing import (
     enumerate_some,
     hold_out,
     is_inside,
+    limited,
     missing_files,
     noise_summary,
     read_names,
@@ -88,7 +89,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         if stage.up_to_date:
             return stage.output
         refuse_missing(missing, listed.paths, str(config.images), config.allow_missing)
-        table = _label(config, listed, ~missing)
+        table = limited(_label(config, listed, ~missing), config.limit, config.seed)
         lost = [listed.paths[i] for i in np.flatnonzero(missing)]
         write_left_out(stage.work, ((path, "table", "missing") for path in lost))
         write_dataset(stage.work, table, {

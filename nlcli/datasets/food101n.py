@@ -35,6 +35,7 @@ from nlcli.datasets.listing import (
     enumerate_some,
     find_file,
     is_inside,
+    limited,
     missing_files,
     noise_summary,
     read_lines,
@@ -127,6 +128,7 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
             np.asarray([*listed.values(), *[-1] * len(test)], np.int64)[kept],
             np.asarray([*[-1] * len(listed), *test.values()], np.int64)[kept], np.asarray(right, np.int8)[kept],
         )
+        table = limited(table, config.limit)
         write_dataset(stage.work, table, {
             "name": "Food-101N", "source": "Lee et al. 2018: web images; verified right or wrong; Food-101's test set",
             "counts": counts, "listed_twice": twice,

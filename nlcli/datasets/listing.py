@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.errors import NlcliError
-from nlcli.labels import FULL, NONE, SPLITS, LabelTable
+from nlcli.labels import FULL, NONE, SPLITS, LabelTable, take_rows
 from nlcli.progress import say
 from nlcli.stage import atomic_path
 
@@ -26,6 +26,7 @@ TRAIN, VALIDATION, TEST = range(3)
 LEFT_OUT = "left_out.csv"
 _MOST_NAMED = 3
 _LONGEST_LINE = 1 << 16
+_STREAM_LIMIT = 0x6C696D
 
 
 # --- lists -----------------------------------------------------------------------------------
@@ -251,6 +252,33 @@ def single_label_table(
         noisy=one_label(noisy, num_classes, np.float32), present=one_label(present, num_classes),
         absent=one_label(absent, num_classes), verification=verification,
     )
+
+
+def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:
+    """At most ``most`` images of every split, of each class its share; fewer are among those of a larger limit.
+
+    Drawn by seed and keys alone. Every class keeps an image where ``most`` is at least their number.
+    """
+    if most is None:
+        return table
+    label = np.full(len(table), -1)
+    for matrix in (table.absent, table.present, table.noisy):  # the noisy class, or else the true one
+        some = np.diff(matrix.indptr) > 0
+        label[some] = matrix.indices[matrix.indptr[:-1][some]]
+    kept = []
+    for split in SPLITS:
+        rows = table.rows(split)
+        if len(rows) > most:
+            draw = np.empty(len(rows))
+            by_key = np.argsort(table.keys[rows].astype(str), kind="stable")
+            draw[by_key] = np.random.default_rng([seed, _STREAM_LIMIT]).random(len(rows))
+            ranked = np.lexsort((draw, label[rows]))
+            own = label[rows][ranked]
+            first = np.searchsorted(own, own, side="left")
+            part = (np.arange(len(rows)) - first) / (np.searchsorted(own, own, side="right") - first)
+            rows = rows[ranked[np.lexsort((draw[ranked], part))[:most]]]
+        kept.append(np.sort(rows))
+    return take_rows(table, np.sort(np.concatenate(kept)))
 
 
 def noise_summary(table: LabelTable) -> dict[str, Any]:

@@ -50,6 +50,7 @@ from nlcli.datasets.listing import (
     enumerate_some,
     find_file,
     hold_out,
+    limited,
     missing_files,
     noise_summary,
     read_labelled,
@@ -149,6 +150,7 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
             names[:count], keys, keys, config.root, split, np.where(is_test, -1, labels),
             np.where(is_test, labels, -1), right,
         )
+        table = limited(table, config.limit, config.seed)
         write_dataset(stage.work, table, {
             "name": "WebVision 1", "source": "Li et al. 2017: image searches; validation images labelled by people",
             "counts": counts, "class_ids": list(ids[:count]), "condition": config.condition,
@@ -188,6 +190,7 @@ def _build_ilsvrc(
             names[:count], keys, keys, config.ilsvrc_images, np.full(len(keys), TEST, np.int8),
             np.full(len(keys), -1), labels,
         )
+        table = limited(table, config.limit, config.seed)
         write_dataset(stage.work, table, {
             "name": "ILSVRC 2012 validation", "source": "ILSVRC 2012, with WebVision's classes", "counts": counts,
             "class_ids": list(ids[:count]),
