@@ -47,7 +47,7 @@ def write_features(
             where = shard_path(stage.work, len(records))
             rows = features[first : first + len(part)]
             records.append(write_shard(where, rows if good.all() else rows[good], errors))
-        _write_index(stage.work / "index.parquet", keys, records, shard_rows)
+        _write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
         if last_layer is not None:
             kernel, bias, classes = last_layer
             with open(stage.work / "last_layer.npz", "wb") as file:
@@ -55,7 +55,7 @@ def write_features(
         write_json(stage.work / "features.json", {
             "schema": SCHEMA, "images": len(keys), "num_features": features.shape[1], "dtype": str(features.dtype),
             "shards": len(records), "backbone_fingerprint": backbone_fingerprint,
-            "dataset_fingerprint": dataset_fingerprint,
+            "dataset_fingerprint": dataset_fingerprint, "image_root": "/nowhere",
         })
         stage.finish({}, content={f"shards/{n}": record.sha256 for n, record in enumerate(records)})
     return output

@@ -38,10 +38,10 @@ def store_of(folder: Path, features: np.ndarray) -> FeatureStore:
             write_shard(shard_path(stage.work, number), features[first : first + SHARD_ROWS], [])
             for number, first in enumerate(range(0, len(features), SHARD_ROWS))
         ]
-        _write_index(stage.work / "index.parquet", keys, records, SHARD_ROWS)
+        _write_index(stage.work / "index.parquet", keys, keys, records, SHARD_ROWS)
         write_json(stage.work / "features.json", {
             "schema": SCHEMA, "dtype": "float32", "num_features": WIDTH, "shards": len(records),
-            "backbone_fingerprint": "", "dataset_fingerprint": "",
+            "backbone_fingerprint": "", "dataset_fingerprint": "", "image_root": "/nowhere",
         })
         stage.finish({})
     return FeatureStore(config.output)

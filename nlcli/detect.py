@@ -55,11 +55,7 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
         table, store = read_dataset(config.dataset), FeatureStore(config.features)
         if table.task != "single-label":
             raise NlcliError(f"{config.dataset} is a multi-label data set; noise is detected in single-label ones")
-        if store.dataset_fingerprint != table.fingerprint:
-            raise NlcliError(
-                f"{config.features} holds the features of another data set than {config.dataset}; "
-                "extract features of this one"
-            )
+        store.require_images_of(table, config.dataset)
         problem = _problem(config, detector, table, store)
         work = stage.work / _FIT
         work.mkdir(exist_ok=True)

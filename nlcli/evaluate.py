@@ -43,7 +43,7 @@ _TOLD = 5  # ... and on standard error
 
 
 def evaluate(config: Evaluate, *, force: bool = False) -> Path:
-    """Score a run or a backbone on a split; the evaluation's directory.
+    """Score a run or a backbone on a split, or measure a detection; the evaluation's directory.
 
     Args:
         config: Without ``output`` the directory is ``MODEL-SPLIT`` beside the model.
@@ -53,7 +53,12 @@ def evaluate(config: Evaluate, *, force: bool = False) -> Path:
         NlcliError: features of another backbone or another data set, classes that are not the data
             set's, a split without images or without verified labels, a score that is not a number.
     """
-    model = read_stage(config.model, ("run", "backbone"))
+    model = read_stage(config.model, ("run", "backbone", "detection"))
+    if model.kind == "detection":
+        from nlcli.evaluate_detection import evaluate_detection
+
+        return evaluate_detection(config, model, force=force)
+    config = config.model_copy(update={"split": config.split or "test"})
     if config.output is None:
         where = Path(config.model)
         config = config.model_copy(update={"output": where.with_name(f"{where.resolve().name}-{config.split}")})
@@ -78,8 +83,10 @@ def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
 def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evaluate) -> StageRecord:
     if config.dataset is not None:
         return read_stage(config.dataset, "dataset")
-    # Features given for another data set bring that data set along.
-    return (model if features is None else features).input_stage("dataset", "--dataset")
+    own = model.inputs.get("features", {}).get("fingerprint")
+    if features is None or features.fingerprint == own:
+        return model.input_stage("dataset", "--dataset")
+    return features.input_stage("dataset", "--dataset")  # features of another data set bring it along
 
 
 def _evaluate(
@@ -90,6 +97,7 @@ def _evaluate(
     from nlcli.scores import FILE, REPLICATES, write_replicates, write_scores
 
     table = read_dataset(dataset.path)
+    assert config.split is not None
     rows = table.rows(config.split)
     if not len(rows):
         raise NlcliError(f"{dataset.path} has no image in split '{config.split}'; choose another --split")
@@ -98,7 +106,7 @@ def _evaluate(
             f"no image of split '{config.split}' of {dataset.path} has a verified label to score against; "
             "choose another --split"
         )
-    scorer = _scorer(config, model, features, table)
+    scorer = _scorer(config, model, features, dataset, table)
     noise = _NoiseTypes(scorer, table)
     say(f"scoring {len(rows):,} images of split '{config.split}' with {scorer.name}")
     with write_scores(work / FILE, table, rows) as writer:
@@ -118,9 +126,9 @@ def _evaluate(
 
     found = _figures(config, table, scored)
     if found.replicates:
-        write_replicates(work / REPLICATES, found)
+        write_replicates(work / REPLICATES, found.replicates, found.per_class)
     metrics = _metrics(config, model, table, scored, found) | {
-        "name": scorer.name,
+        "name": scorer.name, "backbone": scorer.backbone_name, "dataset": table.info.get("name"),
         "score": scorer.score,
         "score_chosen": config.score is not None,
         "images_left_out": {"count": len(left_out), "keys": table.keys[left_out[:_LISTED]].tolist()},
@@ -157,12 +165,14 @@ class _Scorer:
     """A model that scores table rows in blocks; rows it cannot score are missing from the blocks.
 
     Attributes:
+        backbone_name: Of the network that gives the features or the scores.
         noise_types: Of a method that models label noise: features (n, D) to p(noise type), (n, 3).
     """
 
     classes: tuple[str, ...]
     name: str
     source: Path
+    backbone_name: str
     score: str = "classifier"
     noise_types: Callable[[np.ndarray], np.ndarray] | None = None
     _order: np.ndarray | None = field(default=None, init=False)
@@ -236,18 +246,16 @@ class _OnImages(_Scorer):
                 yield rows[batch.rows], *((self.apply(found), found) if self.apply else (found, None))
 
 
-def _scorer(config: Evaluate, model: StageRecord, features: StageRecord | None, table: LabelTable) -> _Scorer:
+def _scorer(
+    config: Evaluate, model: StageRecord, features: StageRecord | None, dataset: StageRecord, table: LabelTable
+) -> _Scorer:
     quiet_tensorflow()
     store = None
     if features is not None:
         from nlcli.features import FeatureStore
 
         store = FeatureStore(features.path)
-        if store.dataset_fingerprint != table.fingerprint:
-            raise NlcliError(
-                f"{features.path} holds the features of another data set than the one to score on; extract features "
-                "of this one and pass them with --features"
-            )
+        store.require_images_of(table, dataset.path)
     scorer = _run_scorer(config, model, store) if model.kind == "run" else _backbone_scorer(config, model, store)
     scorer.match(table)
     return scorer
@@ -269,12 +277,14 @@ def _run_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Scorer:
         return head.score(values, score)
 
     noise_types = getattr(head.method, "noise_type_probabilities", None)
-    about = (head.classes, head.method.name, model.path, score, noise_types)
+    classes, name = head.classes, head.method.name
     if store is not None:
-        return _OnFeatures(*about, store=store, apply=apply)
+        network = str(store.info["backbone"])
+        return _OnFeatures(classes, name, model.path, network, score, noise_types, store=store, apply=apply)
+    backbone = head.open_backbone()
     return _OnImages(
-        *about, backbone=head.open_backbone(), apply=apply, precision=config.precision, batch_size=config.batch_size,
-        workers=config.workers,
+        classes, name, model.path, backbone.name, score, noise_types, backbone=backbone, apply=apply,
+        precision=config.precision, batch_size=config.batch_size, workers=config.workers,
     )
 
 
@@ -288,13 +298,8 @@ def _backbone_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Score
         raise NlcliError(f"{model.path} has no classes to score; pretrain it on the data set, or train a head")
     if store is None:
         return _OnImages(
-            backbone.classes,
-            f"backbone {backbone.name}",
-            model.path,
-            backbone=backbone,
-            precision=config.precision,
-            batch_size=config.batch_size,
-            workers=config.workers,
+            backbone.classes, f"backbone {backbone.name}", model.path, backbone.name, backbone=backbone,
+            precision=config.precision, batch_size=config.batch_size, workers=config.workers,
         )
     as_extracted = backbone.with_decode(store.info["preprocessing"]["decode"])
     if store.backbone_fingerprint != as_extracted.fingerprint:
@@ -309,11 +314,7 @@ def _backbone_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Score
         return probabilities(values @ last.kernel + last.bias, backbone.activation)
 
     return _OnFeatures(
-        backbone.classes,
-        f"backbone {backbone.name}",
-        model.path,
-        store=store,
-        apply=apply,
+        backbone.classes, f"backbone {backbone.name}", model.path, backbone.name, store=store, apply=apply
     )
 
 
@@ -346,7 +347,7 @@ def _metrics(
     ranking = found.ranking
     without = np.flatnonzero(ranking.positives == 0)
     metrics: dict[str, Any] = {
-        "model": {"directory": model.path.resolve().name, "kind": model.kind, "settings": _settings(model)},
+        "model": {"directory": model.path.resolve().name, "kind": model.kind, "settings": settings_of(model)},
         "split": config.split,
         "task": table.task,
         "images": len(scored),
@@ -371,12 +372,13 @@ def _metrics(
     return metrics
 
 
-def _settings(model: StageRecord) -> dict[str, Any]:
+def settings_of(model: StageRecord) -> dict[str, Any]:
     """The model's configuration without paths and without what does not change a result."""
-    from nlcli.config import PretrainBackbone, TrainHead
+    from nlcli.config import DetectNoise, PretrainBackbone, StageConfig, TrainHead
 
-    known = TrainHead if model.kind == "run" else PretrainBackbone
-    return {name: value for name, value in model.config.items() if name not in known.inputs | known.runtime}
+    kinds: dict[str, type[StageConfig]] = {"run": TrainHead, "backbone": PretrainBackbone, "detection": DetectNoise}
+    left_out = kinds[model.kind].inputs | kinds[model.kind].runtime
+    return {name: value for name, value in model.config.items() if name not in left_out}
 
 
 def number(value: Any) -> float | None:
@@ -468,7 +470,8 @@ def selection(model: StageRecord) -> dict[str, Any]:
     where = model.path / "result.json"
     result = read_json(where) if where.is_file() else {}
     return {
-        name: result[name] for name in ("selected_by", "step", "phase", "clean", "training_images") if name in result
+        name: result[name]
+        for name in ("selected_by", "step", "phase", "clean", "training_images", "detection") if name in result
     }
 
 

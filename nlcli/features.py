@@ -4,7 +4,7 @@ A features directory holds
 
 ================================ ==============================================================
 ``features.json``                backbone, fingerprints, precision, decoding, shape, dtype
-``index.parquet``                one row an image: key, shard, row (-1 if broken), status, error
+``index.parquet``                one row an image: key, shard, row (-1 if broken), status, error, path
 ``shards/features-00000.h5``     contiguous features, see ``nlcli.shards``
 ``last_layer.npz``               kernel, bias and classes of the backbone's classifier, if any
 ================================ ==============================================================
@@ -15,6 +15,7 @@ here; ``nlcli.images`` tells where that differs from the pipelines of its ImageN
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +40,7 @@ from nlcli.stage import (
 if TYPE_CHECKING:
     from nlcli.backbones import Backbone
     from nlcli.config import ExtractFeatures
+    from nlcli.labels import LabelTable
 
 SCHEMA = 1
 _DESCRIPTION, _INDEX, _LAST_LAYER = "features.json", "index.parquet", "last_layer.npz"
@@ -72,6 +74,7 @@ class FeatureStore:
         errors: Reason by key of the images that could not be read.
         backbone_fingerprint: ``Backbone.fingerprint`` of what computed the features.
         dataset_fingerprint: ``LabelTable.fingerprint`` of the data set.
+        image_root: Where the images lay.
         last_layer: The backbone's classifier, or None.
         info: All of ``features.json``.
 
@@ -89,6 +92,7 @@ class FeatureStore:
             self.dtype = np.dtype(self.info["dtype"])
             self.backbone_fingerprint = str(self.info["backbone_fingerprint"])
             self.dataset_fingerprint = str(self.info["dataset_fingerprint"])
+            self.image_root = Path(str(self.info["image_root"]))
             width, count = int(self.info["num_features"]), int(self.info["shards"])
         except (KeyError, TypeError, ValueError) as error:
             raise NlcliError(
@@ -173,6 +177,35 @@ class FeatureStore:
             raise NlcliError(
                 f"{self.path} has no features of image '{missing}'; extract the features of this data set again")
         return rows
+
+    def require_images_of(self, table: LabelTable, dataset: Path | str) -> None:
+        """Refuse a data set with other images than these features were computed from.
+
+        The labels may be others: a data set made of the same image files, or of some of them (with
+        noise planted, without duplicates, verified otherwise), needs no extraction of its own.
+
+        Raises:
+            NlcliError: an image of ``table``, read from ``dataset``, is not among them, or is another file.
+        """
+        if self.dataset_fingerprint == table.fingerprint:
+            return
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        index = pq.read_table(self.path / _INDEX, columns=["key", "path"])
+        row = pd.Index(index.column("key").to_numpy(zero_copy_only=False)).get_indexer(table.keys)
+        known = index.column("path").to_numpy(zero_copy_only=False)[row]
+        here = Path(os.path.abspath(table.image_root))
+        other = np.flatnonzero((row < 0) | (known != table.paths) | (self.image_root != here))
+        if len(other):
+            i = other[0]
+            why = f"image '{table.keys[i]}' was {self.image_root / known[i]}, not {here / str(table.paths[i])}"
+            if row[i] < 0:
+                why = f"it has no image '{table.keys[i]}'"
+            raise NlcliError(
+                f"{self.path} holds the features of another data set than {dataset} ({why}); extract features of "
+                "this one"
+            )
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Features (n, D) of ``rows`` (n,) in any order, in the stored dtype, through memory maps."""
@@ -293,7 +326,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         if broken == len(keys):
             reason = records[0].errors[0][1] if records and records[0].errors else "the data set is empty"
             raise NlcliError(f"none of the {len(keys)} images of {config.dataset} could be read; the first: {reason}")
-        _write_index(stage.work / _INDEX, keys, records, config.shard_rows)
+        _write_index(stage.work / _INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
         if backbone.last_layer is not None:
             kernel, bias, classes = backbone.last_layer
             with atomic_path(stage.work / _LAST_LAYER) as path, open(path, "wb") as file:
@@ -303,6 +336,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             "dtype": config.dtype, "shards": len(records), "precision": config.precision,
             "preprocessing": backbone.preprocessing.model_dump(), "backbone": backbone.name,
             "backbone_fingerprint": backbone.fingerprint, "dataset_fingerprint": table.fingerprint,
+            "image_root": os.path.abspath(table.image_root),
         }
         write_json(stage.work / _DESCRIPTION, described)
         hashes = {
@@ -411,11 +445,13 @@ def _index_schema() -> Any:
 
     return pa.schema([
         ("key", pa.string()), ("shard", pa.int32()), ("row", pa.int32()), ("status", pa.string()),
-        ("error", pa.string()),
+        ("error", pa.string()), ("path", pa.string()),
     ])
 
 
-def _write_index(path: Path, keys: list[str], records: list[ShardRecord], shard_rows: int) -> None:
+def _write_index(
+    path: Path, keys: list[str], paths: list[str], records: list[ShardRecord], shard_rows: int
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -431,7 +467,7 @@ def _write_index(path: Path, keys: list[str], records: list[ShardRecord], shard_
     table = pa.table(
         {
             "key": keys, "shard": np.arange(len(keys), dtype=np.int32) // shard_rows, "row": row,
-            "status": np.where(row >= 0, "ok", "error").tolist(), "error": reasons,
+            "status": np.where(row >= 0, "ok", "error").tolist(), "error": reasons, "path": paths,
         },
         schema=_index_schema(),
     )

@@ -121,11 +121,7 @@ class FeatureFeed:
         assert config.features is not None
         self._config, self._table, self._work = config, table, work
         self._store = store = FeatureStore(config.features)
-        if store.dataset_fingerprint != table.fingerprint:
-            raise NlcliError(
-                f"{config.features} holds the features of another data set than {config.dataset}; "
-                "extract features of this one"
-            )
+        store.require_images_of(table, config.dataset)
         self.start = Start(
             "features", str(config.features), store.shape[1], store.backbone_fingerprint, store.last_layer)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,30 @@ def expected(work: Path, backbone: Backbone) -> np.ndarray:
     images = np.stack([load_image(work / f"images/{i}.png", backbone.preprocessing) for i in good])
     scaled = scale_pixels(images, backbone.preprocessing.scaling)
     return backbone.model(scaled, training=False)["features"].numpy()
+
+
+# --- whose features they are -----------------------------------------------------------------
+
+
+def test_other_labels_of_the_same_images_need_no_extraction(work: Path, extracted: Path) -> None:
+    store = FeatureStore(extracted)
+    table = table_of(work / "images", 23)
+    relabelled = replace(table, noisy=matrix_from_lists([[(i + 1) % 2] for i in range(23)], 2, [[1.0]] * 23))
+    store.require_images_of(relabelled, "relabelled")
+    store.require_images_of(table_of(work / "images", 7), "a part of it")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"keys": np.array([f"x{i}" for i in range(23)], object)}, "it has no image 'x0'"),
+        ({"paths": np.array(["9.png", *(f"{i}.png" for i in range(1, 23))], object)}, "image 'k0' was .*0.png, not .*9.png"),
+        ({"image_root": Path("/elsewhere")}, "image 'k0' was .*images/0.png, not /elsewhere/0.png"),
+    ],
+)
+def test_other_images_are_refused(work: Path, extracted: Path, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(NlcliError, match=f"holds the features of another data set than mine .*{why}"):
+        FeatureStore(extracted).require_images_of(replace(table_of(work / "images", 23), **changes), "mine")
 
 
 # --- what is extracted -----------------------------------------------------------------------

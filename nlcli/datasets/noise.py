@@ -326,6 +326,7 @@ def _flip_by_features(
     assert config.features is not None
     assert config.rate is not None
     store = FeatureStore(config.features)
+    store.require_images_of(table, config.dataset)
     order = np.argsort(table.keys[rows].astype(str), kind="stable")
     fold = np.empty(len(rows), np.int64)
     fold[order] = np.random.default_rng([config.seed, _STREAM, 1]).permutation(len(rows)) % _FOLDS

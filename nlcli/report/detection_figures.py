@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nlcli.report.evaluation_figures import BLUE, GREY, ORANGE, new_figure, save_figure
+from nlcli.report.evaluation_figures import BLUE, GREY, ORANGE, key_end, new_figure, save_figure
 from nlcli.report.photographs import photograph_grid
 
 _BINS = 40
@@ -40,7 +40,7 @@ def _lines(suspect: Suspect) -> list[tuple[str, str]]:
     return [
         (textwrap.shorten(f"'{suspect.label}'?", 36, placeholder=" ...'"), "0.1"),
         (f"score {suspect.score:.3f}", "0.3"), said[suspect.verified],
-        (textwrap.shorten(suspect.key, 36, placeholder=" ..."), "0.5"),
+        (key_end(suspect.key), "0.5"),
     ]
 
 

@@ -155,8 +155,13 @@ def examples_figure(examples: Sequence[Example], path: Path) -> None:
     photograph_grid([(example.path, _texts(example)) for example in examples], path)
 
 
+def key_end(key: str, most: int = 36) -> str:
+    """A key in at most so many characters: of a long one its end, which is the file's name."""
+    return key if len(key) <= most else "..." + key[3 - most :]
+
+
 def _texts(example: Example) -> list[tuple[str, str]]:
-    lines = [(textwrap.shorten(example.key, 36, placeholder=" ..."), "0.5")]
+    lines = [(key_end(example.key), "0.5")]
     for prediction in example.top:
         sign, color = SIGNS[prediction.verdict]
         name = textwrap.shorten(prediction.name, 30, placeholder=" ...")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from nlcli.figure_names import DOWN, LOWER_IS_BETTER, heading, shown_figures
+from nlcli.figure_names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading, shown_figures
 
 
 def figure_names(found: dict[str, Any]) -> list[str]:
@@ -77,15 +77,24 @@ def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
         notes.append(f"the true class of {count:,} images is not known; they have no part in top-1 and top-5")
     if LOWER_IS_BETTER.intersection(figure_names(found)):
         notes.append(f"{DOWN}: lower is better")
-    without = found["classes_without_positives"]
+    if found["naive"]:
+        known = {HEADINGS[name]: value for name, value in found["naive"].items() if value is not None}
+        errors = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
+        notes.append(f"calling every label right: {errors}")
+    without, judged = found["classes_without_positives"], found["task"] == LABEL_NOISE
     if without:
-        notes.append(f"{without} {'class has' if without == 1 else 'classes have'} no positive here and no part in mAP")
+        have = "class has" if without == 1 else "classes have"
+        notes.append(
+            f"{without} {have} no verified noisy label here and no part in the average error" if judged
+            else f"{without} {have} no positive here and no part in mAP"
+        )
+    what = "thresholds chosen by" if judged else "checkpoints selected by"
     chosen = dict.fromkeys(row["selected_by"] for row in found["rows"])
     if len(chosen) == 1:
-        notes.append(f"checkpoints selected by: {next(iter(chosen))}")
+        notes.append(f"{what}: {next(iter(chosen))}")
     else:
         told = "; ".join(f"{row['label']}: {row['selected_by']}" for row in found["rows"])
-        notes.append(f"checkpoints selected by: {told}")
+        notes.append(f"{what}: {told}")
     return notes
 
 
