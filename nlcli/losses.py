@@ -55,6 +55,22 @@ def softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | Non
     return masked_mean(rows, weights)
 
 
+def weighted_softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Mean over all rows of ``-w sum_c t_c log softmax(logits)_c``.
+
+    Unlike ``softmax_cross_entropy`` it is divided by the number of rows, not by the sum of their
+    weights: a batch of doubtful labels is to move the classifier little.
+
+    Args:
+        targets: rows that sum to 1.
+        weights: (rows,) from 0 on.
+
+    References:
+        Lee et al. 2018, eq. (14) and (15).
+    """
+    return ops.mean(-weights * ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
+
+
 def verified_softmax_cross_entropy(logits: Tensor, verified: Tensor, mask: Tensor) -> Tensor:
     """Softmax cross-entropy over the rows on which a person named the class.
 

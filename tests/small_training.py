@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,6 +44,20 @@ def planted(images: int = 600, num_features: int = 24, classes: int = 5, seed: i
         noisy[:, 2] &= rng.random(images) < 0.67
     features = true @ rng.normal(size=(classes, num_features)) + 0.5 * rng.normal(size=(images, num_features))
     return Planted(features.astype(np.float32), true, noisy, np.arange(images // 5))
+
+
+def imperfect_detection(data: Planted, kind: str, seed: int = 0) -> np.ndarray:
+    """Weights of the noisy labels, as a detector that mistakes about a tenth of them would give: (n,) float32."""
+    right = data.true[np.arange(len(data.true)), data.noisy.argmax(1)] > 0
+    score = np.clip(np.random.default_rng(seed).normal(np.where(right, 0.7, 0.2), 0.2), -1, 1)
+    return (np.maximum(score, 0) if kind == "soft" else score >= 0.45).astype(np.float32)
+
+
+def source(method: Method, data: Planted, **options: Any) -> ArraySource:
+    """Blocks of ``data`` for ``method``, weighted where it needs a detection."""
+    if method.needs_detection:
+        options["weights"] = imperfect_detection(data, method.config.weights)
+    return ArraySource(data, **options)
 
 
 class ArraySource:

@@ -6,12 +6,13 @@ A method that is registered without a row in ``SMALL`` fails the first test.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_training import ArraySource, Planted, figures, make, planted, validation
+from small_training import ArraySource, Planted, figures, make, planted, source, validation
 
 import nlcli.methods
 from nlcli.errors import NlcliError
@@ -23,6 +24,8 @@ from nlcli.training import Settings, train
 # Options that make each method learn the planted problem in a few hundred steps.
 SMALL: dict[str, dict[str, object]] = {
     "noisy": {"steps": 300, "learning_rate": 1e-2},
+    "clean": {"steps": 300, "learning_rate": 1e-2},
+    "clean-and-noisy": {"steps": 300, "learning_rate": 1e-2},
     "finetune-last": {"steps": 300, "learning_rate": 1e-2},
     "finetune-mixed": {"steps": 300, "learning_rate": 1e-2},
     "finetune-whole": {"steps": 300, "learning_rate": 1e-2},  # here on a backbone that is not trained
@@ -37,6 +40,7 @@ SMALL: dict[str, dict[str, object]] = {
         "pretrain_steps": 100,
     },
     "residual": {"steps": 300, "hidden": 32, "learning_rate": 1e-2},
+    "cleannet": {"steps": 300, "learning_rate": 1e-2, "finetune_steps": 50, "finetune_rate": 1e-3},
 }
 
 
@@ -51,10 +55,11 @@ def small(name: str, task: str, images: int, **options: object) -> tuple[Planted
 
 
 def batch_for(method: nlcli.methods.Method, phase: object, data: object, size: int = 20) -> tuple[tf.Tensor, Batch]:
-    source = ArraySource(data, size)
-    block = source.block(phase, 0, 1)
+    rows = source(method, data, batch_size=size)
+    block, clean = rows.block(phase, 0, 1), rows.clean_rows(phase)
     labels = (tf.cast(part[0], tf.float32) for part in (block.noisy, block.verified, block.mask))
-    return tf.constant(data.features[block.rows[0]]), Batch(source.clean_rows(phase), *labels)
+    weights = np.ones(size - clean, np.float32) if block.weights is None else block.weights[0]
+    return tf.constant(data.features[block.rows[0]]), Batch(clean, *labels, weights=tf.constant(weights))
 
 
 def test_every_method_is_in_the_battery() -> None:
@@ -65,7 +70,7 @@ def test_every_method_is_in_the_battery() -> None:
 def test_learns(name: str, tmp_path: Path) -> None:
     data, method = small(name, "multi-label", 600)
     before = figures(method, data)
-    outcome = train(method, method.phases(), ArraySource(data), validation(method, data), Settings(50), tmp_path)
+    outcome = train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
     after = figures(method, data)
     assert after["AP_all"] > max(before["AP_all"] + 0.2, 0.8)
     assert after["AP_all"] == outcome.value
@@ -77,7 +82,7 @@ def test_learns(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name, task in CASES if task == "single-label"])
 def test_learns_single_labels(name: str, tmp_path: Path) -> None:
     data, method = small(name, "single-label", 600)
-    train(method, method.phases(), ArraySource(data), validation(method, data), Settings(50), tmp_path)
+    train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
     scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
     assert (scores.argmax(1) == data.true.argmax(1)).mean() > 0.85
 
@@ -91,7 +96,7 @@ def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Pa
         method = make(name, data, weights_seed, single, **short)
         folder = tmp_path / str(number)
         folder.mkdir()
-        train(method, method.phases(), ArraySource(data, seed=batch_seed), None, Settings(10), folder)
+        train(method, method.phases(), source(method, data, seed=batch_seed), None, Settings(10), folder)
         found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
     assert np.array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
@@ -121,7 +126,7 @@ def test_unverified_entries_have_no_influence(name: str, task: str) -> None:
         values, gradients = [], []
         for verified in (batch.verified, batch.verified * mask + (1 - batch.verified) * (1 - mask)):
             with tf.GradientTape() as tape:
-                losses = method.losses(phase.name, features, Batch(batch.clean, batch.noisy, verified, mask))
+                losses = method.losses(phase.name, features, replace(batch, verified=verified, mask=mask))
             values.append({key: float(value) for key, value in losses.items()})
             trained = [v.value for group in phase.rates for v in method.groups()[group]]
             gradients.append(tape.gradient(losses["loss"], trained))
@@ -136,7 +141,7 @@ def test_losses_and_gradients_are_finite_at_extremes(name: str, task: str) -> No
     data.features *= 1e4
     for phase in method.phases():
         features, batch = batch_for(method, phase, data)
-        nothing = Batch(batch.clean, batch.noisy, batch.verified, tf.zeros_like(batch.mask))
+        nothing = replace(batch, mask=tf.zeros_like(batch.mask))
         for labels in (batch, nothing):
             variables = [v.value for g in phase.rates for v in method.groups()[g]]
             with tf.GradientTape() as tape:

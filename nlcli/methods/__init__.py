@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # Name -> module:class, in the order of the list of methods: baselines first.
 METHODS = {
     "noisy": "noisy:Noisy",
+    "clean": "clean:Clean",
+    "clean-and-noisy": "clean_and_noisy:CleanAndNoisy",
     "finetune-last": "finetune_last:FinetuneLast",
     "finetune-mixed": "finetune_mixed:FinetuneMixed",
     "finetune-whole": "finetune_whole:FinetuneWhole",
@@ -25,6 +27,7 @@ METHODS = {
     "misra": "misra:Misra",
     "teacher-student": "teacher_student:TeacherStudent",
     "residual": "residual:Residual",
+    "cleannet": "cleannet:CleanNet",
 }
 
 

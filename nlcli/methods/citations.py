@@ -17,6 +17,15 @@ HU_2019 = """\
   year      = {2019}
 }"""
 
+LEE_2018 = """\
+@inproceedings{lee2018cleannet,
+  title     = {{CleanNet}: Transfer Learning for Scalable Image Classifier Training with Label Noise},
+  author    = {Lee, Kuang-Huei and He, Xiaodong and Zhang, Lei and Yang, Linjun},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  pages     = {5447--5456},
+  year      = {2018}
+}"""
+
 MISRA_2016 = """\
 @inproceedings{misra2016seeing,
   title     = {Seeing through the Human Reporting Bias: Visual Classifiers from Noisy Human-Centric Labels},

@@ -30,4 +30,4 @@ class FinetuneLast(LinearMethod):
     config: FinetuneLastConfig
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": self.classification_loss(self.classifier(features), batch.verified, batch.mask)}
+        return {"loss": self.verified_loss(features, batch)}

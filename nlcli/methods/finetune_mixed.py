@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from keras import ops
-
 from nlcli.methods.base import Batch, Tensor
 from nlcli.methods.finetune_last import FinetuneLast, FinetuneLastConfig
 
@@ -21,7 +19,4 @@ class FinetuneMixed(FinetuneLast):
     config: FinetuneMixedConfig
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        # One mean over all entries that have a label: every noisy one, and the verified ones of V.
-        targets = ops.concatenate([batch.verified, batch.noisy], axis=0)
-        mask = ops.concatenate([batch.mask, ops.ones_like(batch.noisy)], axis=0)
-        return {"loss": self.classification_loss(self.classifier(features), targets, mask)}
+        return {"loss": self.mixed_loss(features, batch)}

@@ -1,0 +1,33 @@
+"""A linear classifier on clean and noisy labels alike: rows 3 and 4 of Xiao 2015."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from nlcli.methods.base import Batch, MethodConfig, Tensor
+from nlcli.methods.citations import XIAO_2015
+from nlcli.methods.clean import PLAIN_CLOTHING1M
+from nlcli.methods.linear import LinearMethod
+
+
+class CleanAndNoisyConfig(MethodConfig):
+    """Settings of a classifier on verified and noisy labels."""
+
+
+class CleanAndNoisy(LinearMethod):
+    """One linear layer on features, from new weights: the noisy labels are treated as ground truth.
+
+    A batch holds rows of V and T in the proportion of their numbers, as a draw from both together
+    would on average; where V is small, one row.
+    """
+
+    name = "clean-and-noisy"
+    Config = CleanAndNoisyConfig
+    phase = ("mixed", "mixed")
+    clean_share = None
+    presets: ClassVar = {"clothing1m": PLAIN_CLOTHING1M}
+    citation = XIAO_2015
+    config: CleanAndNoisyConfig
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": self.mixed_loss(features, batch)}
