@@ -72,6 +72,7 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
 
 
 def _check(config: DetectNoise, detector: Detector) -> None:
+    detector.check()
     if config.classifier is not None and not detector.takes_classifier:
         raise NlcliError(f"{config.method} takes no --classifier; leave it out")
     if config.threshold is not None and detector.fixed_threshold:
@@ -252,7 +253,8 @@ def _results(
     info = {
         "method": detector.name, "title": detector.title, "options": detector.config.model_dump(mode="json"),
         "seed": config.seed, "classes": list(table.classes), "soft": detector.soft,
-        "uses_verification": detector.uses_verification, "threshold": threshold.record(),
+        "uses_verification": detector.uses_verification,
+        "threshold": threshold.record() | {"meaning": detector.explain(threshold.value)},
         "held_out": {
             "classes": [table.classes[c] for c in np.flatnonzero(problem.held_out)],
             "drawn": config.hold_out is not None, "verification_used": config.use_held_out,

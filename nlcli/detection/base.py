@@ -78,7 +78,7 @@ class Data:
         classes: C names.
         num_features: D.
         train, validation: Their images.
-        subsampled: By class, how many images there were where ``at_most`` drew ``class_images`` of them.
+        subsampled: By class, how many images there were where ``at_most`` drew a part of them.
     """
 
     def __init__(
@@ -111,15 +111,17 @@ class Data:
             part = positions[first : first + READ_ROWS]
             yield part, self.features(images, part)
 
-    def at_most(self, positions: np.ndarray, c: int, seed: int) -> np.ndarray:
-        """``positions`` of images of class ``c``, or ``class_images`` of them drawn by ``seed``, increasing.
+    def at_most(self, positions: np.ndarray, c: int, seed: int, most: int | None = None) -> np.ndarray:
+        """``positions`` of images of class ``c``, or ``most`` of them drawn by ``seed``, increasing.
 
-        What a detector fits on at one time goes through here, so that no class is too large for memory.
+        What a detector fits on at one time goes through here, so that no class is too large for memory:
+        ``class_images`` is the most where the detector has no smaller limit of its own.
         """
-        if len(positions) <= self.class_images:
+        most = min(self.class_images, self.class_images if most is None else most)
+        if len(positions) <= most:
             return positions
         self.subsampled[self.classes[c]] = max(len(positions), self.subsampled.get(self.classes[c], 0))
-        drawn = stream(seed, "detection", "class", c).permutation(len(positions))[: self.class_images]
+        drawn = stream(seed, "detection", "class", c).permutation(len(positions))[:most]
         return positions[np.sort(drawn)]
 
 
@@ -154,6 +156,13 @@ class Detector(ABC):
         self.config = config
         self.natural_threshold: float | None = None
         self.notes: dict[str, Any] = {}
+
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Refuse, before anything is done, what cannot work here, such as for a package that is not installed."""
+
+    def explain(self, threshold: float) -> str | None:
+        """What a threshold says in words, where its number says little; after ``fit``."""
+        return None
 
     @abstractmethod
     def fit(self, data: Data, seed: int, work: Path) -> None:
