@@ -267,8 +267,8 @@ def _fill(cuts: list[Cut], together: Evaluations, models: list[Model], bar: Any)
         values, replicates, single = [], [], []
         for i in model.members:
             made = together.members[i].figures(together.resamples, together.seed)
-            single.append(made.ranking.per_class)
-            values.append(mean_in_groups(made.ranking.per_class, groups))
+            single.append(made.of_classes)
+            values.append(mean_in_groups(made.of_classes, groups))
             if len(made.per_class):
                 replicates.append(mean_in_groups(made.per_class, groups))
             bar.advance()

@@ -138,7 +138,7 @@ _STAGES = (
         "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
     ),
     StageCommand(
-        "eval", "Score runs or backbones on a split; several are set side by side.",
+        "eval", "Score runs or backbones on a split, measure detections; several are set side by side.",
         "Evaluate", "nlcli.evaluate:evaluate",
         "nlcli eval runs/noisy runs/residual --split test", show="nlcli.compare:show_evaluations",
     ),

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.checked_labels import CheckedLabels, DetectionFigures
 from nlcli.config import Compare
-from nlcli.evaluate import LEVEL, number
+from nlcli.evaluate import LEVEL, METRICS, number
 from nlcli.evaluations import Evaluation, evaluation_records, read_evaluations
-from nlcli.figure_names import LOWER_IS_BETTER, leading
+from nlcli.figure_names import LABEL_NOISE, LOWER_IS_BETTER, leading
 from nlcli.progress import progress, say
 from nlcli.scores import Figures
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, write_json
@@ -57,8 +58,9 @@ class Row:
         clean_images: How many images that is; None where the model used none.
         seeds: Of the evaluations in this row, in order.
         selected_by: What chose the checkpoint, such as ``validation AP_all``.
-        figures: By name: for single-label data top_1 and top_5, then mAP, AP_all.
-        per_class: ``(C,)`` AP of each class, mean over seeds.
+        figures: By name: for single-label data top_1 and top_5, then mAP, AP_all; for detections
+            average_error and those that ``DetectionFigures`` names.
+        per_class: ``(C,)`` AP of each class (error rate, where labels are judged), mean over seeds.
     """
 
     label: str
@@ -75,23 +77,27 @@ class Comparison:
     """Models on the same images.
 
     Attributes:
+        task: ``multi-label``, ``single-label``, or ``label-noise`` of detections.
         split: Of the data set.
         images: How many images all of them scored.
         left_out: Images that some of them did not score.
         unknown: Images of single-label data whose true class is not known; they have no part in top-1 and top-5.
         resamples: Of the bootstrap; 0 means no intervals.
-        classes, positives: Names and numbers of positives.
+        classes, counts: Names, and numbers of positives (of images, where labels are judged).
         rows: In the order in which the models were given.
+        naive: By name the error rates of calling every label right; empty of classifiers.
     """
 
+    task: str
     split: str
     images: int
     left_out: int
     unknown: int
     resamples: int
     classes: tuple[str, ...]
-    positives: np.ndarray
+    counts: np.ndarray
     rows: tuple[Row, ...]
+    naive: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the classes' figures, as JSON values."""
@@ -120,14 +126,16 @@ class Comparison:
             for row in self.rows
         ]
         return {
+            "task": self.task,
             "split": self.split,
             "images": self.images,
             "images_left_out": self.left_out,
             "images_of_unknown_class": self.unknown,
             "level": LEVEL,
-            "classes_without_positives": int((self.positives == 0).sum()),
+            "classes_without_positives": int((self.counts == 0).sum()),
             "resamples": self.resamples,
             "reference": self.rows[0].label,
+            "naive": {name: number(value) for name, value in self.naive.items()},
             "rows": rows,
         }
 
@@ -216,10 +224,11 @@ def _write_csv(path: Path, found: dict[str, Any]) -> None:
 def _write_per_class(path: Path, comparison: Comparison) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["class", "positives", *(_full_label(row.label, row.clean_fraction) for row in comparison.rows)])
+        counted = "images" if comparison.task == LABEL_NOISE else "positives"
+        rows.writerow(["class", counted, *(_full_label(row.label, row.clean_fraction) for row in comparison.rows)])
         for c, name in enumerate(comparison.classes):
             values = [row.per_class[c] for row in comparison.rows]
-            rows.writerow([name, comparison.positives[c], *("" if math.isnan(v) else f"{v:.6f}" for v in values)])
+            rows.writerow([name, comparison.counts[c], *("" if math.isnan(v) else f"{v:.6f}" for v in values)])
 
 
 def _full_label(label: str, fraction: float | None) -> str:
@@ -243,7 +252,10 @@ def show_evaluations(outputs: Sequence[Path]) -> None:
     from nlcli.report.tables import print_comparison
 
     records = evaluation_records(outputs)
-    print_comparison(compare(outputs).as_json())
+    detections = [r for r in records if read_json(r.path / METRICS)["task"] == LABEL_NOISE]
+    for kind in (detections, [r for r in records if r not in detections]):
+        if kind:
+            print_comparison(compare([record.path for record in kind]).as_json())
     for record in records:
         say(f"scores, curves and figures: {record.path}")
 
@@ -265,7 +277,7 @@ def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, 
     """
     together = read_evaluations(evaluations, resamples, seed)
     found = together.members
-    results: list[Figures] = []
+    results: list[Figures | DetectionFigures] = []
     with progress(len(found), "comparing", unit="models") as bar:
         for e in found:
             made = e.figures(together.resamples, together.seed)
@@ -279,35 +291,49 @@ def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, 
         rows.append(_row(label, [found[i] for i in members], group, reference))
         reference = reference or group
     first = found[0]
-    single = first.metrics["task"] == "single-label"
+    single = together.task == "single-label"
     return Comparison(
+        together.task,
         together.split,
         len(together),
         together.left_out,
         int((~first.scored.answers.known).sum()) if single else 0,
         together.resamples,
         together.classes,
-        results[0].ranking.positives,
+        results[0].counts,
         tuple(rows),
+        _naive_errors(first),
     )
+
+
+def _naive_errors(evaluation: Evaluation) -> dict[str, float]:
+    content = evaluation.content
+    if not isinstance(content, CheckedLabels):
+        return {}
+    found = content.naive().figures(0, 0).values
+    return {name: found[name] for name in found if name in LOWER_IS_BETTER}
 
 
 class _Group:
     """The seeds of one model: means of their figures and of their replicates."""
 
-    def __init__(self, members: list[Figures]) -> None:
-        self.names = list(members[0].values)
+    def __init__(self, members: list[Figures | DetectionFigures]) -> None:
+        self.names = [name for name in members[0].values if all(name in m.values for m in members)]
         self.values = {name: np.array([m.values[name] for m in members]) for name in self.names}
         self.replicates = {
-            name: np.mean([m.replicates[name] for m in members], axis=0) for name in members[0].replicates
+            name: np.mean([m.replicates[name] for m in members], axis=0)
+            for name in self.names
+            if name in members[0].replicates
         }
-        self.per_class = np.mean([m.ranking.per_class for m in members], axis=0)
+        self.per_class = np.mean([m.of_classes for m in members], axis=0)
 
 
 def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group | None) -> Row:
     found = {}
     for name in group.names:
-        other = None if reference is None else (reference.values[name], reference.replicates.get(name))
+        other = None
+        if reference is not None and name in reference.values:
+            other = reference.values[name], reference.replicates.get(name)
         found[name] = figure_over_seeds(group.values[name], group.replicates.get(name), other)
     return Row(
         label,
@@ -351,5 +377,5 @@ def _selected_by(selection: dict[str, Any]) -> str:
     if chosen is None:
         return "not recorded"
     if chosen.get("split") is None:
-        return "nothing (last step)"
+        return chosen.get("by", "nothing (last step)")
     return f"{chosen['split']} {chosen['metric']}"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nlcli.checked_labels import FILE as CHECKED
+from nlcli.checked_labels import CheckedLabels, DetectionFigures, read_checked
 from nlcli.errors import NlcliError
 from nlcli.evaluate import METRICS
+from nlcli.figure_names import HEADINGS, LABEL_NOISE
 from nlcli.progress import say
-from nlcli.scores import ACCURACIES, FILE, REPLICATES, Figures, ScoredImages, figures, read_replicates, read_scores
+from nlcli.scores import FILE, REPLICATES, Figures, ScoredImages, figures, read_replicates, read_scores
 from nlcli.stage import StageRecord, read_json, read_stage
 
 _NOT_SETTINGS = ("seed", "method", "options", "preset", "clean_fraction", "backbone")
@@ -22,19 +25,29 @@ _NOT_SETTINGS = ("seed", "method", "options", "preset", "clean_fraction", "backb
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation.
+    """One evaluation, of a classifier or of a detection of label noise.
 
     Attributes:
         record: Of its directory.
         metrics: What its ``metrics.json`` says.
-        scored: Its images.
-        whole: Whether ``scored`` are all images that it scored.
+        content: Its images.
+        whole: Whether ``content`` are all images that it scored.
     """
 
     record: StageRecord
     metrics: dict[str, Any]
-    scored: ScoredImages
+    content: ScoredImages | CheckedLabels
     whole: bool = True
+
+    @property
+    def scored(self) -> ScoredImages:
+        """Its images with the scores of a classifier; NlcliError of a detection's evaluation."""
+        if not isinstance(self.content, ScoredImages):
+            raise NlcliError(
+                f"{self.path} evaluates a detection of label noise, not a classifier; compare it with other detections "
+                "by 'nlcli compare'"
+            )
+        return self.content
 
     @property
     def path(self) -> Path:
@@ -56,14 +69,24 @@ class Evaluation:
         """Clean images that the model used; None where it used none."""
         return (self.metrics["selection"].get("clean") or {}).get("images") or None
 
-    def figures(self, resamples: int, seed: int) -> Figures:
+    def figures(self, resamples: int, seed: int) -> Figures | DetectionFigures:
         """Figures with replicates: the stored ones where they fit, else made anew."""
-        made = self.metrics["bootstrap"]
-        if resamples and self.whole and made["resamples"] == resamples and made["seed"] == seed:
-            names = [name for name in (*ACCURACIES, "mAP", "AP_all") if name in self.metrics]
-            values = {n: math.nan if self.metrics[n] is None else float(self.metrics[n]) for n in names}
-            return read_replicates(self.path / REPLICATES, self.scored, values)
-        return figures(self.scored, self.metrics["task"], resamples, seed)
+        made, content = self.metrics["bootstrap"], self.content
+        stored = resamples and self.whole and made["resamples"] == resamples and made["seed"] == seed
+        if isinstance(content, CheckedLabels):
+            found = content.figures(0 if stored else resamples, seed)
+            if not stored:
+                return found
+            return replace(found, **self._replicates(found.values))
+        if not stored:
+            return figures(content, self.metrics["task"], resamples, seed)
+        names = [name for name in HEADINGS if name in self.metrics]
+        values = {n: math.nan if self.metrics[n] is None else float(self.metrics[n]) for n in names}
+        return Figures(values, content.metrics(), **self._replicates(values))
+
+    def _replicates(self, names: Collection[str]) -> dict[str, Any]:
+        replicates, per_class = read_replicates(self.path / REPLICATES, names)
+        return {"replicates": replicates, "per_class": per_class}
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,12 @@ class Evaluations:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names."""
-        return self.members[0].scored.classes
+        return self.members[0].content.classes
+
+    @property
+    def task(self) -> str:
+        """``multi-label``, ``single-label``, or ``label-noise`` of detections."""
+        return self.members[0].metrics["task"]
 
     @property
     def split(self) -> str:
@@ -92,7 +120,7 @@ class Evaluations:
         return self.members[0].metrics["split"]
 
     def __len__(self) -> int:
-        return len(self.members[0].scored)
+        return len(self.members[0].content)
 
     def models(self) -> list[tuple[str, list[int]]]:
         """Label and members of every model: what differs in nothing but the seed is one model."""
@@ -129,16 +157,20 @@ def read_evaluations(
         NlcliError: evaluations of other classes, other labels, or without a common image.
     """
     found = [_read(record) for record in evaluation_records(paths)]
+    detections = [e.metrics["task"] == LABEL_NOISE for e in found]
+    if any(detections) and not all(detections):
+        one, other = found[detections.index(True)], found[detections.index(False)]
+        raise NlcliError(f"{one.path} evaluates a detection and {other.path} a classifier; compare one kind at a time")
     made = found[0].metrics["bootstrap"]
     keys = _common_keys(found)
-    left_out = len(set().union(*(e.scored.keys.tolist() for e in found))) - len(keys)
+    left_out = len(set().union(*(e.content.keys.tolist() for e in found))) - len(keys)
     if left_out:
         say(f"{left_out:,} images were not scored by all models and are left out")
     members = [
-        e if np.array_equal(e.scored.keys, keys) else Evaluation(e.record, e.metrics, e.scored.only(keys), False)
+        e if np.array_equal(e.content.keys, keys) else Evaluation(e.record, e.metrics, e.content.only(keys), False)
         for e in found
     ]
-    hashes = [e.scored.label_hash() for e in members]
+    hashes = [e.content.label_hash() for e in members]
     for e, own in zip(members, hashes, strict=True):
         if own != hashes[0]:
             raise NlcliError(
@@ -151,19 +183,22 @@ def read_evaluations(
 
 
 def _read(record: StageRecord) -> Evaluation:
-    return Evaluation(record, read_json(record.path / METRICS), read_scores(record.path / FILE))
+    metrics = read_json(record.path / METRICS)
+    if metrics["task"] == LABEL_NOISE:
+        return Evaluation(record, metrics, read_checked(record.path / CHECKED))
+    return Evaluation(record, metrics, read_scores(record.path / FILE))
 
 
 def _common_keys(found: list[Evaluation]) -> np.ndarray:
     first = found[0]
-    common = set(first.scored.keys.tolist())
+    common = set(first.content.keys.tolist())
     for other in found[1:]:
-        if other.scored.classes != first.scored.classes:
+        if other.content.classes != first.content.classes:
             raise NlcliError(f"{other.path} and {first.path} score different classes; compare models of one data set")
-        common &= set(other.scored.keys.tolist())
+        common &= set(other.content.keys.tolist())
         if not common:
             raise NlcliError(f"{other.path} and {first.path} have no image in common; compare evaluations of one split")
-    return first.scored.keys[[key in common for key in first.scored.keys.tolist()]]
+    return first.content.keys[[key in common for key in first.content.keys.tolist()]]
 
 
 # --- which evaluations are one model ---------------------------------------------------------
@@ -174,7 +209,8 @@ def _grouped(found: Sequence[Evaluation]) -> list[tuple[str, list[int]]]:
     groups: dict[str, list[int]] = {}
     for i, e in enumerate(found):
         settings = {k: v for k, v in e.settings.items() if k != "seed"}
-        groups.setdefault(json.dumps([e.metrics["name"], e.metrics["score"], settings], sort_keys=True), []).append(i)
+        told = [e.metrics["name"], e.metrics["score"], settings, _weighted_by(e)]
+        groups.setdefault(json.dumps(told, sort_keys=True), []).append(i)
     parts: list[list[int]] = []
     for members in groups.values():
         seeds = [found[i].settings.get("seed") for i in members]
@@ -218,6 +254,15 @@ def _labels(found: Sequence[Evaluation], parts: list[list[int]]) -> list[str]:
     return told
 
 
+def _weighted_by(e: Evaluation) -> str:
+    """The detection that weighted the model's noisy labels; empty without one."""
+    found = e.metrics["selection"].get("detection")
+    if found is None:
+        return ""
+    held_out = len(found["held_out"])
+    return f"weights by {found['method']}" + (f", {held_out} classes held out" if held_out else "")
+
+
 def _label(e: Evaluation) -> str:
     settings, name = e.settings, e.metrics["name"]
     if e.metrics["model"]["kind"] == "backbone":
@@ -227,4 +272,6 @@ def _label(e: Evaluation) -> str:
         told.insert(0, settings["preset"])
     if e.metrics.get("score_chosen"):
         told.append(f"score {e.metrics['score']}")
+    if _weighted_by(e):
+        told.append(_weighted_by(e))
     return name + (f" ({', '.join(told)})" if told else "")

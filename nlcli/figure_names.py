@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+LABEL_NOISE = "label-noise"
+"""What ``metrics.json`` calls the task of a detection's evaluation, beside those of data sets."""
 HEADINGS = {
     "top_1": "top-1", "top_5": "top-5", "mAP": "mAP", "AP_all": "AP_all", "average_error": "average error",
     "micro_error": "micro error", "held_out_error": "held-out error", "planted_error": "planted error", "AUC": "AUC",

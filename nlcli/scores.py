@@ -221,6 +221,16 @@ class Figures:
     replicates: dict[str, np.ndarray]
     per_class: np.ndarray
 
+    @property
+    def of_classes(self) -> np.ndarray:
+        """``(C,)`` float64 AP of the classes."""
+        return self.ranking.per_class
+
+    @property
+    def counts(self) -> np.ndarray:
+        """``(C,)`` int64 positives of the classes."""
+        return self.ranking.positives
+
 
 def figures(
     scored: ScoredImages,
@@ -260,22 +270,21 @@ def _resampled_shares(
     return dict(zip(correct, shares.T, strict=True))
 
 
-def write_replicates(path: Path, found: Figures) -> None:
-    """Write the replicates, whole or not at all."""
+def write_replicates(path: Path, replicates: dict[str, np.ndarray], per_class: np.ndarray) -> None:
+    """Write replicates by figure ``(B,)`` and those of the classes ``(B, C)``, whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, per_class=found.per_class, **found.replicates)  # type: ignore[arg-type]
+        np.savez(file, per_class=per_class, **replicates)  # type: ignore[arg-type]
 
 
-def read_replicates(path: Path, scored: ScoredImages, values: dict[str, float]) -> Figures:
-    """The figures of an evaluation without resampling again.
+def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The replicates of the figures ``names``, and those of the classes.
 
     Raises:
         NlcliError: missing or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            replicates = {name: arrays[name] for name in values}
-            return Figures(values, scored.metrics(), replicates, arrays["per_class"])
+            return {name: arrays[name] for name in names}, arrays["per_class"]
     except Exception as error:  # damaged archives raise many kinds
         raise NlcliError(f"cannot read {path} ({error}); evaluate the model again") from error
 

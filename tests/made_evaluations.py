@@ -45,7 +45,7 @@ def made_evaluation(
             writer.add(rows, scores)
         found = figures(writer.scored(), table.task, resamples, 0)
         if resamples:
-            write_replicates(stage.work / REPLICATES, found)
+            write_replicates(stage.work / REPLICATES, found.replicates, found.per_class)
         settings = {"method": name, "seed": seed} | ({} if fraction is None else {"clean_fraction": fraction})
         clean = {} if fraction is None else {"clean": {"images": round(100 * fraction)}}
         write_json(stage.work / "metrics.json", {

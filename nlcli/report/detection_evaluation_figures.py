@@ -1,0 +1,106 @@
+"""Figures of a detection's evaluation: error rates of the classes, and the areas under its curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlcli.report.evaluation_figures import BLUE, GREY, ORANGE, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from nlcli.checked_labels import CheckedLabels, DetectionFigures
+    from nlcli.evaluate_detection import RocCurve
+
+_NAMED = 120  # classes whose names can still be read
+
+
+def errors_figure(
+    classes: Sequence[str], found: DetectionFigures, naive: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None,
+    held_out: np.ndarray, path: Path,
+) -> None:
+    """Error rate of every class, lowest first, with its interval and that of calling every label right.
+
+    Args:
+        classes: C names.
+        found: The figures; classes without images are counted in the title.
+        naive: ``(C,)`` error rates of calling every label right.
+        ends: Lower and upper ends of the intervals, ``(C,)`` each, or None.
+        held_out: ``(C,)`` bool: the verification of the class was withheld; drawn in orange.
+        path: PNG file to write.
+    """
+    order = np.argsort(found.of_classes, kind="stable")  # NaN come last
+    order = order[found.counts[order] > 0]
+    named = len(order) <= _NAMED
+    figure = new_figure(7.2, max(2.6, 1.5 + 0.19 * len(order)) if named else 6.0)
+    axes = figure.subplots()
+    at, size = np.arange(len(order)), 4.5 if named else 1.5
+    inside = held_out[order]
+    for which, color, name in ((~inside, BLUE, "verified classes"), (inside, ORANGE, "held-out classes")):
+        if not which.any():
+            continue
+        if ends is not None:
+            low, high = ends[0][order][which], ends[1][order][which]
+            axes.hlines(at[which], low, high, color=color, alpha=0.45, linewidth=3 if named else 1)
+        label = name if held_out.any() else "error rate"
+        axes.plot(found.of_classes[order][which], at[which], "o", color=color, markersize=size, label=label)
+    axes.plot(naive[order], at, "|", color=GREY, markersize=2.4 * size, label="every label called right")
+    axes.axvline(found.values["average_error"], color="0.2", linewidth=1, linestyle="--", label="average")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    if named:
+        axes.set_yticks(at, [classes[c] for c in order], fontsize=8)
+        for y, c in zip(at, order, strict=True):
+            axes.text(1.025, y, f"{found.counts[c]:,}", fontsize=7, va="center", color="0.35", clip_on=False)
+        axes.text(1.025, -0.9, "images", fontsize=7, va="bottom", color="0.35", clip_on=False)
+    else:
+        axes.set_ylabel("class, by its rank")
+    axes.set_xlabel("error rate, lower is better" + ("" if ends is None else " (line: 95 % interval over images)"))
+    without = int((found.counts == 0).sum())
+    told = f"; {without} without images left out" if without else ""
+    axes.set_title(
+        f"average error {found.values['average_error']:.1%} over {len(order)} classes{told}", fontsize=10, loc="left"
+    )
+    axes.grid(axis="x", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def areas_figure(curve: RocCurve, checked: CheckedLabels, found: DetectionFigures, path: Path) -> None:
+    """Wrong labels found over right ones lost, and how many of those called wrong are; the verdicts as a point.
+
+    Args:
+        curve: Over all thresholds.
+        checked: The images.
+        found: The figures of the same images.
+        path: PNG file to write.
+    """
+    figure = new_figure(9.6, 4.2)
+    left, right = figure.subplots(1, 2)
+    wrong, called = ~checked.right, ~checked.called_right
+    caught, lost = int((wrong & called).sum()), int((checked.right & called).sum())
+    share = caught / max(1, int(wrong.sum()))
+    left.plot(curve.rejected, curve.caught, color=BLUE, linewidth=1.8)
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    left.plot(lost / max(1, int(checked.right.sum())), share, "o", color=ORANGE, label="the verdicts")
+    left.set_xlabel("right labels that are called wrong")
+    left.set_ylabel("wrong labels that are called wrong")
+    left.set_title(f"ROC curve (area {found.values['AUC']:.3f})", fontsize=10, loc="left")
+    left.legend(frameon=False, fontsize=8, loc="lower right")
+    right.plot(curve.caught, curve.precision, color=BLUE, linewidth=1.8)
+    right.axhline(float(wrong.mean()), color=GREY, linewidth=0.8, linestyle=":")
+    if caught + lost:
+        right.plot(share, caught / (caught + lost), "o", color=ORANGE)
+    right.set_xlabel("wrong labels that are called wrong (recall)")
+    right.set_ylabel("share of wrong labels among those called wrong")
+    right.set_title(f"finding wrong labels (AP {found.values['AP_wrong']:.3f})", fontsize=10, loc="left")
+    for axes in (left, right):
+        axes.set_xlim(-0.01, 1.01)
+        axes.set_ylim(0, 1.02)
+        axes.grid(color="0.92", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
