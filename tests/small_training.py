@@ -88,7 +88,7 @@ class ArraySource:
     def block(self, phase: Phase, first: int, count: int) -> Block:
         clean, (_, other) = self.clean_rows(phase), self.pools(phase)
         sampler = BatchSampler(
-            self.batch_size, clean, Pool(self.data.clean, self.seed, "V"),
+            self.batch_size, clean, Pool(self.data.clean, self.seed, "V") if clean else None,
             Pool(other, self.seed, "T") if clean < self.batch_size else None,
         )
         rows = sampler.rows(first, count).astype(np.int32)
