@@ -249,6 +249,7 @@ class DetectNoise(StageConfig):
     classifier: Path | None = Field(None, description="Run whose predictions classification-filter takes (default: the features' own last layer, or a classifier trained on the noisy labels).")
     clean_fraction: float = Field(1.0, gt=0, le=1, description="Part of the verified training images whose verification is used.")
     threshold: float | None = Field(None, description="Score from which a label is right (default: chosen on validation).")
+    scale: float = Field(1.0, gt=0, description="Factor on the steps of detectors that train a network, for rehearsals.")
     class_images: int = Field(20_000, ge=100, description="Most images of a class to fit on at a time; more are drawn by the seed.")
     suspects: int = Field(48, ge=0, le=500, description="Training images in the picture of the worst labels.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")

@@ -38,7 +38,7 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
     """
     from nlcli.detection import make_detector
 
-    detector = make_detector(config.method, config.options)
+    detector = make_detector(config.method, config.options, config.scale)
     _check(config, detector)
     features = read_stage(config.features, "features")
     inputs: dict[str, StageRecord | Path | str | None] = {

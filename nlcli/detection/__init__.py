@@ -43,8 +43,8 @@ def get_detector(name: str) -> type[Detector]:
     return getattr(importlib.import_module(f"nlcli.detection.{module}"), cls)
 
 
-def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detector:
-    """Detector ``name`` with its defaults and then ``options``.
+def make_detector(name: str, options: Mapping[str, Any] | None = None, scale: float = 1.0) -> Detector:
+    """Detector ``name`` with its defaults and then ``options``; ``scale`` is a factor on its steps, if it has any.
 
     Raises:
         NlcliError: unknown detector or option, or a value out of range.
@@ -56,6 +56,8 @@ def make_detector(name: str, options: Mapping[str, Any] | None = None) -> Detect
             what = unknown_name(option, known, "option") if known else f"unknown option '{option}'; it has none"
             raise NlcliError(f"detector {name}: {what}")
     try:
-        return detector(detector.Config(**options))
+        config = detector.Config(**options)
     except ValidationError as error:
         raise NlcliError(f"detector {name}: {first_problem(error)}") from error
+    steps = getattr(config, "steps", None)
+    return detector(config if steps is None else config.model_copy(update={"steps": max(1, round(scale * steps))}))
