@@ -403,15 +403,20 @@ from pathlib import Path
 from small_training import ArraySource, make, planted
 from nlcli.training import Settings, train
 from nlcli.errors import NlcliError
-data, found = planted(200), []
-for number, strategy in enumerate((None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))):
-    with strategy.scope() if strategy else tf.device("CPU:0"):
-        method = make("residual", data, hidden=8, steps=12, learning_rate=1e-2)
-    folder = Path({folder!r}) / str(number)
-    folder.mkdir()
-    train(method, method.phases(), ArraySource(data, batch_size=40), None, Settings(6, strategy=strategy), folder)
-    found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
-np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-5)
+strategies = None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+weights = np.random.default_rng(0).random(200).astype(np.float32)
+for name, options in ("cleannet", {{"weight_decay": 0.1}}), ("residual", {{"hidden": 8}}):
+    single, found = name == "cleannet", []
+    data = planted(200, single=single)
+    for number, strategy in enumerate(strategies):
+        with strategy.scope() if strategy else tf.device("CPU:0"):
+            method = make(name, data, single=single, steps=12, learning_rate=1e-2, **options)
+        source = ArraySource(data, batch_size=40, weights=weights)
+        folder = Path({folder!r}) / (name + str(number))
+        folder.mkdir()
+        train(method, method.phases(), source, None, Settings(6, strategy=strategy), folder)
+        found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-5)
 try:
     train(method, method.phases(), ArraySource(data, batch_size=30), None, Settings(6, strategy=strategy), folder / "..")
 except NlcliError as error:
