@@ -319,12 +319,18 @@ class Analyse(StageConfig):
 class Table(StageConfig):
     """Set evaluations beside a paper's published table."""
 
-    rows: dict[str, tuple[Path, ...]] = Field(description="Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and parts of the clean set.")
+    rows: dict[str, tuple[Path, ...]] = Field(description="Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and its columns.")
     output: Path = Field(description="Directory to write.")
     published: str | None = Field(None, description="Published table, such as hu2018-table2 (default: none, only what was measured).")
+    by: Literal["clean_fraction", "dataset", "split", "held_out", "none"] | None = Field(None, description="What the columns go by (default: as the published table's, or the part of the clean set).")
     deviations: tuple[str, ...] = Field((), description="What was done otherwise than in the paper, a sentence each.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"rows"})
+
+    def recipe(self) -> dict[str, Any]:
+        """Without ``by`` where it is the table's own."""
+        found = super().recipe()
+        return {name: value for name, value in found.items() if name != "by" or value is not None}
 
     @field_validator("rows", mode="before")
     @classmethod

@@ -1,8 +1,9 @@
 """A paper's table: what was measured beside what was published, cell by cell.
 
-A table has a row for each method or variant and a column for each part of the clean set; a cell is
-the mean and the spread over seeds. Published figures are in ``resources/published_tables.json``, in
-percent as the papers print them.
+A table has a row for each method or variant and a column for each part of the clean set, or what
+else its columns go by: the data set, the split, the number of held-out classes. A cell is the mean
+and the spread over seeds. Published figures are in ``resources/published_tables.json``, in percent
+as the papers print them, with the backbone that they were reached with.
 """
 
 from __future__ import annotations
@@ -19,19 +20,31 @@ import numpy as np
 
 from nlcli.config import Table, unknown_name
 from nlcli.errors import NlcliError
+from nlcli.evaluate import METRICS
+from nlcli.figure_names import DOWN, LABEL_NOISE, LOWER_IS_BETTER, heading, shown_figures
 from nlcli.progress import say
 from nlcli.stage import StageRecord, atomic_path, open_stage, read_json, read_stage, write_json
 
 FILE = "table.json"
 ANY = "any"
-"""Column of a model that uses no clean labels, or always all: its figure stands beside every part of the clean set."""
+"""Column of what has no column of its own, such as a model without clean labels: it stands beside every column."""
+NUMBERED = ("clean_fraction", "held_out")
+"""What columns go by that are numbers: they are sorted, and drawn along an axis."""
 _ALL = "1"
 _GROUP = "mAP "  # of one high-level category, such as "mAP vehicles"
 
 
+_ALIKE = {
+    "clean_fraction": "the same part of the clean set", "dataset": "the same data set", "split": "the same split",
+    "held_out": "the same number of held-out classes", "none": "one column",
+}
+"""What two evaluations of one cell have in common, by what the columns go by."""
+_FIGURES = ("top_1", "top_5", "mAP", "AP_all", "average_error", "held_out_error", "micro_error", "planted_error", "AUC")
+
+
 @dataclass
 class Cell:
-    """One figure of one row at one part of the clean set, in percent.
+    """One figure of one row in one column, in percent.
 
     Attributes:
         measured: Mean over seeds; None where nothing was measured.
@@ -48,10 +61,11 @@ class Cell:
 
 @dataclass
 class PaperTable:
-    """Rows in order; ``rows[name][column][figure]`` is a cell, a column a part of the clean set."""
+    """Rows in order; ``rows[name][column][figure]`` is a cell, ``by`` what the columns go by."""
 
     source: str
     about: str
+    by: str
     figures: tuple[str, ...]
     columns: tuple[str, ...]
     rows: dict[str, dict[str, dict[str, Cell]]]
@@ -67,8 +81,9 @@ class PaperTable:
             for name, columns in self.rows.items()
         ]
         return {
-            "source": self.source, "about": self.about, "figures": list(self.figures), "columns": list(self.columns),
-            "rows": rows, "deviations": self.deviations,
+            "source": self.source, "about": self.about, "by": self.by, "figures": list(self.figures),
+            "lower_is_better": [name for name in self.figures if name in LOWER_IS_BETTER],
+            "columns": list(self.columns), "rows": rows, "deviations": self.deviations,
         }
 
 
@@ -82,10 +97,13 @@ def paper_table(config: Table, *, force: bool = False) -> Path:
     """Write a paper's table as JSON, CSV, Markdown and figure; the report's directory.
 
     Raises:
-        NlcliError: an unknown published table, a row that it does not have, or evaluations that
-            cannot stand in one cell.
+        NlcliError: an unknown published table, a row that it does not have, columns that it does not
+            go by, or evaluations that cannot stand in one cell.
     """
     published = _published(config.published)
+    by = config.by or (published["by"] if published is not None else "clean_fraction")
+    if published is not None and by != published["by"]:
+        raise NlcliError(f"the columns of {config.published} go by {published['by']}, not by {by}; leave out --by")
     for name in config.rows:
         if published is not None and name not in {row["name"] for row in published["rows"]}:
             known = [row["name"] for row in published["rows"]]
@@ -95,7 +113,7 @@ def paper_table(config: Table, *, force: bool = False) -> Path:
     with open_stage("table", config, inputs, force=force) as stage:
         if stage.up_to_date:
             return stage.output
-        table = _measured(records, published)
+        table = _measured(records, published, by)
         table.deviations = [*config.deviations, *_deviations(records, published)]
         found = table.as_json()
         write_json(stage.work / FILE, found)
@@ -131,60 +149,78 @@ def _published(name: str | None) -> dict[str, Any] | None:
 # --- cells -----------------------------------------------------------------------------------
 
 
-def _measured(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> PaperTable:
+def _measured(
+    records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None, by: str
+) -> PaperTable:
     values: dict[tuple[str, str, str], list[float]] = {}
     seen: dict[tuple[str, str, Any], Path] = {}
-    read = {name: [read_json(record.path / "metrics.json") for record in row] for name, row in records.items()}
-    parts = {_column(metrics) for row in read.values() for metrics in row} - {ANY, _ALL}
+    read = {name: [read_json(record.path / METRICS) for record in row] for name, row in records.items()}
+    places = {
+        name: [_column(metrics, by, record) for metrics, record in zip(read[name], row, strict=True)]
+        for name, row in records.items()
+    }
+    parts = {column for row in places.values() for column in row} - {ANY, _ALL}
     for name, row in records.items():
         # A bound trained on all verified labels, among methods that get a part of them.
-        bound = bool(parts) and {_column(metrics) for metrics in read[name]} == {_ALL}
-        for record, metrics in zip(row, read[name], strict=True):
+        bound = by == "clean_fraction" and bool(parts) and set(places[name]) == {_ALL}
+        for record, metrics, own in zip(row, read[name], places[name], strict=True):
             settings = metrics["model"]["settings"]
-            column = ANY if bound else _column(metrics)
+            column = ANY if bound else own
             place = (name, column, settings.get("seed"))
             if place in seen:
                 raise NlcliError(
-                    f"row '{name}': {seen[place]} and {record.path} have the same part of the clean set and the same "
-                    "seed; give them different rows"
+                    f"row '{name}': {seen[place]} and {record.path} have {_ALIKE[by]} and the same seed; give them "
+                    "different rows"
                 )
             seen[place] = record.path
             for figure, value in _figures(metrics).items():
                 values.setdefault((name, column, figure), []).append(100 * value)
-    figures = list(dict.fromkeys(figure for _, _, figure in values))
+    figures = shown_figures({figure for _, _, figure in values})
+    figures += [figure for _, _, figure in values if figure not in figures]
     if published is not None:
-        wanted = [f for row in published["rows"] for cells in row["cells"].values() for f in cells]
-        figures = list(dict.fromkeys(wanted))
+        figures = [f for row in published["rows"] for cells in row["cells"].values() for f in cells]
+    figures = list(dict.fromkeys(figures))
     names = list(dict.fromkeys([*([row["name"] for row in published["rows"]] if published else []), *records]))
     table: dict[str, dict[str, dict[str, Cell]]] = {name: {} for name in names}
-    for (name, column, figure), found in values.items():
-        if figure in figures:
-            spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
-            table[name].setdefault(column, {})[figure] = Cell(float(np.mean(found)), spread, len(found))
     for row in published["rows"] if published else ():
         for column, cells in row["cells"].items():
             for figure, value in cells.items():
                 table[row["name"]].setdefault(column, {}).setdefault(figure, Cell()).published = value
-    columns = sorted({c for row in table.values() for c in row if c != ANY}, key=float)
+    for (name, column, figure), found in values.items():
+        if figure in figures:
+            cell = table[name].setdefault(column, {}).setdefault(figure, Cell())
+            cell.measured, cell.seeds = float(np.mean(found)), len(found)
+            cell.spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
+    columns = list(dict.fromkeys(c for row in table.values() for c in row if c != ANY))
+    if by in NUMBERED:
+        columns.sort(key=float)
     return PaperTable(
-        published["source"] if published else "", published["about"] if published else "",
+        published["source"] if published else "", published["about"] if published else "", by,
         tuple(figures), tuple(columns) or (ANY,), table,
     )
 
 
-def _column(metrics: dict[str, Any]) -> str:
-    """Part of the clean set that the model was given; ``any`` where it used none or all are alike."""
-    clean = metrics["selection"].get("clean") or {}
-    fraction = metrics["model"]["settings"].get("clean_fraction")
-    if fraction is None or not clean.get("images"):
+def _column(metrics: dict[str, Any], by: str, record: StageRecord) -> str:
+    """The column of an evaluation; ``any`` where it belongs to none or to all alike."""
+    if by == "none":
         return ANY
-    return f"{fraction:g}"
+    if by == "clean_fraction":
+        clean = metrics["selection"].get("clean") or {}
+        fraction = metrics["model"]["settings"].get("clean_fraction")
+        return ANY if fraction is None or not clean.get("images") else f"{fraction:g}"
+    if by == "held_out":
+        # Of a detection itself, or of the one that weighted a classifier's labels.
+        judged = metrics["held_out"] if metrics["task"] == LABEL_NOISE else metrics["selection"].get("detection")
+        if judged is None:
+            return ANY
+        return str(len(judged["classes"] if metrics["task"] == LABEL_NOISE else judged["held_out"]))
+    if not metrics.get(by):
+        raise NlcliError(f"{record.path} does not tell its {by}; evaluate again with --force")
+    return str(metrics[by])
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, float]:
-    found: dict[str, float | None] = {n: metrics[n] for n in ("mAP", "AP_all", "top_1", "top_5") if n in metrics}
-    if metrics.get("task") == "single-label":
-        found = {name: value for name, value in found.items() if name.startswith("top")} or found
+    found: dict[str, float | None] = {name: metrics[name] for name in _FIGURES if name in metrics}
     groups = metrics.get("mAP_by_group", {})
     if len(groups) > 1:  # one group alone says nothing that mAP does not
         found |= {f"{_GROUP}{group}": value for group, value in groups.items()}
@@ -192,22 +228,36 @@ def _figures(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _deviations(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> list[str]:
-    """What can be read off the evaluations: the data, the seeds, shortened training."""
-    every = [record for row in records.values() for record in row]
+    """What can be read off the evaluations: the data, the backbone, shortened training, what is missing."""
+    read = {name: [read_json(record.path / METRICS) for record in row] for name, row in records.items()}
+    every = [metrics for row in read.values() for metrics in row]
     if not every:
         return ["nothing was measured"]
-    metrics = read_json(every[0].path / "metrics.json")
-    where = f"{metrics['images']:,} images of split '{metrics['split']}'"
-    found = [f"measured on {where} with {metrics['classes']} classes"]
-    scales = {
-        read_json(record.path / "metrics.json")["model"]["settings"].get("scale", 1.0) for record in every
-    } - {1.0, None}
+    found = list(dict.fromkeys(_measured_on(metrics) for metrics in every))
+    scales = {metrics["model"]["settings"].get("scale", 1.0) for metrics in every} - {1.0, None}
     if scales:
         found.append(f"training shortened to {', '.join(f'{100 * s:g} %' for s in sorted(scales))} of its steps")
-    missing = [row["name"] for row in published["rows"] if not records.get(row["name"])] if published else []
+    if published is None:
+        return found
+    others: dict[str, list[str]] = {}
+    for name, row in read.items():
+        for other in {metrics.get("backbone") for metrics in row} - {None, published["backbone"]}:
+            others.setdefault(other, []).append(name)
+    for other, rows in others.items():
+        where = "" if len(rows) == len(read) else f" ({', '.join(rows)})"
+        found.append(f"backbone {other} instead of {published['backbone']}{where}")
+    missing = [row["name"] for row in published["rows"] if not records.get(row["name"])]
     if missing:
         found.append(f"not measured: {', '.join(missing)}")
     return found
+
+
+def _measured_on(metrics: dict[str, Any]) -> str:
+    what = "verified noisy labels" if metrics["task"] == LABEL_NOISE else "images"
+    of = f" of {metrics['dataset']}" if metrics.get("dataset") else ""
+    where = f"split '{metrics['split']}'{of} with {metrics['classes']} classes"
+    told = f"measured on {metrics['images']:,} {what} of {where}"
+    return told + (", each image's threshold chosen without its fold" if metrics.get("cross_fitted") else "")
 
 
 # --- for people ------------------------------------------------------------------------------
@@ -215,9 +265,8 @@ def _deviations(records: Mapping[str, Sequence[StageRecord]], published: dict[st
 
 def table_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table: ``measured ± spread (published)``."""
-    several = len(found["columns"]) > 1 or found["columns"] != [ANY]
     heads = [
-        f"{figure} {_percent(column)}" if several else figure
+        f"{heading(figure)} {column_name(found['by'], column)}".rstrip()
         for figure in found["figures"] for column in found["columns"]
     ]
     rows = []
@@ -231,8 +280,13 @@ def table_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["", *heads], rows
 
 
-def _percent(column: str) -> str:
-    return "" if column == ANY else f"{100 * float(column):g} %"
+def column_name(by: str, column: str) -> str:
+    """A column for people, by what the columns go by; empty for the only one."""
+    if column == ANY:
+        return ""
+    if by == "clean_fraction":
+        return f"{100 * float(column):g} %"
+    return f"{column} held out" if by == "held_out" else column
 
 
 def _shown(cell: dict[str, Any]) -> str:
@@ -255,6 +309,8 @@ def _notes(found: dict[str, Any]) -> list[str]:
     told = f"percent; mean ± standard deviation over {counted}"
     if any(cell["published"] is not None for cell in cells):
         told += "; in brackets the published figure"
+    if found["lower_is_better"]:
+        told += f"; {DOWN}: lower is better"
     return [told, *(f"deviation: {text}" for text in found["deviations"])]
 
 
@@ -273,7 +329,8 @@ def show_table(outputs: Sequence[Path]) -> None:
 def _write_csv(path: Path, table: PaperTable) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "clean_fraction", "figure", "measured", "spread", "seeds", "published", "difference"])
+        column = "column" if table.by == "none" else table.by
+        writer.writerow(["row", column, "figure", "measured", "spread", "seeds", "published", "difference"])
         for name, columns in table.rows.items():
             for column, figures in columns.items():
                 for figure, cell in figures.items():

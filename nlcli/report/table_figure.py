@@ -5,27 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nlcli.figure_names import LOWER_IS_BETTER, heading
 from nlcli.report.comparison_figure import COLORS, MARKERS
 from nlcli.report.evaluation_figures import new_figure, save_figure
-
-ANY = "any"
+from nlcli.tables import ANY, NUMBERED, column_name
 
 
 def table_figure(found: dict[str, Any], path: Path) -> None:
-    """Draw a table: over the clean fraction where it has several, else one line a row.
+    """Draw a table: over what its columns go by where they are numbers, else a panel a column, a line a row.
 
     Args:
         found: What ``PaperTable.as_json`` returns.
         path: File to write, PNG or SVG.
     """
     columns = [column for column in found["columns"] if column != ANY]
-    save_figure(_over_fractions(found, columns) if len(columns) > 1 else _beside(found), path)
+    numbered = len(columns) > 1 and found["by"] in NUMBERED
+    save_figure(_over_numbers(found, columns) if numbered else _beside(found), path)
 
 
-def _over_fractions(found: dict[str, Any], columns: list[str]) -> Any:
+def _over_numbers(found: dict[str, Any], columns: list[str]) -> Any:
     figure = new_figure(4.8 * len(found["figures"]) + 2.6, 4.4)
     panels = figure.subplots(1, len(found["figures"]), squeeze=False)[0]
-    places = [100 * float(column) for column in columns]
+    fractions = found["by"] == "clean_fraction"
+    places = [100 * float(column) if fractions else float(column) for column in columns]
     for axes, name in zip(panels, found["figures"], strict=True):
         for i, row in enumerate(found["rows"]):
             color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
@@ -51,11 +53,12 @@ def _over_fractions(found: dict[str, Any], columns: list[str]) -> Any:
                     [x for x, _ in told], [y for _, y in told], color=color, marker=marker, markersize=6,
                     markerfacecolor="none", linestyle=":", linewidth=0.9, label=label,
                 )
-        axes.set_xscale("log")
+        if fractions:
+            axes.set_xscale("log")
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
-        axes.set_xlabel("verified training images (%)")
-        axes.set_title(name, loc="left")
+        axes.set_xlabel("verified training images (%)" if fractions else "classes held out")
+        axes.set_title(_title(name), loc="left")
         axes.grid(alpha=0.25, linewidth=0.6)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
@@ -64,11 +67,11 @@ def _over_fractions(found: dict[str, Any], columns: list[str]) -> Any:
 
 
 def _beside(found: dict[str, Any]) -> Any:
-    column = found["columns"][0]
-    figure = new_figure(4.2 * len(found["figures"]) + 2.0, 0.36 * len(found["rows"]) + 1.4)
-    panels = figure.subplots(1, len(found["figures"]), squeeze=False, sharey=True)[0]
+    panels = [(name, column) for name in found["figures"] for column in found["columns"]]
     names = [row["name"] for row in found["rows"]]
-    for axes, name in zip(panels, found["figures"], strict=True):
+    figure = new_figure(max(4.2, 3.4 * len(panels)) + 2.0, 0.36 * len(names) + 1.4)
+    drawn = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (name, column) in zip(drawn, panels, strict=True):
         for place, row in enumerate(found["rows"]):
             cell = row["cells"].get(column, {}).get(name) or row["cells"].get(ANY, {}).get(name)
             if cell is None:
@@ -77,12 +80,16 @@ def _beside(found: dict[str, Any]) -> Any:
                 axes.errorbar(cell["measured"], place, xerr=cell["spread"], color=COLORS[0], marker="o", capsize=2.5)
             if cell["published"] is not None:
                 axes.plot(cell["published"], place, "s", color=COLORS[1], markerfacecolor="none")
-        axes.set_title(name, loc="left")
+        axes.set_title(f"{_title(name)}\n{column_name(found['by'], column)}".rstrip(), loc="left", fontsize=10)
         axes.grid(axis="x", alpha=0.25, linewidth=0.6)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    drawn[0].set_yticks(range(len(names)), names)
+    drawn[0].set_ylim(len(names) - 0.5, -0.5)
     figure.supxlabel(_caption(found), fontsize=8, color="0.4")
     return figure
+
+
+def _title(figure: str) -> str:
+    return heading(figure) + (" (lower is better)" if figure in LOWER_IS_BETTER else "")
 
 
 def _caption(found: dict[str, Any]) -> str:
