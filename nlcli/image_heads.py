@@ -76,6 +76,11 @@ class Trunk:
         """(b, D) float32 of uint8 images (b, S, S, 3), in inference."""
         return self._inference(tf.convert_to_tensor(images)).numpy()
 
+    def restart(self) -> None:
+        """Go back to the weights that it was made with."""
+        if self.trained:
+            self.model.set_weights(self._original.get_weights())
+
     def write_back(self) -> None:
         """Give the backbone that it was made from the weights as they are now."""
         if self.trained:
@@ -107,6 +112,8 @@ class MethodOnImages:
                 yield self.trunk.features(pixels)
 
         self.method.begin(phase, features)
+        if phase in self.method.restarts:
+            self.trunk.restart()
 
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses on the features of uint8 images (b, S, S, 3)."""

@@ -20,6 +20,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluate import evaluate
 from nlcli.features import FeatureStore, extract_features
 from nlcli.heads import load_head, train_head
+from nlcli.image_heads import MethodOnImages, Trunk
 from nlcli.images import iterate_images
 from nlcli.labels import choose_clean, read_dataset
 from nlcli.methods import configure, get_method
@@ -174,6 +175,25 @@ def test_killed_and_resumed_without_its_images_in_memory_it_ends_the_same(
     for name in ("head.npz", "metrics.jsonl", "result.json"):
         assert (run / name).read_bytes() == (trained / name).read_bytes(), name
     assert load_head(run).backbone_fingerprint == load_head(trained).backbone_fingerprint
+
+
+def test_a_phase_that_begins_anew_takes_the_trunk_along(backbone: Path) -> None:
+    from nlcli.backbones import load_backbone
+
+    problem = Problem(load_backbone(backbone).num_features, ("a", "b"), "single-label")
+    method = get_method("forward")(configure("forward"), problem)
+    images = [np.random.default_rng(0).integers(0, 255, (5, SIZE, SIZE, 3)).astype(np.uint8)]
+    for phase, restarted in (("noisy", False), ("corrected", True)):
+        trunk = Trunk(load_backbone(backbone), True, "float32", 10, 0)
+        initial = trunk.model.get_weights()
+        changed = [w + 0.01 for w in initial]
+        trunk.model.set_weights(changed)
+        predictions = method.score(trunk.features(images[0]), "classifier").numpy()
+        MethodOnImages(trunk, method).begin(phase, lambda: iter(images))
+        for value, expected in zip(trunk.model.get_weights(), initial if restarted else changed, strict=True):
+            np.testing.assert_array_equal(value, expected)
+    # T was read off the trunk as it had become.
+    assert all((np.abs(predictions - row).max(axis=1) < 1e-5).any() for row in method.transition.numpy())
 
 
 @pytest.mark.parametrize("precision", ["none", "bfloat16", "float16"])

@@ -40,6 +40,14 @@ SMALL: dict[str, dict[str, object]] = {
         "pretrain_steps": 100,
     },
     "residual": {"steps": 300, "hidden": 32, "learning_rate": 1e-2},
+    "bottom-up": {"steps": 200, "learning_rate": 1e-2, "pretrain_rate": 1e-2, "pretrain_steps": 100, "finetune_steps": 50},
+    "forward": {
+        "transition": "anchors", "steps": 300, "noisy_steps": 200, "learning_rate": 1e-2, "finetune_steps": 50,
+    },
+    "noise-types": {
+        "steps": 200, "hidden": 16, "learning_rate": 1e-2, "pretrain_rate": 1e-2, "pretrain_steps": 200,
+        "first_steps": 50, "finetune_steps": 50,
+    },
     "cleannet": {"steps": 300, "learning_rate": 1e-2, "finetune_steps": 50, "finetune_rate": 1e-3},
 }
 

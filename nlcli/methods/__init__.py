@@ -27,6 +27,9 @@ METHODS = {
     "misra": "misra:Misra",
     "teacher-student": "teacher_student:TeacherStudent",
     "residual": "residual:Residual",
+    "bottom-up": "bottom_up:BottomUp",
+    "forward": "forward:Forward",
+    "noise-types": "noise_types:NoiseTypes",
     "cleannet": "cleannet:CleanNet",
 }
 

@@ -189,6 +189,9 @@ class Method(ABC):
     """Whether its noisy rows are weighted by a detection of label noise; its option ``weights`` says how."""
     all_verified: ClassVar[bool] = False
     """Whether V is every verified training image, whatever part of them the run's clean set is."""
+    restarts: ClassVar[tuple[str, ...]] = ()
+    """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
+    a backbone that is trained along."""
 
     def __init__(
         self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0

@@ -1,0 +1,69 @@
+"""The bottom-up noise model: a fixed confusion matrix behind the classifier (Sukhbaatar and Fergus 2014)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlcli.losses import transition_cross_entropy, verified_softmax_cross_entropy
+from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.citations import SUKHBAATAR_2014
+from nlcli.methods.finetuning import FINETUNE
+from nlcli.methods.noise_model import MixedConfig, NoiseModel
+from nlcli.transition import confusion
+
+
+class BottomUpConfig(MixedConfig):
+    """Settings of the bottom-up model; ``learning_rate`` and ``steps`` are those of the mixed training."""
+
+
+class BottomUp(NoiseModel):
+    """A classifier ``p(y | x)`` whose noisy labels are ``p(n | x) = Q p(y | x)``, Q from verified pairs.
+
+    The baseline of Xiao et al. 2015, row 5 of their table 2: the noise depends on the true class alone.
+    """
+
+    name = "bottom-up"
+    Config = BottomUpConfig
+    # Xiao 2015, section 5.2: as their own method, with which they compare it.
+    presets: ClassVar = {
+        "clothing1m": {
+            "optimizer": "sgd", "learning_rate": 1e-3, "pretrain_rate": 1e-3, "decay": 0.1, "decay_steps": 50_000,
+            "weight_decay": 5e-4, "batch_size": 256, "steps": 160_000, "pretrain_steps": 50_000,
+        },
+    }
+    citation = SUKHBAATAR_2014
+    config: BottomUpConfig
+
+    @classmethod
+    def uses_pairs(cls, config: Any) -> bool:
+        return True
+
+    def build(self, init: LastLayer | None) -> None:
+        super().build(init)
+        pairs, classes = self.required_noise(), self.problem.num_classes
+        matrix = np.eye(classes) if pairs is None else confusion(pairs)
+        self.confusion = self.constant("Q", matrix.astype(np.float32))
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        return (
+            self.make_phase(
+                "pretrain", "clean", settings.pretrain_steps, {"head": settings.pretrain_rate}, clean_rows="named"),
+            self.make_phase(
+                "mixed", "mixed", settings.steps, {"head": settings.learning_rate},
+                clean_share=settings.clean_share, clean_rows="named",
+            ),
+            *self.finetuning(),
+        )
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        logits = self.classifier(features)
+        if phase == FINETUNE:
+            return self.finetuning_losses(logits, batch)
+        clean = verified_softmax_cross_entropy(batch.of_clean(logits), batch.verified, batch.mask)
+        if phase == "pretrain":
+            return {"loss": clean, "L_clean": clean}
+        noise = transition_cross_entropy(batch.of_noisy(logits), batch.noisy, self.confusion.value)
+        return {"loss": self.config.clean_weight * clean + noise, "L_clean": clean, "L_noise": noise}

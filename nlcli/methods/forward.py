@@ -1,0 +1,83 @@
+"""Forward loss correction: a transition matrix behind the classifier (Patrini et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from keras import ops
+from pydantic import Field
+
+from nlcli.losses import softmax_cross_entropy, transition_cross_entropy
+from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.citations import PATRINI_2017
+from nlcli.methods.finetuning import FINETUNE
+from nlcli.methods.noise_model import NoiseModel, NoiseModelConfig
+from nlcli.sampling import stream
+from nlcli.transition import sample_rows, transition, transition_from_anchors
+
+_PREDICTIONS = 1 << 25  # probabilities that T is read off: 128 MiB
+
+
+class ForwardConfig(NoiseModelConfig):
+    """Settings of forward correction; ``steps`` and ``learning_rate`` are those of the corrected training."""
+
+    transition: Literal["auto", "pairs", "anchors"] = Field(
+        "auto", description="T from verified pairs, or from anchor points; auto: from pairs where some are wrong."
+    )
+    noisy_steps: int = Field(4000, ge=1, description="Steps on noisy labels as they are, before anchor points.")
+
+
+class Forward(NoiseModel):
+    """A classifier whose noisy labels are ``p(n | x) = p(y | x) T``; T is estimated before its training.
+
+    By anchor points: a first classifier, trained on the noisy labels as they are, predicts all images; the
+    prediction for the purest image of each class is that class's row of T. The second classifier begins
+    with the same initial weights as the first.
+    """
+
+    name = "forward"
+    Config = ForwardConfig
+    citation = PATRINI_2017
+    restarts = ("corrected",)
+    config: ForwardConfig
+
+    @classmethod
+    def uses_pairs(cls, config: Any) -> bool:
+        return config.transition != "anchors"
+
+    def build(self, init: LastLayer | None) -> None:
+        super().build(init)
+        wanted, classes = self.config.transition, self.problem.num_classes
+        pairs = {"auto": self.known_noise, "pairs": self.required_noise, "anchors": lambda: None}[wanted]()
+        self.from_anchors = pairs is None
+        matrix = np.eye(classes) if pairs is None else transition(pairs)
+        self.transition = self.constant("T", matrix.astype(np.float32))
+        self._initial = self.classifier.get_weights()
+
+    def phases(self) -> tuple[Phase, ...]:
+        settings = self.config
+        rates = {"head": settings.learning_rate}
+        corrected = self.make_phase("corrected", "noisy", settings.steps, rates)
+        if not self.from_anchors:
+            return (corrected, *self.finetuning())
+        return (self.make_phase("noisy", "noisy", settings.noisy_steps, rates), corrected, *self.finetuning())
+
+    def begin(self, phase: str, features: Callable[[], Iterator[np.ndarray]]) -> None:
+        """Before the corrected training: read T off the trained classifier, then begin anew."""
+        if phase == "corrected" and self.from_anchors:
+            most = max(1, _PREDICTIONS // self.problem.num_classes)
+            predictions = (ops.convert_to_numpy(self.score(part, "classifier")) for part in features())
+            found = transition_from_anchors(sample_rows(predictions, most, stream(self.seed, "anchors")))
+            self.transition.assign(found.astype(np.float32))
+            self.classifier.set_weights(self._initial)
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        logits = self.classifier(features)
+        if phase == FINETUNE:
+            return self.finetuning_losses(logits, batch)
+        if phase == "noisy":
+            return {"loss": softmax_cross_entropy(logits, batch.noisy)}
+        noise = ops.transpose(self.transition.value)  # [noisy, true]
+        return {"loss": transition_cross_entropy(logits, batch.noisy, noise)}
