@@ -17,9 +17,9 @@ import numpy as np
 from nlcli.bootstrap import bootstrap, interval
 from nlcli.metrics import average_precision, rank_precision
 from nlcli.stage import atomic_path
+from nlcli.transition import NOISE_TYPES
 
 TABLE, FIGURE = "rank_precision.csv", "rank_precision.png"
-NOISE_TYPES = ("noise_free", "random", "confusing")
 _RANKS = (100, 200, 500, 1000, 2000, 5000)  # of which metrics.json tells the precision; the paper's text: 500
 
 
@@ -30,7 +30,7 @@ class NoiseRanking:
     Attributes:
         keys: (n,) strings.
         true, noisy: (n,) int64 classes.
-        probabilities: (n, 3) float32: noise-free, random, confusing.
+        probabilities: (n, 3) float32, of ``NOISE_TYPES``: noise-free, random, confusing.
         precision: (n,) float64 at ranks 1 to n; among equal probabilities as in a random order.
     """
 
