@@ -251,6 +251,42 @@ def test_shipped_pipelines_are_valid(file: Path) -> None:
     assert read_pipeline(file).about
 
 
+@pytest.mark.parametrize("file", sorted(PIPELINES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_what_shipped_pipelines_name_exists(file: Path) -> None:
+    """Methods, detectors, networks with their options and presets, and the rows of published tables."""
+    from nlcli.backbones import BACKBONES
+    from nlcli.detection import make_detector
+    from nlcli.methods import configure, get_method
+    from nlcli.tables import published_tables
+
+    for step in read_pipeline(file).steps:
+        options = step.config.model_dump()
+        if step.stage.name == "train-head":
+            configure(options["method"], options["options"], options["preset"])
+            assert get_method(options["method"]).needs_detection == (options["detection"] is not None), step.name
+            network = options["from_images"]
+            assert network is None or network in BACKBONES or Path(network).parent in outputs(file), step.name
+        elif step.stage.name == "detect-noise":
+            make_detector(options["method"], options["options"])
+        elif step.stage.name == "pretrain-backbone":
+            assert options["backbone"] in BACKBONES
+        elif step.stage.name == "table" and options["published"]:
+            published = published_tables()[options["published"]]
+            assert set(options["rows"]) <= {row["name"] for row in published["rows"]}
+            assert options["deviations"]
+
+
+def outputs(file: Path) -> set[Path]:
+    return {step.output for step in read_pipeline(file).steps}
+
+
+def test_every_published_table_has_a_pipeline() -> None:
+    from nlcli.tables import published_tables
+
+    steps = [step.config.model_dump() for file in PIPELINES.glob("*.yaml") for step in read_pipeline(file).steps]
+    assert {step.get("published") for step in steps} >= set(published_tables())
+
+
 def test_a_rehearsal_shortens_every_stage_in_a_directory_of_its_own() -> None:
     demo = PIPELINES / "demo.yaml"
     whole, short = read_pipeline(demo), read_pipeline(demo, scale=0.01, limit=200)
