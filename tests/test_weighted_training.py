@@ -16,13 +16,14 @@ from test_heads import Work, single_label
 from test_pretrain import config as backbone_config
 from test_pretrain import draw_images
 
+from nlcli import training
 from nlcli.config import TrainHead
 from nlcli.datasets.listing import single_label_table
 from nlcli.detection.results import DETECTION
 from nlcli.errors import NlcliError
 from nlcli.heads import load_head, train_head
 from nlcli.image_heads import TRUNK, ImageFeed
-from nlcli.labels import LabelTable, choose_clean, read_dataset
+from nlcli.labels import LabelTable, choose_clean, clean_set_record, read_dataset
 from nlcli.losses import weighted_softmax_cross_entropy
 from nlcli.methods import configure, get_method
 from nlcli.methods.base import Batch, Method, Problem
@@ -233,7 +234,8 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
         clean_fraction=0.2))
     run = train_head(work.config(tmp_path / "run", method="cleannet", detection=found, steps=100))
     result = json.loads((run / "result.json").read_text())
-    assert result["clean"]["images"] == len(choose_clean(work.table, 0.2, 0))
+    assert result["clean"] | {"fraction": 0.2} == clean_set_record(work.table, choose_clean(work.table, 0.2, 0)) | {
+        "fraction": 0.2, "seed": 0}
     assert result["validation"]["top_1"] > 0.9
 
 
@@ -291,6 +293,54 @@ def test_single_label_methods_on_cached_features(work: Work, tmp_path: Path, met
     head, rows = load_head(run), np.setdiff1d(work.table.rows("validation"), [450])
     chosen = head.score(work.features_of[rows]).argmax(axis=1)
     assert (chosen == work.table.present[rows].indices).mean() == result["validation"]["top_1"]
+
+
+def test_pairs_of_the_clean_set_and_validation_are_counted_and_recorded(work: Work, tmp_path: Path) -> None:
+    run = train_head(work.config(tmp_path / "run", method="bottom-up", steps=20, clean_fraction=0.2))
+    rows = np.concatenate([choose_clean(work.table, 0.2, 0), work.table.rows("validation")])
+    counts = np.zeros((5, 5))  # of images without features, too: labels are enough
+    np.add.at(counts, (work.table.present[rows].indices, work.table.noisy[rows].indices), 1)
+    assert counts.trace() < counts.sum() == 240
+    found = load_head(run).method.weights()["Q"].numpy()
+    np.testing.assert_allclose(found, (counts / counts.sum(axis=1, keepdims=True)).T, rtol=1e-6)
+    clean = json.loads((run / "result.json").read_text())["clean"]
+    assert (clean["images"], clean["pairs"]) == (90, {"train": 90, "validation": 150})
+    noisy = json.loads((train_head(work.config(tmp_path / "noisy", method="noisy", steps=2)) / "result.json").read_text())
+    assert noisy["clean"]["images"] == 0  # whoever asks for no pairs uses no clean labels
+    assert "pairs" not in noisy["clean"]
+
+
+def test_a_run_killed_after_a_phase_set_its_constants_ends_the_same(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward reads T off its first classifier as the second phase begins; the run dies inside that phase."""
+    options = {"transition": "anchors", "noisy_steps": 40}
+    config = work.config(tmp_path / "run", method="forward", options=options, steps=60, eval_every=10)
+    whole = train_head(config.model_copy(update={"output": tmp_path / "whole"}))
+    save, begun = training._Run._save, []
+
+    def dies(run: Any, force: bool) -> None:
+        save(run, True)
+        if run.at.phase == 1 and run.at.step >= 20:
+            raise KeyboardInterrupt
+
+    begin = get_method("forward").begin
+    monkeypatch.setattr(get_method("forward"), "begin", lambda self, phase, rows: (
+        begun.append(phase), begin(self, phase, rows)))
+    monkeypatch.setattr(training._Run, "_save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train_head(config)
+    monkeypatch.setattr(training._Run, "_save", save)
+    run = train_head(config)
+    assert begun == ["noisy", "corrected"]
+    for name in ("head.npz", "metrics.jsonl", "result.json"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    matrix = load_head(run).method.weights()["T"].numpy()
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(matrix - np.eye(5)).max() > 0.05
+    streamed = train_head(config.model_copy(update={
+        "output": tmp_path / "streamed", "memory": 1e-5, "order": "shuffled"}))
+    assert (streamed / "head.npz").read_bytes() == (whole / "head.npz").read_bytes()
 
 
 # --- whole networks --------------------------------------------------------------------------
