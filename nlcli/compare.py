@@ -61,6 +61,8 @@ class Row:
         figures: By name: for single-label data top_1 and top_5, then mAP, AP_all; for detections
             average_error and those that ``DetectionFigures`` names.
         per_class: ``(C,)`` AP of each class (error rate, where labels are judged), mean over seeds.
+        planted: Of detections, average error on unverified training images of planted truth, mean over
+            seeds; None without.
     """
 
     label: str
@@ -70,6 +72,7 @@ class Row:
     selected_by: str
     figures: dict[str, Figure]
     per_class: np.ndarray
+    planted: float | None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Comparison:
                 "clean_images": row.clean_images,
                 "seeds": list(row.seeds),
                 "selected_by": row.selected_by,
+                "planted": None if row.planted is None else number(row.planted),
                 **{
                     name: {
                         "value": number(f.value),
@@ -343,7 +347,13 @@ def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group
         _selected_by(members[0].metrics["selection"]),
         found,
         group.per_class,
+        _planted_error(members),
     )
+
+
+def _planted_error(members: list[Evaluation]) -> float | None:
+    values = [e.metrics.get("planted_error") for e in members]
+    return float(np.mean(values)) if values and None not in values else None  # type: ignore[arg-type]
 
 
 def figure_over_seeds(

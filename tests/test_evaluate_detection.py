@@ -25,6 +25,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluate import evaluate
 from nlcli.evaluate_detection import roc_curve
 from nlcli.labels import LabelTable
+from nlcli.report.tables import comparison_table
 from nlcli.stage import read_json, read_stage
 
 #          train, not verified     test
@@ -148,6 +149,8 @@ def test_planted_truth_of_what_the_detector_did_not_see(tmp_path: Path) -> None:
     assert metrics["planted_error"] == metrics["planted"]["average_error"] == pytest.approx((0 + 1 / 2 + 1 / 2) / 3)
     assert metrics["planted"]["micro_error"] == pytest.approx(2 / 5)
     assert metrics["planted"]["naive"]["micro_error"] == pytest.approx(3 / 5)
+    told = comparison_table(compare([seen.with_name("d-test")]).as_json())[2]
+    assert "average error on unverified training images, whose noise was planted: average 0.333" in told
     withheld = made_detection(tmp_path / "w", dataset, table, SCORE, held_out=("a",), hold_out=1)
     assert read_json(evaluate(Evaluate(model=withheld, bootstrap=0)) / "metrics.json")["planted"]["images"] == 6
 
@@ -262,7 +265,7 @@ def test_a_real_detection_has_the_errors_that_it_told_itself(
 ) -> None:
     dataset, features = noisy_chain
     detection = detect_noise(
-        DetectNoise(dataset=dataset, features=features, output=tmp_path / "d", method="average", **settings)
+        DetectNoise(dataset=dataset, features=features, output=tmp_path / "d", method="average", suspects=0, **settings)
     )
     metrics = read_json(evaluate(Evaluate(model=detection, bootstrap=10)) / "metrics.json")
     told = read_json(detection / "detection.json")

@@ -81,6 +81,9 @@ def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
         known = {HEADINGS[name]: value for name, value in found["naive"].items() if value is not None}
         errors = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
         notes.append(f"calling every label right: {errors}")
+    planted = [f"{row['label']} {row['planted']:.3f}" for row in found["rows"] if row["planted"] is not None]
+    if planted:
+        notes.append(f"average error on unverified training images, whose noise was planted: {', '.join(planted)}")
     without, judged = found["classes_without_positives"], found["task"] == LABEL_NOISE
     if without:
         have = "class has" if without == 1 else "classes have"
