@@ -320,7 +320,7 @@ def test_a_killed_training_ends_with_the_same_scores(tmp_path: Path, monkeypatch
             raise KeyboardInterrupt
         return block(self, *arguments)
 
-    monkeypatch.setattr("nlcli.detection.cleannet.Settings", partial(training.Settings, checkpoint_seconds=0.0))
+    monkeypatch.setattr(training, "Settings", partial(training.Settings, checkpoint_seconds=0.0))
     monkeypatch.setattr(training.StepFunction, "__call__", killed)
     cut = make_detector("cleannet", SHORT)
     (tmp_path / "cut").mkdir()

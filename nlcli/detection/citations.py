@@ -28,6 +28,15 @@ THONGKAM_2008 = """\
   year      = {2008}
 }"""
 
+XIA_2015 = """\
+@inproceedings{xia2015learning,
+  title     = {Learning Discriminative Reconstructions for Unsupervised Outlier Removal},
+  author    = {Xia, Yan and Cao, Xudong and Wen, Fang and Hua, Gang and Sun, Jian},
+  booktitle = {IEEE International Conference on Computer Vision (ICCV)},
+  pages     = {1511--1519},
+  year      = {2015}
+}"""
+
 YU_2015 = """\
 @article{yu2015lsun,
   title   = {{LSUN}: Construction of a Large-scale Image Dataset using Deep Learning with Humans in the Loop},

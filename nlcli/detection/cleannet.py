@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -32,26 +32,24 @@ from nlcli.detection.cleannet_network import (
     total_loss,
     unit,
 )
+from nlcli.detection.noisy_training import train_on_noisy_labels
 from nlcli.detection.references import References, class_references
 from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError
-from nlcli.feature_source import FeatureSource, RowFeatures, row_bytes, training_rows
+from nlcli.feature_source import RowFeatures
 from nlcli.methods.base import Batch, LastLayer, Method, Phase, Problem
 from nlcli.optimizers import Schedule
 from nlcli.pools import StoredRows
 from nlcli.runtime import memory_available
-from nlcli.sampling import Order, stream
-from nlcli.stage import atomic_path, read_json, write_json
-from nlcli.training import Settings, train
+from nlcli.sampling import stream
+from nlcli.stage import atomic_path
 
 if TYPE_CHECKING:
     from nlcli.methods.base import Tensor
 
 Transform = Literal["log", "l2", "none"]
 MONITOR = "average_error"
-_VALIDATIONS = 40
 _CLASSES = 32  # whose references are encoded at a time outside training
-_SETTINGS = "cleannet.json"
 
 
 class CleanNetConfig(DetectorConfig):
@@ -186,16 +184,10 @@ class CleanNetDetector(Detector):
         (phase,) = network.phases()
         if len(data.train.verified) == len(data.train):  # nothing is left that is not verified
             phase = replace(phase, rows="clean")
-        rows = training_rows(data.table, data.store, [phase], 1.0, seed)
-        budget = memory_available() // 2
-        validation = _Validation(network, data, budget // 2)
-        source = FeatureSource(
-            data.table, data.store, rows, settings.batch_size, seed,
-            _order(work / _SETTINGS, len(rows.used) * row_bytes(data.store) <= budget), budget - validation.kept_bytes,
-        )
-        outcome = train(
-            network, [phase], source, validation if validation.possible else None,
-            Settings(eval_every=max(1, phase.steps // _VALIDATIONS), title="training cleannet"), work,
+        validation = _Validation(network, data, memory_available() // 8)
+        outcome = train_on_noisy_labels(
+            network, phase, data, data.table, validation if validation.possible else None, seed, work,
+            "training cleannet",
         )
         self.notes |= {
             "best_step": outcome.step, "steps": outcome.steps, "validation": outcome.figures(),
@@ -271,22 +263,14 @@ def _compiled_similarity(network: CleanNet, embeddings: Tensor) -> Callable[[Ten
     return similarity
 
 
-def _order(path: Path, fits: bool) -> Order:
-    """The order of rows. It decides the result, so a run that is taken up keeps what it began with."""
-    if not path.exists():
-        write_json(path, {"order": "shuffled" if fits else "block-shuffled"})
-    order = read_json(path)["order"]
-    if order not in get_args(Order):
-        raise NlcliError(f"{path} names no order of rows; pass --force to begin anew")
-    return order
-
-
 class _Validation:
     """Average error rate of verified validation images at their best threshold.
 
+    Args:
+        budget: Bytes that their features may take in memory; they are read each time where they take more.
+
     Attributes:
         possible: Whether there is one.
-        kept_bytes: Memory that their features take.
     """
 
     def __init__(self, network: CleanNet, data: Data, budget: int) -> None:
@@ -295,7 +279,7 @@ class _Validation:
         self._noisy, self._label = images.noisy[positions], images.label[positions]
         rows = StoredRows(images.rows[positions], images.stored[positions], 0)
         self._features = RowFeatures(data.store, data.table, rows, budget)
-        self.possible, self.kept_bytes = bool(len(positions)), self._features.kept_bytes
+        self.possible = bool(len(positions))
         self._query = tf.function(lambda features: network.query(tf.cast(features, tf.float32)), reduce_retracing=True)
 
     def __call__(self, phase: Phase) -> Mapping[str, float]:
