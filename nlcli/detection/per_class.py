@@ -13,7 +13,8 @@ classes' verified images.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nlcli.detection.threshold import best_threshold
 from nlcli.detection.verification import RIGHT, UNVERIFIED
 from nlcli.errors import NlcliError
 from nlcli.progress import progress
+from nlcli.runtime import cpu_count
 from nlcli.stage import atomic_path
 
 State = Mapping[str, np.ndarray]
@@ -76,21 +78,42 @@ class PerClass(Detector):
         score = np.empty((len(settings), len(chosen_by)))
         self._data, self._seed, self._prior = data, seed, {}
         self._states: dict[int, Path] = {}
-        with progress(len(data.classes), f"fitting {self.name}", unit="classes") as bar:
-            for c in range(len(data.classes)):
-                asked = np.flatnonzero(data.validation.noisy[chosen_by] == c)
-                verified = verified_of_class(data.train, c)
-                right = int((data.train.label[verified] == RIGHT).sum())
-                if right in (0, len(verified)):
-                    self._prior[c] = (right + share) / (len(verified) + 1)
-                    score[:, asked] = self._prior[c]
-                else:
-                    self._states[c] = work / f"class-{c:05d}.npz"
-                    score[:, asked] = self._class(c, chosen_by[asked], settings)
-                bar.advance()
+        of_class = [np.flatnonzero(data.validation.noisy[chosen_by] == c) for c in range(len(data.classes))]
+        for c, asked in enumerate(of_class):
+            verified = verified_of_class(data.train, c)
+            right = int((data.train.label[verified] == RIGHT).sum())
+            if right in (0, len(verified)):
+                self._prior[c] = (right + share) / (len(verified) + 1)
+                score[:, asked] = self._prior[c]
+            else:
+                self._states[c] = work / f"class-{c:05d}.npz"
+        for c, found in self._fit_classes({c: chosen_by[of_class[c]] for c in self._states}, settings):
+            score[:, of_class[c]] = found
         self._choose(settings, score)
         self.natural_threshold = 0.5
         self._loaded: tuple[int, ClassImages, State] | None = None
+
+    def _fit_classes(
+        self, asked: Mapping[int, np.ndarray], settings: list[Setting]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Each class and its ``_class``, a class on every processor at a time.
+
+        A class's matrices are so small that several threads at one of them hinder each other.
+        """
+        import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which must be there to be limited
+        import sklearn.utils  # noqa: F401 - and OpenMP
+        from threadpoolctl import threadpool_limits
+
+        with progress(len(asked), f"fitting {self.name}", unit="classes") as bar, threadpool_limits(1):
+            with ThreadPoolExecutor(cpu_count()) as pool:
+                under_way = {pool.submit(self._class, c, rows, settings): c for c, rows in asked.items()}
+                try:
+                    for future in as_completed(under_way):
+                        yield under_way[future], future.result()
+                        bar.advance()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
 
     def _class(self, c: int, asked: np.ndarray, settings: list[Setting]) -> np.ndarray:
         """(settings, n) scores of the validation images ``asked``; what was learned is in a file."""

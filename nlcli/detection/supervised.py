@@ -22,14 +22,18 @@ from nlcli.sampling import stream
 class MlpConfig(DetectorConfig):
     """Options of the two-layer network."""
 
-    hidden: int = Field(128, ge=1, description="Hidden units.")
+    hidden: int = Field(64, ge=1, description="Hidden units.")
     weight_decay: float | None = Field(
-        None, ge=0, description="L2 penalty on the weights (default: 1e-4, 1e-3, 1e-2 or 1e-1, chosen on validation).")
-    epochs: int = Field(200, ge=1, description="Most epochs; fitting ends before when the loss stops falling.")
+        None, ge=0, description="L2 penalty on the weights (default: 1e-3, 1e-2 or 1e-1, chosen on validation).")
+    iterations: int = Field(100, ge=1, description="Most iterations of L-BFGS.")
 
 
 class Mlp(PerClass):
-    """scikit-learn's ``MLPClassifier``: one hidden layer of rectified units, and a sigmoid."""
+    """scikit-learn's ``MLPClassifier``: one hidden layer of rectified units, and a sigmoid.
+
+    A class has hundreds of verified images: L-BFGS, on all of them at once, needs a third of the time
+    that Adam does and ends with less error.
+    """
 
     name = "mlp"
     title = "MLP"
@@ -39,7 +43,7 @@ class Mlp(PerClass):
 
     def settings(self) -> Sequence[Setting]:
         given = self.config.weight_decay
-        return [{"weight_decay": alpha} for alpha in ((1e-3, 1e-4, 1e-2, 1e-1) if given is None else (given,))]
+        return [{"weight_decay": alpha} for alpha in ((1e-2, 1e-3, 1e-1) if given is None else (given,))]
 
     def fit_class(self, images: ClassImages, settings: Sequence[Setting], seed: int) -> list[State]:
         from sklearn.exceptions import ConvergenceWarning
@@ -48,11 +52,11 @@ class Mlp(PerClass):
         found: list[State] = []
         for setting in settings:
             network = MLPClassifier(
-                (self.config.hidden,), alpha=setting["weight_decay"], max_iter=self.config.epochs,
+                (self.config.hidden,), alpha=setting["weight_decay"], max_iter=self.config.iterations, solver="lbfgs",
                 random_state=int(stream(seed, "detection", "mlp").integers(2**31)),
             )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # epochs are as many as were asked for
+                warnings.simplefilter("ignore", ConvergenceWarning)  # iterations are as many as were asked for
                 network.fit(images.features, images.label)
             found.append({
                 f"{part}{i}": np.asarray(values, np.float32)
