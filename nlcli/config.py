@@ -203,7 +203,7 @@ class TrainHead(StageConfig):
     preset: str | None = Field(None, description="A paper's settings, such as coco or open-images.")
     init: Path | None = Field(None, description="Run of a linear head to start from instead of the backbone's last layer.")
     detection: Path | None = Field(None, description="Detection whose scores weight the noisy labels, for methods such as cleannet.")
-    clean_fraction: float = Field(0.05, gt=0, le=1, description="Part of the verified training images used as clean set.")
+    clean_fraction: float = Field(1.0, gt=0, le=1, description="Part of the verified training images used as clean set; smaller parts lie within larger ones.")
     seed: int = Field(0, ge=0, description="Seed of the clean set, the initial weights and the batches.")
     steps: int | None = Field(None, ge=1, description="Training steps (default: the method's).")
     scale: float = Field(1.0, gt=0, description="Factor on the steps of every phase, for rehearsals of long presets.")
