@@ -51,8 +51,12 @@ def softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | Non
         targets: rows that sum to 1, or to 0 where a row has no label (it then counts nothing).
         weights: (rows,), 1 for rows that count; all of them when None.
     """
-    rows = -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
-    return masked_mean(rows, weights)
+    return masked_mean(cross_entropy(logits, targets), weights)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """``-sum_c t_c log softmax(logits)_c`` of each row, (rows,)."""
+    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 def weighted_softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import log_probability, masked_mean, softmax_cross_entropy, verified_softmax_cross_entropy
+from nlcli.losses import cross_entropy, masked_mean
 from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
 from nlcli.methods.citations import XIAO_2015
 from nlcli.methods.finetuning import FINETUNE
@@ -29,45 +29,31 @@ def label_probabilities(noisy: Tensor, confusing: Tensor) -> Tensor:
     return ops.stack([noisy, other, ops.matmul(noisy, confusing)], axis=-1)
 
 
-def log_joint(classes: Tensor, types: Tensor, noisy: Tensor, confusing: Tensor) -> Tensor:
-    """``log p(n, y, z | x)``, (rows, L, 3) (eq. 2).
+def posterior(classes: Tensor, types: Tensor, of_label: Tensor) -> Tensor:
+    """The E-step: ``p(y, z | n, x)``, (rows, L, 3) (eq. 5).
 
     Args:
         classes, types: logits of ``p(y | x)``, (rows, L), and of ``p(z | x)``, (rows, 3).
-        noisy, confusing: as for ``label_probabilities``.
+        of_label: ``label_probabilities`` of the rows' labels.
     """
-    of_class, of_type = ops.log_softmax(classes, axis=-1), ops.log_softmax(types, axis=-1)
-    return log_probability(label_probabilities(noisy, confusing)) + of_class[:, :, None] + of_type[:, None, :]
-
-
-def posterior(classes: Tensor, types: Tensor, noisy: Tensor, confusing: Tensor) -> Tensor:
-    """The E-step: ``p(y, z | n, x)``, (rows, L, 3) (eq. 5); arguments as for ``log_joint``."""
-    joint = log_joint(classes, types, noisy, confusing)
+    # The logarithm of eq. (2) up to a constant. That of 0 is -inf, which softmax makes exactly 0; no
+    # gradient goes through it, and something is always possible.
+    joint = ops.log(of_label) + classes[:, :, None] + types[:, None, :]
     pairs = joint.shape[1:]
     return ops.reshape(ops.softmax(ops.reshape(joint, (-1, pairs[0] * pairs[1])), axis=-1), (-1, *pairs))
 
 
-def negative_log_likelihood(classes: Tensor, types: Tensor, noisy: Tensor, confusing: Tensor) -> Tensor:
-    """Mean over labelled rows of ``-log sum_{y,z} p(n | y, z) p(y | x) p(z | x)``.
+def noise_type_targets(true: Tensor, of_label: Tensor) -> Tensor:
+    """The most likely noise type of pairs, (rows, 3), one 1 a row (eq. 8).
 
-    Its gradient is that of the M-step, eq. (7): both nets' cross-entropy with their part of the
-    posterior, which is held constant. Arguments as for ``log_joint``; rows without a label are left out.
-    """
-    rows = -ops.logsumexp(log_joint(classes, types, noisy, confusing), axis=(1, 2))
-    return masked_mean(rows, ops.sum(noisy, axis=-1))
-
-
-def noise_type_targets(noisy: Tensor, true: Tensor, confusing: Tensor) -> Tensor:
-    """The most likely noise type of pairs, (rows, 3), one 1 a row (eq. 8); zeros where a label is missing.
+    Noise-free where both labels are equal, random where ``C <= 1/(L-1)``, else confusing (theorem 2).
 
     Args:
-        noisy, true: (rows, L), rows with a single 1 or none.
-        confusing: the matrix C. It is 0 or above 1/(L-1) (lemma 1).
+        true: (rows, L), rows with a single 1; of others the result means nothing.
+        of_label: ``label_probabilities`` of the rows' noisy labels.
     """
-    known = ops.sum(noisy, axis=-1) * ops.sum(true, axis=-1)
-    equal = ops.sum(noisy * true, axis=-1)
-    confused = ops.cast(ops.sum(ops.matmul(noisy, confusing) * true, axis=-1) > 0, noisy.dtype)
-    return ops.stack([equal, known - equal - confused, confused], axis=-1)
+    of_pair = ops.sum(of_label * true[:, :, None], axis=1)
+    return ops.one_hot(ops.argmax(of_pair, axis=-1), of_label.shape[-1], dtype=of_label.dtype)
 
 
 # --- the method ------------------------------------------------------------------------------
@@ -134,24 +120,38 @@ class NoiseTypes(NoiseModel):
         return (*phases, *self.finetuning())
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        settings, confusing = self.config, self.confusing.value
+        settings = self.config
         classes = self.classifier(features)
         if phase == FINETUNE:
             return self.finetuning_losses(classes, batch)
         types = self.types(features)
-        clean = verified_softmax_cross_entropy(batch.of_clean(classes), batch.verified, batch.mask)
-        targets = noise_type_targets(batch.of_clean(batch.noisy), batch.verified * batch.mask, confusing)
-        of_types = softmax_cross_entropy(batch.of_clean(types), targets, ops.sum(targets, axis=-1))
+        of_label = label_probabilities(batch.noisy, self.confusing.value)
+        true = batch.verified * batch.mask
+        class_targets, type_targets = true, noise_type_targets(true, batch.of_clean(of_label))
+        if phase != "pretrain":
+            nets = batch.of_noisy(classes), batch.of_noisy(types)
+            expected = ops.stop_gradient(posterior(*nets, batch.of_noisy(of_label)))
+            class_targets = ops.concatenate([class_targets, ops.sum(expected, axis=2)])
+            type_targets = ops.concatenate([type_targets, ops.sum(expected, axis=1)])
+        of_class, of_type = cross_entropy(classes, class_targets), cross_entropy(types, type_targets)
+
+        named = ops.sum(true, axis=-1)
+        paired = named * ops.sum(batch.of_clean(batch.noisy), axis=-1)
+        parts = {
+            "L_clean": masked_mean(batch.of_clean(of_class), named),
+            "L_types": masked_mean(batch.of_clean(of_type), paired),
+        }
         if phase == "pretrain":
-            return {"loss": clean + of_types, "L_clean": clean, "L_types": of_types}
-        types = batch.of_noisy(types)
-        factor = 0.0 if phase == "fixed-types" else settings.z_gradient
-        types = factor * types + (1.0 - factor) * ops.stop_gradient(types)  # the value stays as it is
-        noise = negative_log_likelihood(batch.of_noisy(classes), types, batch.of_noisy(batch.noisy), confusing)
-        parts = {"L_clean": clean, "L_noise": noise, "L_types": of_types}
-        if phase == "fixed-types":
-            return {"loss": settings.first_clean_weight * clean + noise, **parts}
-        return {"loss": settings.clean_weight * clean + noise + settings.type_weight * of_types, **parts}
+            return {"loss": parts["L_clean"] + parts["L_types"], **parts}
+        parts["L_noise"] = ops.mean(batch.of_noisy(of_class))
+        parts["L_noise_types"] = ops.mean(batch.of_noisy(of_type))
+        weights = {"L_clean": settings.first_clean_weight, "L_noise": 1.0}
+        if phase == "em":
+            weights = {
+                "L_clean": settings.clean_weight, "L_types": settings.type_weight, "L_noise": 1.0,
+                "L_noise_types": settings.z_gradient,
+            }
+        return {"loss": sum(weight * parts[name] for name, weight in weights.items()), **parts}
 
     def noise_type_probabilities(self, features: Tensor) -> Tensor:
         """``p(z | x)``, (rows, 3) in the order of ``NOISE_TYPES``; the last is figure 8's confusing score."""
@@ -159,4 +159,5 @@ class NoiseTypes(NoiseModel):
 
     def posterior(self, features: Tensor, noisy: Tensor) -> Tensor:
         """``p(y, z | n, x)``, (rows, L, 3), of images with noisy labels (rows, L): summed over z the cleaned labels."""
-        return posterior(self.classifier(features), self.types(features), noisy, self.confusing.value)
+        of_label = label_probabilities(noisy, self.confusing.value)
+        return posterior(self.classifier(features), self.types(features), of_label)
