@@ -258,6 +258,24 @@ def methods(
     """
     from nlcli.methods.catalogue import describe, listing
 
+    _print_cards(name, as_json, describe, listing)
+
+
+@app.command(rich_help_panel="Use")
+def detectors(
+    name: Annotated[str | None, typer.Argument(help="Detector whose card is printed.", show_default=False)] = None,
+    as_json: _Json = False,
+) -> None:
+    """List the detectors of detect-noise, one line each with the paper; with a NAME print its card and citation.
+
+    **Example:** `nlcli detectors cleannet`
+    """
+    from nlcli.detection.catalogue import describe, listing
+
+    _print_cards(name, as_json, describe, listing)
+
+
+def _print_cards(name: str | None, as_json: bool, describe: Callable[..., Any], listing: Callable[..., Any]) -> None:
     if name is not None:
         card = describe(name)
         if as_json:

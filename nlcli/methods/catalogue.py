@@ -14,12 +14,13 @@ from nlcli.config import unknown_name
 from nlcli.errors import NlcliError
 from nlcli.methods import METHODS, get_method
 
+_CARDS = "nlcli.methods"
 _TITLE = re.compile(r"# `(?P<name>[a-z-]+)`: (?P<title>.+) \((?P<paper>[^()]+)\)")
 
 
 def listing() -> list[dict[str, str]]:
     """``name``, ``title`` and ``paper`` of every method."""
-    return [_heading(name) for name in METHODS]
+    return [heading_of(_CARDS, name) for name in METHODS]
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -28,24 +29,31 @@ def describe(name: str) -> dict[str, Any]:
         raise NlcliError(unknown_name(name, METHODS, "method"))
     method = get_method(name)
     return {
-        **_heading(name),
-        "card": _card(name),
+        **heading_of(_CARDS, name),
+        "card": card_of(_CARDS, name),
         "citation": method.citation,
-        "options": {
-            option: {"default": field.default, "description": field.description}
-            for option, field in method.Config.model_fields.items()
-        },
+        "options": options_of(method.Config),
         "presets": {preset: dict(settings) for preset, settings in method.presets.items()},
         "scores": list(method.scores),
     }
 
 
-def _card(name: str) -> str:
-    return resources.files("nlcli.methods").joinpath("cards", f"{name}.md").read_text(encoding="utf-8")
+def options_of(config: Any) -> dict[str, dict[str, Any]]:
+    """Default and description of every field of a configuration model."""
+    return {
+        option: {"default": field.default, "description": field.description}
+        for option, field in config.model_fields.items()
+    }
 
 
-def _heading(name: str) -> dict[str, str]:
-    first = _card(name).splitlines()[0]
+def card_of(package: str, name: str) -> str:
+    """The card ``name`` (Markdown) among those of ``package``."""
+    return resources.files(package).joinpath("cards", f"{name}.md").read_text(encoding="utf-8")
+
+
+def heading_of(package: str, name: str) -> dict[str, str]:
+    """``name``, ``title`` and ``paper`` by the first line of a card."""
+    first = card_of(package, name).splitlines()[0]
     found = _TITLE.fullmatch(first)
     if found is None or found["name"] != name:
         raise ValueError(f"card of {name} does not begin with '# `{name}`: TITLE (PAPER)'")
