@@ -133,7 +133,7 @@ def _train(
         feed.start.num_features, table.classes, table.task,
         None if paired is None else verified_pairs(table, np.concatenate([*paired.values()])),
     )
-    init = _initial_layer(config, feed.start, problem, method_class)
+    init = _initial_layer(config, settings, feed.start, problem, method_class)
     method = method_class(settings, problem, init, config.seed)
     phases = [phase.scaled(config.scale) for phase in method.phases()]
     steps = sum(phase.steps for phase in phases)
@@ -227,12 +227,12 @@ def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) ->
 
 
 def _initial_layer(
-    config: TrainHead, start: Start, problem: Problem, method: type[Method]
+    config: TrainHead, settings: MethodConfig, start: Start, problem: Problem, method: type[Method]
 ) -> LastLayer | None:
     """The trained layer that ``method`` starts from, if it does."""
     if method.needs_last_layer:
         return _last_layer(config, start, problem)
-    if not method.accepts_last_layer:
+    if not method.starts_from_layer(settings):
         if config.init is not None:
             raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
         return None

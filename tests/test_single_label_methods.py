@@ -11,7 +11,7 @@ from small_training import ArraySource, Planted, make
 
 from nlcli.errors import NlcliError
 from nlcli.methods import configure, get_method
-from nlcli.methods.base import Batch, Method, Problem
+from nlcli.methods.base import Batch, LastLayer, Method, Problem
 from nlcli.metrics import average_precision
 from nlcli.training import Settings, train
 from nlcli.transition import NOISE_TYPES, confusing_noise, confusion, pair_counts
@@ -179,6 +179,17 @@ def test_matrices_come_from_the_pairs_and_are_kept_with_the_weights(name: str) -
     assert matrix not in {v.name for group in method.groups().values() for v in group}
     loaded = get_method(name)(configure(name), Problem(3, tuple("abcd"), "single-label"))
     assert loaded.weights()[matrix].shape == (4, 4)
+
+
+@pytest.mark.parametrize("name", ["noise-types", "bottom-up"])
+def test_the_classifier_starts_from_a_trained_layer_of_its_shape(name: str) -> None:
+    layer = LastLayer(np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(4, dtype=np.float32))
+    problem = Problem(3, tuple("abcd"), "single-label", PAIRS)
+    found = get_method(name)(configure(name), problem, layer).last_layer()
+    np.testing.assert_array_equal(found.kernel, layer.kernel)
+    np.testing.assert_array_equal(found.bias, layer.bias)
+    assert [get_method(name).starts_from_layer(configure(name, {"hidden": h})) for h in (0, 5)] == [True, False]
+    assert not get_method("forward").starts_from_layer(configure("forward"))
 
 
 @pytest.mark.parametrize(

@@ -282,14 +282,17 @@ def test_multi_label_data_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("residual", {"hidden": 16}), ("clean", {}), ("clean-and-noisy", {}), ("noisy", {})],
+    [
+        ("residual", {"hidden": 16}), ("clean", {}), ("clean-and-noisy", {}), ("noisy", {}),
+        ("noise-types", {"pretrain_steps": 60}), ("bottom-up", {"pretrain_steps": 30}), ("forward", {}),
+    ],
 )
 def test_single_label_methods_on_cached_features(work: Work, tmp_path: Path, method: str, options: dict[str, Any]) -> None:
     run = train_head(work.config(tmp_path / "run", method=method, options=options, clean_fraction=0.2))
     result = json.loads((run / "result.json").read_text())
     assert result["selected_by"]["metric"] == "top_1"
     assert result["validation"]["top_1"] > 0.85
-    assert result["training_images"]["clean"] == {"noisy": 0}.get(method, len(choose_clean(work.table, 0.2, 0)))
+    assert result["training_images"]["clean"] == {"noisy": 0, "forward": 0}.get(method, len(choose_clean(work.table, 0.2, 0)))
     head, rows = load_head(run), np.setdiff1d(work.table.rows("validation"), [450])
     chosen = head.score(work.features_of[rows]).argmax(axis=1)
     assert (chosen == work.table.present[rows].indices).mean() == result["validation"]["top_1"]
@@ -372,7 +375,11 @@ def on_images(dataset: Path, output: Path, **options: Any) -> TrainHead:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [("residual", {"hidden": 16}), ("noisy", {}), ("clean", {}), ("clean-and-noisy", {}), ("cleannet", {})],
+    [
+        ("residual", {"hidden": 16}), ("noisy", {}), ("clean", {}), ("clean-and-noisy", {}), ("cleannet", {}),
+        ("noise-types", {"pretrain_steps": 40}), ("bottom-up", {"pretrain_steps": 40}),
+        ("forward", {"transition": "anchors", "noisy_steps": 40}),
+    ],
 )
 def test_single_label_methods_train_the_whole_network(
     colours: Path, tmp_path: Path, method: str, options: dict[str, Any]

@@ -221,6 +221,11 @@ class Method(ABC):
         return dict(cls.presets[name])
 
     @classmethod
+    def starts_from_layer(cls, config: Any) -> bool:
+        """Whether, with ``config``, it starts from a trained linear layer where there is one."""
+        return cls.accepts_last_layer
+
+    @classmethod
     def uses_pairs(cls, config: Any) -> bool:
         """Whether, with ``config``, it reads ``Problem.pairs``; their images then count as used clean ones."""
         return False

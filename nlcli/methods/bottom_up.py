@@ -33,6 +33,7 @@ class BottomUp(NoiseModel):
             "weight_decay": 5e-4, "batch_size": 256, "steps": 160_000, "pretrain_steps": 50_000,
         },
     }
+    accepts_last_layer = True
     citation = SUKHBAATAR_2014
     config: BottomUpConfig
 

@@ -42,8 +42,14 @@ class NoiseModel(FinetuningMethod):
     scores = ("classifier",)
     config: NoiseModelConfig
 
+    @classmethod
+    def starts_from_layer(cls, config: Any) -> bool:
+        return cls.accepts_last_layer and not config.hidden
+
     def build(self, init: LastLayer | None) -> None:
         self.classifier = self.net("classifier", self.problem.num_classes, "head")
+        if init is not None:
+            self.classifier.set_weights([init.kernel, init.bias])
 
     def net(self, name: str, units: int, group: str) -> Any:
         """From features to logits of ``units`` classes."""

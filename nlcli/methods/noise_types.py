@@ -91,6 +91,7 @@ class NoiseTypes(NoiseModel):
             "clean_ratio": 1.0, "clean_weight": 1.0, "type_weight": 0.1, "z_gradient": 0.1,
         },
     }
+    accepts_last_layer = True
     citation = XIAO_2015
     config: NoiseTypesConfig
 
