@@ -12,6 +12,7 @@ classes' verified images.
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -100,12 +101,16 @@ class PerClass(Detector):
 
         A class's matrices are so small that several threads at one of them hinder each other.
         """
+        # Warnings are filtered here because filters are not the threads' own. What is asked for as the most
+        # iterations is what there shall be.
         import scipy.linalg  # noqa: F401 - brings a BLAS of its own, which must be there to be limited
         import sklearn.utils  # noqa: F401 - and OpenMP
+        from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
-        with progress(len(asked), f"fitting {self.name}", unit="classes") as bar, threadpool_limits(1):
-            with ThreadPoolExecutor(cpu_count()) as pool:
+        with progress(len(asked), f"fitting {self.name}", unit="classes") as bar, warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            with threadpool_limits(1), ThreadPoolExecutor(cpu_count()) as pool:
                 under_way = {pool.submit(self._class, c, rows, settings): c for c, rows in asked.items()}
                 try:
                     for future in as_completed(under_way):

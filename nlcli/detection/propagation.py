@@ -8,7 +8,6 @@ mean of what its nearest neighbours in the graph have, as scikit-learn predicts.
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +61,6 @@ class _Graph(PerClass):
 
     def fit_class(self, images: ClassImages, settings: Sequence[Setting], seed: int) -> list[State]:
         from scipy.sparse import csr_matrix
-        from sklearn.exceptions import ConvergenceWarning
 
         count = len(images.label)
         nearest = _nearest(images.features, images.features, max(s["neighbours"] for s in settings))
@@ -72,9 +70,7 @@ class _Graph(PerClass):
             rows = np.repeat(np.arange(count), k)
             graph = csr_matrix((np.ones(count * k), (rows, nearest[:, :k].ravel())), shape=(count, count))
             model = self.estimator(setting, lambda a, b, graph=graph: graph.copy())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # iterations are as many as were asked for
-                model.fit(np.zeros((count, 1)), images.label)  # the graph is all it looks at
+            model.fit(np.zeros((count, 1)), images.label)  # the graph is all it looks at
             found.append({"right": model.label_distributions_[:, model.classes_.tolist().index(RIGHT)],
                           "any": model.label_distributions_.sum(axis=1)})
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -46,7 +45,6 @@ class Mlp(PerClass):
         return [{"weight_decay": alpha} for alpha in ((1e-2, 1e-3, 1e-1) if given is None else (given,))]
 
     def fit_class(self, images: ClassImages, settings: Sequence[Setting], seed: int) -> list[State]:
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
 
         found: list[State] = []
@@ -55,9 +53,7 @@ class Mlp(PerClass):
                 (self.config.hidden,), alpha=setting["weight_decay"], max_iter=self.config.iterations, solver="lbfgs",
                 random_state=int(stream(seed, "detection", "mlp").integers(2**31)),
             )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # iterations are as many as were asked for
-                network.fit(images.features, images.label)
+            network.fit(images.features, images.label)
             found.append({
                 f"{part}{i}": np.asarray(values, np.float32)
                 for part, layers in (("kernel", network.coefs_), ("bias", network.intercepts_))
