@@ -264,9 +264,10 @@ def _measured_on(metrics: dict[str, Any]) -> str:
 
 
 def table_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table: ``measured ± spread (published)``."""
+    """Header and rows of a table: ``measured ± spread (published)``; what an only column is, is a note."""
+    several = len(found["columns"]) > 1
     heads = [
-        f"{heading(figure)} {column_name(found['by'], column)}".rstrip()
+        f"{heading(figure)} {column_name(found['by'], column) if several else ''}".rstrip()
         for figure in found["figures"] for column in found["columns"]
     ]
     rows = []
@@ -311,6 +312,8 @@ def _notes(found: dict[str, Any]) -> list[str]:
         told += "; in brackets the published figure"
     if found["lower_is_better"]:
         told += f"; {DOWN}: lower is better"
+    if len(found["columns"]) == 1 and (name := column_name(found["by"], found["columns"][0])):
+        told += f"; {name} of the clean set" if found["by"] == "clean_fraction" else f"; {name}"
     return [told, *(f"deviation: {text}" for text in found["deviations"])]
 
 
