@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bench docs lint clean
+.PHONY: help setup demo demo-single-label test test-slow bench docs lint clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
@@ -22,6 +22,9 @@ setup: $(READY)  ## make the virtual environment .venv ready
 
 demo: $(READY)  ## the main job on the embedded data set, 6 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
+
+demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 6 minutes on 2 cores
+	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .

@@ -34,8 +34,10 @@ does so itself.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,3 +200,11 @@ def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
                 wanted.add(name)
                 waiting.extend(by_name[name].needs)
     return [step for step in plan.steps if step.name in wanted]
+
+
+def last_steps(plan: Plan, names: Collection[str]) -> list[list[Step]]:
+    """Those of the steps ``names`` that no other of them needs, neighbours of one stage command together."""
+    steps = [step for step in plan.steps if step.name in names]
+    needed = {name for step in steps for name in step.needs}
+    ends = [step for step in steps if step.name not in needed]
+    return [list(group) for _, group in itertools.groupby(ends, key=lambda step: step.stage.name)]
