@@ -279,13 +279,14 @@ def test_errors_at_a_detector_s_own_threshold_are_told(world: World, knn: Path) 
 
 def test_features_are_read_in_bounded_parts(world: World, knn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    read = FeatureStore.read
+    read = FeatureStore.read_into
 
-    def watched(store: FeatureStore, rows: np.ndarray) -> np.ndarray:
+    def watched(store: FeatureStore, rows: np.ndarray, out: np.ndarray) -> None:
         asked.append(len(rows))
-        return read(store, rows)
+        read(store, rows, out)
 
-    monkeypatch.setattr(FeatureStore, "read", watched)
+    monkeypatch.setattr(FeatureStore, "read_into", watched)
+    monkeypatch.setattr(FeatureStore, "read", lambda *a: pytest.fail("mapped features stay in memory"))
     for module in ("nlcli.detect", "nlcli.detection.base", "nlcli.detection.per_class"):
         if hasattr(__import__(module, fromlist=["x"]), "READ_ROWS"):
             monkeypatch.setattr(f"{module}.READ_ROWS", 16)

@@ -205,10 +205,19 @@ def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) ->
 def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
     """(n, D) float32 features of the rows ``stored`` (n,) in that order.
 
+    They are read, not mapped: what lies on disk does not come to count as this process's memory.
+
     Raises:
         NlcliError: a value is not finite.
     """
-    found = np.asarray(store.read(stored), np.float32)
+    order = np.argsort(stored, kind="stable")
+    read = np.empty((len(stored), store.shape[1]), store.dtype)
+    store.read_into(stored[order], read)
+    if np.array_equal(order, np.arange(len(order))):
+        found = np.asarray(read, np.float32)
+    else:
+        found = np.empty(read.shape, np.float32)
+        found[order] = read
     bad = np.flatnonzero(~np.isfinite(found.sum(axis=1)))
     for row in bad:
         if not np.isfinite(found[row]).all():

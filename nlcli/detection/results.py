@@ -89,10 +89,12 @@ def write_detection(work: Path, info: dict[str, Any], columns: dict[str, np.ndar
         classes: Class names.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     # Worst first; of equal scores, the one whose key comes first, so that the order is the scores' alone.
-    order = np.lexsort((columns["key"].astype(str), columns["score"]))
+    sorting = pa.table({"score": columns["score"], "key": pa.array(columns["key"].tolist(), pa.string())})
+    order = pc.sort_indices(sorting, [("score", "ascending"), ("key", "ascending")]).to_numpy()
 
     def words(known: Sequence[str], codes: np.ndarray) -> Any:
         indices = pa.array(codes[order].astype(np.int32), mask=codes[order] < 0)
