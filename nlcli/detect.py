@@ -211,7 +211,7 @@ class _Threshold:
 
 def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score: np.ndarray) -> _Threshold:
     from nlcli.detection.threshold import best_threshold
-    from nlcli.detection.verification import UNVERIFIED
+    from nlcli.detection.verification import RIGHT, UNVERIFIED
 
     own = detector.natural_threshold
     if config.threshold is not None:
@@ -220,14 +220,21 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
         return _Threshold(own, "detector")
     images = problem.images
     known = np.flatnonzero(problem.split("validation") & (images.label != UNVERIFIED))
-    if len(known):
+    kinds = np.unique(images.label[known])
+    if len(kinds) == 2:
         value, error = best_threshold(score[known], images.label[known], images.noisy[known])
         return _Threshold(value, "validation", len(known), error)
+    # Where all are right, the best threshold would be to believe everything.
+    reason = "no noisy label on validation is verified"
+    if len(kinds):
+        which = "right" if kinds[0] == RIGHT else "wrong"
+        reason = f"all {len(known):,} verified noisy labels on validation are {which}"
     if own is None:
         raise NlcliError(
-            f"no noisy label on validation is verified to choose the threshold by, and {detector.name} has none of its "
-            "own; give one by --threshold, or verify some"
+            f"{reason}, so they choose no threshold, and {detector.name} has none of its own; give one by --threshold, "
+            "or verify some"
         )
+    say(f"{reason}: {detector.name} keeps its own threshold")
     return _Threshold(own, "detector")
 
 

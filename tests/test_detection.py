@@ -247,6 +247,17 @@ def test_without_verification_a_detector_s_own_threshold(world: World) -> None:
     assert 0 < (rows.verdict == "right").sum() < len(rows)
 
 
+def test_validation_without_wrong_labels_chooses_no_threshold(world: World) -> None:
+    """Where labels were only planted wrong in train, the best threshold would be to believe everything."""
+    label = np.where(world.verified, np.where(world.split == 1, 1, world.right), -1)
+    clean = world.with_label("clean-validation", label)
+    made = info_of(detect_noise(world.config("clean-v", "knn", **clean)))
+    assert (made["threshold"]["chosen_on"], made["threshold"]["value"]) == ("detector", 0.5)
+    assert made["called_wrong"]["test"] > 20
+    with pytest.raises(NlcliError, match="all 150 verified noisy labels on validation are right, so they choose no thr"):
+        detect_noise(world.config("clean-v-average", "average", **clean))
+
+
 def test_a_given_threshold_needs_no_cross_fitting(world: World) -> None:
     label = np.where(world.verified & (world.split < 2), world.right, -1)
     made = detect_noise(world.config("fixed", "average", threshold=0.9, **world.with_label("cross", label)))
