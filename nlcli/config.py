@@ -384,11 +384,16 @@ class BuildFood101N(BuildListed):
     root: Path = Field(description="Food-101N_release: meta/ and images/.")
     food101: Path = Field(description="food-101: meta/test.txt and images/.")
     output: Path = Field(description="Directory to write.")
+    train: Literal["food-101n", "food-101"] = Field("food-101n", description="Training images: the noisy ones, or Food-101's own clean ones, less a tenth for validation.")
     allow_missing: float = Field(0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out.")
     limit: int | None = Field(None, ge=1, description="Use only so many images of every split, drawn always alike, for rehearsals.")
 
     inputs: ClassVar[frozenset[str]] = frozenset({"root", "food101"})
     runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+
+    def recipe(self) -> dict[str, Any]:
+        """Without what it has always been."""
+        return {name: value for name, value in super().recipe().items() if name != "train" or value != "food-101n"}
 
 
 class BuildWebVision(BuildListed):

@@ -68,12 +68,14 @@ def write_clothing1m(root: Path) -> None:
 
 
 def write_food101n(root: Path) -> None:
-    """``Food-101N_release/`` and ``food-101/``: 101 classes; 4 training images of each, 3 verified, 2 validation, 1 test."""
+    """``Food-101N_release/`` and ``food-101/``: 101 classes; 4 noisy training images of each, 3 verified, 2 validation;
+    2 clean training and 1 test image."""
     rng = np.random.default_rng(_RNG)
     classes = [f"food_{c:03d}" for c in range(101)]
     listed: list[str] = []
     marks: dict[str, list[str]] = {"train": [], "val": []}
     tests: list[str] = []
+    trains: list[str] = []
     for c, name in enumerate(classes):
         for number in range(6):
             true = c if number % 3 else (c + 50) % 101  # a third is of another class
@@ -82,12 +84,13 @@ def write_food101n(root: Path) -> None:
             listed.append(key)
             if number != 5:
                 marks["val" if number in (0, 1) else "train"].append(f"{key}\t{int(true == c)}")
-        draw(root / "food-101" / "images" / name / "7.jpg", c, 101, rng)
-        tests.append(f"{name}/7")
+        for number, part in ((7, tests), (8, trains), (9, trains)):
+            draw(root / "food-101" / "images" / name / f"{number}.jpg", c, 101, rng)
+            part.append(f"{name}/{number}")
     lists = {
         "Food-101N_release/meta/classes.txt": ["class_name", *classes],
         "Food-101N_release/meta/imagelist.tsv": ["class_name/key", *listed],
-        "food-101/meta/test.txt": tests,
+        "food-101/meta/test.txt": tests, "food-101/meta/train.txt": trains,
     } | {
         f"Food-101N_release/meta/verified_{part}.tsv": ["class_name/key\tverification_label", *lines]
         for part, lines in marks.items()

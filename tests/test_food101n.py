@@ -92,3 +92,23 @@ def test_malformed_lists(tmp_path: Path, name: str, text: str, message: str) -> 
     write_lists(tmp_path, **{name: text})
     with pytest.raises(NlcliError, match=message):
         build(tmp_path)
+
+
+def test_food101_itself_is_clean_and_has_the_same_test_images(tmp_path: Path) -> None:
+    write_lists(tmp_path)
+    names = [f"{name}/{number}" for name in ("apple_pie", "filet_mignon") for number in range(20)]
+    (tmp_path / "food-101/meta/train.txt").write_text("\n".join(names) + "\n")
+    touch(tmp_path / "food-101/images", *(f"{name}.jpg" for name in names))
+    config = BuildFood101N(
+        root=tmp_path / "Food-101N_release", food101=tmp_path / "food-101", output=tmp_path / "clean", train="food-101")
+    table = read_dataset(build_food101n(config))
+    rows = by_key(table)
+    assert table.classes == CLASSES
+    assert [len(table.rows(split)) for split in ("train", "validation", "test")] == [36, 4, 2]
+    assert rows["filet_mignon/3"] in (("train", "", "filet_mignon", "", 2), ("validation", "", "filet_mignon", "", 2))
+    assert rows["apple_pie/1011328"] == ("test", "", "apple_pie", "", 2)
+    assert table.image_path(0).is_file()
+    assert "train" not in BuildFood101N(root=tmp_path, food101=tmp_path, output=tmp_path).recipe()
+    (tmp_path / "food-101/meta/train.txt").write_text("apple_pie/1011328\n")
+    with pytest.raises(NlcliError, match=r"test.txt: 'apple_pie/1011328' is a training image as well"):
+        build_food101n(config.model_copy(update={"output": tmp_path / "again"}))
