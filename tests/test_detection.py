@@ -25,6 +25,7 @@ from nlcli.detection.per_class import PerClass
 from nlcli.detection.results import harmless, read_detection, read_weights, write_detection
 from nlcli.detection.supervised import Knn
 from nlcli.detection.threshold import best_threshold, cross_fitted
+from nlcli.detection.verification import verification_labels
 from nlcli.errors import NlcliError
 from nlcli.features import FeatureStore
 from nlcli.labels import NONE, choose_clean, read_dataset
@@ -199,6 +200,24 @@ def test_nothing_leaks_of_held_out_classes(name: str, world: World) -> None:
         everything = detect_noise(world.config(
             f"leak-{name}-none", name, options=QUICK.get(name, {}), **world.with_label("leak-flipped", flipped)))
         assert not np.array_equal(np.sort(read_detection(everything).score), np.sort(one.score))
+
+
+def test_a_detector_sees_nothing_of_test_nor_outside_the_clean_set(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[base.Data] = []
+    fit = Knn.fit
+
+    def watched(self: Knn, data: base.Data, seed: int, work: Path) -> None:
+        seen.append(data)
+        fit(self, data, seed, work)
+
+    monkeypatch.setattr(Knn, "fit", watched)
+    detect_noise(world.config("seen", "knn", options={"neighbours": 5}, clean_fraction=0.7, seed=3))
+    shown = verification_labels(seen[0].table)
+    chosen = choose_clean(read_dataset(world.dataset()), 0.7, 3)
+    assert set(np.flatnonzero(shown >= 0)) == {*chosen.tolist(), *world.rows("validation").tolist()}
+    assert not set(chosen) & set(world.rows("test"))
 
 
 def test_errors_on_held_out_classes_apart(world: World) -> None:

@@ -20,6 +20,7 @@ from nlcli.detection import DETECTORS, get_detector, make_detector
 from nlcli.detection.base import Data, Detector, labelled_images
 from nlcli.detection.classification_filter import ranks
 from nlcli.detection.per_class import unit_length
+from nlcli.detection.supervised import Knn
 from nlcli.detection.threshold import best_threshold, error_rates
 from nlcli.detection.verification import verification_labels, withheld
 from nlcli.errors import NlcliError
@@ -184,6 +185,17 @@ def test_settings_are_chosen_on_validation(world: World, fitted: Any, tmp_path: 
     assert recorded == pytest.approx(errors)
     assert errors[detector.notes["setting"]["neighbours"]] == min(errors.values())
     assert len(set(errors.values())) > 2
+
+
+def test_the_first_settings_are_not_simply_taken(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Knn, "settings", lambda self: [{"neighbours": 1000}, {"neighbours": 5}])  # all votes, or near ones
+    detector = make_detector("knn")
+    detector.fit(data_of(world), 0, tmp_path)
+    assert detector.notes["setting"] == {"neighbours": 5}
+    worse, better = (entry["validation_error"] for entry in detector.notes["settings"])
+    assert better < 0.5 * worse
 
 
 def test_a_class_without_both_kinds_gets_the_share_of_right_ones(world: World, tmp_path: Path) -> None:
