@@ -295,6 +295,11 @@ def test_every_published_table_has_a_pipeline() -> None:
     assert {step.get("published") for step in steps} >= set(published_tables())
 
 
+def test_every_pipeline_is_listed_in_the_documentation() -> None:
+    page = (PIPELINES.parent / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    assert [file.name for file in PIPELINES.glob("*.yaml") if f"`{file.name}`" not in page] == []
+
+
 def test_a_rehearsal_shortens_every_stage_in_a_directory_of_its_own() -> None:
     demo = PIPELINES / "demo.yaml"
     whole, short = read_pipeline(demo), read_pipeline(demo, scale=0.01, limit=200)
