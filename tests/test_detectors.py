@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from nlcli.detection import DETECTORS, get_detector, make_detector
 from nlcli.detection.base import Data, Detector, labelled_images
 from nlcli.detection.classification_filter import ranks
-from nlcli.detection.per_class import unit_length
+from nlcli.detection.per_class import ClassImages, unit_length
 from nlcli.detection.supervised import Knn
 from nlcli.detection.threshold import best_threshold, error_rates
 from nlcli.detection.verification import verification_labels, withheld
@@ -258,15 +258,14 @@ def test_graphs_are_bounded(world: World, tmp_path: Path) -> None:
         assert np.sum(label >= 0) == np.sum((data.train.noisy == c) & (data.train.label >= 0))
 
 
-def test_an_image_far_from_anything_verified_gets_the_share_of_its_class(world: World, tmp_path: Path) -> None:
-    detector, data = make_detector("label-propagation", {"neighbours": 2}), data_of(world)
-    detector.fit(data, 0, tmp_path)
-    nothing = {"right": np.zeros(5), "any": np.zeros(5)}
-    from nlcli.detection.per_class import ClassImages
-
-    images = ClassImages(np.eye(5, dtype=np.float32), np.array([1, 1, 0, -1, -1]))
-    found = detector.score_class(images, nothing, {"neighbours": 2}, np.eye(5, dtype=np.float32)[:2])  # type: ignore[attr-defined]
-    np.testing.assert_allclose(found, 2 / 3)
+def test_propagated_labels_by_hand() -> None:
+    detector = make_detector("label-propagation")
+    images = ClassImages(np.eye(4, dtype=np.float32), np.array([1, 1, 0, -1]))
+    # Image 0 got 3/4 right, image 1 all right; no verified image is linked to images 2 and 3.
+    state = {"right": np.array([0.75, 1, 0, 0]), "any": np.array([1, 1, 0, 0])}
+    asked = np.array([[1, 0.9, 0, 0], [0, 1, 0.9, 0], [0, 0, 0.9, 1]], np.float32)
+    found = detector.score_class(images, state, {"neighbours": 2}, asked)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(found, [1.75 / 2, 1, 2 / 3])  # the last one: the share of right labels in the class
 
 
 def test_features_of_length_one() -> None:
