@@ -309,7 +309,7 @@ def run(
 
     **Example:** `nlcli run pipelines/demo.yaml`
     """
-    from nlcli.pipeline import last_steps, read_pipeline, run_pipeline, selected
+    from nlcli.pipeline import read_pipeline, reports, run_pipeline, selected
 
     plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit, rounds=rounds)
     if dry_run:
@@ -320,10 +320,10 @@ def run(
     if as_json:
         print(json.dumps(results, indent=2))
         return
-    for number, steps in enumerate(last_steps(plan, results)):
+    for number, step in enumerate(reports(plan, results)):
         if number:
             print()
-        _print_results(steps[0].stage, [step.output for step in steps], as_json=False)
+        _print_results(step.stage, [step.output], as_json=False)
 
 
 @app.command(rich_help_panel="Use")

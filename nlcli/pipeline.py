@@ -34,7 +34,6 @@ does so itself.
 from __future__ import annotations
 
 import fnmatch
-import itertools
 import re
 import time
 from collections.abc import Collection
@@ -49,6 +48,7 @@ from nlcli.pipeline_file import Entry, read_pipeline_file
 from nlcli.progress import duration, say
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REPORTS = ("compare", "analyse", "table")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%-]*")
 
 
@@ -202,9 +202,11 @@ def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
     return [step for step in plan.steps if step.name in wanted]
 
 
-def last_steps(plan: Plan, names: Collection[str]) -> list[list[Step]]:
-    """Those of the steps ``names`` that no other of them needs, neighbours of one stage command together."""
-    steps = [step for step in plan.steps if step.name in names]
-    needed = {name for step in steps for name in step.needs}
-    ends = [step for step in steps if step.name not in needed]
-    return [list(group) for _, group in itertools.groupby(ends, key=lambda step: step.stage.name)]
+def reports(plan: Plan, names: Collection[str]) -> list[Step]:
+    """Those of the steps ``names`` that people look at: reports that nothing else needs, or else the last step."""
+    needed = {name for step in plan.steps for name in step.needs}
+    found = [
+        step for step in plan.steps
+        if step.name in names and step.name not in needed and step.stage.name in _REPORTS
+    ]
+    return found or [step for step in plan.steps[-1:] if step.name in names]

@@ -10,7 +10,7 @@ from builders import MakeConfig
 import nlcli.config
 from nlcli.commands import STAGES, StageCommand
 from nlcli.errors import NlcliError
-from nlcli.pipeline import last_steps, read_pipeline, run_pipeline
+from nlcli.pipeline import read_pipeline, reports, run_pipeline
 from nlcli.stage import open_stage, read_stage
 
 RAN: list[str] = []
@@ -169,12 +169,14 @@ def test_rounds_repeat_their_stages_with_their_number(tmp_path: Path) -> None:
     assert set(results) == set(RAN)
 
 
-def test_the_results_that_are_printed_are_those_that_nothing_was_made_from(tmp_path: Path) -> None:
+def test_every_report_is_printed_or_else_the_last_stage(tmp_path: Path) -> None:
     found = plan(tmp_path, ROUNDS)
+    assert [step.name for step in reports(found, [step.name for step in found.steps])] == ["last"]
+    assert reports(found, ["noise-1"]) == []
+    found = read_pipeline(PIPELINES / "lee2018_table3.yaml")
     names = [step.name for step in found.steps]
-    assert [[step.name for step in group] for group in last_steps(found, names)] == [
-        ["net-1-0", "net-1-5", "third-1", "more-2", "last"]]  # all of one stage command
-    assert [[step.name for step in group] for group in last_steps(found, names[:2])] == [["noise-1"]]
+    assert [step.name for step in reports(found, names)] == ["food101n-rounds", "lee2018-table3", "lee2018-figure6"]
+    assert [step.name for step in reports(found, names[:-1])] == ["food101n-rounds", "lee2018-table3"]
 
 
 def test_more_rounds_go_on_where_fewer_ended(tmp_path: Path) -> None:
