@@ -132,14 +132,16 @@ def small_pipelines(folder: Path) -> Path:
     shutil.copytree(PIPELINES, folder / "pipelines")
     for file in (folder / "pipelines").rglob("*.yaml"):
         text = file.read_text(encoding="utf-8")
-        small = r"\1from_images: small_cnn\n\1image_size: 32"
-        text = re.sub(r"^( +)from_images: resnet50$", small + r"\n\1weights: none", text, flags=re.MULTILINE)
-        text = re.sub(r"^( +)from_images: alexnet$", small, text, flags=re.MULTILINE)
+        # A network whose weights the file names, and one that brings its own.
+        bare = r"\1from_images: small_cnn\n\1image_size: 32\n"
+        text = re.sub(r"^( +)from_images: (?:resnet50|alexnet)\n(?= +weights: )", bare, text, flags=re.MULTILINE)
+        text = re.sub(r"^( +)from_images: resnet50$", r"\1from_images: data/weights/pretrained", text, flags=re.MULTILINE)
         text = text.replace("classifier: inception_v3", "classifier: data/weights/imagenet")
         file.write_text(text, encoding="utf-8")
     weights = folder / "data" / "weights"
     weights.mkdir(parents=True, exist_ok=True)
     build_backbone("small_cnn", "none", image_size=32).model.save_weights(weights / "alexnet.weights.h5")
+    save_backbone(weights / "pretrained", build_backbone("small_cnn", "none", image_size=32))
     save_backbone(
         weights / "imagenet", build_backbone("small_cnn", "none", classes=imagenet_classes(), activation="softmax", image_size=32))
     return folder / "pipelines"
