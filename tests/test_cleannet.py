@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from nlcli import training
 from nlcli.detection import make_detector
 from nlcli.detection.base import Data
-from nlcli.detection.cleannet import CleanNet, CleanNetConfig, CleanNetDetector
+from nlcli.detection.cleannet import CleanNet, CleanNetConfig, CleanNetDetector, transformed
 from nlcli.detection.cleannet_network import (
     ReferenceEncoder,
     attention,
@@ -202,6 +202,13 @@ def test_class_embeddings_are_what_scores_compare_with() -> None:
     own = cosine(method.query(features)[:, None], method.class_embeddings()[None])
     np.testing.assert_allclose(method.score(features, "similarity"), own, atol=1e-5)
     np.testing.assert_allclose(method.attention().sum(axis=1), np.ones(40), atol=1e-6)
+
+
+def test_features_enter_by_their_logarithm_their_direction_or_as_they_are() -> None:
+    features = np.array([[3.0, 0.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(transformed(features, "log"), np.log1p(features), rtol=1e-6)
+    np.testing.assert_allclose(transformed(features, "l2"), [[1.2, 0, 1.6, 0], [0, 0, 0, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(transformed(features, "none"), features)
 
 
 def test_schedule_and_batches_are_the_papers() -> None:

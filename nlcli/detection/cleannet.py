@@ -55,13 +55,13 @@ _CLASSES = 32  # whose references are encoded at a time outside training
 class CleanNetConfig(DetectorConfig):
     """Options of CleanNet. The defaults are for small data; in brackets what the paper's tables take."""
 
-    steps: int = Field(4000, ge=1, description="Training steps; the rate is divided by 10 at half of them (60000).")
+    steps: int = Field(3000, ge=1, description="Training steps; the rate is divided by 10 at half of them (60000).")
     batch_size: int = Field(64, ge=2, description="Rows in a step, half of them verified.")
     learning_rate: float = Field(0.01, gt=0, description="Of SGD with momentum 0.9.")
     weight_decay: float = Field(1e-4, ge=0, description="L2 on kernels: half of it times their squares is added.")
     dropout: float = Field(0.2, ge=0, lt=1, description="In the reference encoder, during training.")
     references: int = Field(50, ge=1, description="K: K-means centroids of a class.")
-    transform: Transform = Field("log", description="How features enter: log(1 + x), l2 (divided by their norm), none.")
+    transform: Transform = Field("log", description="How features enter: log(1 + x), l2 (of one length), none.")
     margin: float = Field(0.1, ge=-1, lt=1, description="rho, of wrong labels and of self-reinforcement.")
     negative_weight: float = Field(5.0, gt=0, description="omega, weight of wrong labels.")
     reconstruction: float = Field(0.1, ge=0, description="beta, weight of the autoencoder's error.")
@@ -154,10 +154,14 @@ class CleanNet(Method):
 
 
 def transformed(features: Tensor, how: Transform) -> Tensor:
-    """Features (..., D) as they enter the network."""
+    """Features (..., D) as they enter the network.
+
+    ``l2`` brings them to length sqrt(D): at length 1 they are so small that one rate cannot fit them
+    and the others.
+    """
     if how == "log":
         return ops.log1p(features)
-    return unit(features) if how == "l2" else features
+    return unit(features) * math.sqrt(features.shape[-1]) if how == "l2" else features
 
 
 # --- the detector ----------------------------------------------------------------------------

@@ -101,7 +101,6 @@ class Drae(Detector):
     citation = f"{LEE_2018}\n\n{XIA_2015}"
     Config = DraeConfig
     uses_verification = False
-    soft = True
     config: DraeConfig
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
