@@ -236,6 +236,16 @@ def test_large_classes_are_subsampled_by_the_seed(world: World, tmp_path: Path) 
     assert not np.array_equal(found[0], found[2])
 
 
+def test_features_come_in_the_order_asked_for(world: World) -> None:
+    data = data_of(world)  # 690 images in shards of 200, in another order than the data set's
+    for positions in (np.array([400, 3, 77, 3, 12]), np.arange(50), np.zeros(0, np.int64)):
+        found = data.features(data.train, positions)
+        np.testing.assert_array_equal(found, world.features[data.train.rows[positions]])
+        assert found.dtype == np.float32
+    rows = np.concatenate([data.train.rows[part] for part, _ in data.parts(data.train)])
+    np.testing.assert_array_equal(rows, data.train.rows)
+
+
 def test_a_class_is_drawn_once(world: World) -> None:
     data = data_of(world, class_images=10)
     positions = data.train.of_class(1)
