@@ -196,6 +196,16 @@ def test_losses_agree_with_numpy(classes: int, clean: int) -> None:
     assert float(method.losses("matching", tf.constant(features), batch)["loss"]) == pytest.approx(expected.mean(), 1e-4)
 
 
+def test_steps_drop_units_and_scores_do_not() -> None:
+    method, features = network(3, dropout=0.5), tf.constant(rng(5).random((8, 6), np.float32))
+    one_hot = tf.constant(np.eye(3, dtype=np.float32)[np.arange(8) % 3])
+    batch = Batch(4, one_hot, one_hot[:4], tf.ones((4, 3)))
+    first, second = (float(method.losses("matching", features, batch)["L_cos"]) for _ in range(2))
+    assert abs(first - second) > 1e-4
+    scores = [method.score(features, "similarity").numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
 def test_class_embeddings_are_what_scores_compare_with() -> None:
     method = network(40)  # more than are encoded at a time
     features = tf.constant(rng(5).random((3, 6), np.float32))
@@ -357,6 +367,13 @@ def test_scores_are_cosines_to_the_own_class(tmp_path: Path) -> None:
     detector = fitted("cleannet", data, tmp_path, **SHORT)
     every = detector.network.score(tf.constant(features), "similarity").numpy()
     score = detector.score(features, noisy)
+    # The best step is kept: its error on validation is the one that the kept weights have.
+    lines = (tmp_path / "cleannet" / "metrics.jsonl").read_text().splitlines()
+    best = min(json.loads(line)["validation"]["average_error"] for line in lines)
+    chosen = data.validation.verified
+    of_kept = score[data.validation.rows[chosen]]
+    error = best_threshold(of_kept, data.validation.label[chosen], data.validation.noisy[chosen])[1]
+    assert error == pytest.approx(best) == pytest.approx(detector.notes["validation"]["average_error"])
     np.testing.assert_allclose(score, every[np.arange(60), noisy], atol=1e-5)
     assert np.abs(every).max() <= 1 + 1e-6
     assert score.dtype == np.float32
