@@ -23,7 +23,7 @@ setup: $(READY)  ## make the virtual environment .venv ready
 demo: $(READY)  ## the main job on the embedded data set, 6 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
 
-demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 6 minutes on 2 cores
+demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 3 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
 lint: $(READY)  ## style and types
