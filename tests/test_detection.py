@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import published, small_table
 from detection_world import CLASSES, World, make_world, relabelled
+from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from nlcli.config import DetectNoise
@@ -117,6 +118,27 @@ def test_rows_are_all_noisy_labels_worst_first(world: World, knn: Path) -> None:
     assert lines[0] == list(rows.columns)
     assert [line[0] for line in lines[1:]] == rows.key.tolist()  # with their commas
     assert [float(line[5]) for line in lines[1:]] == pytest.approx(rows.score.tolist(), rel=1e-6)
+
+
+def test_the_worst_labels_are_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlcli.report import detection_figures
+
+    drawn: dict[str, Any] = {}
+    grid = detection_figures.photograph_grid
+    monkeypatch.setattr(
+        detection_figures, "photograph_grid", lambda cells, path, columns: drawn.update(cells=cells) or grid(cells, path, columns))
+    directory = detect_noise(world.config("suspects", "knn", suspects=7))
+    rows = pd.read_parquet(directory / "noise.parquet").query("split == 'train'").head(7)
+    for (path, lines), row in zip(drawn["cells"], rows.itertuples(), strict=True):
+        assert str(path) == f"/images/{row.path}"
+        texts = [text for text, _ in lines]
+        assert texts[:2] == [f"'{row.label}'?", f"score {row.score:.3f}"]
+        said = {"right": "✓ verified: right", "wrong": "✗ verified: wrong"}
+        assert texts[2] == (said[row.verified] if isinstance(row.verified, str) else "not verified")
+    for name in ("suspects.png", "scores.png"):
+        with Image.open(directory / name) as image:
+            assert min(image.size) > 300
+    assert not (detect_noise(world.config("no-suspects", "naive")) / "suspects.png").exists()
 
 
 def test_read_back(world: World, knn: Path) -> None:

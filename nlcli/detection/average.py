@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, Detector, DetectorConfig
-from nlcli.detection.citations import LEE_2018
+from nlcli.methods.citations import LEE_2018
 
 
 class AverageConfig(DetectorConfig):

@@ -1,13 +1,4 @@
-"""BibTeX of the papers that detectors come from."""
-
-LEE_2018 = """\
-@inproceedings{lee2018cleannet,
-  title     = {{CleanNet}: Transfer Learning for Scalable Image Classifier Training with Label Noise},
-  author    = {Lee, Kuang-Huei and He, Xiaodong and Zhang, Lei and Yang, Linjun},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  pages     = {5447--5456},
-  year      = {2018}
-}"""
+"""BibTeX of the papers that detectors come from, beside those that methods come from."""
 
 NORTHCUTT_2021 = """\
 @article{northcutt2021confident,

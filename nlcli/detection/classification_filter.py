@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
-from nlcli.detection.citations import LEE_2018, THONGKAM_2008
+from nlcli.detection.citations import THONGKAM_2008
 from nlcli.errors import NlcliError
+from nlcli.methods.citations import LEE_2018
 from nlcli.runtime import quiet_tensorflow
 
 if TYPE_CHECKING:

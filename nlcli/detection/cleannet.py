@@ -21,7 +21,6 @@ from keras import ops
 from pydantic import Field
 
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
-from nlcli.detection.citations import LEE_2018
 from nlcli.detection.cleannet_network import (
     QueryEncoder,
     ReferenceEncoder,
@@ -38,6 +37,7 @@ from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError
 from nlcli.feature_source import RowFeatures
 from nlcli.methods.base import Batch, LastLayer, Method, Phase, Problem
+from nlcli.methods.citations import LEE_2018
 from nlcli.optimizers import Schedule
 from nlcli.pools import StoredRows
 from nlcli.runtime import memory_available

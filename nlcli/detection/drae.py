@@ -19,9 +19,10 @@ from keras import ops
 from pydantic import Field
 
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
-from nlcli.detection.citations import LEE_2018, XIA_2015
+from nlcli.detection.citations import XIA_2015
 from nlcli.detection.per_class import unit_length
 from nlcli.errors import NlcliError
+from nlcli.methods.citations import LEE_2018
 from nlcli.optimizers import Adam
 from nlcli.progress import progress
 from nlcli.sampling import stream

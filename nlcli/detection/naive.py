@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.detection.base import Data, Detector
-from nlcli.detection.citations import LEE_2018
+from nlcli.methods.citations import LEE_2018
 
 
 class Naive(Detector):

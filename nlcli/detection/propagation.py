@@ -16,9 +16,10 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, DetectorConfig
-from nlcli.detection.citations import LEE_2018, ZHOU_2004, ZHU_2002
+from nlcli.detection.citations import ZHOU_2004, ZHU_2002
 from nlcli.detection.per_class import ClassImages, PerClass, Setting, State, verified_of_class
 from nlcli.detection.verification import RIGHT, UNVERIFIED
+from nlcli.methods.citations import LEE_2018
 from nlcli.runtime import cpu_count
 from nlcli.sampling import stream
 

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, DetectorConfig
-from nlcli.detection.citations import LEE_2018, YU_2015
+from nlcli.detection.citations import YU_2015
 from nlcli.detection.per_class import ClassImages, PerClass, Setting, State
 from nlcli.detection.verification import RIGHT
+from nlcli.methods.citations import LEE_2018
 from nlcli.runtime import cpu_count
 from nlcli.sampling import stream
 
