@@ -388,22 +388,24 @@ def _prepare(stage: Stage, force: bool) -> None:
     for path in work.rglob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)
     left = list(work.iterdir())
+    # Another version may leave other files behind or go on otherwise: what comes out would be of neither.
+    ours = stage.recipe | {"nlcli": versions().get("nlcli")}
     if left:
         recipe = read_json(work / _RECIPE) if (work / _RECIPE).is_file() else None
-        if recipe == stage.recipe:
+        if recipe == ours:
             stage.resumed = True
             stage.finished = (work / RECORD).is_file()
             say(f"resuming {stage.output}")
             return
         if not force:
-            difference = _differences(recipe, stage.recipe) if isinstance(recipe, dict) else "not made by nlcli"
+            difference = _differences(recipe, ours) if isinstance(recipe, dict) else "not made by nlcli"
             raise NlcliError(
                 f"{work} holds unfinished work of another configuration ({difference}); "
                 "pass --force to discard it, or choose another --output"
             )
         for path in left:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    write_json(work / _RECIPE, stage.recipe)
+    write_json(work / _RECIPE, ours)
 
 
 def _publish(stage: Stage) -> None:
@@ -426,6 +428,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
             found.append(f"{key} {old.get(key)} -> {new.get(key)}")
     old, new = before.get("inputs", {}), now["inputs"]
     found += [f"content of {key}" for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)]
+    if before.get("nlcli") != now.get("nlcli"):
+        found.append(f"version of nlcli {before.get('nlcli')} -> {now.get('nlcli')}")
     return "differs in " + ", ".join(found) if found else "of another format version"
 
 

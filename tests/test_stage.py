@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from builders import MakeConfig
 
+from nlcli import stage as stages
 from nlcli.errors import NlcliError
 from nlcli.stage import atomic_path, fingerprint_json, open_stage, read_json, read_stage, write_json
 
@@ -78,7 +79,7 @@ def test_a_folder_of_somebody_else_is_never_touched(tmp_path: Path) -> None:
     assert make(tmp_path / "empty") is True
 
 
-def test_unfinished_work_is_resumed_or_refused(tmp_path: Path) -> None:
+def test_unfinished_work_is_resumed_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class StoppedError(Exception):
         pass
 
@@ -93,6 +94,10 @@ def test_unfinished_work_is_resumed_or_refused(tmp_path: Path) -> None:
         read_stage(tmp_path / "out")
     with pytest.raises(NlcliError, match="unfinished work of another configuration.*size 3 -> 4"), begin(4):
         pass
+    with monkeypatch.context() as later:
+        later.setattr(stages, "versions", lambda: {"nlcli": "99"})
+        with pytest.raises(NlcliError, match=r"another configuration \(differs in version of nlcli .* -> 99\)"), begin(3):
+            pass
     with begin(3) as stage:
         assert stage.resumed
         assert (stage.work / "part-0").read_text() == "done"
