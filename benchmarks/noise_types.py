@@ -55,11 +55,11 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     from nlcli.feature_source import aligned_empty
     from nlcli.methods import configure, get_method
     from nlcli.methods.base import Problem
+    from nlcli.metrics import confusion_matrix
     from nlcli.optimizers import Adam
     from nlcli.pools import clean_rows
     from nlcli.sampling import BatchSampler, Pool
     from nlcli.training import Block, Settings, StepFunction
-    from nlcli.transition import pair_counts
 
     rng = np.random.default_rng(0)
     features = aligned_empty((images, D), np.float32)
@@ -69,7 +69,7 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     noisy = np.where(rng.random(images) < 0.4, (true + rng.geometric(0.3, images)) % classes, true)
     clean = np.arange(images // 20, dtype=np.int32)
     other = np.arange(len(clean), images, dtype=np.int32)
-    pairs = pair_counts(true[clean], noisy[clean], classes)
+    pairs = confusion_matrix(true[clean], noisy[clean], classes)
     method = get_method("noise-types")(
         configure("noise-types", {"hidden": hidden}),
         Problem(D, tuple(map(str, range(classes))), "single-label", pairs),

@@ -116,20 +116,14 @@ class _Problem:
 def _problem(config: DetectNoise, detector: Detector, table: LabelTable, store: FeatureStore) -> _Problem:
     from nlcli.datasets.noise import noisy_classes
     from nlcli.detection.base import Data, labelled_images
-    from nlcli.detection.verification import UNVERIFIED, verification_labels, withheld
-    from nlcli.labels import NONE, clean_set_record
+    from nlcli.detection.verification import UNVERIFIED, verification_labels, visible_labels, withheld
+    from nlcli.labels import clean_set_record
 
     label, noisy = verification_labels(table), noisy_classes(table)
     held_out = _held_out(config, table.classes)
-    visible = label.copy()
-    if not config.use_held_out:
-        visible[held_out[noisy]] = UNVERIFIED
+    visible = visible_labels(table, config.clean_fraction, config.seed, held_out & (not config.use_held_out))
     train = table.rows("train")
-    verified = table.verification[train] > NONE
-    chosen = _chosen(config, table) if verified.any() else train[:0]
-    visible[np.setdiff1d(train, chosen)] = UNVERIFIED
-    visible[table.rows("test")] = UNVERIFIED
-    used = chosen[visible[chosen] != UNVERIFIED]
+    used = train[visible[train] != UNVERIFIED]
     data = Data(withheld(table, visible), store, classifier=config.classifier, class_images=config.class_images)
     if not len(data.train):
         raise NlcliError(f"no training image of {config.dataset} has a noisy label and features")
@@ -145,12 +139,6 @@ def _problem(config: DetectNoise, detector: Detector, table: LabelTable, store: 
         say(f"{missing:,} images with a noisy label have no features and are left out")
     clean = clean_set_record(table, used) | {"fraction": config.clean_fraction, "seed": config.seed}
     return _Problem(table, data, images, label[images.rows], held_out, clean, missing)
-
-
-def _chosen(config: DetectNoise, table: LabelTable) -> np.ndarray:
-    from nlcli.labels import choose_clean
-
-    return choose_clean(table, config.clean_fraction, config.seed)
 
 
 def _held_out(config: DetectNoise, classes: tuple[str, ...]) -> np.ndarray:

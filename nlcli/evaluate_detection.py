@@ -185,7 +185,8 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _P
     import pandas as pd
 
     from nlcli.datasets.noise import TRUTH, read_truth
-    from nlcli.labels import NONE, choose_clean, read_dataset
+    from nlcli.detection.verification import UNVERIFIED, visible_labels
+    from nlcli.labels import read_dataset
 
     if not (dataset.path / TRUTH).is_file():
         return None
@@ -193,17 +194,13 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _P
     position = pd.Index(table.keys).get_indexer(detection.keys)
     if (position < 0).any():
         raise NlcliError(f"{detection.record.path} names images that are not in {dataset.path}; run detect-noise again")
-    train = table.rows("train")
-    chosen = np.zeros(len(table), bool)
-    if (table.verification[train] > NONE).any():
-        settings = detection.info["clean"]
-        chosen[choose_clean(table, settings["fraction"], settings["seed"])] = True
     withheld = np.isin(np.asarray(detection.classes, object), detection.held_out)
     if detection.info["held_out"]["verification_used"]:
         withheld[:] = False
-    seen = chosen[position] & (detection.verified >= 0) & ~withheld[detection.noisy]
+    clean = detection.info["clean"]
+    unseen = visible_labels(table, clean["fraction"], clean["seed"], withheld)[position] == UNVERIFIED
     true = read_truth(dataset.path, table)[position]
-    rows = np.flatnonzero((detection.splits == "train") & ~seen & (true >= 0))
+    rows = np.flatnonzero((detection.splits == "train") & unseen & (true >= 0))
     if not len(rows):
         return None
     checked = checked_labels(detection, rows, true[rows] == detection.noisy[rows], detection.verdict[rows] == 1)

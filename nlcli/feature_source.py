@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from nlcli.errors import NlcliError
-from nlcli.pools import StoredRows, TrainingRows, batch_labels, choose_rows, clean_rows
+from nlcli.features import require_finite
+from nlcli.pools import StoredRows, TrainingRows, batch_labels, choose_rows, clean_rows, stored_rows
 from nlcli.progress import say
 from nlcli.sampling import BatchSampler, Order, Pool
 from nlcli.training import Block
@@ -26,14 +26,6 @@ _BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
 
 
 # --- which rows ------------------------------------------------------------------------------
-
-
-def stored_rows(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> StoredRows:
-    """Those of ``rows`` whose features are cached."""
-    stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
-    order = np.argsort(stored, kind="stable")
-    order = order[np.searchsorted(stored[order], 0) :]
-    return StoredRows(rows[order], stored[order], len(rows) - len(order))
 
 
 def row_bytes(store: FeatureStore) -> int:
@@ -76,12 +68,7 @@ def read_finite(
         NlcliError: a value is NaN or infinite; ``key`` names the image of a position.
     """
     store.read_into(stored, out)
-    for first in range(0, len(out), 1024):
-        part = out[first : first + 1024]
-        # A sum is finite only if its terms are: one pass, without a temporary of the table's size.
-        for row in np.flatnonzero(~np.isfinite(part.sum(axis=1, dtype=np.float32))):
-            if not np.isfinite(part[row]).all():
-                raise NlcliError(f"features of image '{key(first + int(row))}' are not finite; extract them again")
+    require_finite(out, key)
     return out
 
 

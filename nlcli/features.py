@@ -289,6 +289,20 @@ class _Gather:
         return self._view[self._origin[number] + rows * self._step]
 
 
+def require_finite(features: np.ndarray, key: Callable[[int], str]) -> None:
+    """Refuse ``features`` (n, D) with a NaN or an infinite value; ``key`` names the image of a position.
+
+    Raises:
+        NlcliError: naming the first such image.
+    """
+    for first in range(0, len(features), 1024):
+        part = features[first : first + 1024]
+        # A sum is finite only if its terms are: one pass, without a temporary of the table's size.
+        for row in np.flatnonzero(~np.isfinite(part.sum(axis=1, dtype=np.float32))):
+            if not np.isfinite(part[row]).all():
+                raise NlcliError(f"features of image '{key(first + int(row))}' are not finite; extract them again")
+
+
 # --- extraction ------------------------------------------------------------------------------
 
 

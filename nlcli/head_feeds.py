@@ -127,7 +127,8 @@ class FeatureFeed:
 
     def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
         """Rows with features, in memory where they fit."""
-        from nlcli.feature_source import FeatureSource, RowFeatures, row_bytes, stored_rows, training_rows
+        from nlcli.feature_source import FeatureSource, RowFeatures, row_bytes, training_rows
+        from nlcli.pools import stored_rows
 
         config, table, store = self._config, self._table, self._store
         rows = training_rows(table, store, phases, clean_fraction, config.seed)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.metrics import confusion_matrix
 from nlcli.stage import atomic_path, fingerprint_json, read_json, read_stage, write_json
 
 if TYPE_CHECKING:
@@ -191,9 +192,7 @@ def verified_pairs(table: LabelTable, rows: np.ndarray) -> np.ndarray:
     rows = rows[table.verification[rows] == FULL]
     present, noisy = table.present[rows] > 0, table.noisy[rows] > 0
     single = (np.diff(present.indptr) == 1) & (np.diff(noisy.indptr) == 1)
-    cells = present[single].indices.astype(np.int64) * table.num_classes + noisy[single].indices
-    counts = np.bincount(cells, minlength=table.num_classes**2)
-    return counts.reshape(table.num_classes, table.num_classes).astype(np.int64)
+    return confusion_matrix(present[single].indices, noisy[single].indices, table.num_classes)
 
 
 def take_rows(table: LabelTable, rows: np.ndarray) -> LabelTable:

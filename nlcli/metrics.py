@@ -267,7 +267,7 @@ def rank_precision(labels: ArrayLike, scores: ArrayLike) -> Floats:
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """Counts ``(C, C)``: true class by row, predicted class by column."""
+    """Counts ``(C, C)`` int64 of (n,) class numbers: true class by row, noisy or predicted class by column."""
     labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
     cells = np.bincount(labels * n_classes + predicted, minlength=n_classes * n_classes)
     return cells.reshape(n_classes, n_classes)

@@ -14,6 +14,7 @@ from nlcli.progress import say
 from nlcli.sampling import clean_rows_in_batch
 
 if TYPE_CHECKING:
+    from nlcli.features import FeatureStore
     from nlcli.labels import LabelTable
     from nlcli.methods.base import CleanRows, Phase
 
@@ -34,6 +35,14 @@ class StoredRows:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+
+def stored_rows(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> StoredRows:
+    """Those of ``rows`` whose features are cached."""
+    stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
+    order = np.argsort(stored, kind="stable")
+    order = order[np.searchsorted(stored[order], 0) :]
+    return StoredRows(rows[order], stored[order], len(rows) - len(order))
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,6 @@ NOISE_TYPES = ("noise-free", "random", "confusing")
 ANCHOR_PERCENTILE = 97.0
 
 
-def pair_counts(true: np.ndarray, noisy: np.ndarray, num_classes: int) -> np.ndarray:
-    """(L, L) int64 counts [true, noisy] of (n,) class numbers ``true`` and ``noisy``, both in 0 to L-1."""
-    flat = np.asarray(true, np.int64) * num_classes + np.asarray(noisy, np.int64)
-    return np.bincount(flat, minlength=num_classes * num_classes).reshape(num_classes, num_classes)
-
-
 def confusing_noise(counts: np.ndarray) -> np.ndarray:
     """The matrix C of Xiao 2015: which wrong labels are more frequent than chance would have them.
 

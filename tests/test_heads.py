@@ -21,7 +21,7 @@ from benchmarks._features import write_features
 from nlcli.config import TrainHead
 from nlcli.datasets.listing import single_label_table
 from nlcli.errors import NlcliError
-from nlcli.feature_source import FeatureSource, RowFeatures, stored_rows, training_rows
+from nlcli.feature_source import FeatureSource, RowFeatures, training_rows
 from nlcli.features import FeatureStore
 from nlcli.head_validation import Validation
 from nlcli.heads import load_head, train_head
@@ -29,7 +29,7 @@ from nlcli.labels import LabelTable, choose_clean, matrix_from_lists, read_datas
 from nlcli.methods.base import Phase, Problem
 from nlcli.metrics import ranking_metrics, sparse_ranking_metrics
 from nlcli.optimizers import Schedule
-from nlcli.pools import StoredRows
+from nlcli.pools import StoredRows, stored_rows
 
 SPLITS = (150, 100)  # validation, test; 450 train
 MISSING = ("k00003", "k00449", "k00450")

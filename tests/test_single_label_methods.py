@@ -12,9 +12,9 @@ from small_training import ArraySource, Planted, make
 from nlcli.errors import NlcliError
 from nlcli.methods import configure, get_method
 from nlcli.methods.base import Batch, LastLayer, Method, Problem
-from nlcli.metrics import average_precision
+from nlcli.metrics import average_precision, confusion_matrix
 from nlcli.training import Settings, train
-from nlcli.transition import NOISE_TYPES, confusing_noise, confusion, pair_counts
+from nlcli.transition import NOISE_TYPES, confusing_noise, confusion
 
 
 def fit(method: Method, data: Planted, folder: Path) -> Method:
@@ -139,7 +139,7 @@ def test_forwards_transition_matrix_is_near_the_planted_one(tmp_path: Path) -> N
     assert np.abs(by_anchors.transition.numpy() - PLANTED_T).max() < 0.1
     by_pairs = make("forward", data, single=True)
     true, noisy = (labels[data.clean].argmax(1) for labels in (data.true, data.noisy))
-    np.testing.assert_allclose(by_pairs.transition.numpy(), confusion(pair_counts(true, noisy, 5)).T, rtol=1e-6)
+    np.testing.assert_allclose(by_pairs.transition.numpy(), confusion(confusion_matrix(true, noisy, 5)).T, rtol=1e-6)
     assert np.abs(by_pairs.transition.numpy() - PLANTED_T).max() < 0.2  # of 80 images a class
 
 

@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from nlcli.metrics import confusion_matrix
 from nlcli.transition import (
     NOISE_TYPES,
     confusing_noise,
     confusion,
     noise_types,
-    pair_counts,
     sample_rows,
     transition,
     transition_from_anchors,
@@ -123,13 +123,13 @@ def sampled(rows: np.ndarray, pairs: int, seed: int) -> np.ndarray:
     classes = len(rows)
     true = np.repeat(np.arange(classes), pairs)
     noisy = np.concatenate([rng.choice(classes, pairs, p=row) for row in rows])
-    return pair_counts(true, noisy, classes)
+    return confusion_matrix(true, noisy, classes)
 
 
 def test_pair_counts() -> None:
-    counts = pair_counts(np.array([0, 0, 2, 2, 2], np.uint8), np.array([1, 1, 0, 2, 2]), 3)
+    counts = confusion_matrix(np.array([0, 0, 2, 2, 2], np.uint8), np.array([1, 1, 0, 2, 2]), 3)
     np.testing.assert_array_equal(counts, [[0, 2, 0], [0, 0, 0], [1, 0, 2]])
-    np.testing.assert_array_equal(pair_counts(np.empty(0, int), np.empty(0, int), 2), np.zeros((2, 2)))
+    np.testing.assert_array_equal(confusion_matrix(np.empty(0, int), np.empty(0, int), 2), np.zeros((2, 2)))
 
 
 def test_planted_q_and_t_are_recovered() -> None:

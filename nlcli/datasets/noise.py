@@ -37,6 +37,7 @@ from nlcli.datasets.listing import noise_summary, one_label
 from nlcli.errors import NlcliError
 from nlcli.label_confusion import write_matrix
 from nlcli.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, read_dataset, write_dataset
+from nlcli.metrics import confusion_matrix
 from nlcli.progress import progress
 from nlcli.stage import RECORD, atomic_path, open_stage, read_stage
 from nlcli.statistics import write_single_label_statistics
@@ -84,8 +85,7 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
             noisy[rows] = _sample(matrix[true[rows]], targets[rows])
         result = _planted(table, config, true, noisy)
         write_truth(stage.work, table.keys, true)
-        counts = np.zeros((table.num_classes, table.num_classes), np.int64)
-        np.add.at(counts, (true[rows], noisy[rows]), 1)
+        counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
         write_matrix(stage.work / MATRIX, table.classes, counts)
         write_dataset(stage.work, result, {
             **{name: value for name, value in table.info.items() if name != "images"},
@@ -267,8 +267,7 @@ def read_matrix(path: Path, classes: tuple[str, ...], needed: np.ndarray) -> np.
         true, noisy = true_classes(other), noisy_classes(other)
         pairs = (true >= 0) & (noisy >= 0) & (other.split != SPLITS.index("test"))
         order = np.asarray([classes.index(name) for name in other.classes])
-        counts = np.zeros((len(classes), len(classes)))
-        np.add.at(counts, (order[true[pairs]], order[noisy[pairs]]), 1)
+        counts = confusion_matrix(order[true[pairs]], order[noisy[pairs]], len(classes)).astype(np.float64)
     else:
         counts = _csv_matrix(path, classes)
     totals = counts.sum(axis=1)

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from nlcli.datasets.noise import noisy_classes
 from nlcli.detection.verification import UNVERIFIED, verification_labels
-from nlcli.errors import NlcliError
+from nlcli.features import require_finite
+from nlcli.pools import stored_rows
 from nlcli.sampling import stream
 
 if TYPE_CHECKING:
@@ -195,11 +196,9 @@ class Detector(ABC):
 def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> Images:
     """Those of ``rows`` that have a noisy label and features, with the verification that ``table`` has."""
     rows = rows[np.diff(table.noisy.indptr)[rows] > 0]
-    stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
-    order = np.argsort(stored, kind="stable")
-    order = order[np.searchsorted(stored[order], 0) :]
-    rows, stored = rows[order], stored[order]
-    return Images(rows, stored, noisy_classes(table)[rows], verification_labels(table)[rows])
+    found = stored_rows(table, store, rows)
+    rows = found.dataset
+    return Images(rows, found.stored, noisy_classes(table)[rows], verification_labels(table)[rows])
 
 
 def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
@@ -218,8 +217,5 @@ def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
     else:
         found = np.empty(read.shape, np.float32)
         found[order] = read
-    bad = np.flatnonzero(~np.isfinite(found.sum(axis=1)))
-    for row in bad:
-        if not np.isfinite(found[row]).all():
-            raise NlcliError(f"features of image '{store.keys[stored[row]]}' are not finite; extract them again")
+    require_finite(found, lambda i: str(store.keys[stored[i]]))
     return found

@@ -42,9 +42,7 @@ class FoldClassifiers(Method):
         self.classifiers = self.add("classifiers", layer, self.problem.num_features)
 
     def phases(self) -> tuple[Phase, ...]:
-        settings = self.config
-        rates = {"head": settings.schedule(settings.learning_rate)}
-        return (Phase("noisy", "noisy", settings.steps, rates, settings.optimizer),)
+        return (self.make_phase("noisy", "noisy", self.config.steps, {"head": self.config.learning_rate}),)
 
     def _logits(self, features: Tensor) -> Tensor:
         return ops.reshape(self.classifiers(features), (-1, self.config.folds, self.problem.num_classes))

@@ -12,7 +12,7 @@ from nlcli.config import unknown_name
 from nlcli.datasets.listing import read_names
 from nlcli.datasets.noise import noisy_classes
 from nlcli.errors import NlcliError
-from nlcli.labels import FULL, NONE, PARTIAL, LabelTable
+from nlcli.labels import FULL, NONE, PARTIAL, LabelTable, choose_clean
 from nlcli.sampling import stream
 
 RIGHT, WRONG, UNVERIFIED = 1, 0, -1
@@ -32,6 +32,21 @@ def verification_labels(table: LabelTable) -> np.ndarray:
     has_noisy = np.diff(table.noisy.indptr) > 0
     label[has_noisy & (wrong | known | (table.verification == FULL))] = WRONG
     label[has_noisy & right] = RIGHT
+    return label
+
+
+def visible_labels(table: LabelTable, fraction: float, seed: int, withheld_classes: np.ndarray) -> np.ndarray:
+    """``verification_labels`` that a detection may use: int8 (N,), -1 for all others.
+
+    Args:
+        fraction, seed: Of the clean set, outside which no training image counts as verified.
+        withheld_classes: (C,) bool, classes whose verification is withheld. That of test always is.
+    """
+    label, noisy, train = verification_labels(table), noisy_classes(table), table.rows("train")
+    label[withheld_classes[noisy]] = UNVERIFIED
+    verified = (table.verification[train] > NONE).any()
+    label[np.setdiff1d(train, choose_clean(table, fraction, seed) if verified else train[:0])] = UNVERIFIED
+    label[table.rows("test")] = UNVERIFIED
     return label
 
 

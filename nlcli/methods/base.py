@@ -302,18 +302,22 @@ class Method(ABC):
         self._groups.setdefault(group, []).append(name)
         return layer
 
-    def linear(self, name: str, *, group: str = "head", init: LastLayer | None = None) -> Any:
-        """A linear layer from features to classes, from ``init`` or from Glorot's distribution."""
-        layer = keras.layers.Dense(self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
+    def linear(
+        self, name: str, *, units: int | None = None, group: str = "head", init: LastLayer | None = None
+    ) -> Any:
+        """A linear layer from features to classes (or ``units``), from ``init`` or from Glorot's distribution."""
+        layer = keras.layers.Dense(units or self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
         self.add(name, layer, self.problem.num_features, group)
         if init is not None:
             layer.set_weights([init.kernel, init.bias])
         return layer
 
-    def nonlinear(self, name: str, hidden: int, activation: Activation, *, group: str = "head") -> Any:
-        """The papers' non-linear transform, from features to logits of the classes."""
+    def nonlinear(
+        self, name: str, hidden: int, activation: Activation, *, units: int | None = None, group: str = "head"
+    ) -> Any:
+        """The papers' non-linear transform, from features to logits of the classes (or ``units``)."""
         layer = NonLinear(
-            hidden, self.problem.num_classes, activation,
+            hidden, units or self.problem.num_classes, activation,
             self.glorot(f"{name}/hidden"), self.glorot(f"{name}/output"), name=name,
         )
         return self.add(name, layer, self.problem.num_features, group)

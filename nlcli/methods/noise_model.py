@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 from pydantic import Field
 
 from nlcli.errors import NlcliError
-from nlcli.methods.base import Activation, LastLayer, NonLinear, Tensor
+from nlcli.methods.base import Activation, LastLayer, Tensor
 from nlcli.methods.finetuning import FinetuningConfig, FinetuningMethod
 
 
@@ -53,15 +52,10 @@ class NoiseModel(FinetuningMethod):
 
     def net(self, name: str, units: int, group: str) -> Any:
         """From features to logits of ``units`` classes."""
-        settings, inputs = self.config, self.problem.num_features
+        settings = self.config
         if not settings.hidden:
-            layer = keras.layers.Dense(units, kernel_initializer=self.glorot(name), name=name)
-            return self.add(name, layer, inputs, group)
-        layer = NonLinear(
-            settings.hidden, units, settings.activation,
-            self.glorot(f"{name}/hidden"), self.glorot(f"{name}/output"), name=name,
-        )
-        return self.add(name, layer, inputs, group)
+            return self.linear(name, units=units, group=group)
+        return self.nonlinear(name, settings.hidden, settings.activation, units=units, group=group)
 
     def known_noise(self) -> np.ndarray | None:
         """``Problem.pairs`` if some labels are wrong there: nothing else shows how labels go wrong."""
