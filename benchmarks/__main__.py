@@ -65,8 +65,12 @@ def _print(rows: list[dict]) -> None:
     for row in rows:
         ratio, target, peak = row.get("ratio"), row.get("target"), row.get("peak_memory")
         table.add_row(
-            row["benchmark"], row["name"], f"{row['value']:,.4g} {row['unit']}",
-            "" if ratio is None else f"{ratio:.2f}", row.get("ratio_to") or "", "" if target is None else str(target),
+            row["benchmark"],
+            row["name"],
+            f"{row['value']:,.4g} {row['unit']}",
+            "" if ratio is None else f"{ratio:.2f}",
+            row.get("ratio_to") or "",
+            "" if target is None else str(target),
             "" if peak is None else f"{peak / 2**20:,.0f} MiB",
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from nlcli.config import StageConfig
-from nlcli.features import SCHEMA, _write_index
-from nlcli.shards import shard_path, write_shard
-from nlcli.stage import open_stage, write_json
+from nlcli.data.features.extract import _write_index
+from nlcli.data.features.shards import shard_path, write_shard
+from nlcli.data.features.store import SCHEMA
+from nlcli.stages.config import StageConfig
+from nlcli.stages.files import write_json
+from nlcli.stages.stage import open_stage
 
 
 class FeaturesConfig(StageConfig):
@@ -52,10 +54,18 @@ def write_features(
             kernel, bias, classes = last_layer
             with open(stage.work / "last_layer.npz", "wb") as file:
                 np.savez(file, kernel=kernel, bias=bias, classes=np.array(classes))
-        write_json(stage.work / "features.json", {
-            "schema": SCHEMA, "images": len(keys), "num_features": features.shape[1], "dtype": str(features.dtype),
-            "shards": len(records), "backbone_fingerprint": backbone_fingerprint,
-            "dataset_fingerprint": dataset_fingerprint, "image_root": "/nowhere",
-        })
+        write_json(
+            stage.work / "features.json",
+            {
+                "schema": SCHEMA,
+                "images": len(keys),
+                "num_features": features.shape[1],
+                "dtype": str(features.dtype),
+                "shards": len(records),
+                "backbone_fingerprint": backbone_fingerprint,
+                "dataset_fingerprint": dataset_fingerprint,
+                "image_root": "/nowhere",
+            },
+        )
         stage.finish({}, content={f"shards/{n}": record.sha256 for n, record in enumerate(records)})
     return output

@@ -39,13 +39,17 @@ def run(quick: bool) -> list[dict]:
 
 def _measure(root: Path, turns: int) -> list[dict]:
     annotate = importlib.import_module("nlcli.annotate")
-    from nlcli.config import BuildCoco
-    from nlcli.datasets.coco import build_coco
+    from nlcli.data.config import BuildCoco
+    from nlcli.data.sources.coco import build_coco
 
     def config(name: str) -> BuildCoco:
         return BuildCoco(
-            train_images=root / "train2014", train_annotations=root / "train.json", val_images=root / "val2014",
-            val_annotations=root / "val.json", output=root / name, predictions=root / "predictions",
+            train_images=root / "train2014",
+            train_annotations=root / "train.json",
+            val_images=root / "val2014",
+            val_annotations=root / "val.json",
+            output=root / name,
+            predictions=root / "predictions",
         )
 
     def parse() -> None:
@@ -72,8 +76,13 @@ def _measure(root: Path, turns: int) -> list[dict]:
     def row(name: str, key: str, target: str | None, memory: int | None) -> dict[str, Any]:
         ratio = statistics.median(a / b for a, b in zip(seconds[key], seconds["parse"], strict=True))
         return {
-            "name": name, "value": statistics.median(seconds[key]), "unit": "s", "ratio": ratio,
-            "ratio_to": "parsing the JSON", "target": target, "peak_memory": memory,
+            "name": name,
+            "value": statistics.median(seconds[key]),
+            "unit": "s",
+            "ratio": ratio,
+            "ratio_to": "parsing the JSON",
+            "target": target,
+            "peak_memory": memory,
         }
 
     return [
@@ -118,7 +127,7 @@ def _write_split(root: Path, split: str, divisor: int) -> None:
 
 
 def _categories() -> list[str]:
-    from nlcli.class_map import read_class_map
+    from nlcli.data.class_map import read_class_map
 
     return [*read_class_map("imagenet-coco56").targets, *(f"other {number}" for number in range(24))]
 
@@ -127,7 +136,7 @@ def _pretended_classifier(config: Any) -> Any:
     import csv
     from importlib import resources
 
-    from nlcli.images import Preprocessing
+    from nlcli.networks.images import Preprocessing
 
     text = resources.files("nlcli").joinpath("resources/imagenet_classes.csv").read_text(encoding="utf-8")
     names = tuple(row["name"] for row in csv.DictReader(text.splitlines()))

@@ -65,19 +65,26 @@ def made_data(folder: Path, classes: int, images: int) -> Data:
     """What a detector sees of ``images`` a class in mixed order, none of them verified."""
     from scipy.sparse import csr_array
 
+    from nlcli.data.features.store import FeatureStore
+    from nlcli.data.labels import LabelTable
     from nlcli.detection.base import Data
-    from nlcli.features import FeatureStore
-    from nlcli.labels import LabelTable
 
     count = classes * images
     noisy = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), images))
     keys = np.array([f"k{i:06d}" for i in range(count)], object)
     nothing = csr_array((count, classes), dtype=np.uint8)
     table = LabelTable(
-        task="single-label", classes=tuple(f"c{i}" for i in range(classes)), keys=keys, paths=keys,
-        image_root=Path("/images"), split=np.zeros(count, np.int8), present=nothing, absent=nothing.copy(),
+        task="single-label",
+        classes=tuple(f"c{i}" for i in range(classes)),
+        keys=keys,
+        paths=keys,
+        image_root=Path("/images"),
+        split=np.zeros(count, np.int8),
+        present=nothing,
+        absent=nothing.copy(),
         noisy=csr_array((np.ones(count, np.float32), noisy.astype(np.int32), np.arange(count + 1)), (count, classes)),
-        verification=np.zeros(count, np.uint8), fingerprint="sha256:made",
+        verification=np.zeros(count, np.uint8),
+        fingerprint="sha256:made",
     )
     features: Any = MadeFeatures(noisy)
     store = write_features(folder / "features", keys.tolist(), features, table.fingerprint, shard_rows=_SHARD)
@@ -119,7 +126,7 @@ def references(classes: int, images: int, compared: int) -> list[dict]:
     """Clustering of all classes, and scikit-learn's of ``compared`` of them."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    from nlcli.detection.references import class_references, kmeans
+    from nlcli.detection.detectors.references import class_references, kmeans
 
     def entry(name: str, value: float, unit: str, **more: Any) -> dict:
         return {"name": name, "value": value, "unit": unit, **more}
@@ -151,15 +158,25 @@ def references(classes: int, images: int, compared: int) -> list[dict]:
             spread[name].append(_spread(x, centres))
     for name in contenders:
         told = statistics.median(seconds[name])
-        rows.append(entry(
-            f"references: {name}, one class (times {classes}: {told * classes:,.0f} s)", told, "s",
-            ratio=told / statistics.median(seconds["nlcli"]), ratio_to="nlcli",
-            target=None if name == "nlcli" else "above 1",
-        ))
-        rows.append(entry(
-            f"references: {name}, sum of squared distances", statistics.mean(spread[name]), "",
-            ratio=statistics.mean(spread[name]) / statistics.mean(spread["nlcli"]), ratio_to="nlcli",
-        ))
+        rows.append(
+            entry(
+                f"references: {name}, one class (times {classes}: {told * classes:,.0f} s)",
+                told,
+                "s",
+                ratio=told / statistics.median(seconds["nlcli"]),
+                ratio_to="nlcli",
+                target=None if name == "nlcli" else "above 1",
+            )
+        )
+        rows.append(
+            entry(
+                f"references: {name}, sum of squared distances",
+                statistics.mean(spread[name]),
+                "",
+                ratio=statistics.mean(spread[name]) / statistics.mean(spread["nlcli"]),
+                ratio_to="nlcli",
+            )
+        )
     return rows
 
 
@@ -180,8 +197,14 @@ def steps(classes: int, turns: int, seconds: float) -> list[dict]:
     seen = round(classes * (1 - (1 - 1 / classes) ** (2 * HALF)))
     batch, refs = 2 * HALF, seen * K
     layers = [
-        (refs, D, 512, False), (refs, 512, 256, True), (refs, 256, 256, True), (seen, 256, 128, True),
-        (batch, D, 256, False), (batch, 256, 128, True), (batch, 128, 256, True), (batch, 256, D, True),
+        (refs, D, 512, False),
+        (refs, 512, 256, True),
+        (refs, 256, 256, True),
+        (seen, 256, 128, True),
+        (batch, D, 256, False),
+        (batch, 256, 128, True),
+        (batch, 128, 256, True),
+        (batch, 256, D, True),
     ]
     rates = take_turns({"nlcli": training(classes, 10), "floor": floor(layers, 10)["products"]}, turns, seconds)
     return [
@@ -196,12 +219,13 @@ def training(classes: int, block_steps: int) -> Contender:
 
     import tensorflow as tf
 
-    from nlcli.detection.cleannet import CleanNet, CleanNetConfig
-    from nlcli.detection.references import References
-    from nlcli.methods.base import Problem
-    from nlcli.optimizers import SGD
-    from nlcli.sampling import BatchSampler, Pool
-    from nlcli.training import Block, Settings, StepFunction
+    from nlcli.detection.detectors.cleannet import CleanNet, CleanNetConfig
+    from nlcli.detection.detectors.references import References
+    from nlcli.methods.base.contract import Problem
+    from nlcli.training.loop.interfaces import Block, Settings
+    from nlcli.training.loop.optimizers import SGD
+    from nlcli.training.loop.sampling import BatchSampler, Pool
+    from nlcli.training.loop.steps import StepFunction
 
     count = 8192
     rng = np.random.default_rng(0)
@@ -209,12 +233,15 @@ def training(classes: int, block_steps: int) -> Contender:
     table = tf.convert_to_tensor(MadeFeatures(noisy)[0:count])
     vectors = rng.random((classes, K, D), np.float32)
     method = CleanNet(
-        CleanNetConfig(), Problem(D, tuple(map(str, range(classes))), "single-label"),
+        CleanNetConfig(),
+        Problem(D, tuple(map(str, range(classes))), "single-label"),
         References(vectors, np.full(classes, K)),
     )
     (phase,) = method.phases()
     sampler = BatchSampler(
-        2 * HALF, HALF, Pool(np.arange(count // 5, dtype=np.int32), 0, "V"),
+        2 * HALF,
+        HALF,
+        Pool(np.arange(count // 5, dtype=np.int32), 0, "V"),
         Pool(np.arange(count // 5, count, dtype=np.int32), 0, "T"),
     )
     function = StepFunction(method, phase, SGD([v for g in method.groups().values() for v in g]), HALF, Settings(1))
@@ -224,8 +251,9 @@ def training(classes: int, block_steps: int) -> Contender:
     def block(first: int) -> Block:
         rows = sampler.rows(first, block_steps)
         y = labels[noisy[rows]]
-        return Block(table, rows, y, y[:, :HALF] * rng.integers(2, size=(block_steps, HALF, 1)).astype(np.uint8),
-                     y[:, :HALF])
+        return Block(
+            table, rows, y, y[:, :HALF] * rng.integers(2, size=(block_steps, HALF, 1)).astype(np.uint8), y[:, :HALF]
+        )
 
     ahead = thread.submit(block, 0)
 

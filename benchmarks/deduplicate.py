@@ -35,7 +35,7 @@ def _peak() -> int:
 def _hashing(count: int) -> list[dict]:
     from PIL import Image
 
-    from nlcli.image_hashes import _hash_file
+    from nlcli.data.derived.image_hashes import _hash_file
     from nlcli.runtime import cpu_count
 
     rng = np.random.default_rng(0)
@@ -51,12 +51,18 @@ def _hashing(count: int) -> list[dict]:
             started = time.perf_counter()
             list(pool.map(_hash_file, [paths[i % 50] for i in range(count)]))
             seconds = time.perf_counter() - started
-    return [{"name": f"read and hash JPEGs of 640 x 480, {cpu_count()} threads", "value": count / seconds,
-             "unit": "images/s", "peak_memory": _peak()}]
+    return [
+        {
+            "name": f"read and hash JPEGs of 640 x 480, {cpu_count()} threads",
+            "value": count / seconds,
+            "unit": "images/s",
+            "peak_memory": _peak(),
+        }
+    ]
 
 
 def _hash_pairs(count: int) -> list[dict]:
-    from nlcli.near_pairs import hamming_pairs
+    from nlcli.data.derived.near_pairs import hamming_pairs
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 2**64 - 1, count, dtype=np.uint64)
@@ -75,8 +81,14 @@ def _hash_pairs(count: int) -> list[dict]:
     np.count_nonzero(np.bitwise_count(codes[:part, None] ^ codes[None, :part]) <= 4)
     plain = (time.perf_counter() - started) * (count / part) ** 2 / 2
     return [
-        {"name": f"pairs within 4 bits among {count:,} hashes", "value": seconds, "unit": "s",
-         "ratio": seconds / plain, "ratio_to": "all with all (extrapolated)", "peak_memory": _peak()},
+        {
+            "name": f"pairs within 4 bits among {count:,} hashes",
+            "value": seconds,
+            "unit": "s",
+            "ratio": seconds / plain,
+            "ratio_to": "all with all (extrapolated)",
+            "peak_memory": _peak(),
+        },
         {"name": "planted pairs of hashes found", "value": recall, "unit": "share", "target": 1},
     ]
 
@@ -106,7 +118,7 @@ class _Store:
 
 
 def _feature_pairs(count: int) -> list[dict]:
-    from nlcli.near_pairs import cosine_pairs
+    from nlcli.data.derived.near_pairs import cosine_pairs
 
     planted = count // 100
     store = _Store(count, planted)
@@ -122,8 +134,14 @@ def _feature_pairs(count: int) -> list[dict]:
     np.count_nonzero(part @ part.T >= LEAST)
     plain = (time.perf_counter() - started) * (count / len(part)) ** 2 / 2
     return [
-        {"name": f"pairs of cosine {LEAST} among {count:,} x {DIMENSIONS} features", "value": seconds, "unit": "s",
-         "ratio": seconds / plain, "ratio_to": "all with all (extrapolated)", "peak_memory": _peak()},
+        {
+            "name": f"pairs of cosine {LEAST} among {count:,} x {DIMENSIONS} features",
+            "value": seconds,
+            "unit": "s",
+            "ratio": seconds / plain,
+            "ratio_to": "all with all (extrapolated)",
+            "peak_memory": _peak(),
+        },
         {"name": "memory beyond the features", "value": (_peak() - before) / 2**20, "unit": "MiB"},
         {"name": f"planted pairs of features found ({len(near):,})", "value": recall, "unit": "share"},
     ]

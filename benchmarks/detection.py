@@ -43,15 +43,23 @@ def run(quick: bool) -> list[dict]:
     for method, seconds, error, peak in measured:
         among, queries = (classes * verified, images) if method == "knn" else (graph, graph)
         rows += [
-            {"name": f"{method}: {classes * verified:,} verified images of {classes} classes, {images:,} scored",
-             "value": seconds, "unit": "s", "ratio": seconds / _all_at_once(width, among, queries),
-             "ratio_to": "scikit-learn, all classes at once (extrapolated)", "peak_memory": peak},
+            {
+                "name": f"{method}: {classes * verified:,} verified images of {classes} classes, {images:,} scored",
+                "value": seconds,
+                "unit": "s",
+                "ratio": seconds / _all_at_once(width, among, queries),
+                "ratio_to": "scikit-learn, all classes at once (extrapolated)",
+                "peak_memory": peak,
+            },
             {"name": f"{method}: average error rate (calling every label right: {WRONG})", "value": error, "unit": ""},
         ]
     return [
         *rows,
-        {"name": f"memory beyond the start; the features are {images * width * 2 / 2**20:,.0f} MiB",
-         "value": (measured[-1][3] - before) / 2**20, "unit": "MiB"},
+        {
+            "name": f"memory beyond the start; the features are {images * width * 2 / 2**20:,.0f} MiB",
+            "value": (measured[-1][3] - before) / 2**20,
+            "unit": "MiB",
+        },
         {"name": f"a Gaussian kernel over these {graph:,} images", "value": graph**2 * 8 / 2**30, "unit": "GiB"},
     ]
 
@@ -62,9 +70,9 @@ def _peak() -> int:
 
 def _made(root: Path, classes: int, verified: int, others: int, width: int) -> int:
     """A data set and its features; how many images."""
-    from nlcli.datasets.listing import single_label_table
-    from nlcli.labels import write_dataset
-    from nlcli.stage import open_stage, read_stage
+    from nlcli.data.label_files import write_dataset
+    from nlcli.data.labels import single_label_table
+    from nlcli.stages.stage import open_stage, read_stage
 
     rng = np.random.default_rng(0)
     count = classes * (verified + others + VALIDATION)
@@ -75,7 +83,8 @@ def _made(root: Path, classes: int, verified: int, others: int, width: int) -> i
     known = (place < verified) | (split == 1)
     names = [f"{i:06d}" for i in range(count)]
     table = single_label_table(
-        [f"c{c}" for c in range(classes)], names, names, root, split, noisy, np.where(known, true, -1))
+        [f"c{c}" for c in range(classes)], names, names, root, split, noisy, np.where(known, true, -1)
+    )
     with open_stage("dataset", FeaturesConfig(output=root / "dataset"), {}) as stage:
         write_dataset(stage.work, table, {"name": "made", "source": "made by a benchmark"})
         stage.finish({})
@@ -86,22 +95,29 @@ def _made(root: Path, classes: int, verified: int, others: int, width: int) -> i
         # Each image has a strength of its own: not all are near their class's centre.
         strength = rng.uniform(0.1, 0.5, (len(true[part]), 1)).astype(np.float32)
         features[part] = np.maximum(
-            strength * centres[true[part]] + rng.standard_normal(features[part].shape, np.float32), 0)
+            strength * centres[true[part]] + rng.standard_normal(features[part].shape, np.float32), 0
+        )
     write_features(root / "features", names, features, read_stage(root / "dataset").fingerprint)
     return count
 
 
 def _stage(root: Path, method: str, options: dict) -> tuple[float, float]:
     """Seconds of the stage and its average error rate."""
-    from nlcli.config import DetectNoise
-    from nlcli.detect import detect_noise
-    from nlcli.detection.results import read_detection
+    from nlcli.data.detections import read_detection
+    from nlcli.detection.config import DetectNoise
+    from nlcli.detection.detect import detect_noise
 
     started = time.perf_counter()
-    made = detect_noise(DetectNoise(
-        dataset=root / "dataset", features=root / "features", output=root / method, method=method, options=options,
-        suspects=0,
-    ))
+    made = detect_noise(
+        DetectNoise(
+            dataset=root / "dataset",
+            features=root / "features",
+            output=root / method,
+            method=method,
+            options=options,
+            suspects=0,
+        )
+    )
     seconds = time.perf_counter() - started
     return seconds, read_detection(made).info["errors"]["all"]["average"]
 

@@ -43,10 +43,11 @@ def run(quick: bool) -> list[dict]:
     import keras
     import tensorflow as tf
 
-    from nlcli.backbones import build_backbone, scale_pixels
-    from nlcli.config import ExtractFeatures
-    from nlcli.features import _features_of
-    from nlcli.images import iterate_images
+    from nlcli.data.config import ExtractFeatures
+    from nlcli.data.features.extract import _features_of
+    from nlcli.networks.backbone import scale_pixels
+    from nlcli.networks.images import iterate_images
+    from nlcli.networks.weights import build_backbone
 
     count, turns = (32, 1) if quick else (96, 4)
     backbone = build_backbone("resnet50", "none")
@@ -113,6 +114,15 @@ def run(quick: bool) -> list[dict]:
             ]
             for other, target in aimed:
                 ratio = statistics.median(a / b for a, b in zip(speeds[name], speeds[other], strict=True))
-                rows.append({"name": name, "value": median[name], "unit": "images/s", "ratio": ratio,
-                             "ratio_to": other, "target": target, "peak_memory": peak})
+                rows.append(
+                    {
+                        "name": name,
+                        "value": median[name],
+                        "unit": "images/s",
+                        "ratio": ratio,
+                        "ratio_to": other,
+                        "target": target,
+                        "peak_memory": peak,
+                    }
+                )
     return rows

@@ -17,11 +17,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nlcli.backbones import build_backbone, save_backbone
-from nlcli.config import ExtractFeatures
-from nlcli.features import SCHEMA, FeatureStore, _write_index
-from nlcli.shards import shard_path, write_shard
-from nlcli.stage import open_stage, write_json
+from nlcli.data.config import ExtractFeatures
+from nlcli.data.features.extract import _write_index
+from nlcli.data.features.shards import shard_path, write_shard
+from nlcli.data.features.store import SCHEMA, FeatureStore
+from nlcli.networks.weights import build_backbone, save_backbone
+from nlcli.stages.files import write_json
+from nlcli.stages.stage import open_stage
 
 WIDTH = 2048
 SHARD_ROWS = 8192
@@ -39,10 +41,18 @@ def store_of(folder: Path, features: np.ndarray) -> FeatureStore:
             for number, first in enumerate(range(0, len(features), SHARD_ROWS))
         ]
         _write_index(stage.work / "index.parquet", keys, keys, records, SHARD_ROWS)
-        write_json(stage.work / "features.json", {
-            "schema": SCHEMA, "dtype": "float32", "num_features": WIDTH, "shards": len(records),
-            "backbone_fingerprint": "", "dataset_fingerprint": "", "image_root": "/nowhere",
-        })
+        write_json(
+            stage.work / "features.json",
+            {
+                "schema": SCHEMA,
+                "dtype": "float32",
+                "num_features": WIDTH,
+                "shards": len(records),
+                "backbone_fingerprint": "",
+                "dataset_fingerprint": "",
+                "image_root": "/nowhere",
+            },
+        )
         stage.finish({})
     return FeatureStore(config.output)
 
@@ -120,8 +130,12 @@ def run(quick: bool) -> list[dict]:
         if not name.startswith("raw"):
             base = f"raw memory map, {'32 random rows' if 'h5py' in name else name.split(', ', 1)[1]}"
             ratio = statistics.median(a / b for a, b in zip(values, speeds[base], strict=True))
-            row |= {"ratio": ratio, "ratio_to": base, "peak_memory": peak,
-                    "target": "at least 0.9" if "random rows" in name and "h5py" not in name else None}
+            row |= {
+                "ratio": ratio,
+                "ratio_to": base,
+                "peak_memory": peak,
+                "target": "at least 0.9" if "random rows" in name and "h5py" not in name else None,
+            }
         found.append(row)
     found.append({"name": "checking every checksum, once", "value": count * WIDTH * 4 / first / 1e9, "unit": "GB/s"})
     return found

@@ -18,8 +18,8 @@ from benchmarks.head_training import CLEAN, B, C, Contender, D, over, row, take_
 
 _TRAIN = """
 from pathlib import Path
-from nlcli.config import TrainHead
-from nlcli.heads import train_head
+from nlcli.training.config import TrainHead
+from nlcli.training.train_head import train_head
 train_head(TrainHead(dataset=Path({root!r}) / "dataset", features=Path({root!r}) / "features",
                      output=Path({root!r}) / {name!r}, memory={memory}, steps={steps}, eval_every={steps} // 2))
 from benchmarks.head_training import peak_memory
@@ -43,20 +43,33 @@ def run(quick: bool) -> list[dict]:
             "streamed": _contender(root, table, "block-shuffled", budget),
         }
         rates = take_turns(contenders, turns, seconds)
-        peaks = {name: _peak(root, name, memory, steps) for name, memory in
-                 (("in memory", 2 * size), ("streamed", budget))}
+        peaks = {
+            name: _peak(root, name, memory, steps) for name, memory in (("in memory", 2 * size), ("streamed", budget))
+        }
     rows = [
         row(f"residual, {size:.2f} GiB of features in memory", rates["in memory"]),
-        row(f"residual, streamed, budget {budget:.2f} GiB", rates["streamed"], over(rates, "streamed", "in memory"),
-            "in memory", "at least 0.7"),
+        row(
+            f"residual, streamed, budget {budget:.2f} GiB",
+            rates["streamed"],
+            over(rates, "streamed", "in memory"),
+            "in memory",
+            "at least 0.7",
+        ),
     ]
     for line, name in zip(rows, ("in memory", "streamed"), strict=True):
         line["peak_memory"] = peaks[name]
     over_budget = peaks["streamed"] / 2**30 - budget
-    rows.append({
-        "name": "streamed: train-head's peak memory over its budget", "value": over_budget, "unit": "GiB",
-        "ratio": None, "ratio_to": None, "target": "at most 1.5 GiB", "peak_memory": peaks["streamed"],
-    })
+    rows.append(
+        {
+            "name": "streamed: train-head's peak memory over its budget",
+            "value": over_budget,
+            "unit": "GiB",
+            "ratio": None,
+            "ratio_to": None,
+            "target": "at most 1.5 GiB",
+            "peak_memory": peaks["streamed"],
+        }
+    )
     return rows
 
 
@@ -65,8 +78,9 @@ def _write(root: Path, images: int) -> Any:
     from scipy.sparse import csr_array
 
     from benchmarks._features import FeaturesConfig, write_features
-    from nlcli.labels import FULL, LabelTable, read_dataset, write_dataset
-    from nlcli.stage import open_stage
+    from nlcli.data.label_files import read_dataset, write_dataset
+    from nlcli.data.labels import FULL, LabelTable
+    from nlcli.stages.stage import open_stage
 
     rng = np.random.default_rng(0)
     labels = csr_array((rng.random((images, C)) < 0.03).astype(np.uint8))
@@ -74,8 +88,15 @@ def _write(root: Path, images: int) -> Any:
     split[: images // 100] = 1
     keys = np.array([f"k{i:07d}" for i in range(images)], object)
     table = LabelTable(
-        task="multi-label", classes=tuple(f"c{i}" for i in range(C)), keys=keys, paths=keys, image_root=root,
-        split=split, noisy=labels.astype(np.float32), present=labels, absent=csr_array((images, C), dtype=np.uint8),
+        task="multi-label",
+        classes=tuple(f"c{i}" for i in range(C)),
+        keys=keys,
+        paths=keys,
+        image_root=root,
+        split=split,
+        noisy=labels.astype(np.float32),
+        present=labels,
+        absent=csr_array((images, C), dtype=np.uint8),
         verification=np.full(images, FULL, np.uint8),
     )
     with open_stage("dataset", FeaturesConfig(output=root / "dataset"), {}) as stage:
@@ -94,12 +115,13 @@ def _contender(root: Path, table: Any, order: str, memory: float) -> Contender:
     """Steps of the residual head from a source with ``memory`` GiB, blocks prepared one ahead."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from nlcli.feature_source import FeatureSource, training_rows
-    from nlcli.features import FeatureStore
+    from nlcli.data.features.store import FeatureStore
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base import Problem
-    from nlcli.optimizers import Adam
-    from nlcli.training import Settings, StepFunction
+    from nlcli.methods.base.contract import Problem
+    from nlcli.training.loop.feature_source import FeatureSource, training_rows
+    from nlcli.training.loop.interfaces import Settings
+    from nlcli.training.loop.optimizers import Adam
+    from nlcli.training.loop.steps import StepFunction
 
     store = FeatureStore(root / "features")
     method = get_method("residual")(configure("residual"), Problem(D, table.classes))

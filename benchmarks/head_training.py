@@ -44,7 +44,7 @@ class Problem:
     def __init__(self, images: int) -> None:
         import tensorflow as tf
 
-        from nlcli.feature_source import aligned_empty
+        from nlcli.training.loop.feature_source import aligned_empty
 
         rng = np.random.default_rng(0)
         self.features = aligned_empty((images, D), np.float32)
@@ -96,8 +96,12 @@ def row(
 ) -> dict:
     """One line of the table."""
     return {
-        "name": name, "value": statistics.median(rates), "unit": "steps/s",
-        "ratio": statistics.median(ratios) if ratios else None, "ratio_to": to, "target": target,
+        "name": name,
+        "value": statistics.median(rates),
+        "unit": "steps/s",
+        "ratio": statistics.median(ratios) if ratios else None,
+        "ratio_to": to,
+        "target": target,
         "peak_memory": peak_memory(),
     }
 
@@ -121,11 +125,12 @@ def nlcli(problem: Problem, name: str, block_steps: int) -> Contender:
     from concurrent.futures import ThreadPoolExecutor
 
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base import LastLayer
-    from nlcli.methods.base import Problem as MethodProblem
-    from nlcli.optimizers import Adam
-    from nlcli.sampling import BatchSampler, Pool
-    from nlcli.training import Block, Settings, StepFunction
+    from nlcli.methods.base.contract import LastLayer
+    from nlcli.methods.base.contract import Problem as MethodProblem
+    from nlcli.training.loop.interfaces import Block, Settings
+    from nlcli.training.loop.optimizers import Adam
+    from nlcli.training.loop.sampling import BatchSampler, Pool
+    from nlcli.training.loop.steps import StepFunction
 
     cls = get_method(name)
     zeros = LastLayer(np.zeros((D, C), np.float32), np.zeros(C, np.float32))
@@ -133,7 +138,9 @@ def nlcli(problem: Problem, name: str, block_steps: int) -> Contender:
     (phase,) = method.phases()
     clean = {"mixed": CLEAN, "clean": B, "noisy": 0}[phase.rows]
     sampler = BatchSampler(
-        B, clean, Pool(np.arange(problem.clean, dtype=np.int32), 0, "V"),
+        B,
+        clean,
+        Pool(np.arange(problem.clean, dtype=np.int32), 0, "V"),
         Pool(np.arange(problem.clean, problem.images, dtype=np.int32), 0, "T"),
     )
     steps = StepFunction(method, phase, Adam([v for g in method.groups().values() for v in g]), clean, Settings(1))
@@ -192,8 +199,16 @@ def floor(layers: list[tuple[int, int, int, bool]], steps: int) -> dict[str, Con
         def body(k: Any) -> Any:
             for w, m, v, g in slots:
                 tf.raw_ops.ResourceApplyAdam(
-                    var=w.handle, m=m.handle, v=v.handle, beta1_power=0.9, beta2_power=0.999, lr=_RATE, beta1=0.9,
-                    beta2=0.999, epsilon=1e-7, grad=g.read_value(),
+                    var=w.handle,
+                    m=m.handle,
+                    v=v.handle,
+                    beta1_power=0.9,
+                    beta2_power=0.999,
+                    lr=_RATE,
+                    beta1=0.9,
+                    beta2=0.999,
+                    epsilon=1e-7,
+                    grad=g.read_value(),
                 )
             return (k + 1,)
 
@@ -231,6 +246,7 @@ def keras_fit(problem: Problem, per_row: bool, steps: int) -> Contender:
             return _ALPHA * loss(y[:CLEAN], g[:CLEAN]) + loss(y[CLEAN:], h[CLEAN:])
 
     if per_row:
+
         def generate() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             rng = np.random.default_rng(0)
             while True:
@@ -307,7 +323,8 @@ def torch_loop(problem: Problem, fused: bool, steps: int) -> Contender:
 def residual_beside_others(problem: Problem, turns: int, seconds: float) -> list[dict]:
     """Residual against its floor, Keras and PyTorch."""
     contenders = {
-        "nlcli": nlcli(problem, "residual", 250), **floor(_RESIDUAL, 100),
+        "nlcli": nlcli(problem, "residual", 250),
+        **floor(_RESIDUAL, 100),
         "fit, steps_per_execution 32": keras_fit(problem, False, 256),
         "fit, row generator": keras_fit(problem, True, 64),
     }
@@ -319,8 +336,11 @@ def residual_beside_others(problem: Problem, turns: int, seconds: float) -> list
     rates = take_turns(contenders, turns, seconds)
     as_one_floor(rates)
     targets = {
-        "floor": "at least 0.6", "fit, steps_per_execution 32": "at least 2", "fit, row generator": "at least 5",
-        "PyTorch, fused Adam": "at least 1.2", "PyTorch, plain Adam": "at least 2.5",
+        "floor": "at least 0.6",
+        "fit, steps_per_execution 32": "at least 2",
+        "fit, row generator": "at least 5",
+        "PyTorch, fused Adam": "at least 1.2",
+        "PyTorch, plain Adam": "at least 2.5",
     }
     rows = [row("residual: nlcli", rates["nlcli"])]
     for other, target in targets.items():

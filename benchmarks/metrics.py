@@ -28,7 +28,7 @@ def dense(images: int, classes: int, turns: int) -> list[dict]:
     """Fully verified labels, classes of uneven frequency, 6 % positives."""
     from sklearn.metrics import average_precision_score
 
-    from nlcli.metrics import ranking_metrics
+    from nlcli.metrics.ranking import ranking_metrics
 
     rng = np.random.default_rng(0)
     labels = (rng.random((images, classes), np.float32) < 10 ** rng.uniform(-3, -0.5, classes)).astype(np.uint8)
@@ -60,7 +60,7 @@ def sparse(images: int, classes: int, turns: int) -> list[dict]:
     """Ten verified entries an image, classes of uneven frequency, as in Open Images."""
     from sklearn.metrics import average_precision_score
 
-    from nlcli.metrics import sparse_ranking_metrics
+    from nlcli.metrics.ranking import sparse_ranking_metrics
 
     rng = np.random.default_rng(1)
     count = 10 * images
@@ -102,8 +102,8 @@ def bootstrap(images: int, classes: int, resamples: int, turns: int) -> list[dic
     """Intervals of mAP, AP_all and AP, against drawing rows and calling scikit-learn (a few times)."""
     from sklearn.metrics import average_precision_score
 
-    from nlcli.bootstrap import bootstrap as resample
-    from nlcli.bootstrap import resample_weights
+    from nlcli.metrics.bootstrap import bootstrap as resample
+    from nlcli.metrics.bootstrap import resample_weights
 
     rng = np.random.default_rng(2)
     labels = (rng.random((images, classes)) < 2.2 * rng.dirichlet(np.ones(classes))).astype(np.uint8)
@@ -168,6 +168,11 @@ def _row(
     name: str, value: float, unit: str, ratio: float | None, to: str, target: str | None, peak: int | None = None
 ) -> dict:
     return {
-        "name": name, "value": value, "unit": unit, "ratio": ratio, "ratio_to": to, "target": target,
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "ratio": ratio,
+        "ratio_to": to,
+        "target": target,
         "peak_memory": peak,
     }

@@ -52,14 +52,15 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     """Both phases by the training loop as train-head runs it: blocks prepared on a thread, one ahead."""
     import tensorflow as tf
 
-    from nlcli.feature_source import aligned_empty
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base import Problem
-    from nlcli.metrics import confusion_matrix
-    from nlcli.optimizers import Adam
-    from nlcli.pools import clean_rows
-    from nlcli.sampling import BatchSampler, Pool
-    from nlcli.training import Block, Settings, StepFunction
+    from nlcli.methods.base.contract import Problem
+    from nlcli.metrics.decisions import confusion_matrix
+    from nlcli.training.loop.feature_source import aligned_empty
+    from nlcli.training.loop.interfaces import Block, Settings
+    from nlcli.training.loop.optimizers import Adam
+    from nlcli.training.loop.pools import clean_rows
+    from nlcli.training.loop.sampling import BatchSampler, Pool
+    from nlcli.training.loop.steps import StepFunction
 
     rng = np.random.default_rng(0)
     features = aligned_empty((images, D), np.float32)

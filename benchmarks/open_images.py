@@ -37,7 +37,7 @@ for path, columns, newlines in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3
 """
 _READ = """
 import sys
-from nlcli.labels import read_dataset
+from nlcli.data.label_files import read_dataset
 table = read_dataset(sys.argv[1])
 print(len(table), table.num_classes, table.noisy.nnz)
 """
@@ -66,12 +66,31 @@ def run(quick: bool) -> list[dict]:
     limit = f"at most {_GIB} GiB"
     return [
         {"name": f"parse the CSV files, {what}", "value": floor, "unit": "s", "peak_memory": floor_peak},
-        {"name": f"build-openimages, {what}", "value": built, "unit": "s", "ratio": built / floor,
-         "ratio_to": "parsing", "target": limit, "peak_memory": built_peak},
-        {"name": f"read_dataset, {what}", "value": read, "unit": "s", "ratio": read / floor, "ratio_to": "parsing",
-         "target": limit, "peak_memory": read_peak},
-        {"name": f"data set on disk, {what}", "value": stored / 2**20, "unit": "MiB", "ratio": stored / size,
-         "ratio_to": "CSV files"},
+        {
+            "name": f"build-openimages, {what}",
+            "value": built,
+            "unit": "s",
+            "ratio": built / floor,
+            "ratio_to": "parsing",
+            "target": limit,
+            "peak_memory": built_peak,
+        },
+        {
+            "name": f"read_dataset, {what}",
+            "value": read,
+            "unit": "s",
+            "ratio": read / floor,
+            "ratio_to": "parsing",
+            "target": limit,
+            "peak_memory": read_peak,
+        },
+        {
+            "name": f"data set on disk, {what}",
+            "value": stored / 2**20,
+            "unit": "MiB",
+            "ratio": stored / size,
+            "ratio_to": "CSV files",
+        },
     ]
 
 
@@ -108,8 +127,11 @@ def generate(root: Path, scale: float, seed: int = 0) -> int:
         folders = [root / name / subset for name in ("images_2016_08", "machine_ann_2016_08", "human_ann_2016_08")]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        with open(folders[0] / "images.csv", "wb") as listing, open(folders[1] / "labels.csv", "wb") as machine, \
-                open(folders[2] / "labels.csv", "wb") as human:
+        with (
+            open(folders[0] / "images.csv", "wb") as listing,
+            open(folders[1] / "labels.csv", "wb") as machine,
+            open(folders[2] / "labels.csv", "wb") as human,
+        ):
             listing.write(
                 b"ImageID,Subset,OriginalURL,OriginalLandingURL,License,AuthorProfileURL,Author,Title,OriginalSize,"
                 b"OriginalMD5,Thumbnail300KURL\n"
@@ -156,7 +178,12 @@ def _judged(rng: np.random.Generator, row: np.ndarray, column: np.ndarray) -> tu
 
 
 def _write_labels(
-    file: object, names: list[str], ids: np.ndarray, row: np.ndarray, column: np.ndarray, tenths: np.ndarray,
+    file: object,
+    names: list[str],
+    ids: np.ndarray,
+    row: np.ndarray,
+    column: np.ndarray,
+    tenths: np.ndarray,
     source: bytes,
 ) -> None:
     import pyarrow as pa

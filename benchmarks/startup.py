@@ -34,6 +34,15 @@ def run(quick: bool) -> list[dict]:
     for name, seconds in times.items():
         median = statistics.median(seconds)
         target = "at most 0.4 s, 20 x python -c pass" if name == "nlcli --help" else None
-        rows.append({"name": name, "value": median, "unit": "s", "ratio": median / base, "ratio_to": "python -c pass",
-                     "target": target, "peak_memory": peaks[name]})
+        rows.append(
+            {
+                "name": name,
+                "value": median,
+                "unit": "s",
+                "ratio": median / base,
+                "ratio_to": "python -c pass",
+                "target": target,
+                "peak_memory": peaks[name],
+            }
+        )
     return rows

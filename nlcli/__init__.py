@@ -19,8 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nlcli.commands import STAGES
-from nlcli.errors import NlcliError
+from nlcli.stages.commands import STAGES
 
 __version__ = "0.1.0"
 

@@ -21,10 +21,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from typer.core import TyperGroup
 
-from nlcli.commands import STAGES, StageCommand, load
+from nlcli.console import print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError
-from nlcli.output import print_markdown, print_pairs
-from nlcli.progress import say, set_quiet
+from nlcli.stages.commands import STAGES, StageCommand, load
 
 _ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
 
@@ -40,15 +39,22 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if name in STAGES:
-            command = _made(name, f"{STAGES[name].about}\n\n**Example:** `{STAGES[name].example}`", _runner(STAGES[name]))
+            command = _made(
+                name, f"{STAGES[name].about}\n\n**Example:** `{STAGES[name].example}`", _runner(STAGES[name])
+            )
         elif name == "predict":
             command = _made(name, _PREDICT, _predictor())
         return name, command, rest
 
 
 app = typer.Typer(
-    cls=_LazyGroup, help=_ABOUT, no_args_is_help=True, add_completion=True, rich_markup_mode="markdown",
-    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
+    cls=_LazyGroup,
+    help=_ABOUT,
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -62,7 +68,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _global_options(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages on standard error.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no messages on standard error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
@@ -86,7 +94,9 @@ for _stage in STAGES.values():
 def _made(name: str, about: str, function: Callable[..., None]) -> Any:
     """The full command of a stub: its options are taken from a configuration model."""
     made = typer.Typer(
-        add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     made.command(name, help=about)(function)
@@ -119,7 +129,11 @@ def _runner(stage: StageCommand) -> Callable[..., None]:
 
 
 def _with_options(
-    function: Callable[..., None], name: str, model: Any, positional: str | None, positional_type: Any,
+    function: Callable[..., None],
+    name: str,
+    model: Any,
+    positional: str | None,
+    positional_type: Any,
     more: list[inspect.Parameter],
 ) -> Callable[..., None]:
     """``function`` with a signature from the fields of ``model``, one of them an argument, and ``more``."""
@@ -207,7 +221,7 @@ def _rows(pairs: list[str]) -> dict[str, list[str]]:
 
 
 def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> None:
-    from nlcli.stage import read_stage
+    from nlcli.stages.stage import read_stage
 
     records = [read_stage(path) for path in outputs]
     if as_json:
@@ -237,10 +251,10 @@ def _predict() -> None:  # replaced by _LazyGroup before it could be called
 
 
 def _predictor() -> Callable[..., None]:
-    from nlcli.config import Predict
+    from nlcli.evaluation.config import Predict
 
     def run(**given: Any) -> None:
-        from nlcli.predict import predict as score_images
+        from nlcli.evaluation.predict import predict as score_images
 
         score_images(Predict.parse({name: value for name, value in given.items() if value is not None}, "predict"))
 
@@ -295,13 +309,23 @@ def _print_cards(name: str | None, as_json: bool, describe: Callable[..., Any], 
 @app.command(rich_help_panel="Use")
 def run(
     pipeline: Annotated[Path, typer.Argument(help="Pipeline file (YAML).", show_default=False)],
-    workdir: Annotated[Path | None, typer.Option(help="Where the stages' directories go, instead of the file's own.")] = None,
+    workdir: Annotated[
+        Path | None, typer.Option(help="Where the stages' directories go, instead of the file's own.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Run just these stages and what they need.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace results made with other settings.")] = False,
-    jobs: Annotated[int, typer.Option(min=0, help="Processes for stages that do not need each other (0: by the machine).")] = 0,
-    scale: Annotated[float | None, typer.Option(min=0, help="Factor on all training steps: a rehearsal, in a directory of its own.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Most images of every data set: a rehearsal, in a directory of its own.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of alternating training, instead of the file's own number.")] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes for stages that do not need each other (0: by the machine).")
+    ] = 0,
+    scale: Annotated[
+        float | None, typer.Option(min=0, help="Factor on all training steps: a rehearsal, in a directory of its own.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Most images of every data set: a rehearsal, in a directory of its own.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Rounds of alternating training, instead of the file's own number.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages without running them.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -309,7 +333,7 @@ def run(
 
     **Example:** `nlcli run pipelines/demo.yaml`
     """
-    from nlcli.pipeline import read_pipeline, reports, run_pipeline, selected
+    from nlcli.stages.pipeline import read_pipeline, reports, run_pipeline, selected
 
     plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit, rounds=rounds)
     if dry_run:
@@ -335,7 +359,7 @@ def info(
 
     **Example:** `nlcli info runs/residual`
     """
-    from nlcli.lineage import describe_path, print_lineage
+    from nlcli.stages.lineage import describe_path, print_lineage
 
     found = describe_path(path)
     if as_json:

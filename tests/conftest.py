@@ -13,7 +13,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import pytest
 
 if TYPE_CHECKING:
-    from coco_world import WrittenClassifier
+    from worlds.coco import WrittenClassifier
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -29,9 +29,9 @@ def shared_data() -> Path:
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch) -> WrittenClassifier:
     """Whatever classifier a stage opens is this one, whose answers are written down."""
-    from coco_world import LOGITS, WrittenClassifier
+    from worlds.coco import LOGITS, WrittenClassifier
 
     made = WrittenClassifier(LOGITS.copy())
-    annotating = importlib.import_module("nlcli.annotate")  # ``nlcli.annotate`` is the stage's function
+    annotating = importlib.import_module("nlcli.data.annotate")  # ``nlcli.annotate`` is the stage's function
     monkeypatch.setattr(annotating, "open_classifier", lambda config: made)
     return made

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import published, small_table
 from typer.testing import CliRunner
 
 from docs.make_cli_reference import TARGET, command_names, reference
 from nlcli.cli import app, main
-from nlcli.commands import STAGES, load
+from nlcli.stages.commands import STAGES, load
+from worlds.stage_builders import published, small_table
 
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")
 
@@ -76,8 +76,16 @@ def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> 
         (["trainhead"], 2, "Did you mean 'train-head'"),
         (["train-head", "--method", "x"], 2, "Missing option"),
         (["train-head", "--dataset", "d", "--features", "f", "-o", "o", "--set", "alpha"], 1, "expected NAME=VALUE"),
-        (["train-head", "--dataset", "d", "--features", "f", "-o", "o", "--clean-fraction", "5"], 1, "'clean_fraction'"),
-        (["train-head", "--dataset", "/nowhere", "--features", "f", "-o", "o"], 1, "/nowhere does not exist; expected a dataset"),
+        (
+            ["train-head", "--dataset", "d", "--features", "f", "-o", "o", "--clean-fraction", "5"],
+            1,
+            "'clean_fraction'",
+        ),
+        (
+            ["train-head", "--dataset", "/nowhere", "--features", "f", "-o", "o"],
+            1,
+            "/nowhere does not exist; expected a dataset",
+        ),
         (["eval", "/a", "/b", "-o", "x"], 1, "--output names one directory"),
     ],
 )

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from colour_world import write_colours
 
-from nlcli.commands import STAGES
+from nlcli.stages.commands import STAGES
+from worlds.colours import write_colours
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -41,7 +41,8 @@ def test_the_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     script = "\n".join(blocks)
     replaced = {
-        "data/coco/train2014": "world/train", "data/coco/val2014": "world/val",
+        "data/coco/train2014": "world/train",
+        "data/coco/val2014": "world/val",
         "data/coco/annotations/instances_train2014.json": "world/train.json",
         "data/coco/annotations/instances_val2014.json": "world/val.json",
         'output="data/coco-noisy",': 'output="data/coco-noisy", classifier="world/classifier", class_map="world/map.csv", top_k=2,',

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from nlcli.config import first_problem, unknown_name
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, first_problem, unknown_name
 
 if TYPE_CHECKING:
     from nlcli.detection.base import Detector
@@ -40,7 +39,7 @@ def get_detector(name: str) -> type[Detector]:
 
         quiet_tensorflow()
     module, cls = DETECTORS[name].split(":")
-    return getattr(importlib.import_module(f"nlcli.detection.{module}"), cls)
+    return getattr(importlib.import_module(f"nlcli.detection.detectors.{module}"), cls)
 
 
 def make_detector(name: str, options: Mapping[str, Any] | None = None, scale: float = 1.0) -> Detector:

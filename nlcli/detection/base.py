@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from nlcli.datasets.noise import noisy_classes
+from nlcli.data.features.extract import require_finite
+from nlcli.data.labels import noisy_classes
 from nlcli.detection.verification import UNVERIFIED, verification_labels
-from nlcli.features import require_finite
-from nlcli.pools import stored_rows
-from nlcli.sampling import stream
+from nlcli.seeds import stream
+from nlcli.training.loop.pools import stored_rows
 
 if TYPE_CHECKING:
-    from nlcli.features import FeatureStore
-    from nlcli.labels import LabelTable
+    from nlcli.data.features.store import FeatureStore
+    from nlcli.data.labels import LabelTable
 
 READ_ROWS = 4096  # images that are read or scored at a time
 CLASS_IMAGES = 20_000
@@ -83,7 +83,11 @@ class Data:
     """
 
     def __init__(
-        self, table: LabelTable, store: FeatureStore, *, classifier: Path | None = None,
+        self,
+        table: LabelTable,
+        store: FeatureStore,
+        *,
+        classifier: Path | None = None,
         class_images: int = CLASS_IMAGES,
     ) -> None:
         self.table, self.store = table, store
@@ -103,9 +107,7 @@ class Data:
         """
         return read_features(self.store, images.stored[positions])
 
-    def parts(
-        self, images: Images, positions: np.ndarray | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def parts(self, images: Images, positions: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Positions and their features, up to 4,096 at a time; of all images without ``positions``."""
         positions = np.arange(len(images)) if positions is None else positions
         for first in range(0, len(positions), READ_ROWS):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nlcli.config import unknown_name
 from nlcli.detection import DETECTORS, get_detector
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, unknown_name
 from nlcli.methods.catalogue import card_of, heading_of, options_of
 
 _CARDS = "nlcli.detection"

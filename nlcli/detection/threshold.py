@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.detection.verification import RIGHT
-from nlcli.sampling import stream
+from nlcli.seeds import stream
 
 FOLDS = 5
 _ROUNDING = 1e-12
@@ -52,8 +52,7 @@ def best_threshold(score: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> t
     errors = lost + (caught[-1] - caught)
     spread = max(float(score[-1] - score[0]), 1.0)
     gaps = np.concatenate(([0.0], score[starts] - score[starts - 1], [0.0]))
-    places = np.concatenate(
-        ([score[0] - spread], (score[starts] + score[starts - 1]) / 2, [score[-1] + spread]))
+    places = np.concatenate(([score[0] - spread], (score[starts] + score[starts - 1]) / 2, [score[-1] + spread]))
     least = np.flatnonzero(errors <= errors.min() + _ROUNDING)
     best = least[np.argmax(gaps[least])]
     return float(places[best]), float(errors[best])
@@ -102,8 +101,10 @@ class ErrorRates:
 
     def record(self) -> dict[str, Any]:
         """JSON values without the classes."""
-        return {name: getattr(self, name) for name in (
-            "images", "wrong", "average", "micro", "naive_average", "naive_micro")} | {"classes": len(self.by_class)}
+        return {
+            name: getattr(self, name)
+            for name in ("images", "wrong", "average", "micro", "naive_average", "naive_micro")
+        } | {"classes": len(self.by_class)}
 
 
 def error_rates(verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> ErrorRates | None:
@@ -120,13 +121,22 @@ def error_rates(verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> Er
     missed, rejected = counts((label != RIGHT) & (verdict == RIGHT)), counts((label == RIGHT) & (verdict != RIGHT))
     errors = missed + rejected
     return ErrorRates(
-        images=len(label), wrong=int(wrong.sum()),
-        average=float(np.mean(errors / images)), micro=float(errors.sum() / len(label)),
-        naive_average=float(np.mean(wrong / images)), naive_micro=float(wrong.sum() / len(label)),
+        images=len(label),
+        wrong=int(wrong.sum()),
+        average=float(np.mean(errors / images)),
+        micro=float(errors.sum() / len(label)),
+        naive_average=float(np.mean(wrong / images)),
+        naive_micro=float(wrong.sum() / len(label)),
         by_class=[
-            {"class": int(c), "images": int(images[i]), "wrong": int(wrong[i]),
-             "error": float(errors[i] / images[i]), "naive_error": float(wrong[i] / images[i]),
-             "missed": int(missed[i]), "rejected": int(rejected[i])}
+            {
+                "class": int(c),
+                "images": int(images[i]),
+                "wrong": int(wrong[i]),
+                "error": float(errors[i] / images[i]),
+                "naive_error": float(wrong[i] / images[i]),
+                "missed": int(missed[i]),
+                "rejected": int(rejected[i]),
+            }
             for i, c in enumerate(classes)
         ],
     )

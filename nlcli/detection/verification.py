@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.config import unknown_name
-from nlcli.datasets.listing import read_names
-from nlcli.datasets.noise import noisy_classes
-from nlcli.errors import NlcliError
-from nlcli.labels import FULL, NONE, PARTIAL, LabelTable, choose_clean
-from nlcli.sampling import stream
+from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, choose_clean, noisy_classes
+from nlcli.data.lists import read_names
+from nlcli.errors import NlcliError, unknown_name
+from nlcli.seeds import stream
 
 RIGHT, WRONG, UNVERIFIED = 1, 0, -1
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from nlcli.config import first_problem, unknown_name
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, first_problem, unknown_name
 
 if TYPE_CHECKING:
-    from nlcli.methods.base import Method, MethodConfig
+    from nlcli.methods.base.contract import MethodConfig
+    from nlcli.methods.base.method import Method
 
 # Name -> module:class, in the order of the list of methods: baselines first.
 METHODS = {

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlcli.losses import transition_cross_entropy, verified_softmax_cross_entropy
-from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.losses import transition_cross_entropy, verified_softmax_cross_entropy
+from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
+from nlcli.methods.base.transition import confusion
 from nlcli.methods.citations import SUKHBAATAR_2014
-from nlcli.methods.finetuning import FINETUNE
-from nlcli.methods.noise_model import MixedConfig, NoiseModel
-from nlcli.transition import confusion
 
 
 class BottomUpConfig(MixedConfig):
@@ -29,8 +29,15 @@ class BottomUp(NoiseModel):
     # Xiao 2015, section 5.2: as their own method, with which they compare it.
     presets: ClassVar = {
         "clothing1m": {
-            "optimizer": "sgd", "learning_rate": 1e-3, "pretrain_rate": 1e-3, "decay": 0.1, "decay_steps": 50_000,
-            "weight_decay": 5e-4, "batch_size": 256, "steps": 160_000, "pretrain_steps": 50_000,
+            "optimizer": "sgd",
+            "learning_rate": 1e-3,
+            "pretrain_rate": 1e-3,
+            "decay": 0.1,
+            "decay_steps": 50_000,
+            "weight_decay": 5e-4,
+            "batch_size": 256,
+            "steps": 160_000,
+            "pretrain_steps": 50_000,
         },
     }
     accepts_last_layer = True
@@ -51,10 +58,15 @@ class BottomUp(NoiseModel):
         settings = self.config
         return (
             self.make_phase(
-                "pretrain", "clean", settings.pretrain_steps, {"head": settings.pretrain_rate}, clean_rows="named"),
+                "pretrain", "clean", settings.pretrain_steps, {"head": settings.pretrain_rate}, clean_rows="named"
+            ),
             self.make_phase(
-                "mixed", "mixed", settings.steps, {"head": settings.learning_rate},
-                clean_share=settings.clean_share, clean_rows="named",
+                "mixed",
+                "mixed",
+                settings.steps,
+                {"head": settings.learning_rate},
+                clean_share=settings.clean_share,
+                clean_rows="named",
             ),
             *self.finetuning(),
         )

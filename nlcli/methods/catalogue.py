@@ -10,8 +10,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from nlcli.config import unknown_name
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, unknown_name
 from nlcli.methods import METHODS, get_method
 
 _CARDS = "nlcli.methods"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base import Batch, MethodConfig, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
+from nlcli.methods.base.linear import LinearMethod
 from nlcli.methods.citations import XIAO_2015
-from nlcli.methods.linear import LinearMethod
 
 # Section 5.2: rate 0.001, times 0.1 every 50,000 iterations, "until it converges". Momentum 0.9 and
 # weight decay 5e-4 are those of the authors' program for their own method, batches of 256 Caffe's for AlexNet.
 PLAIN_CLOTHING1M = {
-    "optimizer": "sgd", "learning_rate": 1e-3, "steps": 150_000, "decay": 0.1, "decay_steps": 50_000,
-    "weight_decay": 5e-4, "batch_size": 256,
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "steps": 150_000,
+    "decay": 0.1,
+    "decay_steps": 50_000,
+    "weight_decay": 5e-4,
+    "batch_size": 256,
 }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base import Batch, MethodConfig, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
+from nlcli.methods.base.linear import LinearMethod
 from nlcli.methods.citations import XIAO_2015
 from nlcli.methods.clean import PLAIN_CLOTHING1M
-from nlcli.methods.linear import LinearMethod
 
 
 class CleanAndNoisyConfig(MethodConfig):

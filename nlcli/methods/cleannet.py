@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from nlcli.losses import weighted_softmax_cross_entropy
-from nlcli.methods.base import Batch, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, Tensor
+from nlcli.methods.base.finetuning import FINETUNE, FinetuningConfig, FinetuningMethod
+from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.losses import weighted_softmax_cross_entropy
 from nlcli.methods.citations import LEE_2018
-from nlcli.methods.finetuning import FINETUNE, FinetuningConfig, FinetuningMethod
-from nlcli.methods.linear import LinearMethod
 
 
 class CleanNetConfig(FinetuningConfig):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlcli.methods.base import Batch, Tensor
+from nlcli.methods.base.contract import Batch, Tensor
 from nlcli.methods.finetune_last import FinetuneLast, FinetuneLastConfig
 
 

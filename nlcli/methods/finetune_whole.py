@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nlcli.methods.base import Batch, MethodConfig, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
+from nlcli.methods.base.linear import LinearMethod
 from nlcli.methods.citations import HU_2018
-from nlcli.methods.linear import LinearMethod
 
 
 class FinetuneWholeConfig(MethodConfig):

@@ -9,13 +9,13 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import softmax_cross_entropy, transition_cross_entropy
-from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.losses import softmax_cross_entropy, transition_cross_entropy
+from nlcli.methods.base.noise_model import NoiseModel, NoiseModelConfig
+from nlcli.methods.base.transition import sample_rows, transition, transition_from_anchors
 from nlcli.methods.citations import PATRINI_2017
-from nlcli.methods.finetuning import FINETUNE
-from nlcli.methods.noise_model import NoiseModel, NoiseModelConfig
-from nlcli.sampling import stream
-from nlcli.transition import sample_rows, transition, transition_from_anchors
+from nlcli.seeds import stream
 
 _PREDICTIONS = 1 << 25  # probabilities that T is read off: 128 MiB
 

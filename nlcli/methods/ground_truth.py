@@ -15,7 +15,11 @@ class GroundTruth(FinetuneWhole):
     # Section 4.2 of Hu 2018 and of Hu 2019: the settings of the backbone itself.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "coco": {
-            "optimizer": "rmsprop", "learning_rate": 1e-4, "steps": 20_000, "batch_size": 64, "decay": 0.9,
+            "optimizer": "rmsprop",
+            "learning_rate": 1e-4,
+            "steps": 20_000,
+            "batch_size": 64,
+            "decay": 0.9,
             "decay_epochs": 2.0,
         },
     }

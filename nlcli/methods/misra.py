@@ -9,8 +9,9 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import mixture_cross_entropy
-from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.losses import mixture_cross_entropy
+from nlcli.methods.base.method import Method
 from nlcli.methods.citations import MISRA_2016
 
 
@@ -41,8 +42,12 @@ class Misra(Method):
     # Veit 2017, section 4.4, as for its other fine-tuned variants.
     presets: ClassVar = {
         "open-images": {
-            "optimizer": "rmsprop", "learning_rate": 1e-3, "relevance_rate": 1e-3, "steps": 4_000_000,
-            "visual_steps": 1_000_000, "decay": 0.94,
+            "optimizer": "rmsprop",
+            "learning_rate": 1e-3,
+            "relevance_rate": 1e-3,
+            "steps": 4_000_000,
+            "visual_steps": 1_000_000,
+            "decay": 0.94,
         },
     }
     scores = ("visual", "relevance")
@@ -62,8 +67,10 @@ class Misra(Method):
     def _relevance(self, name: str, start: float) -> Any:
         logit = math.log(start / (1.0 - start))
         layer = keras.layers.Dense(
-            self.problem.num_classes, kernel_initializer="zeros",
-            bias_initializer=keras.initializers.Constant(logit), name=name,
+            self.problem.num_classes,
+            kernel_initializer="zeros",
+            bias_initializer=keras.initializers.Constant(logit),
+            name=name,
         )
         return self.add(name, layer, self.problem.num_features, "relevance")
 

@@ -8,12 +8,12 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import cross_entropy, masked_mean
-from nlcli.methods.base import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.losses import cross_entropy, masked_mean
+from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
+from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise
 from nlcli.methods.citations import XIAO_2015
-from nlcli.methods.finetuning import FINETUNE
-from nlcli.methods.noise_model import MixedConfig, NoiseModel
-from nlcli.transition import NOISE_TYPES, confusing_noise
 
 # --- the label noise model -------------------------------------------------------------------
 
@@ -69,8 +69,13 @@ class NoiseTypesConfig(MixedConfig):
 
 
 _SGD = {
-    "optimizer": "sgd", "learning_rate": 1e-3, "pretrain_rate": 1e-3, "decay": 0.1, "decay_steps": 50_000,
-    "weight_decay": 5e-4, "batch_size": 256,
+    "optimizer": "sgd",
+    "learning_rate": 1e-3,
+    "pretrain_rate": 1e-3,
+    "decay": 0.1,
+    "decay_steps": 50_000,
+    "weight_decay": 5e-4,
+    "batch_size": 256,
 }
 
 
@@ -86,9 +91,16 @@ class NoiseTypes(NoiseModel):
     # paper: section 5.2. clothing1m: the authors' program, both stages with the rates of the paper.
     presets: ClassVar = {
         "paper": _SGD | {"steps": 160_000, "pretrain_steps": 50_000},
-        "clothing1m": _SGD | {
-            "first_steps": 100_000, "first_clean_weight": 0.1, "steps": 60_000, "pretrain_steps": 50_000,
-            "clean_ratio": 1.0, "clean_weight": 1.0, "type_weight": 0.1, "z_gradient": 0.1,
+        "clothing1m": _SGD
+        | {
+            "first_steps": 100_000,
+            "first_clean_weight": 0.1,
+            "steps": 60_000,
+            "pretrain_steps": 50_000,
+            "clean_ratio": 1.0,
+            "clean_weight": 1.0,
+            "type_weight": 0.1,
+            "z_gradient": 0.1,
         },
     }
     accepts_last_layer = True
@@ -110,10 +122,17 @@ class NoiseTypes(NoiseModel):
         settings = self.config
         pretrain, rate = settings.pretrain_rate, settings.learning_rate
         # Selected by the loss: the E-step needs probabilities, not only the right order of classes.
-        phases = [self.make_phase(
-            "pretrain", "clean", settings.pretrain_steps, {"head": pretrain, "types": pretrain},
-            noisy_labels="all", monitor="loss", clean_rows="named",
-        )]
+        phases = [
+            self.make_phase(
+                "pretrain",
+                "clean",
+                settings.pretrain_steps,
+                {"head": pretrain, "types": pretrain},
+                noisy_labels="all",
+                monitor="loss",
+                clean_rows="named",
+            )
+        ]
         mixed: dict[str, Any] = {"clean_share": settings.clean_share, "clean_rows": "named", "noisy_labels": "all"}
         if settings.first_steps:
             phases.append(self.make_phase("fixed-types", "mixed", settings.first_steps, {"head": rate}, **mixed))
@@ -149,7 +168,9 @@ class NoiseTypes(NoiseModel):
         weights = {"L_clean": settings.first_clean_weight, "L_noise": 1.0}
         if phase == "em":
             weights = {
-                "L_clean": settings.clean_weight, "L_types": settings.type_weight, "L_noise": 1.0,
+                "L_clean": settings.clean_weight,
+                "L_types": settings.type_weight,
+                "L_noise": 1.0,
                 "L_noise_types": settings.z_gradient,
             }
         return {"loss": sum(weight * parts[name] for name, weight in weights.items()), **parts}

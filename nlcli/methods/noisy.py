@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base import Batch, MethodConfig, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
+from nlcli.methods.base.linear import LinearMethod
 from nlcli.methods.citations import HU_2018
-from nlcli.methods.linear import LinearMethod
 
 
 class NoisyConfig(MethodConfig):

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Literal
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import binary_cross_entropy
-from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.losses import binary_cross_entropy
+from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2019
 
 

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import binary_cross_entropy
-from nlcli.methods.base import Activation, Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.losses import binary_cross_entropy
+from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2018
 
 
@@ -41,12 +42,22 @@ class TeacherStudent(Method):
     # Sections 4.2 and 4.3; the length of the pre-training is not stated: a fifth of what follows.
     presets: ClassVar = {
         "coco": {
-            "optimizer": "rmsprop", "learning_rate": 3e-5, "teacher_rate": 3e-4, "pretrain_rate": 1e-4,
-            "steps": 100_000, "pretrain_steps": 20_000, "batch_size": 64,
+            "optimizer": "rmsprop",
+            "learning_rate": 3e-5,
+            "teacher_rate": 3e-4,
+            "pretrain_rate": 1e-4,
+            "steps": 100_000,
+            "pretrain_steps": 20_000,
+            "batch_size": 64,
         },
         "open-images": {
-            "optimizer": "rmsprop", "learning_rate": 1e-5, "teacher_rate": 1e-4, "pretrain_rate": 1e-4,
-            "steps": 4_000_000, "pretrain_steps": 800_000, "batch_size": 32,
+            "optimizer": "rmsprop",
+            "learning_rate": 1e-5,
+            "teacher_rate": 1e-4,
+            "pretrain_rate": 1e-4,
+            "steps": 4_000_000,
+            "pretrain_steps": 800_000,
+            "batch_size": 32,
         },
     }
     scores = ("student", "teacher")
@@ -66,7 +77,8 @@ class TeacherStudent(Method):
             return (joint,)
         rates = dict.fromkeys(self._pretrained(), settings.pretrain_rate)
         first = self.make_phase(
-            "pretrain", "noisy", settings.pretrain_steps, rates, noisy_labels="all", monitor="L_noise")
+            "pretrain", "noisy", settings.pretrain_steps, rates, noisy_labels="all", monitor="L_noise"
+        )
         return (first, joint)
 
     def _pretrained(self) -> tuple[str, ...]:

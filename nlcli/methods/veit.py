@@ -9,8 +9,9 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlcli.losses import binary_cross_entropy, clipped_absolute_error
-from nlcli.methods.base import Batch, LastLayer, Method, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.losses import binary_cross_entropy, clipped_absolute_error
+from nlcli.methods.base.method import Method
 from nlcli.methods.citations import VEIT_2017
 
 
@@ -43,16 +44,29 @@ class Veit(Method):
     # open-images: section 4.4. coco: Hu 2019, section 4.2, for 5 and 10 % clean; coco-20 for 20 %.
     presets: ClassVar = {
         "coco": {
-            "optimizer": "adam", "learning_rate": 1e-5, "cleaning_rate": 1e-4, "pretrain_rate": 1e-4,
-            "steps": 200_000, "pretrain_steps": 200_000,
+            "optimizer": "adam",
+            "learning_rate": 1e-5,
+            "cleaning_rate": 1e-4,
+            "pretrain_rate": 1e-4,
+            "steps": 200_000,
+            "pretrain_steps": 200_000,
         },
         "coco-20": {
-            "optimizer": "adam", "learning_rate": 1e-4, "cleaning_rate": 1e-3, "pretrain_rate": 1e-3,
-            "steps": 200_000, "pretrain_steps": 200_000,
+            "optimizer": "adam",
+            "learning_rate": 1e-4,
+            "cleaning_rate": 1e-3,
+            "pretrain_rate": 1e-3,
+            "steps": 200_000,
+            "pretrain_steps": 200_000,
         },
         "open-images": {
-            "optimizer": "rmsprop", "learning_rate": 1e-3, "cleaning_rate": 0.015, "pretrain_rate": 0.015,
-            "steps": 4_000_000, "pretrain_steps": 4_000_000, "decay": 0.94,
+            "optimizer": "rmsprop",
+            "learning_rate": 1e-3,
+            "cleaning_rate": 0.015,
+            "pretrain_rate": 0.015,
+            "steps": 4_000_000,
+            "pretrain_steps": 4_000_000,
+            "decay": 0.94,
         },
     }
     scores = ("classifier",)
@@ -74,8 +88,10 @@ class Veit(Method):
         self.hidden = self._dense("hidden", settings.hidden, 2 * settings.embedding)
         # Zero weights: before training nothing is added to the noisy labels, so c_hat = y.
         self.output = self.add(
-            "output", keras.layers.Dense(classes, kernel_initializer="zeros", name="output"),
-            settings.hidden, "cleaning",
+            "output",
+            keras.layers.Dense(classes, kernel_initializer="zeros", name="output"),
+            settings.hidden,
+            "cleaning",
         )
         self.classifier = self.linear("classifier", group="classifier", init=init)
 
@@ -90,8 +106,13 @@ class Veit(Method):
         if settings.variant == "joint":
             return (joint,)
         alone = self.make_phase(
-            "cleaning", "clean", settings.pretrain_steps, {"cleaning": settings.pretrain_rate},
-            noisy_labels="all", monitor="L_clean", patience=settings.pretrain_patience,
+            "cleaning",
+            "clean",
+            settings.pretrain_steps,
+            {"cleaning": settings.pretrain_rate},
+            noisy_labels="all",
+            monitor="L_clean",
+            patience=settings.pretrain_patience,
         )
         return (alone, joint)
 

@@ -1,0 +1,1 @@
+"""Data sets: labels, statistics, and what is made of them."""

@@ -1,0 +1,334 @@
+"""The top predictions of a trained classifier for every image: what noisy labels are made from.
+
+A directory of predictions holds
+
+``part-00000.parquet`` ...
+    512 images each: ``key``, ``status`` (ok or error), ``error`` (why an image could not be read),
+    ``indices`` and ``scores``: the ``keep`` most probable source classes, best first, and their
+    softmax probabilities. Equal probabilities are ordered by index.
+``classifier.json``
+    The classifier's name, its class names in order, its preprocessing.
+
+Another k up to ``keep``, or another class map, is read from here: the images are seen once. A part
+that exists is whole, so a killed run goes on at the next part.
+
+The key of an image is its folder's name and its path in that folder, such as
+``train2014/COCO_train2014_000000000009.jpg``. It does not change when folders are moved or files
+are added. Where two folders have the same name, as many of their parents' names as tell them apart
+are put in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.console import progress, say
+from nlcli.errors import NlcliError
+from nlcli.networks.image_files import ImageFile, find_images, name_some
+from nlcli.stages.files import atomic_path, fingerprint_file, fingerprint_json, read_json, write_json
+from nlcli.stages.stage import Stage, open_stage, read_stage
+
+if TYPE_CHECKING:
+    from nlcli.data.config import Annotate
+    from nlcli.networks.backbone import Backbone
+
+PART_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a directory of predictions holds; row ``i`` is the same image in every field.
+
+    Attributes:
+        keys: (N,) strings.
+        indices: (N, keep) int32 source classes, best first; -1 for images that could not be read.
+        scores: (N, keep) float32 probabilities; 0 for images that could not be read.
+        errors: Key and reason of every image that could not be read.
+        classes: Names of the source classes.
+    """
+
+    keys: np.ndarray
+    indices: np.ndarray
+    scores: np.ndarray
+    errors: dict[str, str]
+    classes: tuple[str, ...]
+
+
+def annotate(
+    config: Annotate,
+    *,
+    force: bool = False,
+    images: Sequence[ImageFile] | None = None,
+    check: Callable[[tuple[str, ...]], None] | None = None,
+) -> Path:
+    """Predict the top classes of every image; see the module's docstring for what is written.
+
+    Args:
+        config: Its ``images`` are folders, searched with their subfolders.
+        force: Replace a different result at the same place.
+        images: The images, when not all of those in the folders.
+        check: Called with the classifier's class names before any image is looked at.
+
+    Returns:
+        The directory of predictions.
+
+    Raises:
+        NlcliError: no images, no such classifier, or one without class names.
+    """
+    if images is None:
+        images = [image for folder in find_images(config.images).values() for image in folder.values()]
+    if not images:
+        raise NlcliError(f"no images in {', '.join(str(folder) for folder in config.images)}")
+    images = sorted(images, key=lambda image: image.key)
+    inputs = {
+        "images": fingerprint_json([[image.key, image.size] for image in images]),
+        "classifier": classifier_fingerprint(config),
+    }
+    with open_stage("predictions", config, inputs, force=force) as stage:
+        if stage.up_to_date:
+            if check is not None:
+                check(_stored_classes(stage.output))
+            return stage.output
+        classifier = open_classifier(config)
+        classes = classifier.classes
+        if not classes:
+            raise NlcliError(
+                f"classifier '{config.classifier}' has no class names; name one that was trained as a classifier"
+            )
+        if check is not None:
+            check(classes)
+        _predict_parts(stage, config, classifier, images)
+        write_json(
+            stage.work / "classifier.json",
+            {
+                "name": classifier.name,
+                "classes": list(classes),
+                "preprocessing": classifier.preprocessing.model_dump(mode="json"),
+            },
+        )
+        errors = _read_parts(stage.work, len(images)).errors
+        if errors:
+            named = name_some([f"{key}: {reason}" for key, reason in errors.items()], "; ")
+            say(f"warning: {len(errors):,} of {len(images):,} images could not be read ({named})")
+        stage.finish(
+            {
+                "images": len(images),
+                "unreadable": len(errors),
+                "classifier": classifier.name,
+                "classes": len(classes),
+                "kept": min(config.keep, len(classes)),
+            }
+        )
+    return stage.output
+
+
+def read_predictions(path: Path) -> Predictions:
+    """The predictions at ``path``.
+
+    Raises:
+        NlcliError: not a directory of predictions, or a part of it is missing or damaged.
+    """
+    record = read_stage(path, "predictions")
+    found = _read_parts(record.path, int(record.summary["images"]))
+    return Predictions(found.keys, found.indices, found.scores, found.errors, _stored_classes(record.path))
+
+
+# --- the classifier --------------------------------------------------------------------------
+
+
+def classifier_fingerprint(config: Annotate) -> str:
+    """What stands for the classifier in a stage's record, without loading it."""
+    path = Path(config.classifier)
+    if (path / "stage.json").is_file():
+        return read_stage(path).fingerprint
+    if path.is_dir():
+        record = read_json(path / "backbone.json")
+        if not isinstance(record, dict) or not isinstance(record.get("fingerprint"), str):
+            raise NlcliError(f"{path / 'backbone.json'} does not describe a backbone; save the classifier again")
+        return str(record["fingerprint"])
+    if path.suffix == ".keras":
+        if config.classifier_classes is None:
+            raise NlcliError(f"classifier {path} needs --classifier-classes: a text file, one class name a line")
+        return fingerprint_json(
+            [fingerprint_file(path), fingerprint_file(config.classifier_classes), config.classifier_scaling]
+        )
+    if config.weights in ("imagenet", "none"):
+        return fingerprint_json([config.classifier, config.weights])
+    return fingerprint_json([config.classifier, fingerprint_file(Path(config.weights))])
+
+
+def open_classifier(config: Annotate) -> Backbone:
+    """The classifier that ``config`` names, decoding as it says.
+
+    Raises:
+        NlcliError: there is none, or its weights or class names do not fit.
+    """
+    from nlcli.networks.weights import open_backbone
+
+    # A folder counts as one even where a registered network has its name, as in the fingerprint.
+    path = Path(config.classifier)
+    found = open_backbone(
+        path.resolve() if path.is_dir() else config.classifier,
+        config.weights,
+        top=True,
+        classes_file=config.classifier_classes,
+        scaling=config.classifier_scaling,
+    )
+    return found.with_decode(config.decode)
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def top_predictions(logits: np.ndarray, keep: int, activation: str = "softmax") -> tuple[np.ndarray, np.ndarray]:
+    """The ``keep`` most probable classes of every row, best first; equal ones by index.
+
+    Args:
+        logits: (b, C) float.
+        activation: What makes them probabilities: softmax, or sigmoid for a multi-label classifier.
+
+    Returns:
+        (b, keep) int32 classes and their (b, keep) float32 probabilities.
+    """
+    wide = logits.astype(np.float64)
+    # Order by the logits themselves: probabilities of unlikely classes may round to the same number.
+    best = np.argsort(-wide, axis=1, kind="stable")[:, :keep]
+    if activation == "sigmoid":
+        probability = 1 / (1 + np.exp(-np.clip(wide, -700, 700)))
+    else:
+        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+        probability = powers / powers.sum(axis=1, keepdims=True)
+    return best.astype(np.int32), np.take_along_axis(probability, best, axis=1).astype(np.float32)
+
+
+def _predict_parts(stage: Stage, config: Annotate, classifier: Backbone, images: Sequence[ImageFile]) -> None:
+    from nlcli.networks.images import iterate_images
+
+    keep = min(config.keep, len(classifier.classes or ()))
+    logits_of = classifier.inference(config.precision, "logits")
+    parts = [images[start : start + PART_IMAGES] for start in range(0, len(images), PART_IMAGES)]
+    left = [number for number in range(len(parts)) if not _part_path(stage.work, number).exists()]
+    done = len(images) - sum(len(parts[number]) for number in left)
+    with progress(len(images), f"annotating with {classifier.name}", unit="images", done=done) as bar:
+        for number in left:
+            part = parts[number]
+            indices = np.full((len(part), keep), -1, np.int32)
+            scores = np.zeros((len(part), keep), np.float32)
+            errors: dict[int, str] = {}
+            paths = [image.path for image in part]
+            for batch in iterate_images(paths, classifier.preprocessing, config.batch_size, config.workers):
+                if len(batch.rows):
+                    logits = np.asarray(logits_of(batch.images))
+                    finite = np.isfinite(logits).all(axis=1)
+                    if not finite.all():
+                        raise NlcliError(
+                            f"classifier {classifier.name} gives NaN or infinity for "
+                            f"{paths[int(batch.rows[~finite][0])]}; try --precision float32, or other weights"
+                        )
+                    indices[batch.rows], scores[batch.rows] = top_predictions(logits, keep, classifier.activation)
+                errors.update(batch.errors)
+                bar.advance(len(batch.rows) + len(batch.errors))
+            _write_part(_part_path(stage.work, number), [image.key for image in part], indices, scores, errors)
+
+
+def _part_path(directory: Path, number: int) -> Path:
+    return directory / f"part-{number:05d}.parquet"
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("indices", pa.list_(pa.int32())),
+            ("scores", pa.list_(pa.float32())),
+        ]
+    )
+
+
+def _write_part(path: Path, keys: list[str], indices: np.ndarray, scores: np.ndarray, errors: dict[int, str]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    good = indices[:, 0] >= 0
+    ends = np.concatenate(([0], np.cumsum(good * indices.shape[1]))).astype(np.int32)
+    table = pa.Table.from_arrays(
+        [
+            pa.array(keys, pa.string()),
+            pa.array(np.where(good, "ok", "error").tolist(), pa.string()),
+            pa.array([errors.get(row) for row in range(len(keys))], pa.string()),
+            pa.ListArray.from_arrays(pa.array(ends), pa.array(indices[good].ravel())),
+            pa.ListArray.from_arrays(pa.array(ends), pa.array(scores[good].ravel())),
+        ],
+        schema=_schema(),
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    keys: np.ndarray
+    indices: np.ndarray
+    scores: np.ndarray
+    errors: dict[str, str]
+
+
+def _read_parts(directory: Path, count: int) -> _Parts:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for number in range(-(-count // PART_IMAGES)):
+        path = _part_path(directory, number)
+        try:
+            table = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            raise NlcliError(f"cannot read {path}: {reason}; remove its directory and annotate again") from error
+        if not table.schema.equals(_schema()):
+            raise NlcliError(
+                f"{path} does not have the columns of predictions; remove its directory and annotate again"
+            )
+        tables.append(table)
+    table = pa.concat_tables(tables).combine_chunks()
+    if len(table) != count:
+        raise NlcliError(f"{directory} holds {len(table)} predictions, expected {count}; remove it and annotate again")
+
+    def column(name: str) -> Any:
+        found = table.column(name)
+        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+    good = np.array([status == "ok" for status in column("status").to_pylist()], bool)
+    lengths = np.diff(column("indices").offsets.to_numpy())
+    kept = int(lengths.max(initial=0))
+    whole = np.array_equal(lengths, good * kept) and np.array_equal(
+        np.diff(column("scores").offsets.to_numpy()), lengths
+    )
+    if not whole:
+        raise NlcliError(f"{directory} holds predictions of different lengths; remove it and annotate again")
+    indices = np.full((count, kept), -1, np.int32)
+    scores = np.zeros((count, kept), np.float32)
+    indices[good] = column("indices").flatten().to_numpy().reshape(-1, kept)
+    scores[good] = column("scores").flatten().to_numpy().reshape(-1, kept)
+    keys = column("key").to_numpy(zero_copy_only=False)
+    reasons = column("error")
+    errors = {str(keys[row]): str(reasons[int(row)]) for row in np.flatnonzero(~good)}
+    return _Parts(keys, indices, scores, errors)
+
+
+def _stored_classes(directory: Path) -> tuple[str, ...]:
+    stored = read_json(directory / "classifier.json")
+    try:
+        return tuple(str(name) for name in stored["classes"])
+    except (KeyError, TypeError) as error:
+        where = directory / "classifier.json"
+        raise NlcliError(f"{where} lacks the class names; remove its directory and annotate again") from error

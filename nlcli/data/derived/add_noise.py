@@ -1,0 +1,356 @@
+"""Planted label noise: a clean single-label data set becomes a noisy one whose truth is known.
+
+============= ==================================================================================
+kind          the noisy label of an image of class c
+============= ==================================================================================
+``symmetric`` another class with probability ``rate``, each of the C - 1 others alike
+``pair``      the next class (the first one after the last) with probability ``rate``
+``matrix``    class j with probability M[c, j], M a CSV file's or another data set's counts of
+              (true class, noisy class); with ``rate`` what is off the diagonal is scaled to it
+``features``  by the image: those that resemble other classes flip more, towards these classes
+============= ==================================================================================
+
+``features`` (after the idea of Xia et al. 2020, "Part-dependent label noise"; the form is our own):
+ridge regression from normalised features to the classes gives each image scores s, each
+fifth of the images scored by a fit to the other four fifths. With z = (best wrong score - score of
+the true class), standardised over the images, the image flips with probability
+sigmoid(sharpness z + b), b such that the mean is ``rate``, and goes to a wrong class j with
+probability proportional to exp(sharpness s_j / sd(s)). ``sharpness`` 0 is symmetric noise.
+
+What comes out. Every image of ``splits`` has a noisy label. A part ``verified`` of train (drawn by
+``choose_clean``: seeded, nested) stays verified; the rest of train is not verified any more.
+Validation and test stay verified. The truth of all images is in ``truth.parquet``, for evaluation
+only (``read_truth``); ``noise_matrix.csv`` counts what was planted and can be planted again.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.console import progress
+from nlcli.data.config import AddNoise
+from nlcli.data.label_files import read_dataset, write_dataset, write_truth
+from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, noisy_classes, one_label, true_classes
+from nlcli.data.statistics import noise_summary, write_single_label_statistics
+from nlcli.errors import NlcliError, unknown_name
+from nlcli.metrics.confusion import write_matrix
+from nlcli.metrics.decisions import confusion_matrix
+from nlcli.stages.stage import RECORD, open_stage, read_stage
+
+MATRIX = "noise_matrix.csv"
+_FOLDS = 5
+_BLOCK = 8192
+_STREAM = 0x6E6F6973
+
+
+def add_noise(config: AddNoise, *, force: bool = False) -> Path:
+    """Plant noise; see the module's docstring.
+
+    Returns:
+        The data set directory.
+
+    Raises:
+        NlcliError: the data set is not a single-label one or lacks true classes, the options do not
+            fit together, or the matrix or the features do not fit the data set.
+    """
+    _check(config)
+    inputs: dict[str, Any] = {
+        "dataset": read_stage(config.dataset, "dataset"),
+        "matrix": config.matrix,
+        "features": None if config.features is None else read_stage(config.features, "features"),
+    }
+    with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
+        if stage.up_to_date:
+            return stage.output
+        table = read_dataset(config.dataset)
+        true = true_classes(table)
+        rows = np.flatnonzero(np.isin(table.split, [SPLITS.index(name) for name in config.splits]))
+        unknown = rows[true[rows] < 0]
+        if len(unknown):
+            raise NlcliError(
+                f"{config.dataset}: the true class of {len(unknown):,} of {len(rows):,} images is not known (such as "
+                f"'{table.keys[unknown[0]]}'); name only splits with --splits that are fully verified"
+            )
+        flips, targets = _draw(table.keys, config.seed)
+        noisy = noisy_classes(table)
+        if config.kind == "features":
+            noisy[rows] = _flip_by_features(config, table, true, rows, flips[rows], targets[rows])
+        else:
+            matrix = _transition(config, table.classes, true[rows])
+            noisy[rows] = _sample(matrix[true[rows]], targets[rows])
+        result = _planted(table, config, true, noisy)
+        write_truth(stage.work, table.keys, true)
+        counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
+        write_matrix(stage.work / MATRIX, table.classes, counts)
+        write_dataset(
+            stage.work,
+            result,
+            {
+                **{name: value for name, value in table.info.items() if name != "images"},
+                "noise": config.recipe(),
+                "made_from": table.fingerprint,
+            },
+        )
+        planted = {
+            f"{name}_wrong": round(float(np.mean(noisy[part] != true[part])), 4)
+            for name in config.splits
+            if len(part := table.rows(name))
+        }
+        pairs = write_single_label_statistics(stage.work, result)
+        stage.finish(noise_summary(result) | pairs | {"kind": config.kind} | planted)
+    return stage.output
+
+
+def _check(config: AddNoise) -> None:
+    if config.rate is None and config.kind != "matrix":
+        raise NlcliError(f"--kind {config.kind} needs --rate, the share of wrong labels")
+    for name in ("matrix", "features"):
+        given = getattr(config, name) is not None
+        if given != (config.kind == name):
+            raise NlcliError(f"--kind {config.kind} takes no --{name}" if given else f"--kind {name} needs --{name}")
+
+
+def _planted(table: LabelTable, config: AddNoise, true: np.ndarray, noisy: np.ndarray) -> LabelTable:
+    """``table`` with the noisy labels, the truth of the unverified part of train taken out."""
+    verification = table.verification.copy()
+    if "train" in config.splits:
+        hidden = table.rows("train")
+        if config.verified > 0:
+            hidden = np.setdiff1d(hidden, choose_clean(table, config.verified, config.seed))
+        verification[hidden] = NONE
+    shown = np.where(verification == FULL, true, -1)
+    partly = (verification != FULL) & (verification != NONE)  # in splits that are left as they are
+    keep = np.where(partly, 1, 0).astype(np.uint8)[:, None]
+    return replace(
+        table,
+        noisy=one_label(noisy, table.num_classes, np.float32),
+        present=(one_label(shown, table.num_classes) + table.present.multiply(keep)).tocsr().astype(np.uint8),
+        absent=_nonzero(table.absent.multiply(keep).tocsr().astype(np.uint8)),
+        verification=verification,
+        info={},
+        fingerprint="",
+    )
+
+
+def _nonzero(matrix: Any) -> Any:
+    matrix.eliminate_zeros()
+    return matrix
+
+
+# --- by class --------------------------------------------------------------------------------
+
+
+def _draw(keys: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two uniform numbers for every image that depend on the seed and the set of keys alone."""
+    order = np.argsort(keys.astype(str), kind="stable")
+    drawn = np.empty((2, len(keys)))
+    drawn[:, order] = np.random.default_rng([seed, _STREAM]).random((2, len(keys)))
+    return drawn[0], drawn[1]
+
+
+def _sample(probability: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One class of each row of ``probability`` (n, C) by inverting its distribution at ``uniform``."""
+    cumulative = np.cumsum(probability, axis=1)
+    # The last class with any probability catches what rounding leaves above the sum.
+    last = probability.shape[1] - 1 - np.argmax(probability[:, ::-1] > 0, axis=1)
+    return np.minimum((cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1), last)
+
+
+def _transition(config: AddNoise, classes: tuple[str, ...], true: np.ndarray) -> np.ndarray:
+    """(C, C) float64: row c is the distribution of the noisy label of an image of class c."""
+    count = len(classes)
+    if config.kind == "matrix":
+        assert config.matrix is not None
+        matrix = read_matrix(config.matrix, classes, np.unique(true))
+        return matrix if config.rate is None else _scaled(matrix, config.rate, true, config.matrix)
+    assert config.rate is not None
+    if config.kind == "symmetric":
+        return np.where(np.eye(count, dtype=bool), 1 - config.rate, config.rate / (count - 1))
+    return (1 - config.rate) * np.eye(count) + config.rate * np.roll(np.eye(count), 1, axis=1)
+
+
+def _scaled(matrix: np.ndarray, rate: float, true: np.ndarray, path: Path) -> np.ndarray:
+    """``matrix`` with its wrong labels scaled so that a share ``rate`` of these images is wrong."""
+    wrong = matrix * (1 - np.eye(len(matrix)))
+    expected = float(wrong.sum(axis=1)[true].mean())
+    if expected == 0:
+        raise NlcliError(f"{path} has no wrong labels to scale to --rate {rate}")
+    scaled = wrong * (rate / expected)
+    totals = scaled.sum(axis=1)
+    if totals.max() > 1:
+        raise NlcliError(
+            f"{path}: with --rate {rate} a class would be wrong with probability {totals.max():.2f}; lower it"
+        )
+    return scaled + np.diag(1 - totals)
+
+
+def read_matrix(path: Path, classes: tuple[str, ...], needed: np.ndarray) -> np.ndarray:
+    """Transition probabilities (C, C) from counts or shares; rows are true classes, normalised to 1.
+
+    Args:
+        path: A CSV file whose header is ``true`` and the noisy classes and whose rows begin with
+            the true class, or a data set, whose verified images with a noisy label are counted.
+        classes: The C classes in order; the file's may stand in another order.
+        needed: Classes whose rows must have a positive sum; another's that has none stays itself.
+
+    Raises:
+        NlcliError: with the line, for other classes, numbers that are negative or none, or an
+            empty row that is needed.
+    """
+    if (path / RECORD).is_file():
+        other = read_dataset(path)
+        if set(other.classes) != set(classes):
+            stranger = min(set(other.classes) ^ set(classes))
+            raise NlcliError(f"{path} and the data set have different classes ('{stranger}' is in one of them only)")
+        true, noisy = true_classes(other), noisy_classes(other)
+        pairs = (true >= 0) & (noisy >= 0) & (other.split != SPLITS.index("test"))
+        order = np.asarray([classes.index(name) for name in other.classes])
+        counts = confusion_matrix(order[true[pairs]], order[noisy[pairs]], len(classes)).astype(np.float64)
+    else:
+        counts = _csv_matrix(path, classes)
+    totals = counts.sum(axis=1)
+    for c in needed:
+        if totals[c] <= 0:
+            raise NlcliError(f"{path}: the row of class '{classes[c]}' sums to 0; fill it")
+    counts = np.where((totals > 0)[:, None], counts, np.eye(len(classes)))
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _csv_matrix(path: Path, classes: tuple[str, ...]) -> np.ndarray:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = [[cell.strip() for cell in cells] for cells in csv.reader(file) if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise NlcliError(f"cannot read matrix {path}: {error}") from error
+    if not lines:
+        raise NlcliError(f"matrix {path} is empty")
+    position = {name: i for i, name in enumerate(classes)}
+
+    def place(name: str, number: int) -> int:
+        if name not in position:
+            raise NlcliError(f"matrix {path}, line {number}: {unknown_name(name, classes, 'class')}")
+        return position[name]
+
+    columns = [place(name, 1) for name in lines[0][1:]]
+    rows = [place(cells[0], number) for number, cells in enumerate(lines[1:], start=2)]
+    for found, what in ((columns, "columns"), (rows, "rows")):
+        if sorted(found) != list(range(len(classes))):
+            raise NlcliError(f"matrix {path}: {len(found)} {what}, expected each of the {len(classes)} classes once")
+    counts = np.empty((len(classes), len(classes)))
+    for number, (row, cells) in enumerate(zip(rows, lines[1:], strict=True), start=2):
+        if len(cells) != len(classes) + 1:
+            raise NlcliError(f"matrix {path}, line {number}: {len(cells)} cells, expected {len(classes) + 1}")
+        for column, cell in zip(columns, cells[1:], strict=True):
+            try:
+                value = float(cell)
+            except ValueError:
+                value = -1.0
+            if not (np.isfinite(value) and value >= 0):
+                raise NlcliError(f"matrix {path}, line {number}: '{cell[:40]}' is not a number from 0 on")
+            counts[row, column] = value
+    return counts
+
+
+# --- by image --------------------------------------------------------------------------------
+
+
+def _flip_by_features(
+    config: AddNoise, table: LabelTable, true: np.ndarray, rows: np.ndarray, flips: np.ndarray, targets: np.ndarray
+) -> np.ndarray:
+    """Noisy classes of ``rows`` (int64); ``flips`` and ``targets`` are uniform numbers for each."""
+    from nlcli.data.features.store import FeatureStore
+
+    assert config.features is not None
+    assert config.rate is not None
+    store = FeatureStore(config.features)
+    store.require_images_of(table, config.dataset)
+    order = np.argsort(table.keys[rows].astype(str), kind="stable")
+    fold = np.empty(len(rows), np.int64)
+    fold[order] = np.random.default_rng([config.seed, _STREAM, 1]).permutation(len(rows)) % _FOLDS
+    scores = cross_fitted_scores(store, store.rows_of(table.keys[rows]), true[rows], fold, table.num_classes)
+    chance = flip_chance(scores, true[rows], config.rate, config.sharpness)
+    spread = float(scores.std()) or 1.0
+    logits = scores.astype(np.float64) * (config.sharpness / spread)
+    logits[np.arange(len(rows)), true[rows]] = -np.inf
+    likely = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.where(flips < chance, _sample(likely, targets), true[rows])
+
+
+def flip_chance(scores: np.ndarray, true: np.ndarray, rate: float, sharpness: float) -> np.ndarray:
+    """Probability that each image's label is wrong: (n,) float64 with mean ``rate``.
+
+    Args:
+        scores: (n, C) how much each image resembles each class.
+        true: (n,) true classes.
+        sharpness: Slope of the log-odds by the standardised margin of the best wrong class.
+    """
+    if rate == 0:
+        return np.zeros(len(true))
+    own = scores[np.arange(len(true)), true].astype(np.float64)
+    others = scores.astype(np.float64).copy()
+    others[np.arange(len(true)), true] = -np.inf
+    margin = others.max(axis=1) - own
+    margin = (margin - margin.mean()) / (margin.std() or 1.0)
+
+    def chance(shift: float) -> np.ndarray:
+        return 0.5 * (1 + np.tanh(0.5 * (sharpness * margin + shift)))  # the sigmoid, without overflow
+
+    low, high = -1e3, 1e3
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if chance(middle).mean() < rate else (low, middle)
+    return chance((low + high) / 2)
+
+
+def cross_fitted_scores(
+    store: Any, rows: np.ndarray, true: np.ndarray, fold: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """(n, C) float32 scores of each image by ridge regressions fitted to the other folds.
+
+    Features are read twice, block by block: once for the normal equations of every fold, once for
+    the scores. Memory: the scores and ``_FOLDS + 1`` matrices (D, D).
+
+    Args:
+        store: Has ``shape`` (N, D) and ``read(rows)``, such as a FeatureStore.
+        rows: (n,) rows of the store.
+        true: (n,) true classes.
+        fold: (n,) fold of each image.
+    """
+    size = store.shape[1] + 1
+    gram = np.zeros((_FOLDS, size, size))
+    moment = np.zeros((_FOLDS, size, num_classes))
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
+
+    def block(where: slice) -> np.ndarray:
+        found = np.asarray(store.read(rows[where]), np.float64)
+        if not np.isfinite(found).all():
+            raise NlcliError("the features hold numbers that are not finite; extract them again")
+        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return np.concatenate((found, np.ones((len(found), 1))), axis=1)
+
+    with progress(2 * len(rows), "resemblance of the images to the classes", unit="images") as bar:
+        for where in blocks:
+            x, own, part = block(where), true[where], fold[where]
+            for k in range(_FOLDS):
+                mine = part == k
+                gram[k] += x[mine].T @ x[mine]
+                for c in np.unique(own[mine]):
+                    moment[k, :, c] += x[mine & (own == c)].sum(axis=0)
+            bar.advance(len(x))
+        weights = []
+        for k in range(_FOLDS):
+            left = gram.sum(axis=0) - gram[k]
+            ridge = 0.01 * np.trace(left) / size + 1e-9
+            weights.append(np.linalg.solve(left + ridge * np.eye(size), moment.sum(axis=0) - moment[k]))
+        scores = np.empty((len(rows), num_classes), np.float32)
+        for where in blocks:
+            x, part = block(where), fold[where]
+            for k in range(_FOLDS):
+                scores[np.arange(len(rows))[where][part == k]] = x[part == k] @ weights[k]
+            bar.advance(len(x))
+    return scores

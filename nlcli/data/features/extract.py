@@ -1,0 +1,213 @@
+"""Features of every image of a data set, computed once: extraction to shards, and reading them.
+
+A features directory holds
+
+================================ ==============================================================
+``features.json``                backbone, fingerprints, precision, decoding, shape, dtype
+``index.parquet``                one row an image: key, shard, row (-1 if broken), status, error, path
+``shards/features-00000.h5``     contiguous features, see ``nlcli.shards``
+``last_layer.npz``               kernel, bias and classes of the backbone's classifier, if any
+================================ ==============================================================
+
+The images are decoded as the backbone's preprocessing says, which is what it was trained with
+here; ``nlcli.images`` tells where that differs from the pipelines of its ImageNet weights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.console import progress, say
+from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
+from nlcli.data.features.store import _DESCRIPTION, _INDEX, _LAST_LAYER, SCHEMA, _index_schema
+from nlcli.errors import NlcliError
+from nlcli.networks.provenance import backbone_inputs
+from nlcli.runtime import quiet_tensorflow
+from nlcli.stages.files import atomic_path, write_json
+from nlcli.stages.stage import open_stage, read_stage
+
+if TYPE_CHECKING:
+    from nlcli.data.config import ExtractFeatures
+    from nlcli.networks.backbone import Backbone
+
+
+def require_finite(features: np.ndarray, key: Callable[[int], str]) -> None:
+    """Refuse ``features`` (n, D) with a NaN or an infinite value; ``key`` names the image of a position.
+
+    Raises:
+        NlcliError: naming the first such image.
+    """
+    for first in range(0, len(features), 1024):
+        part = features[first : first + 1024]
+        # A sum is finite only if its terms are: one pass, without a temporary of the table's size.
+        for row in np.flatnonzero(~np.isfinite(part.sum(axis=1, dtype=np.float32))):
+            if not np.isfinite(part[row]).all():
+                raise NlcliError(f"features of image '{key(first + int(row))}' are not finite; extract them again")
+
+
+# --- extraction ------------------------------------------------------------------------------
+
+
+def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
+    """Compute the pooled features of every image of a data set; returns the directory written.
+
+    Images that cannot be read become rows of the index with an error and are counted at the end.
+    A shard that is finished is not computed again when a killed extraction is resumed.
+
+    Raises:
+        NlcliError: no such data set or backbone, no image that can be read, features that are not
+            finite.
+    """
+    quiet_tensorflow()
+    dataset = read_stage(config.dataset, "dataset")
+    if config.precision == "auto":  # what is computed depends on the machine, so the recipe says it
+        from nlcli.networks.backbone import resolve_precision
+
+        config = config.model_copy(update={"precision": resolve_precision("auto")})
+    inputs = {"dataset": dataset, **backbone_inputs(config.backbone, config.weights)}
+    with open_stage("features", config, inputs, force=force) as stage:
+        if stage.up_to_date:
+            return stage.output
+        from nlcli.data.label_files import read_dataset
+        from nlcli.networks.weights import describe, open_backbone
+
+        table = read_dataset(config.dataset)
+        opened = open_backbone(config.backbone, config.weights)
+        backbone = opened.with_decode(config.decode)
+        say(f"backbone: {describe(backbone)}; {config.precision} arithmetic")
+        keys = [str(key) for key in table.keys]
+        images = [table.image_path(row) for row in range(len(table))]
+        records = _extract_shards(config, backbone, stage.work, keys, images)
+        broken = sum(len(record.errors) for record in records)
+        if broken == len(keys):
+            reason = records[0].errors[0][1] if records and records[0].errors else "the data set is empty"
+            raise NlcliError(f"none of the {len(keys)} images of {config.dataset} could be read; the first: {reason}")
+        _write_index(stage.work / _INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
+        if backbone.last_layer is not None:
+            kernel, bias, classes = backbone.last_layer
+            with atomic_path(stage.work / _LAST_LAYER) as path, open(path, "wb") as file:
+                np.savez(file, kernel=kernel, bias=bias, classes=np.array(classes))
+        described = {
+            "schema": SCHEMA,
+            "images": len(keys),
+            "broken": broken,
+            "num_features": backbone.num_features,
+            "dtype": config.dtype,
+            "shards": len(records),
+            "precision": config.precision,
+            "preprocessing": backbone.preprocessing.model_dump(),
+            "backbone": backbone.name,
+            "backbone_fingerprint": backbone.fingerprint,
+            "dataset_fingerprint": table.fingerprint,
+            "image_root": os.path.abspath(table.image_root),
+        }
+        write_json(stage.work / _DESCRIPTION, described)
+        hashes = {
+            shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
+            for number, record in enumerate(records)
+        }
+        stage.finish(
+            {name: described[name] for name in ("images", "broken", "num_features", "dtype", "precision", "backbone")},
+            content=hashes,
+        )
+    if broken:
+        say(f"{broken} of {len(keys)} images could not be read; column 'error' of {config.output / _INDEX} says why")
+    return stage.output
+
+
+def _extract_shards(
+    config: ExtractFeatures, backbone: Backbone, work: Path, keys: list[str], images: list[Path]
+) -> list[ShardRecord]:
+    (work / "shards").mkdir(exist_ok=True)
+    parts = [slice(first, first + config.shard_rows) for first in range(0, len(keys), config.shard_rows)]
+    paths = [shard_path(work, number) for number in range(len(parts))]
+    records = {
+        number: read_shard_record(path)
+        for number, path in enumerate(paths)
+        if path.exists() and path.with_suffix(".json").exists()
+    }
+    done = sum(record.images for record in records.values())
+    compute = backbone.inference(config.precision, "features") if len(records) < len(parts) else None
+    with progress(len(keys), f"features of {backbone.name}", unit="images", done=done) as bar:
+        for number, part in enumerate(parts):
+            if number not in records:
+                assert compute is not None
+                features, errors = _features_of(config, backbone, compute, keys[part], images[part], bar.advance)
+                records[number] = write_shard(paths[number], features, errors)
+    return [records[number] for number in range(len(parts))]
+
+
+def _features_of(
+    config: ExtractFeatures,
+    backbone: Backbone,
+    compute: Callable[[np.ndarray], Any],
+    keys: list[str],
+    images: list[Path],
+    advance: Callable[[int], None],
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Features (n, D) of the images that can be read, in order, and the errors of the others."""
+    from nlcli.networks.images import iterate_images
+
+    features = np.empty((len(images), backbone.num_features), config.dtype)
+    errors: list[tuple[int, str]] = []
+    filled = 0
+
+    def store(rows: np.ndarray, result: Any) -> None:
+        nonlocal filled
+        target = features[filled : filled + len(rows)]
+        with np.errstate(over="ignore"):  # told below, with the image's name
+            target[:] = np.asarray(result)
+        finite = np.isfinite(target).all(axis=1)
+        if not finite.all():
+            raise NlcliError(
+                f"the features of image '{keys[int(rows[~finite][0])]}' contain NaN or infinity in {config.precision}, "
+                f"stored as {config.dtype}; try --precision float32 --dtype float32, or other weights"
+            )
+        filled += len(rows)
+
+    # On a GPU the call returns before the result is there: the next batch is sent first, then the
+    # result of this one fetched.
+    under_way: tuple[np.ndarray, Any] | None = None
+    for batch in iterate_images(images, backbone.preprocessing, config.batch_size, config.workers):
+        errors += batch.errors
+        result = compute(batch.images) if len(batch.rows) else None
+        if under_way is not None:
+            store(*under_way)
+        under_way = (batch.rows, result) if result is not None else None
+        advance(len(batch.rows) + len(batch.errors))
+    if under_way is not None:
+        store(*under_way)
+    return features[:filled], errors
+
+
+def _write_index(path: Path, keys: list[str], paths: list[str], records: list[ShardRecord], shard_rows: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    row = np.empty(len(keys), np.int32)
+    reasons: list[str | None] = [None] * len(keys)
+    for number, record in enumerate(records):
+        good = np.ones(record.images, bool)
+        for position, reason in record.errors:
+            good[position] = False
+            reasons[number * shard_rows + position] = reason
+        first = number * shard_rows
+        row[first : first + record.images] = np.where(good, np.cumsum(good) - 1, -1)
+    table = pa.table(
+        {
+            "key": keys,
+            "shard": np.arange(len(keys), dtype=np.int32) // shard_rows,
+            "row": row,
+            "status": np.where(row >= 0, "ok", "error").tolist(),
+            "error": reasons,
+            "path": paths,
+        },
+        schema=_index_schema(),
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)

@@ -1,0 +1,283 @@
+"""Reading a features directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from nlcli.data.features.shards import Shard, read_shard_record, shard_path
+from nlcli.errors import NlcliError
+from nlcli.stages.files import read_json
+from nlcli.stages.stage import read_stage
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+
+SCHEMA = 1
+_DESCRIPTION, _INDEX, _LAST_LAYER = "features.json", "index.parquet", "last_layer.npz"
+
+
+class StoredLastLayer(NamedTuple):
+    """The backbone's own classifier on these features: ``logits = features @ kernel + bias``."""
+
+    kernel: np.ndarray  # (D, C) float32
+    bias: np.ndarray  # (C,) float32
+    classes: tuple[str, ...]
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+class FeatureStore:
+    """The features of a directory made by ``extract_features``; rows are the images that could be read.
+
+    Opening reads the index and looks at the sizes of the shards. What is read is checked block by
+    block the first time; ``verify`` checks everything.
+
+    Args:
+        path: Features directory.
+
+    Attributes:
+        path: The same.
+        shape: (N, D).
+        dtype: float32 or float16, as stored.
+        keys: (N,) keys of the images, row by row.
+        errors: Reason by key of the images that could not be read.
+        backbone_fingerprint: ``Backbone.fingerprint`` of what computed the features.
+        dataset_fingerprint: ``LabelTable.fingerprint`` of the data set.
+        image_root: Where the images lay.
+        last_layer: The backbone's classifier, or None.
+        info: All of ``features.json``.
+
+    Raises:
+        NlcliError: not a features directory, or a file of it is missing, cut short or damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        record = read_stage(path, "features")
+        self.path = record.path
+        self.info = read_json(self.path / _DESCRIPTION)
+        try:
+            if self.info["schema"] > SCHEMA:
+                raise NlcliError(f"{self.path} was written by a newer nlcli; update nlcli")
+            self.dtype = np.dtype(self.info["dtype"])
+            self.backbone_fingerprint = str(self.info["backbone_fingerprint"])
+            self.dataset_fingerprint = str(self.info["dataset_fingerprint"])
+            self.image_root = Path(str(self.info["image_root"]))
+            width, count = int(self.info["num_features"]), int(self.info["shards"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise NlcliError(
+                f"{self.path / _DESCRIPTION} does not describe features ({error}); extract them again"
+            ) from error
+        if self.dtype not in (np.float32, np.float16):
+            raise NlcliError(f"{self.path / _DESCRIPTION} names dtype {self.dtype}; features are float32 or float16")
+        paths = [shard_path(self.path, number) for number in range(count)]
+        self._shards = [Shard(where, read_shard_record(where), width, self.dtype) for where in paths]
+        self._ends = np.cumsum([shard.rows for shard in self._shards], dtype=np.int64)
+        self._starts = self._ends - [shard.rows for shard in self._shards]
+        self.shape = (int(self._ends[-1]) if count else 0, width)
+        self.keys, self.errors = self._read_index()
+        self.last_layer = self._read_last_layer()
+        self._row_of: Any = None
+        self._gather: _Gather | None = None
+        self._checked = False
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def _read_index(self) -> tuple[np.ndarray, dict[str, str]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        where = self.path / _INDEX
+        try:
+            table = pq.read_table(where)
+            if not table.schema.equals(_index_schema()):
+                raise NlcliError(f"{where} does not have the columns of a features index; extract the features again")
+        except (OSError, pa.ArrowException) as error:
+            raise NlcliError(f"cannot read {where} ({error}); extract the features again") from error
+        keys = table.column("key").to_numpy(zero_copy_only=False)
+        shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
+        good = row >= 0
+        within = (shard >= 0) & (shard < len(self._shards))
+        places = self._starts[shard[good & within]] + row[good & within]
+        if not within.all() or not np.array_equal(np.sort(places), np.arange(self.shape[0])):
+            raise NlcliError(f"{where} does not fit its shards; extract the features again")
+        ordered = np.empty(self.shape[0], object)
+        ordered[places] = keys[good]
+        broken = np.flatnonzero(~good)
+        reasons = table.column("error").take(broken).to_pylist()
+        return ordered, dict(zip(keys[broken].tolist(), reasons, strict=True))
+
+    def _read_last_layer(self) -> StoredLastLayer | None:
+        where = self.path / _LAST_LAYER
+        if not where.exists():
+            return None
+        try:
+            with np.load(where, allow_pickle=False) as arrays:
+                found = StoredLastLayer(arrays["kernel"], arrays["bias"], tuple(arrays["classes"].tolist()))
+        except Exception as error:  # a damaged archive raises nearly anything
+            raise NlcliError(f"cannot read {where} ({error}); extract the features again") from error
+        if found.kernel.shape != (self.shape[1], len(found.classes)) or found.bias.shape != (len(found.classes),):
+            raise NlcliError(f"{where} does not fit these features; extract them again")
+        return found
+
+    def rows_of(self, keys: Sequence[str] | np.ndarray, strict: bool = True) -> np.ndarray:
+        """(n,) int64 rows of images by key.
+
+        Args:
+            keys: Keys of the data set.
+            strict: Whether a missing or broken image is an error; otherwise its row is -1.
+
+        Raises:
+            NlcliError: an image has no features (the first is named), or a key occurs twice.
+        """
+        import pandas as pd
+
+        if self._row_of is None:
+            self._row_of = pd.Index(self.keys)
+            if not self._row_of.is_unique:
+                repeated = self._row_of[self._row_of.duplicated()][0]
+                self._row_of = None
+                raise NlcliError(f"{self.path / _INDEX} lists image '{repeated}' twice; extract the features again")
+        wanted = np.asarray(keys, object)
+        rows = self._row_of.get_indexer(wanted).astype(np.int64)
+        if strict and (rows < 0).any():
+            missing = str(wanted[rows < 0][0])
+            if missing in self.errors:
+                raise NlcliError(f"image '{missing}' could not be read for {self.path}: {self.errors[missing]}")
+            raise NlcliError(
+                f"{self.path} has no features of image '{missing}'; extract the features of this data set again"
+            )
+        return rows
+
+    def require_images_of(self, table: LabelTable, dataset: Path | str) -> None:
+        """Refuse a data set with other images than these features were computed from.
+
+        The labels may be others: a data set made of the same image files, or of some of them (with
+        noise planted, without duplicates, verified otherwise), needs no extraction of its own.
+
+        Raises:
+            NlcliError: an image of ``table``, read from ``dataset``, is not among them, or is another file.
+        """
+        if self.dataset_fingerprint == table.fingerprint:
+            return
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        index = pq.read_table(self.path / _INDEX, columns=["key", "path"])
+        row = pd.Index(index.column("key").to_numpy(zero_copy_only=False)).get_indexer(table.keys)
+        known = index.column("path").to_numpy(zero_copy_only=False)[row]
+        here = Path(os.path.abspath(table.image_root))
+        other = np.flatnonzero((row < 0) | (known != table.paths) | (self.image_root != here))
+        if len(other):
+            i = other[0]
+            why = f"image '{table.keys[i]}' was {self.image_root / known[i]}, not {here / str(table.paths[i])}"
+            if row[i] < 0:
+                why = f"it has no image '{table.keys[i]}'"
+            raise NlcliError(
+                f"{self.path} holds the features of another data set than {dataset} ({why}); extract features of "
+                "this one"
+            )
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Features (n, D) of ``rows`` (n,) in any order, in the stored dtype, through memory maps."""
+        rows = np.ascontiguousarray(rows, np.int64)
+        if not len(rows):
+            return np.empty((0, self.shape[1]), self.dtype)
+        if np.maximum.reduce(rows.view(np.uint64)) >= self.shape[0]:  # negative ones count as huge
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.shape[0]}")
+        number = self._ends.searchsorted(rows, side="right")
+        if not self._checked:
+            for touched in np.unique(number).tolist():
+                self._shards[touched].check(rows[number == touched] - self._starts[touched])
+            self._checked = all(shard.all_checked for shard in self._shards)
+        if self._gather is None:
+            self._gather = _Gather([shard.mapped() for shard in self._shards], self._starts)
+        return self._gather(rows, number)
+
+    def read_into(self, sorted_rows: np.ndarray, out: np.ndarray) -> None:
+        """Read increasing ``sorted_rows`` (n,) into ``out`` (n, D), which has the stored dtype.
+
+        Neighbouring rows are read at one go, and nothing is mapped: resident memory does not grow.
+        """
+        rows = np.asarray(sorted_rows, np.int64)
+        if out.shape != (len(rows), self.shape[1]) or out.dtype != self.dtype or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a contiguous {(len(rows), self.shape[1])} array of {self.dtype}")
+        if not len(rows):
+            return
+        if rows[0] < 0 or rows[-1] >= self.shape[0] or (np.diff(rows) < 0).any():
+            raise IndexError(f"rows must increase, from 0 to {self.shape[0] - 1}")
+        begin = 0
+        for number, end in enumerate(rows.searchsorted(self._ends).tolist()):
+            if end > begin:
+                self._shards[number].read_into(rows[begin:end] - self._starts[number], out[begin:end])
+            begin = end
+
+    def verify(self, deep: bool = True) -> None:
+        """Check every shard's header; with ``deep`` also the hash of every file and that all values are finite.
+
+        Raises:
+            NlcliError: names the shard, or the image whose features are not finite.
+        """
+        for number, shard in enumerate(self._shards):
+            shard.offset()
+            if not deep:
+                continue
+            shard.verify()
+            mapped = shard.mapped()
+            for first in range(0, shard.rows, 4096):
+                finite = np.isfinite(mapped[first : first + 4096]).all(axis=1)
+                if not finite.all():
+                    key = self.keys[self._starts[number] + first + int(np.argmin(finite))]
+                    raise NlcliError(f"features of image '{key}' in {shard.path} are not finite; extract them again")
+
+
+class _Gather:
+    """Rows of several arrays in one indexing operation, as if the arrays stood behind one another.
+
+    A view with the stride of their addresses' common divisor spans all of them and what lies
+    between in the address space, which no index ever names. Going from array to array instead
+    takes twice as long as one array's gather; concatenating them would take their memory.
+    """
+
+    def __init__(self, arrays: list[np.ndarray], starts: np.ndarray) -> None:
+        self._arrays = [array for array in arrays if len(array)]  # keeps the mappings alive
+        width, row_bytes = arrays[0].shape[1], arrays[0].strides[0]
+        addresses = np.array([array.ctypes.data for array in self._arrays], np.int64)
+        lowest = int(addresses.min())
+        unit = int(np.gcd.reduce([row_bytes, *(addresses - lowest).tolist()]))
+        end = max(address + array.nbytes for address, array in zip(addresses.tolist(), self._arrays, strict=True))
+        self._view = np.lib.stride_tricks.as_strided(
+            self._arrays[int(addresses.argmin())],
+            ((end - lowest - row_bytes) // unit + 1, width),
+            (unit, arrays[0].itemsize),
+            writeable=False,
+        )
+        self._step = row_bytes // unit
+        self._origin = np.zeros(len(arrays), np.int64)
+        filled = [number for number, array in enumerate(arrays) if len(array)]
+        self._origin[filled] = (addresses - lowest) // unit - starts[filled] * self._step
+
+    def __call__(self, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Copy of ``rows`` (n,), counted over all arrays; ``number`` tells the array of each."""
+        return self._view[self._origin[number] + rows * self._step]
+
+
+def _index_schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("shard", pa.int32()),
+            ("row", pa.int32()),
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("path", pa.string()),
+        ]
+    )

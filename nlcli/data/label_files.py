@@ -1,0 +1,266 @@
+"""The label table on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
+from nlcli.errors import NlcliError
+from nlcli.stages.files import atomic_path, read_json, write_json
+from nlcli.stages.stage import read_stage
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+# --- on disk ---------------------------------------------------------------------------------
+
+_GROUP_ROWS = 1 << 16
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    classes = pa.list_(pa.int32())
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("path", pa.string()),
+            ("split", pa.string()),
+            ("noisy", classes),
+            ("noisy_confidence", pa.list_(pa.float32())),
+            ("present", classes),
+            ("absent", classes),
+            ("verification", pa.string()),
+        ]
+    )
+
+
+def write_dataset(directory: Path, table: LabelTable, info: dict[str, Any]) -> None:
+    """Write ``dataset.json`` and ``images.parquet`` into ``directory`` (usually ``stage.work``).
+
+    Args:
+        info: ``name`` and ``source`` at least, and what else is worth keeping, as JSON values.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
+        indptr = matrix.indptr[rows.start : rows.stop + 1]
+        inside = slice(indptr[0], indptr[-1])
+        values = matrix.indices[inside].astype(np.int32, copy=False) if values is None else values[inside]
+        return pa.ListArray.from_arrays(pa.array((indptr - indptr[0]).astype(np.int32)), pa.array(values))
+
+    def names(known: tuple[str, ...], codes: np.ndarray) -> Any:
+        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(known)).cast(pa.string())
+
+    confidence = table.noisy.data.astype(np.float32, copy=False)
+    with atomic_path(directory / "images.parquet") as temporary:
+        with pq.ParquetWriter(temporary, _schema()) as file:
+            for start in range(0, max(len(table), 1), _GROUP_ROWS):
+                rows = slice(start, min(start + _GROUP_ROWS, len(table)))
+                columns = [
+                    pa.array(table.keys[rows], pa.string()),
+                    pa.array(table.paths[rows], pa.string()),
+                    names(SPLITS, table.split[rows]),
+                    lists(table.noisy, rows),
+                    lists(table.noisy, rows, confidence),
+                    lists(table.present, rows),
+                    lists(table.absent, rows),
+                    names(VERIFICATION, table.verification[rows]),
+                ]
+                file.write_table(pa.Table.from_arrays(columns, schema=_schema()))
+    write_json(
+        directory / "dataset.json",
+        {
+            **info,
+            "task": table.task,
+            "classes": list(table.classes),
+            "groups": None if table.groups is None else list(table.groups),
+            "image_root": str(table.image_root),
+            "images": len(table),
+        },
+    )
+
+
+def read_dataset(path: Path | str) -> LabelTable:
+    """The data set at ``path``, its schema and its indices checked.
+
+    Raises:
+        NlcliError: not a data set, or one whose files do not fit together.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    header = _read_header(path)
+
+    def column(name: str) -> Any:
+        """One column at a time, because they are large."""
+        try:
+            return pq.read_table(header.where, columns=[name]).column(0)
+        except (OSError, pa.ArrowException) as error:
+            raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+
+    return _assembled(header, header.images, column)
+
+
+def dataset_blocks(path: Path | str, rows: int = _GROUP_ROWS) -> Iterator[LabelTable]:
+    """The data set at ``path`` as consecutive tables of at most ``rows`` images.
+
+    For what can be counted block by block: memory does not grow with the number of images. Only
+    within a block is a key looked at for being unique.
+
+    Raises:
+        NlcliError: as :func:`read_dataset`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    header = _read_header(path)
+    try:
+        with pq.ParquetFile(header.where) as file:
+            for batch in file.iter_batches(rows):
+                block = pa.Table.from_batches([batch])
+                yield _assembled(header, len(block), block.column)
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What ``dataset.json`` and the schema of ``images.parquet`` say."""
+
+    where: Path  # of images.parquet
+    images: int
+    task: Task
+    classes: tuple[str, ...]
+    groups: tuple[str | None, ...] | None
+    image_root: Path
+    info: dict[str, Any]
+    fingerprint: str
+
+
+def _read_header(path: Path | str) -> _Header:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    record = read_stage(path, "dataset")
+    where = record.path / "images.parquet"
+    info = read_json(record.path / "dataset.json")
+    try:
+        if not pq.read_schema(where).equals(_schema()):
+            raise NlcliError(f"{where} does not have the columns of a data set; build it again")
+        count = pq.read_metadata(where).num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
+    try:
+        classes, groups = tuple(info.pop("classes")), info.pop("groups")
+        task, root = info.pop("task"), Path(info.pop("image_root"))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
+    groups = None if groups is None else tuple(groups)
+    return _Header(where, count, task, classes, groups, root, info, record.fingerprint)
+
+
+def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> LabelTable:
+    """The table of ``images`` rows whose columns ``read`` gives, as pyarrow's chunked arrays."""
+    import pyarrow as pa
+    from scipy.sparse import csr_array
+
+    where, classes = header.where, header.classes
+    shape = (images, len(classes))
+
+    def column(name: str) -> Any:
+        found = read(name)
+        if found.null_count:
+            raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
+        return found
+
+    def lists(name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Values and row starts."""
+        chunks = column(name).chunks
+        values = [chunk.flatten().to_numpy() for chunk in chunks]
+        counts = [np.diff(chunk.offsets.to_numpy()) for chunk in chunks]
+        indptr = np.zeros(shape[0] + 1, np.int64)
+        np.cumsum(np.concatenate([*counts, np.zeros(0, np.int32)]), out=indptr[1:])
+        return np.concatenate(values) if values else np.zeros(0, np.int32), indptr
+
+    def matrix(name: str, confidence: str | None = None) -> csr_array:
+        indices, indptr = lists(name)
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(classes)):
+            raise NlcliError(f"{where}: column '{name}' names a class that dataset.json does not have")
+        if confidence is None:
+            data = np.ones(len(indices), np.uint8)
+        else:
+            data, starts = lists(confidence)
+            if not np.array_equal(starts, indptr):
+                raise NlcliError(f"{where}: columns '{name}' and '{confidence}' differ in length")
+        return csr_array((data, indices, indptr), shape=shape)
+
+    def codes(name: str, names: tuple[str, ...]) -> np.ndarray:
+        import pyarrow.compute as pc
+
+        found = pc.index_in(column(name), value_set=pa.array(names))
+        if found.null_count:
+            raise NlcliError(f"{where}: column '{name}' has a value other than {', '.join(names)}")
+        return found.to_numpy()
+
+    return LabelTable(
+        task=header.task,
+        classes=classes,
+        groups=header.groups,
+        keys=np.asarray(column("key").to_numpy(), object),
+        paths=np.asarray(column("path").to_numpy(), object),
+        image_root=header.image_root,
+        split=codes("split", SPLITS).astype(np.int8),
+        noisy=matrix("noisy", "noisy_confidence"),
+        present=matrix("present"),
+        absent=matrix("absent"),
+        verification=codes("verification", VERIFICATION).astype(np.uint8),
+        info=header.info,
+        fingerprint=header.fingerprint,
+    )
+
+
+TRUTH = "truth.parquet"
+
+
+def read_truth(dataset: Path | str, table: LabelTable) -> np.ndarray:
+    """True classes of ``table``'s images as planted noise remembers them: int64 (N,), -1 where unknown.
+
+    Args:
+        dataset: Directory made by ``add_noise`` (or filtered from one).
+        table: Its table, or a part of it.
+
+    Raises:
+        NlcliError: the directory holds no truth, or one that does not fit.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(dataset) / TRUTH
+    if not path.is_file():
+        raise NlcliError(f"{dataset} has no {TRUTH}; only data sets made by nlcli add-noise know the whole truth")
+    try:
+        rows = pq.read_table(path, columns=["key", "true"])
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; make the data set again") from error
+    known = dict(zip(rows["key"].to_pylist(), rows["true"].to_pylist(), strict=True))
+    if any(not -1 <= true < table.num_classes for true in known.values()):
+        raise NlcliError(f"{path} names a class that the data set does not have; make the data set again")
+    return np.asarray([known.get(key, -1) for key in table.keys.tolist()], np.int64)
+
+
+def write_truth(directory: Path, keys: np.ndarray, true: np.ndarray) -> None:
+    """Write ``truth.parquet``: key and true class index (-1 where unknown) of every image."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"key": pa.array(keys.tolist(), pa.string()), "true": pa.array(true.astype(np.int32))}
+    with atomic_path(directory / TRUTH) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -1,0 +1,131 @@
+"""Text lists, one entry a line, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nlcli.errors import NlcliError
+
+_LONGEST_LINE = 1 << 16
+
+
+# --- lists -----------------------------------------------------------------------------------
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of every line of a UTF-8 file, without its line end; empty ones are skipped.
+
+    Raises:
+        NlcliError: the file cannot be read, or a line is not text or longer than 64 KiB.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, start=1):
+                if len(raw) > _LONGEST_LINE:
+                    raise NlcliError(f"{path}, line {number}: {len(raw):,} bytes in one line; this is not such a list")
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise NlcliError(f"{path}, line {number}: byte {error.start} is not UTF-8 text") from error
+                line = line.rstrip("\r\n")
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_keys(path: Path) -> list[str]:
+    """A list of relative file paths, one a line; a path that is listed twice is refused."""
+    found: dict[str, int] = {}
+    for number, line in read_lines(path):
+        check_inside(line, path, number)
+        if line in found:
+            raise NlcliError(
+                f"{path}, line {number}: '{line}' already stands in line {found[line]}; remove one of the two"
+            )
+        found[line] = number
+    if not found:
+        raise NlcliError(f"{path} is empty")
+    return list(found)
+
+
+def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dict[str, int]:
+    """Lines ``PATH INT``, one space between: path -> class, in file order.
+
+    The number is what stands behind the last space, so paths may hold commas and spaces.
+
+    Raises:
+        NlcliError: with the line, for one of another form, a class beyond ``num_classes``, a path
+            that leads out of the folder, or a path that is listed with two classes.
+    """
+    found: dict[str, int] = {}
+    for number, line in read_lines(path):
+        key, space, label = line.rpartition(" ")
+        if not space or not label.isascii() or not label.isdigit() or len(label) > 9:
+            raise NlcliError(f"{path}, line {number}: '{shown(line)}' is not of the form '{form}'; correct the line")
+        if int(label) >= num_classes:
+            raise NlcliError(
+                f"{path}, line {number}: class {label} is not among 0 to {num_classes - 1}; correct the line"
+            )
+        check_inside(key, path, number)
+        if found.setdefault(key, int(label)) != int(label):
+            raise NlcliError(
+                f"{path}, line {number}: '{key}' has class {label} here and {found[key]} before; keep one of the two"
+            )
+    if not found:
+        raise NlcliError(f"{path} is empty")
+    return found
+
+
+def read_names(path: Path, count: int | None = None, skip: int = 0) -> tuple[str, ...]:
+    """Class names, one a line, ``skip`` lines of header left out; each must be unique."""
+    found: dict[str, int] = {}
+    for position, (number, line) in enumerate(read_lines(path)):
+        if position < skip:
+            continue
+        name = line.strip()
+        if name in found:
+            raise NlcliError(f"{path}, line {number}: class '{name}' already stands in line {found[name]}")
+        found[name] = number
+    if not found or (count is not None and len(found) != count):
+        raise NlcliError(f"{path}: {len(found)} classes, expected {count or 'at least one'}")
+    return tuple(found)
+
+
+_INSIDE = re.compile(r"[^/\\\x00-\x1f]+(?:/[^/\\\x00-\x1f]+)*")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file name stays in its folder: relative, without ``..``, backslash or control characters."""
+    if not _INSIDE.fullmatch(name) or re.match(r"[A-Za-z]:", name):
+        return False
+    return ".." not in name or not {".."} & set(name.split("/"))
+
+
+def check_inside(name: str, path: Path, line: int) -> None:
+    """Refuse a file name that leads out of the image folder or is none at all."""
+    if not is_inside(name):
+        raise NlcliError(
+            f"{path}, line {line}: '{shown(name)}' is not a path inside the image folder; correct the line"
+        )
+
+
+def shown(text: str) -> str:
+    """At most 80 characters of ``text``, safe to print."""
+    plain = "".join(c if c.isprintable() else "?" for c in text[:80])
+    return plain + ("..." if len(text) > 80 else "")
+
+
+def find_file(folders: Sequence[Path], name: str, what: str) -> Path:
+    """The first of ``folders`` that holds ``name``.
+
+    Raises:
+        NlcliError: none of them does; ``what`` names the data set.
+    """
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    places = " or ".join(str(folder) for folder in folders)
+    raise NlcliError(f"{name} is not in {places}; give the folder where {what} was unpacked")

@@ -1,0 +1,146 @@
+"""What the builders of data sets from lists share: lines with numbers, missing files, counts.
+
+The images are never copied or opened here: a data set names them where they lie.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.console import say
+from nlcli.data.labels import SPLITS, LabelTable, take_rows
+from nlcli.errors import NlcliError
+from nlcli.stages.files import atomic_path
+
+TRAIN, VALIDATION, TEST = range(3)
+LEFT_OUT = "left_out.csv"
+_MOST_NAMED = 3
+_STREAM_LIMIT = 0x6C696D
+
+
+# --- images on disk --------------------------------------------------------------------------
+
+
+def missing_files(root: Path, paths: Sequence[str]) -> np.ndarray:
+    """Which of ``paths`` (relative to ``root``) are not there: bool (N,).
+
+    Every folder is listed once, so a million files cost a few listings instead of a million looks.
+    """
+    missing = np.zeros(len(paths), bool)
+    listed: dict[str, frozenset[str]] = {}
+    for position, path in enumerate(paths):
+        folder, _, name = path.rpartition("/")
+        names = listed.get(folder)
+        if names is None:
+            try:
+                names = frozenset(os.listdir(root / folder))
+            except OSError:
+                names = frozenset()
+            listed[folder] = names
+        missing[position] = name not in names
+    return missing
+
+
+def refuse_missing(missing: np.ndarray, names: Sequence[str], where: str, allowed: float) -> None:
+    """Say how many listed images are not on disk and name the first ones.
+
+    Raises:
+        NlcliError: more than the share ``allowed`` of them.
+    """
+    count = int(missing.sum())
+    if not count:
+        return
+    first = [names[i] for i in np.flatnonzero(missing)[:_MOST_NAMED]]
+    sentence = f"{count:,} of {len(names):,} listed images are not in {where} ({enumerate_some(first, count)})"
+    if count > allowed * len(names):
+        raise NlcliError(
+            f"{sentence}; complete the folder, or leave them out with --allow-missing "
+            f"{min(1.0, count / len(names) + 0.005):.2f}"
+        )
+    say(f"warning: {sentence}; they are left out")
+
+
+def enumerate_some(names: Sequence[str], total: int | None = None) -> str:
+    """``a, b, c ...``: the first three of ``names``."""
+    more = (len(names) if total is None else total) > _MOST_NAMED
+    return ", ".join(map(str, names[:_MOST_NAMED])) + (" ..." if more else "")
+
+
+def write_left_out(directory: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """``left_out.csv``: key, list and reason of everything listed that is not in the data set."""
+    with atomic_path(directory / LEFT_OUT) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("key", "list", "reason"))
+            writer.writerows(rows)
+
+
+def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:
+    """At most ``most`` images of every split, of each class its share; fewer are among those of a larger limit.
+
+    Drawn by seed and keys alone. Every class keeps an image where ``most`` is at least their number.
+    """
+    if most is None:
+        return table
+    label = np.full(len(table), -1)
+    for matrix in (table.absent, table.present, table.noisy):  # the noisy class, or else the true one
+        some = np.diff(matrix.indptr) > 0
+        label[some] = matrix.indices[matrix.indptr[:-1][some]]
+    kept = []
+    for split in SPLITS:
+        rows = table.rows(split)
+        if len(rows) > most:
+            draw = np.empty(len(rows))
+            by_key = np.argsort(table.keys[rows].astype(str), kind="stable")
+            draw[by_key] = np.random.default_rng([seed, _STREAM_LIMIT]).random(len(rows))
+            ranked = np.lexsort((draw, label[rows]))
+            own = label[rows][ranked]
+            first = np.searchsorted(own, own, side="left")
+            part = (np.arange(len(rows)) - first) / (np.searchsorted(own, own, side="right") - first)
+            rows = rows[ranked[np.lexsort((draw[ranked], part))[:most]]]
+        kept.append(np.sort(rows))
+    return take_rows(table, np.sort(np.concatenate(kept)))
+
+
+def compare_counts(found: Mapping[str, int], published: Mapping[str, int], name: str) -> dict[str, Any]:
+    """Counts beside the published ones; a difference is said on standard error.
+
+    Returns:
+        What ``dataset.json`` keeps of it: ``found``, ``published`` and the names that differ.
+    """
+    differing = [what for what, count in published.items() if found.get(what) != count]
+    if differing:
+        parts = ", ".join(f"{what} {found.get(what, 0):,} (published: {published[what]:,})" for what in differing)
+        say(f"note: the counts differ from those published for {name}: {parts}; fine for a part of the data set")
+    return {"found": dict(found), "published": dict(published), "differing": differing}
+
+
+def hold_out(labels: np.ndarray, keys: np.ndarray, share: float, seed: int, stream: int) -> np.ndarray:
+    """Choose ``share`` of each class's images by ``seed`` and key alone: bool (N,).
+
+    Of every class at least one image stays, and at least one is chosen where it has two and the
+    share is not 0. Independent of the order of the images.
+
+    Args:
+        labels: (N,) class indices.
+        keys: (N,) the images' keys.
+        stream: Number that tells this choice from others with the same seed.
+    """
+    chosen = np.zeros(len(labels), bool)
+    if share <= 0:
+        return chosen
+    order = np.lexsort((keys.astype(str), labels))
+    draw = np.empty(len(labels))
+    draw[order] = np.random.default_rng([seed, stream]).random(len(labels))
+    ranked = np.lexsort((draw, labels))
+    starts = np.flatnonzero(np.diff(labels[ranked], prepend=-2))
+    for start, stop in zip(starts, [*starts[1:], len(labels)], strict=True):
+        count = min(max(1, round(share * (stop - start))), stop - start - 1)
+        chosen[ranked[start : start + count]] = True
+    return chosen

@@ -1,0 +1,152 @@
+"""Statistics of labels as tables for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlcli.console import print_pairs
+from nlcli.data.labels import SPLITS
+from nlcli.data.statistics import FILE
+from nlcli.metrics import confusion as label_confusion
+from nlcli.stages.files import read_json
+from nlcli.stages.stage import read_stage
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+# --- tables for people -----------------------------------------------------------------------
+
+
+def statistics_tables(statistics: dict[str, Any], most_classes: int = 20) -> list[Table]:
+    """``label_statistics`` (and what ``build-coco`` adds to it) as rich tables.
+
+    Args:
+        most_classes: Classes shown: with more, the most frequent and the least frequent ones.
+    """
+    tables = [_counts_table(statistics), _quality_table(statistics), _classes_table(statistics, most_classes)]
+    if statistics.get("dropped"):
+        tables.append(_dropped_table(statistics["dropped"]))
+    return tables
+
+
+def show_dataset(outputs: Sequence[Path]) -> None:
+    """Print the statistics of data set directories to standard output."""
+    from rich.console import Console
+
+    # Into a pipe or file rich would assume 80 columns and cut what does not fit.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for output in outputs:
+        if not (output / FILE).is_file():  # deduplicated multi-label data, and data sets of older versions
+            print_pairs({"output": output, **read_stage(output).summary})
+            continue
+        statistics = read_json(output / FILE)
+        if "label_confusion" in statistics:
+            print_pairs(read_stage(output).summary)
+            tables = [_classes_table(statistics, 20), _confusions_table(statistics["label_confusion"])]
+        else:
+            tables = statistics_tables(statistics)
+        for table in tables:
+            if table.row_count:
+                console.print(table)
+        console.print(f"data set: {output}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _new_table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def _counts_table(statistics: dict[str, Any]) -> Table:
+    published = statistics.get("published", {"splits": {}})["splits"]
+    columns = ("split", "images", "labels", "annotations", "labels/image", "images/label")
+    table = _new_table("Labels (Hu 2018, table 1)", *columns)
+    for name in (*SPLITS, "all"):
+        split, known = statistics["splits"][name], published.get(name)
+        table.add_row(name, f"{split['images']:,}", "clean", *_count_cells(split["clean"]))
+        if known is not None:
+            table.add_row("  published", f"{known['images']:,}", "clean", *_count_cells(known["clean"]), style="dim")
+        table.add_row("", "", "noisy", *_count_cells(split["noisy"]))
+        if known is not None:
+            table.add_row("  published", "", "noisy", *_count_cells(known["noisy"]), style="dim")
+    return table
+
+
+def _count_cells(counts: dict[str, Any]) -> list[str]:
+    return [
+        f"{counts['annotations']:,}",
+        _number(counts["labels_per_image"], ".2f"),
+        _number(counts["images_per_label"], ",.0f"),
+    ]
+
+
+def _quality_table(statistics: dict[str, Any]) -> Table:
+    table = _new_table(
+        "Quality of the noisy labels",
+        "split",
+        "right (precision)",
+        "found (recall)",
+        "right, mean of classes",
+        "found, mean of classes",
+    )
+    for name in (*SPLITS, "all"):
+        split = statistics["splits"][name]
+        fields = ("precision", "recall", "macro_precision", "macro_recall")
+        table.add_row(name, *(_number(split[field], ".1%") for field in fields))
+    published = statistics.get("published")
+    if published:
+        table.add_row(
+            "published",
+            _number(published["noisy_precision"], ".1%"),
+            _number(published["noisy_recall"], ".1%"),
+            "-",
+            "-",
+        )
+    return table
+
+
+def _classes_table(statistics: dict[str, Any], most: int) -> Table:
+    ordered = sorted(statistics["classes"], key=lambda entry: (-entry["verified"], entry["class"]))
+    title = "Classes, most frequent first"
+    if len(ordered) > most:
+        title += f" ({most} of {len(ordered)}; all in class_statistics.csv)"
+        ordered = [*ordered[: most - most // 2], *ordered[len(ordered) - most // 2 :]]
+    table = _new_table(title, "class", "clean", "noisy", "right (quality)", "found (recall)")
+    for entry in ordered:
+        table.add_row(
+            entry["class"],
+            f"{entry['verified']:,}",
+            f"{entry['noisy']:,}",
+            _number(entry["quality"], ".1%"),
+            _number(entry["recall"], ".1%"),
+        )
+    return table
+
+
+def _confusions_table(found: dict[str, Any]) -> Table:
+    title = "Largest confusions of noisy labels"
+    if found["images"]:
+        title += f" ({found['images']:,} pairs, {found['accuracy']:.2%} right; all in {label_confusion.TABLE})"
+    table = _new_table(title, "true class", "noisy label", "images", "of the true class")
+    for entry in found["largest"]:
+        table.add_row(entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
+    return table
+
+
+def _dropped_table(dropped: dict[str, dict[str, int]]) -> Table:
+    reasons = sorted(set(next(iter(dropped.values()))) - {"listed", "kept"})
+    table = _new_table("Images left out (named in dropped.csv)", "split", "listed", *reasons, "kept")
+    for name in SPLITS:
+        table.add_row(name, *(f"{dropped[name][reason]:,}" for reason in ("listed", *reasons, "kept")))
+    return table
+
+
+def _number(value: float | None, pattern: str) -> str:
+    return "-" if value is None else format(value, pattern)

@@ -1,0 +1,232 @@
+"""Noisy labels whose truth a person told, with what a detector says of them: error rates, areas, intervals.
+
+``checked.parquet`` holds one row an image, sorted by key: ``key``, ``label`` (the noisy class),
+``right`` (what a person said), ``called_right`` (the detector's verdict that counts), ``score`` and
+``held_out`` (its class is one of those that are reported apart). The classes' names are in the
+file's metadata under ``classes``, as JSON.
+
+The error rate of a class is the share of its images whose verdict is not the truth; the average
+error rate is the mean over classes (Lee 2018, section 4.2), the micro error rate the share of all
+images. A resample in which a class has no image leaves it out of that resample's average.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+from nlcli.metrics.bootstrap import resample_weights
+from nlcli.metrics.ranking import mean_over_classes
+from nlcli.stages.files import atomic_path
+
+FILE = "checked.parquet"
+
+
+@dataclass(frozen=True)
+class DetectionFigures:
+    """Figures of one detection on some images, and the same on every bootstrap resample.
+
+    Attributes:
+        values: By name: average_error, held_out_error (where classes were held out), micro_error,
+            AUC, AP_wrong; NaN where it is not defined.
+        of_classes: ``(C,)`` float64 error rate of the classes, NaN for one without an image.
+        counts: ``(C,)`` int64 images of the classes.
+        replicates: By the same names as ``values`` ``(B,)`` float64; empty without a bootstrap.
+        per_class: ``(B, C)`` float64, error rates of the classes.
+    """
+
+    values: dict[str, float]
+    of_classes: np.ndarray
+    counts: np.ndarray
+    replicates: dict[str, np.ndarray]
+    per_class: np.ndarray
+
+
+@dataclass(frozen=True)
+class CheckedLabels:
+    """Noisy labels with truth and verdict, sorted by key; the arrays are ``(n,)``.
+
+    Attributes:
+        classes: C names.
+        keys: Strings.
+        noisy: int64 noisy class.
+        right: bool, the noisy label is the true class.
+        called_right: bool, the detector says so.
+        score: float32, higher is more likely right.
+        held_out: bool, the image's class is one of those reported apart, their verification withheld.
+    """
+
+    classes: tuple[str, ...]
+    keys: np.ndarray
+    noisy: np.ndarray
+    right: np.ndarray
+    called_right: np.ndarray
+    score: np.ndarray
+    held_out: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def wrongly_judged(self) -> np.ndarray:
+        """``(n,)`` bool: the verdict is not the truth."""
+        return self.right != self.called_right
+
+    @property
+    def held_out_classes(self) -> np.ndarray:
+        """Indices of the classes of held-out images."""
+        return np.unique(self.noisy[self.held_out])
+
+    def only(self, keys: np.ndarray) -> CheckedLabels:
+        """The images called ``keys``, in that order; every key must be among these images."""
+        where = {key: i for i, key in enumerate(self.keys.tolist())}
+        return self._at(np.array([where[key] for key in keys.tolist()], np.int64))
+
+    def _at(self, rows: np.ndarray) -> CheckedLabels:
+        columns = [field.name for field in fields(self) if field.name != "classes"]
+        return CheckedLabels(self.classes, *(getattr(self, name)[rows] for name in columns))
+
+    def label_hash(self) -> str:
+        """Hash of the images, their noisy labels and the truth."""
+        hashed = hashlib.sha256(json.dumps(self.keys.tolist()).encode())
+        hashed.update(self.noisy.astype(np.int64).tobytes())
+        hashed.update(self.right.astype(np.uint8).tobytes())
+        return hashed.hexdigest()
+
+    def naive(self) -> CheckedLabels:
+        """The same images with every label called right."""
+        every = np.ones(len(self), bool)
+        return CheckedLabels(
+            self.classes, self.keys, self.noisy, self.right, every, np.ones(len(self), np.float32), self.held_out
+        )
+
+    def figures(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> DetectionFigures:
+        """All figures with ``resamples`` bootstrap replicates over images (0: none)."""
+        count = _Counter(self)
+        values, of_classes = count(np.ones(len(self), np.int64))
+        sizes = np.bincount(self.noisy, minlength=len(self.classes)).astype(np.int64)
+        per_class = np.empty((resamples, len(self.classes)))
+        replicates = {name: np.empty(resamples) for name in values} if resamples else {}
+        for b in range(resamples):
+            found, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
+            for name, value in found.items():
+                replicates[name][b] = value
+            if advance is not None:
+                advance(1)
+        return DetectionFigures(values, of_classes, sizes, replicates, per_class)
+
+
+class _Counter:
+    """Figures of weighted images; what does not depend on the weights is prepared once."""
+
+    def __init__(self, labels: CheckedLabels) -> None:
+        self._labels = labels
+        self._cells = labels.noisy * 2 + labels.wrongly_judged
+        self._held_out = labels.held_out_classes
+        self._order = np.argsort(labels.score, kind="stable")
+        score = labels.score[self._order]
+        self._starts = np.concatenate([[0], np.flatnonzero(np.diff(score) != 0) + 1])  # of each different score
+        self._right = labels.right[self._order]
+
+    def __call__(self, weights: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        classes = len(self._labels.classes)
+        counts = np.bincount(self._cells, weights=weights, minlength=2 * classes).reshape(classes, 2)
+        images, errors = counts.sum(axis=1), counts[:, 1]
+        with np.errstate(invalid="ignore"):
+            of_classes = errors / images
+        values = {"average_error": mean_over_classes(of_classes)}
+        if len(self._held_out):
+            values["held_out_error"] = mean_over_classes(of_classes[self._held_out])
+        values["micro_error"] = float(errors.sum() / images.sum()) if images.sum() else math.nan
+        values["AUC"], values["AP_wrong"] = self._areas(weights)
+        return values, of_classes
+
+    def _areas(self, weights: np.ndarray) -> tuple[float, float]:
+        """Area under the ROC curve of right against wrong, and average precision of finding the wrong ones.
+
+        Images of one score share their ranks, as scikit-learn has it.
+        """
+        drawn = weights[self._order].astype(np.float64)
+        right = np.add.reduceat(drawn * self._right, self._starts)
+        wrong = np.add.reduceat(drawn * ~self._right, self._starts)
+        rights, wrongs = right.sum(), wrong.sum()
+        if not wrongs:
+            return math.nan, math.nan
+        called, caught = np.cumsum(right + wrong), np.cumsum(wrong)  # from the worst score up
+        precision = np.divide(caught, called, out=np.zeros_like(caught), where=called > 0)
+        area = math.nan
+        if rights:
+            below = np.cumsum(wrong) - wrong / 2  # wrong ones that score lower; of equal ones half
+            area = float((right * below).sum() / (rights * wrongs))
+        return area, float((wrong * precision).sum() / wrongs)
+
+
+# --- on disk ---------------------------------------------------------------------------------
+
+
+def write_checked(path: Path, labels: CheckedLabels) -> None:
+    """Write ``checked.parquet``, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "key": pa.array(labels.keys.tolist(), pa.string()),
+        "label": pa.array(labels.noisy.astype(np.int32)),
+        "right": pa.array(labels.right),
+        "called_right": pa.array(labels.called_right),
+        "score": pa.array(labels.score.astype(np.float32)),
+        "held_out": pa.array(labels.held_out),
+    }
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns, schema=_schema(labels.classes)), temporary, compression="zstd")
+
+
+def read_checked(path: Path) -> CheckedLabels:
+    """The checked labels of a detection's evaluation.
+
+    Raises:
+        NlcliError: missing, damaged, or without the columns above.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
+    noisy = table["label"].to_numpy() if "label" in table.column_names else np.empty(0)
+    inside = len(noisy) > 0 and 0 <= noisy.min() <= noisy.max() < len(classes)
+    if not table.schema.equals(_schema(classes)) or not inside or any(column.null_count for column in table.columns):
+        raise NlcliError(f"{path} does not hold the checked labels of a detection; evaluate the detection again")
+    return CheckedLabels(
+        classes,
+        np.array(table["key"].to_pylist(), object),
+        noisy.astype(np.int64),
+        table["right"].to_numpy(),
+        table["called_right"].to_numpy(),
+        table["score"].to_numpy(),
+        table["held_out"].to_numpy(),
+    )
+
+
+def _schema(classes: tuple[str, ...]) -> Any:
+    import pyarrow as pa
+
+    kinds = {
+        "key": pa.string(),
+        "label": pa.int32(),
+        "right": pa.bool_(),
+        "called_right": pa.bool_(),
+        "score": pa.float32(),
+        "held_out": pa.bool_(),
+    }
+    return pa.schema(list(kinds.items()), metadata={"classes": json.dumps(classes)})

@@ -1,0 +1,302 @@
+"""Figures of an analysis; a model has the same colour, marker and line in all of them."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.drawing import SIGNS, new_figure, save_figure, show_photograph
+from nlcli.evaluation.comparison.analysis import group_range
+from nlcli.evaluation.comparison.comparison_figure import COLORS, MARKERS
+from nlcli.evaluation.comparison.learning_curves import FIGURES, over_seeds
+
+if TYPE_CHECKING:
+    from nlcli.evaluation.comparison.learning_curves import LearningCurve
+    from nlcli.evaluation.examples import Example
+
+MOST = len(COLORS)  # models in one figure; the files hold all
+_LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (8, 2, 2, 2)))
+_PANELS = 12
+
+
+def category_figure(found: dict[str, Any], path: Path) -> None:
+    """mAP of every model in every category, with its interval (Veit 2017, table 3)."""
+    groups = [group for group in found["category"]["groups"] if group["with_positives"]]
+    models = found["models"][:MOST]
+    figure = new_figure(8.2, 1.3 + len(groups) * (0.22 + 0.13 * len(models)))
+    axes = figure.subplots()
+    for i, model in enumerate(models):
+        at = np.arange(len(groups)) + _beside(i, len(models), 0.62)
+        own = [group["models"][i] for group in groups]
+        axes.errorbar(
+            [100 * f["mAP"] for f in own],
+            at,
+            xerr=_errors(own, "mAP", "interval"),
+            fmt=MARKERS[i],
+            color=COLORS[i],
+            markersize=4.5,
+            elinewidth=1.1,
+            label=model["label"],
+        )
+    names = [f"{group['name']}\n{_count(group['with_positives'])}" for group in groups]
+    axes.set_yticks(range(len(groups)), names, fontsize=8)
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    for y in np.arange(len(groups) - 1) + 0.5:
+        axes.axhline(y, color="0.9", linewidth=0.6)
+    axes.set_xlabel("mAP (%)" + _interval_told(found))
+    axes.set_title("mAP by category", fontsize=10, loc="left")
+    _finish(axes, "x")
+    _legend(figure, axes, len(found["models"]))
+    save_figure(figure, path)
+
+
+def gain_figure(found: dict[str, Any], path: Path) -> None:
+    """Gain in mAP over the baseline by class frequency and by annotation quality (Veit 2017, figure 5)."""
+    figure = new_figure(12.6, 4.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    titles = {"frequency": "(a) Class frequency, rare to common", "quality": "(b) Annotation quality, low to high"}
+    about = {"frequency": "noisy annotations in train", "quality": "noisy annotations that are right"}
+    models = found["models"][1:MOST]
+    for axes, by in zip(panels, titles, strict=True):
+        groups = found[by]["groups"]
+        axes.axhline(0, color="0.35", linewidth=0.9)
+        for i, model in enumerate(models, 1):
+            at = np.arange(len(groups)) + _beside(i - 1, len(models), 0.55)
+            own = [group["models"][i] for group in groups]
+            axes.errorbar(
+                at,
+                [100 * f["gain"] for f in own],
+                yerr=_errors(own, "gain", "gain_interval"),
+                color=COLORS[i],
+                marker=MARKERS[i],
+                markersize=4.5,
+                linewidth=1.0,
+                elinewidth=1.1,
+                alpha=0.95,
+                label=model["label"],
+            )
+        sizes = sorted({group["classes"] for group in groups})
+        told = " or ".join(map(str, sizes))
+        turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(groups) > 5 else {}
+        axes.set_xticks(range(len(groups)), [group_range(by, group) for group in groups], fontsize=8, **turned)
+        axes.set_xlabel(f"{about[by]} (groups of {told} classes)" if groups else "no class can be grouped")
+        axes.set_title(titles[by], fontsize=10, loc="left")
+        _finish(axes, "y")
+    panels[0].set_ylabel(f"gain in mAP over '{found['baseline']}'\n(percentage points)")
+    _legend(figure, panels[0], len(found["models"]))
+    if found["resamples"]:
+        told = f"bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images, paired"
+        figure.supxlabel(told, fontsize=8, color="0.4")
+    save_figure(figure, path)
+
+
+def precision_recall_figure(
+    labels: Sequence[str], recall: np.ndarray, curves: dict[str, list[np.ndarray]], pooled: dict[str, Any], path: Path
+) -> None:
+    """Precision over recall of all models, over all entries and by category (Veit 2017, figure 6).
+
+    Args:
+        labels: Of the models.
+        recall: ``(K,)``.
+        curves: By category the precision ``(K,)`` of every model.
+        pooled: By category the AP over its entries together, of every model.
+        path: File to write, PNG or SVG.
+    """
+    names = list(curves)[:_PANELS]
+    columns = max(1, min(4, math.ceil(math.sqrt(len(names)))))
+    lines = max(1, -(-len(names) // columns))
+    figure = new_figure(3.3 * columns + 2.6, 3.0 * lines + 0.3 if lines > 1 else 4.0)
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    low = min((float(np.min(p)) for own in curves.values() for p in own), default=0.0)
+    for axes, name in zip(panels, names, strict=False):
+        for i, precision in enumerate(curves[name][:MOST]):
+            axes.plot(
+                100 * recall, 100 * precision, color=COLORS[i], linestyle=_LINES[i], linewidth=1.6, label=labels[i]
+            )
+        values = [value for value in pooled[name][:MOST] if value is not None]
+        best = f"AP {100 * min(values):.1f} to {100 * max(values):.1f}" if values else ""
+        title = "All annotations" if name == "(all)" else name
+        axes.set_title(f"{title}  ({best})", fontsize=9, loc="left")
+        _finish(axes, "both")
+    for axes in panels[max(0, len(names) - columns) : len(names)]:  # the last of every column
+        axes.tick_params(labelbottom=True)
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    panels[0].set_xlim(0, 100)
+    # Precision does not fall below the share of positives: where that is high, differences are small.
+    panels[0].set_ylim(max(0.0, 100 * low - 3) if low > 0.3 else 0, 101)
+    figure.supxlabel("recall (%)", fontsize=9)
+    figure.supylabel("precision (%)", fontsize=9)
+    if names:
+        _legend(figure, panels[0], len(labels))
+    save_figure(figure, path)
+
+
+def learning_curve_figure(
+    labels: Sequence[str], learned: Sequence[Sequence[tuple[int, LearningCurve]]], path: Path
+) -> None:
+    """Validation figures over training steps (Hu 2019, figure 4): mean and range over seeds.
+
+    Args:
+        labels: Of the models.
+        learned: For every model the curves of its seeds.
+        path: File to write, PNG or SVG.
+    """
+    names = [name for name in FIGURES if any(name in curve.figures for own in learned for _, curve in own)]
+    figure = new_figure(5.2 * len(names) + 2.4, 4.1)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    shown: dict[str, Any] = {}
+    for axes, name in zip(panels, names, strict=True):
+        for i, own in enumerate(learned[:MOST]):
+            steps, values = over_seeds([curve for _, curve in own], name)
+            if not len(steps):
+                continue
+            (line,) = axes.plot(steps, 100 * values.mean(axis=0), color=COLORS[i], linestyle=_LINES[i], linewidth=1.6)
+            shown.setdefault(labels[i], line)
+            if len(values) > 1:
+                ends = 100 * values.min(axis=0), 100 * values.max(axis=0)
+                axes.fill_between(steps, *ends, color=COLORS[i], alpha=0.13, linewidth=0)
+            for _, curve in own:
+                if curve.chosen is not None and name in curve.figures:
+                    axes.plot(
+                        curve.steps[curve.chosen],
+                        100 * curve.figures[name][curve.chosen],
+                        MARKERS[i],
+                        color=COLORS[i],
+                        markerfacecolor="none",
+                        markersize=7,
+                    )
+        axes.set_xlabel("training step")
+        axes.set_title(f"{name} on the validation split (%)", fontsize=10, loc="left")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=_settled(learned, name))
+        _finish(axes, "both")
+    figure.legend(
+        list(shown.values()), _short(list(shown)), loc="outside right center", frameon=False, fontsize=8, handlelength=3
+    )
+    several = any(len(own) > 1 for own in learned)
+    told = "lines: mean over seeds; bands: from the lowest to the highest seed; " if several else ""
+    told += "hollow marks: the step that was chosen; the first steps may lie below"
+    figure.supxlabel(told, fontsize=8, color="0.4")
+    save_figure(figure, path)
+
+
+def _settled(learned: Sequence[Sequence[tuple[int, LearningCurve]]], name: str) -> float | None:
+    """Lower end of the axis: an untrained start would squeeze what is to be seen."""
+    curves = [curve for own in learned[:MOST] for _, curve in own if name in curve.figures]
+    late = [curve.figures[name][curve.steps >= 0.05 * curve.steps[-1]] for curve in curves]
+    values = np.concatenate(late)
+    values = 100 * values[~np.isnan(values)]
+    return None if not len(values) else max(0.0, values.min() - 0.08 * (values.max() - values.min()) - 0.5)
+
+
+_MEANING = "✓ verified present   ✗ verified absent   ? not verified   (images drawn at random)"
+_SIDE, _GAP, _LINE, _COLUMN = 1.9, 0.22, 0.19, 2.35  # inches
+
+
+def side_by_side_figure(labels: Sequence[str], examples: Sequence[Sequence[Example]], path: Path) -> None:
+    """Photographs with the top predictions of every model, marked right or wrong (Veit 2017, figure 7).
+
+    Args:
+        labels: Of the models.
+        examples: For every image one example a model.
+        path: PNG file to write.
+    """
+    labels = list(labels)[:MOST]
+    told = [_present(row[0]) for row in examples]
+    heights = [_SIDE + _LINE * (1 + len(lines)) + _GAP for lines in told]
+    width = 2 * _GAP + _SIDE + _GAP + _COLUMN * len(labels)
+    height = sum(heights) + 3.8 * _LINE + _GAP
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+
+    def text(x: float, y: float, words: str, color: str, **style: Any) -> None:
+        figure.text(x / width, y / height, words, color=color, va="top", parse_math=False, **style)
+
+    top = height - _GAP
+    for i, label in enumerate(labels):
+        lines = textwrap.wrap(label, 32, max_lines=2, placeholder=" ...")
+        text(_column(i), top, "\n".join(lines), "0.1", fontsize=8.5, fontweight="bold")
+    top -= 2.2 * _LINE
+    for row, lines, row_height in zip(examples, told, heights, strict=True):
+        axes = figure.add_axes((_GAP / width, (top - _SIDE) / height, _SIDE / width, _SIDE / height))
+        axes.set_axis_off()
+        axes.set_anchor("NW")
+        show_photograph(axes, row[0].path)
+        key = textwrap.shorten(row[0].key, 30, placeholder=" ...")
+        for number, line in enumerate((key, *lines)):
+            color = "0.5" if number == 0 else "0.25"
+            text(_GAP, top - _SIDE - 0.05 - _LINE * number, line, color, fontsize=7.5)
+        for i, example in enumerate(row[:MOST]):
+            for number, prediction in enumerate(example.top):
+                sign, color = SIGNS[prediction.verdict]
+                name = textwrap.shorten(prediction.name, 24, placeholder=" ...")
+                y = top - 0.1 - 1.7 * _LINE * number
+                text(_column(i), y, f"{sign} {prediction.score:.2f}  {name}", color, fontsize=8.5)
+        top -= row_height
+    text(_GAP, top + 0.6 * _LINE, _MEANING, "0.4", fontsize=7.5)
+    save_figure(figure, path)
+
+
+def _column(i: int) -> float:
+    return 2 * _GAP + _SIDE + _COLUMN * i
+
+
+def _present(example: Example) -> list[str]:
+    """The verified present classes of an image, in lines."""
+    names = [p.name for p in example.top if p.verdict == "right"] + list(example.missed)
+    return textwrap.wrap("present: " + ", ".join(sorted(names)), 34, max_lines=3, placeholder=" ...")
+
+
+def _beside(i: int, count: int, width: float) -> float:
+    """Where the ``i``-th of ``count`` marks stands around its place."""
+    return width * ((i + 0.5) / count - 0.5)
+
+
+def _errors(figures: list[dict[str, Any]], name: str, ends: str) -> np.ndarray | None:
+    if any(f[ends] is None or None in f[ends] for f in figures):
+        return None
+    # The percentile interval need not hold the value itself: no negative lengths.
+    low = [100 * max(0.0, f[name] - f[ends][0]) for f in figures]
+    high = [100 * max(0.0, f[ends][1] - f[name]) for f in figures]
+    return np.array([low, high])
+
+
+def _count(classes: int) -> str:
+    return f"{classes} {'class' if classes == 1 else 'classes'}"
+
+
+def _interval_told(found: dict[str, Any]) -> str:
+    if not found["resamples"]:
+        return ""
+    return f", bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images"
+
+
+def _short(labels: Sequence[str]) -> list[str]:
+    return [textwrap.fill(label, 30) for label in labels]
+
+
+def _legend(figure: Any, axes: Any, models: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    title = f"the first {MOST} of {models} models" if models > MOST else None
+    figure.legend(
+        handles,
+        _short(labels),
+        loc="outside right center",
+        frameon=False,
+        fontsize=8,
+        handlelength=3,
+        title=title,
+        title_fontsize=8,
+    )
+
+
+def _finish(axes: Any, grid: str) -> None:
+    axes.grid(axis=grid, color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

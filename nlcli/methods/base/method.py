@@ -1,0 +1,238 @@
+"""What a method is: configuration, layers, losses, scores and citation, and nothing else.
+
+A method sees features (rows, D) and labels as tensors. It knows no files, steps, checkpoints or
+progress: ``nlcli.training`` runs it, ``nlcli.heads`` feeds it. Adding one is a file like
+``residual.py``, its name in ``methods/__init__.py``, a card in ``cards/`` and a row in the test.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from nlcli.data.labels import Task
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Problem, Rows, Tensor
+from nlcli.methods.base.losses import classification_loss
+from nlcli.seeds import stream
+
+
+class Method(ABC):
+    """A method of learning from noisy labels, built for one problem.
+
+    Args:
+        config: of the class's ``Config``.
+        problem: features, classes, task.
+        init: a trained linear layer to start from, for methods with ``needs_last_layer`` or
+            ``accepts_last_layer``.
+        seed: of the initial weights.
+    """
+
+    name: ClassVar[str]
+    citation: ClassVar[str]
+    """BibTeX."""
+    Config: ClassVar[type[MethodConfig]]
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Settings of papers by name."""
+    tasks: ClassVar[tuple[Task, ...]] = ("multi-label", "single-label")
+    """What it can be trained for."""
+    scores: ClassVar[tuple[str, ...]]
+    """Names of what it can score with; the first is the classifier it is for."""
+    needs_last_layer: ClassVar[bool] = False
+    accepts_last_layer: ClassVar[bool] = False
+    """Whether it starts from a trained linear layer where there is one, and from new weights elsewhere."""
+    whole_network: ClassVar[bool] = False
+    """Whether it trains the backbone as well, at its own learning rate, and so needs images."""
+    needs_detection: ClassVar[bool] = False
+    """Whether its noisy rows are weighted by a detection of label noise; its option ``weights`` says how."""
+    all_verified: ClassVar[bool] = False
+    """Whether V is every verified training image, whatever part of them the run's clean set is."""
+    restarts: ClassVar[tuple[str, ...]] = ()
+    """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
+    a backbone that is trained along."""
+
+    def __init__(self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0) -> None:
+        if problem.task not in self.tasks:
+            raise NlcliError(
+                f"method {self.name} is for {' and '.join(self.tasks)} data, and this data set is {problem.task}; "
+                "choose another method ('nlcli methods' lists them)"
+            )
+        self.problem = problem
+        self.seed = seed
+        self.layers: dict[str, keras.layers.Layer] = {}
+        self.constants: dict[str, keras.Variable] = {}
+        self._groups: dict[str, list[str]] = {}
+        self.configure(config)
+        self.build(init)
+
+    def configure(self, config: Any) -> None:
+        """Keep the configuration (typed in the methods themselves)."""
+        self.config = config
+
+    # --- what a method states ---
+
+    @classmethod
+    def preset_settings(cls, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings of preset ``name``, which may depend on the ``options`` given beside it."""
+        return dict(cls.presets[name])
+
+    @classmethod
+    def starts_from_layer(cls, config: Any) -> bool:
+        """Whether, with ``config``, it starts from a trained linear layer where there is one."""
+        return cls.accepts_last_layer
+
+    @classmethod
+    def uses_pairs(cls, config: Any) -> bool:
+        """Whether, with ``config``, it reads ``Problem.pairs``; their images then count as used clean ones."""
+        return False
+
+    @abstractmethod
+    def build(self, init: LastLayer | None) -> None:
+        """Make the layers, each through ``add``."""
+
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """How it is trained."""
+
+    def begin(self, phase: str, features: Callable[[], Iterator[np.ndarray]]) -> None:
+        """Called once before the first step of ``phase``, and not when a run is taken up inside it.
+
+        What it changes must be among ``weights``: that is all that a checkpoint and a head keep.
+
+        Args:
+            features: gives the features of T in parts, (at most 4,096, D) float32 each, in the order
+                in which they lie.
+        """
+        return
+
+    @abstractmethod
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
+
+    @abstractmethod
+    def score(self, features: Tensor, name: str) -> Tensor:
+        """(rows, C) scores in [0, 1] of the classifier ``name``, one of ``scores``."""
+
+    def offered(self) -> tuple[str, ...]:
+        """Those of ``scores`` that this configuration trains, its own choice first."""
+        return self.scores
+
+    def last_layer(self) -> LastLayer | None:
+        """Its linear layer on features, if it is that simple: others may start from it."""
+        return None
+
+    def trunk_rate(self) -> float | None:
+        """Learning rate of a backbone that is trained with it, if it states one."""
+        return self.config.learning_rate if self.whole_network else None
+
+    # --- what methods are built with ---
+
+    def make_phase(self, name: str, rows: Rows, steps: int, rates: Mapping[str, float], **options: Any) -> Phase:
+        """A phase with the configured optimizer, decays and weight decay.
+
+        Args:
+            rates: first learning rate of each group.
+            options: of ``Phase``.
+        """
+        settings = self.config
+        schedules = {group: settings.schedule(rate) for group, rate in rates.items()}
+        given = {"optimizer": settings.optimizer, "weight_decay": settings.weight_decay} | options
+        return Phase(name, rows, steps, schedules, **given)
+
+    def constant(self, name: str, value: np.ndarray) -> Any:
+        """An array that is saved and restored with the weights and that no step trains.
+
+        ``build`` makes it, in its final shape; ``build`` or ``begin`` give it its value.
+        """
+        self.constants[name] = keras.Variable(value, trainable=False, dtype=str(value.dtype), name=name)
+        return self.constants[name]
+
+    def add(self, name: str, layer: keras.layers.Layer, units_in: int, group: str = "head") -> Any:
+        """Build ``layer`` for inputs of ``units_in`` and put its weights into variable ``group``."""
+        layer.build((None, units_in))
+        self.layers[name] = layer
+        self._groups.setdefault(group, []).append(name)
+        return layer
+
+    def linear(self, name: str, *, units: int | None = None, group: str = "head", init: LastLayer | None = None) -> Any:
+        """A linear layer from features to classes (or ``units``), from ``init`` or from Glorot's distribution."""
+        layer = keras.layers.Dense(units or self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
+        self.add(name, layer, self.problem.num_features, group)
+        if init is not None:
+            layer.set_weights([init.kernel, init.bias])
+        return layer
+
+    def nonlinear(
+        self, name: str, hidden: int, activation: Activation, *, units: int | None = None, group: str = "head"
+    ) -> Any:
+        """The papers' non-linear transform, from features to logits of the classes (or ``units``)."""
+        layer = NonLinear(
+            hidden,
+            units or self.problem.num_classes,
+            activation,
+            self.glorot(f"{name}/hidden"),
+            self.glorot(f"{name}/output"),
+            name=name,
+        )
+        return self.add(name, layer, self.problem.num_features, group)
+
+    def glorot(self, name: str) -> keras.initializers.Initializer:
+        """Glorot's uniform distribution, from the seed's stream of the weight's name."""
+        return keras.initializers.GlorotUniform(seed=int(stream(self.seed, "init", name).integers(2**31)))
+
+    def classification_loss(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Binary cross-entropy on multi-label data, softmax cross-entropy on single-label data.
+
+        With ``mask`` the targets are verified labels, without they are noisy ones.
+        """
+        return classification_loss(self.problem.task, logits, targets, mask)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Scores that belong to ``classification_loss``."""
+        return ops.sigmoid(logits) if self.problem.task == "multi-label" else ops.softmax(logits, axis=-1)
+
+    # --- what training needs ---
+
+    def groups(self) -> dict[str, list[keras.Variable]]:
+        """Trainable variables by learning-rate group."""
+        return {
+            group: [variable for name in names for variable in self.layers[name].trainable_variables]
+            for group, names in self._groups.items()
+        }
+
+    def weights(self) -> dict[str, keras.Variable]:
+        """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order; then the constants."""
+        return {v.path: v for layer in self.layers.values() for v in layer.variables} | self.constants
+
+
+class NonLinear(keras.layers.Layer):
+    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
+
+    def __init__(
+        self,
+        hidden: int,
+        classes: int,
+        activation: Activation,
+        hidden_initializer: Any,
+        output_initializer: Any,
+        *,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.hidden = keras.layers.Dense(
+            hidden, activation=activation, kernel_initializer=hidden_initializer, name="hidden"
+        )
+        self.output_layer = keras.layers.Dense(classes, kernel_initializer=output_initializer, name="output")
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        self.hidden.build(input_shape)
+        self.output_layer.build((None, self.hidden.units))
+        super().build(input_shape)
+
+    def call(self, features: Tensor) -> Tensor:
+        return self.output_layer(self.hidden(features))

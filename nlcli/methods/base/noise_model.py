@@ -1,0 +1,84 @@
+"""What methods with a fixed model of how labels go wrong share: their nets, and what they read off pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+from pydantic import Field
+
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Activation, LastLayer, Tensor
+from nlcli.methods.base.finetuning import FinetuningConfig, FinetuningMethod
+
+
+class NoiseModelConfig(FinetuningConfig):
+    """Settings of a softmax classifier with a noise model behind it."""
+
+    hidden: int = Field(0, ge=0, description="Units of a hidden layer (0: none, a linear layer).")
+    activation: Activation = Field("sigmoid", description="Non-linearity of the hidden layer.")
+
+
+class MixedConfig(NoiseModelConfig):
+    """Settings of such a classifier that is trained on verified images first, and on both kinds then."""
+
+    pretrain_steps: int = Field(1000, ge=1, description="Steps on verified images alone, before all others.")
+    pretrain_rate: float = Field(1e-3, gt=0, description="Learning rate of that.")
+    clean_ratio: float = Field(0.5, gt=0, description="Images of the clean set in a mixed batch for each noisy one.")
+    clean_weight: float = Field(0.5, ge=0, description="Weight of the loss on verified classes (of noisy labels: 1).")
+
+    @property
+    def clean_share(self) -> float:
+        """Part of a mixed batch that comes from the clean set."""
+        return self.clean_ratio / (1.0 + self.clean_ratio)
+
+
+class NoiseModel(FinetuningMethod):
+    """A softmax classifier ``p(y | x)`` and fixed probabilities of noisy labels given true ones."""
+
+    tasks = ("single-label",)
+    scores = ("classifier",)
+    config: NoiseModelConfig
+
+    @classmethod
+    def starts_from_layer(cls, config: Any) -> bool:
+        return cls.accepts_last_layer and not config.hidden
+
+    def build(self, init: LastLayer | None) -> None:
+        self.classifier = self.net("classifier", self.problem.num_classes, "head")
+        if init is not None:
+            self.classifier.set_weights([init.kernel, init.bias])
+
+    def net(self, name: str, units: int, group: str) -> Any:
+        """From features to logits of ``units`` classes."""
+        settings = self.config
+        if not settings.hidden:
+            return self.linear(name, units=units, group=group)
+        return self.nonlinear(name, settings.hidden, settings.activation, units=units, group=group)
+
+    def known_noise(self) -> np.ndarray | None:
+        """``Problem.pairs`` if some labels are wrong there: nothing else shows how labels go wrong."""
+        pairs = self.problem.pairs
+        return pairs if pairs is not None and pairs.sum() > np.trace(pairs) else None
+
+    def required_noise(self) -> np.ndarray | None:
+        """``Problem.pairs``; None in a head that is loaded.
+
+        Raises:
+            NlcliError: no label is wrong there.
+        """
+        pairs = self.problem.pairs
+        if pairs is not None and self.known_noise() is None:
+            raise NlcliError(
+                f"method {self.name} reads off verified images how labels go wrong, and of {int(pairs.sum())} in the "
+                "clean set and on validation with a noisy label and a known class none is labelled wrong; raise "
+                "--clean-fraction, or choose a method that needs no such images, such as residual"
+            )
+        return pairs
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        return ops.softmax(self.classifier(features), axis=-1)
+
+    def last_layer(self) -> LastLayer | None:
+        return None if self.config.hidden else LastLayer(*self.classifier.get_weights())

@@ -1,0 +1,1 @@
+"""Figures computed from labels and scores; no files, no networks."""

@@ -1,0 +1,67 @@
+"""Clean against noisy labels of single-label data (Xiao 2015, figure 6), and against a classifier's answers."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nlcli.stages.files import atomic_path
+
+TABLE, FIGURE = "label_confusion.csv", "label_confusion.png"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often each true class was called what.
+
+    Attributes:
+        classes: C names.
+        counts: (C, C) int64, the true class by row, the class that it was called by column.
+    """
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """How many were counted."""
+        return int(self.counts.sum())
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the images that were called right; None without any."""
+        return float(np.trace(self.counts)) / self.images if self.images else None
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """Share of the images that each class is the true one of: (C,) float64."""
+        return self.counts.sum(axis=1) / max(1, self.images)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(C, C) float64: of the images of a true class (row) the share called each class; 0 without images."""
+        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+
+    def largest(self, most: int) -> list[tuple[str, str, int, float]]:
+        """The commonest mistakes: true class, class it was called, images, share of the true class's images."""
+        wrong = self.counts * (1 - np.eye(len(self.classes), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        cells = [divmod(int(cell), len(self.classes)) for cell in order]
+        return [
+            (self.classes[true], self.classes[called], int(wrong[true, called]), float(self.shares[true, called]))
+            for true, called in cells
+            if wrong[true, called]
+        ]
+
+
+def write_matrix(path: Path, classes: Sequence[str], counts: np.ndarray) -> None:
+    """Write counts (true class by row, what it was called by column) as ``add-noise --matrix`` reads them."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("true", *classes))
+            writer.writerows((name, *row) for name, row in zip(classes, counts.tolist(), strict=True))

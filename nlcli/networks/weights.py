@@ -1,0 +1,387 @@
+"""Where a backbone's weights come from, and how it is saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from pydantic import ValidationError
+
+from nlcli.runtime import quiet_tensorflow
+
+quiet_tensorflow()
+
+import keras  # noqa: E402
+from keras import layers  # noqa: E402
+
+from nlcli.errors import NlcliError, sentence, shortened, unknown_name  # noqa: E402
+from nlcli.networks.architectures import BACKBONES, Architecture, _randomise, imagenet_classes  # noqa: E402
+from nlcli.networks.backbone import Activation, Backbone, LastLayer  # noqa: E402
+from nlcli.networks.images import Preprocessing, Scaling  # noqa: E402
+from nlcli.stages.files import atomic_path, read_json, write_json  # noqa: E402
+
+SCHEMA = 1
+_RECORD, _MODEL, _LAST_LAYER = "backbone.json", "model.keras", "last_layer.npz"
+
+
+# --- making one ------------------------------------------------------------------------------
+
+
+def build_backbone(
+    name: str,
+    weights: str | Path = "imagenet",
+    *,
+    classes: Sequence[str] | None = None,
+    top: bool = False,
+    activation: Activation = "sigmoid",
+    image_size: int | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """A registered network with weights.
+
+    Args:
+        name: Key of ``BACKBONES``.
+        weights: ``imagenet`` (downloaded by keras.applications), ``none`` (random, from ``seed``),
+            a ``.h5`` or ``.weights.h5`` file of this very network with or without its last layer, or
+            the directory of a saved backbone of this network.
+        classes: Give it a new, untrained last layer for these classes.
+        top: Keep the last layer that comes with the weights (1000 ImageNet classes).
+        activation: Of the new last layer.
+        image_size: Side of the input, where it is to differ from the network's own.
+        seed: Of random weights and of the new last layer.
+
+    Raises:
+        NlcliError: unknown network; weights missing, of another network, or impossible to download.
+    """
+    if name not in BACKBONES:
+        raise NlcliError(unknown_name(name, BACKBONES, "network"))
+    architecture = BACKBONES[name]
+    weights = str(weights)
+    preprocessing = architecture.preprocessing
+    if image_size is not None:
+        preprocessing = preprocessing.model_copy(update={"size": image_size})
+    if weights not in ("imagenet", "none") and Path(weights).is_dir():
+        backbone = _from_saved(architecture, Path(weights), image_size)
+    else:
+        inputs, features = architecture.layers(preprocessing.size)
+        model = keras.Model(inputs, {"features": features}, name=name)
+        backbone = Backbone(name, model, preprocessing)
+        if weights == "none":
+            _randomise(model, seed)
+        else:
+            found = _imagenet(architecture) if weights == "imagenet" else _from_file(architecture, Path(weights))
+            body, last = found
+            model.set_weights(body)
+            backbone = backbone.trained_on(weights=weights if weights == "imagenet" else Path(weights).name)
+            if last is not None and top and classes is None:
+                if last[0].shape[1] != 1000:
+                    raise NlcliError(
+                        f"weights file {weights} ends in {last[0].shape[1]} classes, not ImageNet's 1000; "
+                        "their names are not known: save the network as a backbone directory instead"
+                    )
+                kept = LastLayer(last[0], last[1], imagenet_classes())
+                return backbone.with_classes(kept.classes, activation="softmax", last_layer=kept)
+    if classes is not None:
+        return backbone.with_classes(classes, activation=activation, seed=seed)
+    if not top:
+        return backbone.without_classes()
+    if backbone.classes is None:
+        raise NlcliError(f"weights '{weights}' of {name} have no last layer to classify with; give weights that do")
+    return backbone
+
+
+def open_backbone(
+    source: str | Path,
+    weights: str | Path = "imagenet",
+    *,
+    top: bool = False,
+    classes_file: Path | None = None,
+    scaling: Scaling = "tf",
+) -> Backbone:
+    """A backbone by whatever names it: registered network, saved backbone, or ``.keras`` file.
+
+    Args:
+        source: Name in ``BACKBONES``, directory of a saved backbone, or a Keras file.
+        weights: For a registered network: see ``build_backbone``.
+        top: A classifier is wanted: keep the last layer, fail where there is none.
+        classes_file: Class names of a ``.keras`` file, one a line.
+        scaling: Pixel scaling that a ``.keras`` file expects of its input.
+    """
+    path = Path(source)
+    if str(source) in BACKBONES and not (path / _RECORD).is_file():
+        return build_backbone(str(source), weights, top=top)
+    if path.is_dir():
+        backbone = load_backbone(path)
+    elif path.suffix == ".keras":
+        backbone = load_keras_file(path, classes_file, scaling=scaling)
+    elif path.exists():
+        raise NlcliError(f"{path} is neither a saved backbone's directory nor a .keras file")
+    else:
+        raise NlcliError(
+            f"{unknown_name(str(source), BACKBONES, 'network')}; "
+            "nor is there a saved backbone or a .keras file of that name"
+        )
+    if top and backbone.classes is None:
+        raise NlcliError(f"{path} has no classes; as a classifier give one that does")
+    return backbone
+
+
+def _from_saved(architecture: Architecture, path: Path, image_size: int | None) -> Backbone:
+    saved = load_backbone(path)
+    if saved.name != architecture.name:
+        raise NlcliError(f"weights {path} are of a {saved.name}, not of a {architecture.name}; name that network")
+    if image_size in (None, saved.preprocessing.size):
+        return saved
+    preprocessing = saved.preprocessing.model_copy(update={"size": image_size})
+    inputs, features = architecture.layers(preprocessing.size)
+    model = keras.Model(inputs, {"features": features}, name=architecture.name)
+    with sentence(f"weights {path} do not fit a {architecture.name} of image size {image_size}"):
+        model.set_weights(saved.without_classes().model.get_weights())
+    resized = replace(saved, model=model, preprocessing=preprocessing, classes=None)
+    last = saved.last_layer
+    return resized if last is None else resized.with_classes(last.classes, activation=saved.activation, last_layer=last)
+
+
+Weights = tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray] | None]
+
+
+def _imagenet(architecture: Architecture) -> Weights:
+    if architecture.application is None:
+        raise NlcliError(f"there are no ImageNet weights of {architecture.name}; pass --weights none or a weights file")
+    try:
+        donor = architecture.application(weights="imagenet")
+    except Exception as error:  # keras raises a plain Exception when a download fails
+        raise NlcliError(
+            f"the ImageNet weights of {architecture.name} could not be downloaded ({shortened(error)}); "
+            "get the file on a machine with network and pass --weights PATH"
+        ) from error
+    return _split(donor.get_weights(), with_top=True)
+
+
+def _split(arrays: list[np.ndarray], with_top: bool) -> Weights:
+    return (arrays[:-2], (arrays[-2], arrays[-1])) if with_top else (arrays, None)
+
+
+def _from_file(architecture: Architecture, path: Path) -> Weights:
+    """Weights from a Keras weights file of ``architecture``, of the format of Keras 3 or of before."""
+    if not path.is_file():
+        raise NlcliError(f"there is no weights file {path}; pass 'imagenet', 'none', or the path of one")
+    legacy, shapes = _stored_shapes(path)
+    size = architecture.preprocessing.size
+    body = sorted(tuple(w.shape) for w in architecture.network(size, None).weights)
+    rest = list(shapes)
+    try:
+        for shape in body:
+            rest.remove(shape)
+    except ValueError:
+        rest = [()]
+    classes = None
+    if sorted(len(shape) for shape in rest) == [1, 2]:
+        kernel, bias = sorted(rest, key=len, reverse=True)
+        if kernel == (architecture.num_features, bias[0]):
+            classes, rest = bias[0], []
+    if rest:
+        raise NlcliError(
+            f"weights file {path} is not of a {architecture.name}: it holds {len(shapes)} arrays, the network has "
+            f"{len(body)} (and 2 for its last layer) of other shapes; name the network it was made for"
+        )
+    # keras.applications' models with their last layer are laid out as their weights files are.
+    if architecture.application is not None and classes is not None:
+        network = architecture.application(
+            weights=None, classes=classes, input_shape=(size, size, 3), classifier_activation=None
+        )
+    else:
+        network = architecture.network(size, classes)
+    with tempfile.TemporaryDirectory() as folder:  # Keras tells the format by the name's end
+        named = Path(folder) / ("weights.h5" if legacy else "copy.weights.h5")
+        named.symlink_to(path.resolve())
+        with sentence(f"weights file {path} is not of a {architecture.name}"):
+            network.load_weights(named)
+    return _split(network.get_weights(), with_top=classes is not None)
+
+
+def _stored_shapes(path: Path) -> tuple[bool, list[tuple[int, ...]]]:
+    """Whether a weights file is of the format before Keras 3, and the shapes of its float arrays."""
+    shapes: list[tuple[int, ...]] = []
+
+    def walk(group: h5py.Group) -> None:
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise NlcliError(f"weights file {path} holds a link ({group.name}/{key}); links are refused")
+            item = group[key]
+            if isinstance(item, h5py.Group):
+                if not key.startswith("optimizer"):
+                    walk(item)
+            elif item.external or item.is_virtual:
+                raise NlcliError(f"weights file {path} keeps {item.name} in another file; that is refused")
+            elif item.dtype.kind == "f":
+                shapes.append(tuple(item.shape))
+
+    try:
+        with h5py.File(path, "r") as file:
+            legacy = "layer_names" in file.attrs or "model_weights" in file
+            walk(file.get("model_weights", file))
+    except OSError as error:
+        raise NlcliError(f"weights file {path} cannot be read as HDF5 ({shortened(error)}); get it again") from error
+    return legacy, shapes
+
+
+# --- on disk ---------------------------------------------------------------------------------
+
+
+def save_backbone(directory: Path, backbone: Backbone) -> str:
+    """Write ``backbone.json``, ``model.keras`` and, with classes, ``last_layer.npz``.
+
+    Returns:
+        The fingerprint. A ``.keras`` file carries its time of writing, so that a stage that
+        publishes one passes ``content={"model.keras": fingerprint}`` to ``Stage.finish``.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.glob(".saving-*.keras"):
+        leftover.unlink()
+    temporary = directory / f".saving-{os.getpid()}.keras"  # Keras insists on the suffix
+    try:
+        backbone.model.save(temporary)
+        os.replace(temporary, directory / _MODEL)
+    finally:
+        temporary.unlink(missing_ok=True)
+    last = backbone.last_layer
+    if last is not None:
+        with atomic_path(directory / _LAST_LAYER) as path, open(path, "wb") as file:
+            np.savez(file, kernel=last.kernel, bias=last.bias, classes=np.array(last.classes))
+    fingerprint = backbone.fingerprint
+    write_json(
+        directory / _RECORD,
+        {
+            "schema": SCHEMA,
+            "network": backbone.name,
+            "num_features": backbone.num_features,
+            "preprocessing": backbone.preprocessing.model_dump(),
+            "classes": backbone.classes,
+            "activation": backbone.activation,
+            "history": list(backbone.history),
+            "fingerprint": fingerprint,
+        },
+    )
+    return fingerprint
+
+
+def load_backbone(path: Path | str) -> Backbone:
+    """The backbone saved in a directory (a stage's own, or any that ``save_backbone`` wrote).
+
+    Raises:
+        NlcliError: none there, damaged, or its weights are not those that were saved.
+    """
+    directory = Path(path)
+    if not (directory / _RECORD).is_file():
+        missing = "there is no directory" if not directory.is_dir() else f"it has no {_RECORD}"
+        raise NlcliError(f"{directory} is not a saved backbone: {missing}")
+    described = read_json(directory / _RECORD)
+    try:
+        if described["schema"] > SCHEMA:
+            raise NlcliError(f"{directory} was written by a newer nlcli; update nlcli")
+        classes = described["classes"]
+        preprocessing = Preprocessing(**described["preprocessing"])
+        name, activation = str(described["network"]), described["activation"]
+        history, fingerprint = tuple(described["history"]), described["fingerprint"]
+        if activation not in ("sigmoid", "softmax"):
+            raise ValueError(f"activation {activation!r}")
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise NlcliError(f"{directory / _RECORD} does not describe a backbone ({shortened(error)})") from error
+    model = _load_model(directory / _MODEL)
+    outputs = model.output if isinstance(model.output, dict) else {}
+    if "features" not in outputs or ("logits" in outputs) != (classes is not None):
+        raise NlcliError(f"{directory / _MODEL} is not the network that {_RECORD} describes; make the backbone again")
+    backbone = Backbone(name, model, preprocessing, None if classes is None else tuple(classes), activation, history)
+    if backbone.fingerprint != fingerprint:
+        raise NlcliError(f"{directory} was altered: its weights are not those that {_RECORD} tells of; make it again")
+    return backbone
+
+
+def read_backbone_record(path: Path | str) -> dict[str, Any]:
+    """What ``backbone.json`` says, without loading the network."""
+    record = read_json(Path(path) / _RECORD)
+    if not isinstance(record, dict):
+        raise NlcliError(f"{Path(path) / _RECORD} does not describe a backbone")
+    return record
+
+
+def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Scaling = "tf") -> Backbone:
+    """A classifier from a ``.keras`` file: one square image in, one Dense layer of classes at the end.
+
+    Args:
+        path: The file; loaded in Keras's safe mode, so that it cannot carry code.
+        classes_file: Names of its classes, one a line.
+        scaling: Pixel scaling that it expects.
+    """
+    path = Path(path)
+    if classes_file is None:
+        raise NlcliError(f"classifier {path} needs its class names; pass a file with one name a line")
+    try:
+        text = Path(classes_file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NlcliError(f"cannot read the class names {classes_file}: {shortened(error)}") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    model = _load_model(path)
+    inputs, outputs = len(model.inputs), len(model.outputs)
+    if inputs != 1 or outputs != 1:
+        raise NlcliError(f"{path} has {inputs} inputs and {outputs} outputs; one of each is needed")
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
+        raise NlcliError(f"{path} takes inputs of shape {shape}; square RGB images of a fixed size are needed")
+    dense, features, activation = _last_dense(model)
+    if dense is None:
+        raise NlcliError(f"{path} does not end in a Dense layer; only such classifiers can be used")
+    if dense.units != len(names):
+        raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
+    body = keras.Model(model.inputs[0], {"features": features}, name=path.stem)
+    bias = dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
+    last = LastLayer(dense.kernel.numpy(), bias, names)
+    backbone = Backbone(path.stem, body, Preprocessing(size=shape[1], scaling=scaling))
+    return backbone.with_classes(names, activation=activation, last_layer=last).trained_on(file=path.name)
+
+
+def _last_dense(model: Any) -> tuple[Any, Any, Activation]:
+    """The Dense layer at the end (or None), its input, and the activation that it has or that follows it."""
+    found, node = _producer(model.outputs[0])
+    activation = getattr(found, "activation", None)
+    if isinstance(found, layers.Softmax):
+        activation = keras.activations.softmax
+    if isinstance(found, layers.Activation | layers.Softmax):
+        found, node = _producer(node.input_tensors[0])
+    kind: Activation = "sigmoid" if activation is keras.activations.sigmoid else "softmax"
+    return (found, node.input_tensors[0], kind) if isinstance(found, layers.Dense) else (None, None, kind)
+
+
+def _producer(tensor: Any) -> tuple[Any, Any]:
+    history = tensor._keras_history
+    return history.operation, history.operation._inbound_nodes[history.node_index]
+
+
+def _load_model(path: Path) -> Any:
+    if not path.is_file():
+        raise NlcliError(f"there is no file {path}")
+    with sentence(f"cannot load {path}: it is damaged, not of Keras 3, or contains code, which is refused"):
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(model.inputs, model.outputs)
+    if not hasattr(model, "operations"):
+        raise NlcliError(f"{path} is not a functional or sequential Keras model; only those can be used")
+    return model
+
+
+def describe(backbone: Backbone) -> str:
+    """One line for people."""
+    classes = "no classes" if backbone.classes is None else f"{len(backbone.classes)} classes"
+    pre = json.loads(backbone.preprocessing.model_dump_json())
+    return (
+        f"{backbone.name}, {backbone.num_features} features, {classes}, {pre['size']} pixels "
+        f"{pre['resize']}, scaling {pre['scaling']}, {pre['decode']} decoding"
+    )

@@ -1,0 +1,210 @@
+"""The table of stages: what each is called, its configuration, and the function that runs it.
+
+The command line, the pipeline runner and the Python interface all read this one table. Nothing
+heavy is imported before a stage is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlcli.errors import NlcliError
+
+if TYPE_CHECKING:
+    from nlcli.stages.config import StageConfig
+
+
+@dataclass(frozen=True)
+class StageCommand:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: As on the command line.
+        about: One line for ``--help``.
+        config: Class name in ``nlcli.config``.
+        function: ``module:function``; takes the configuration and ``force``, returns the output path.
+        example: A command that runs it.
+        show: ``module:function`` printing the result's table for people; None for the plain summary.
+    """
+
+    name: str
+    about: str
+    config: str
+    function: str
+    example: str
+    show: str | None = None
+
+    def config_class(self) -> type[StageConfig]:
+        """The configuration model (imports pydantic)."""
+        found: type[StageConfig] = load(self.config)  # type: ignore[assignment]
+        return found
+
+    def run(self, config: StageConfig, *, force: bool = False) -> Path:
+        """Run the stage and return its output directory."""
+        return load(self.function)(config, force=force)
+
+
+def load(reference: str) -> Callable[..., Any]:
+    """The object that ``module:name`` names."""
+    module, name = reference.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+_STAGES = (
+    StageCommand(
+        "build-digits",
+        "Write the embedded data: scenes of digits in COCO format, or single digits in folders.",
+        "nlcli.data.config:BuildDigits",
+        "nlcli.data.sources.digits:build_digits",
+        "nlcli build-digits --output data/digits",
+    ),
+    StageCommand(
+        "annotate",
+        "Predict the top classes of every image with a trained classifier.",
+        "nlcli.data.config:Annotate",
+        "nlcli.data.annotate:annotate",
+        "nlcli annotate --images data/coco/train2014 --output data/coco-predictions",
+    ),
+    StageCommand(
+        "build-coco",
+        "Build the extended MS-COCO data set: verified labels, noisy labels, splits.",
+        "nlcli.data.config:BuildCoco",
+        "nlcli.data.sources.coco:build_coco",
+        "nlcli build-coco --train-images data/coco/train2014 "
+        "--train-annotations data/coco/annotations/instances_train2014.json "
+        "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
+        "--output data/coco-noisy",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-folders",
+        "Build a single-label data set from folders of images or a table of them.",
+        "nlcli.data.config:BuildFolders",
+        "nlcli.data.sources.folders:build_folders",
+        "nlcli build-folders --images photos --output data/photos",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-clothing1m",
+        "Build Clothing1M: a million noisy labels, three clean sets.",
+        "nlcli.data.config:BuildClothing1M",
+        "nlcli.data.sources.clothing1m:build_clothing1m",
+        "nlcli build-clothing1m --root downloads/clothing1m --output data/clothing1m",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-food101n",
+        "Build Food-101N: noisy labels, some verified right or wrong; Food-101's test images.",
+        "nlcli.data.config:BuildFood101N",
+        "nlcli.data.sources.food101n:build_food101n",
+        "nlcli build-food101n --root downloads/Food-101N_release --food101 downloads/food-101 --output data/food101n",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-webvision",
+        "Build WebVision 1, its labels verified by a classifier as Lee 2018 does.",
+        "nlcli.data.config:BuildWebVision",
+        "nlcli.data.sources.webvision:build_webvision",
+        "nlcli build-webvision --root downloads/webvision --predictions data/webvision-predictions --condition all "
+        "--output data/webvision",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-openimages",
+        "Build Open Images V1: machine labels with confidences, human ones for a part.",
+        "nlcli.data.config:BuildOpenImages",
+        "nlcli.data.sources.open_images:build_open_images",
+        "nlcli build-openimages --root downloads/openimages --output data/openimages",
+    ),
+    StageCommand(
+        "add-noise",
+        "Plant label noise into a clean data set and keep the truth.",
+        "nlcli.data.config:AddNoise",
+        "nlcli.data.derived.add_noise:add_noise",
+        "nlcli add-noise --dataset data/photos --kind symmetric --rate 0.4 --output data/photos-noisy",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "deduplicate",
+        "Find near-duplicate images within and across splits; leave them out of train.",
+        "nlcli.data.config:Deduplicate",
+        "nlcli.data.derived.deduplicate:deduplicate",
+        "nlcli deduplicate --dataset data/photos --output data/photos-unique",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "pretrain-backbone",
+        "Fine-tune a whole network on noisy or on verified labels.",
+        "nlcli.training.config:PretrainBackbone",
+        "nlcli.training.pretrain:pretrain_backbone",
+        "nlcli pretrain-backbone --dataset data/coco-noisy --backbone resnet50 --output runs/backbone",
+    ),
+    StageCommand(
+        "extract-features",
+        "Cache the pooled features of every image in HDF5.",
+        "nlcli.data.config:ExtractFeatures",
+        "nlcli.data.features.extract:extract_features",
+        "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
+    ),
+    StageCommand(
+        "train-head",
+        "Train a head on cached features or from images, with few clean labels and many noisy ones.",
+        "nlcli.training.config:TrainHead",
+        "nlcli.training.train_head:train_head",
+        "nlcli train-head --method residual --dataset data/coco-noisy --features runs/features "
+        "--clean-fraction 0.05 --output runs/residual",
+    ),
+    StageCommand(
+        "detect-noise",
+        "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
+        "nlcli.detection.config:DetectNoise",
+        "nlcli.detection.detect:detect_noise",
+        "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
+    ),
+    StageCommand(
+        "eval",
+        "Score runs or backbones on a split, measure detections; several are set side by side.",
+        "nlcli.evaluation.config:Evaluate",
+        "nlcli.evaluation.evaluate:evaluate",
+        "nlcli eval runs/noisy runs/residual --split test",
+        show="nlcli.evaluation.comparison.compare:show_evaluations",
+    ),
+    StageCommand(
+        "compare",
+        "Set evaluations side by side: table, CSV, Markdown and figure.",
+        "nlcli.evaluation.config:Compare",
+        "nlcli.evaluation.comparison.compare:compare_evaluations",
+        "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
+        show="nlcli.evaluation.comparison.compare:show_report",
+    ),
+    StageCommand(
+        "analyse",
+        "Break a comparison down: by category, class frequency and annotation quality; curves, examples.",
+        "nlcli.evaluation.config:Analyse",
+        "nlcli.evaluation.comparison.analyse:analyse",
+        "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis",
+        show="nlcli.evaluation.comparison.analyse:show_analysis",
+    ),
+    StageCommand(
+        "table",
+        "Set evaluations beside a paper's published table, cell by cell.",
+        "nlcli.evaluation.config:Table",
+        "nlcli.evaluation.comparison.table:paper_table",
+        "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
+        show="nlcli.evaluation.comparison.table:show_table",
+    ),
+)
+STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}
+
+
+def find_stage(name: str, where: str) -> StageCommand:
+    """The stage called ``name``; an unknown one is a sentence that says where it stands."""
+    from nlcli.errors import unknown_name
+
+    if name not in STAGES:
+        raise NlcliError(f"{where}: {unknown_name(name, STAGES, 'stage')}")
+    return STAGES[name]

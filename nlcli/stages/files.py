@@ -1,0 +1,162 @@
+"""Files written whole or not at all, JSON, CSV, and fingerprints."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from nlcli.errors import NlcliError
+
+
+def number(value: Any) -> float | None:
+    """A JSON number; None for NaN, which JSON does not have."""
+    value = float(value)
+    return None if math.isnan(value) else value
+
+
+TEMPORARY = ".tmp~"
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def fingerprint_file(path: Path) -> str:
+    """``sha256:...`` of the file's content."""
+    try:
+        with open(path, "rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+def fingerprint_json(value: Any) -> str:
+    """``sha256:...`` of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
+
+    What stands at ``path`` is therefore always whole: the old content, the new one, or nothing.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with sorted keys, whole or not at all."""
+    with atomic_path(path) as temporary:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2, sort_keys=True, ensure_ascii=False, default=_jsonable)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON file; a missing or malformed one becomes a sentence with its place."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except json.JSONDecodeError as error:
+        raise NlcliError(
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
+            "download or write the file again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise NlcliError(f"{path}: not valid JSON, byte {error.start} is not UTF-8") from error
+    except RecursionError as error:
+        raise NlcliError(f"{path}: not valid JSON, it is nested too deeply") from error
+    except OSError as error:
+        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+# --- CSV -------------------------------------------------------------------------------------
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file, whole or not at all: UTF-8, lines that end in a newline, cells as ``csv_cell`` gives them."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        write_csv_rows(file, header, rows)
+
+
+def write_csv_rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The same into an open file, such as standard output."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([csv_cell(name) for name in header])
+    writer.writerows([csv_cell(cell) for cell in row] for row in rows)
+
+
+_RUN = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_cell(cell: Any) -> Any:
+    """``cell`` as a spreadsheet may have it: text that it would run as a formula gets an apostrophe before it.
+
+    None and NaN are empty cells. Numbers stay what they are; text that is a number, as well.
+    """
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, str) and cell.startswith(_RUN) and not _is_number(cell):
+        return "'" + cell
+    return cell
+
+
+def csv_text(cell: str) -> str:
+    """The text that ``csv_cell`` wrote as ``cell``."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_RUN) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_SENTENCES = {
+    errno.ENOSPC: "the disk is full; free some space and run the same command again, finished work is kept",
+    errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+    errno.EROFS: "the file system is read-only; choose another --output",
+    errno.EACCES: "permission denied; choose another --output",
+    errno.EPERM: "permission denied; choose another --output",
+    errno.ENOTDIR: "a part of the path is not a directory; choose another --output",
+    errno.ENAMETOOLONG: "the name is too long; choose another --output",
+}
+
+
+@contextmanager
+def system_sentences(output: Path) -> Iterator[None]:
+    """Turn what the system says about an output that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno
+        if code is None and "No space left" in str(error):  # HDF5 hides the number in its text
+            code = errno.ENOSPC
+        if code in _SENTENCES:
+            raise NlcliError(f"cannot write {error.filename or output}: {_SENTENCES[code]}") from error
+        raise

@@ -1,0 +1,104 @@
+"""What a directory is, what made it, and from what: the chain of stages behind a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nlcli.console import duration, print_pairs
+from nlcli.errors import NlcliError
+from nlcli.stages.files import read_json
+from nlcli.stages.stage import RECORD, StageRecord, read_stage
+
+_WHAT = {
+    "digits": "scenes of handwritten digits with COCO annotations and an annotating classifier",
+    "predictions": "a classifier's top predictions for every image",
+    "dataset": "images with noisy and verified labels",
+    "backbone": "a trained network with its preprocessing",
+    "features": "pooled features of a data set's images",
+    "run": "a trained head",
+    "detection": "scores and verdicts of a data set's noisy labels",
+    "evaluation": "scores and metrics of a run or a backbone on a split, or errors of a detection",
+    "report": "evaluations set side by side",
+    "analysis": "evaluations by category, class frequency and annotation quality",
+    "table": "evaluations beside a paper's published table",
+    "hashes": "hashes of images, to find near-duplicates",
+}
+
+
+def describe_path(path: Path) -> dict[str, Any]:
+    """JSON description of the directory at ``path`` and of everything it was made from.
+
+    Raises:
+        NlcliError: ``path`` was not made by nlcli.
+    """
+    partial = path if path.name.endswith(".partial") else path.with_name(path.name + ".partial")
+    if partial.is_dir() and not (path / RECORD).is_file():
+        recipe = read_json(partial / "recipe.json") if (partial / "recipe.json").is_file() else {}
+        return {
+            "path": str(partial),
+            "stage": recipe.get("stage", "unknown"),
+            "complete": False,
+            "config": recipe.get("config", {}),
+            "inputs": {},
+        }
+    return _described(read_stage(path), set())
+
+
+def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
+    inputs: dict[str, Any] = {}
+    for name, entry in record.inputs.items():
+        inputs[name] = {"path": entry.get("path"), "fingerprint": entry["fingerprint"], "state": "not a directory"}
+        where = record.input_path(name)
+        if entry.get("stage") is None or where is None:
+            continue
+        try:
+            parent = read_stage(where)
+        except NlcliError:
+            inputs[name] |= {"stage": entry["stage"], "state": "missing"}
+            continue
+        inputs[name] |= {"stage": entry["stage"], "path": str(where)}
+        inputs[name]["state"] = "unchanged" if parent.fingerprint == entry["fingerprint"] else "changed since"
+        if parent.fingerprint not in seen:
+            seen.add(parent.fingerprint)
+            inputs[name]["made_from"] = _described(parent, seen)
+    return {
+        "path": str(record.path),
+        "stage": record.kind,
+        "complete": True,
+        "what": _WHAT.get(record.kind, record.kind),
+        "summary": record.summary,
+        "config": record.config,
+        "seed": record.seed,
+        "fingerprint": record.fingerprint,
+        "versions": record.versions,
+        "seconds": record.seconds,
+        "inputs": inputs,
+    }
+
+
+def print_lineage(found: dict[str, Any]) -> None:
+    """Print ``describe_path``'s result for people."""
+    if not found["complete"]:
+        print(f"{found['path']}: unfinished {found['stage']}; the command that began it continues it")
+        print_pairs(found["config"] or {"config": "unknown"})
+        return
+    print(f"{found['path']}: {found['stage']}, {found['what']}")
+    print(f"made in {duration(found['seconds'])} with " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))
+    print("\nresult")
+    print_pairs(found["summary"] or {"summary": "-"})
+    print("\nsettings")
+    print_pairs(found["config"])
+    print("\nmade from")
+    _print_tree(found, 0)
+
+
+def _print_tree(found: dict[str, Any], depth: int) -> None:
+    if not found["inputs"] and depth == 0:
+        print("nothing but its settings")
+    for name, entry in found["inputs"].items():
+        kind = f"{entry['stage']} " if entry.get("stage") else ""
+        state = "" if entry["state"] in ("unchanged", "not a directory") else f" ({entry['state']})"
+        print(f"{'  ' * depth}{name}: {kind}{entry['path'] or entry['fingerprint'][:19]}{state}")
+        if "made_from" in entry:
+            _print_tree(entry["made_from"], depth + 1)

@@ -1,0 +1,202 @@
+"""Pipeline files: stages and their settings in one YAML file, run in order.
+
+::
+
+    name: demo
+    about: One sentence.
+    workdir: runs/demo                  # relative to where nlcli is started
+    include: scenes.yaml                # its stages come first; relative to this file; or a list of files
+    stages:
+      - name: dataset                   # its directory is WORKDIR/dataset
+        run: build-coco
+        with: {train_images: "${scenes}/images/train", ...}   # ${NAME} is that stage's directory
+      - name: "{method}-{seed}"         # `each` makes one stage for every combination
+        run: train-head
+        each: {method: [noisy, residual], seed: [0, 1]}
+        with: {method: "{method}", seed: "{seed}", dataset: "${dataset}", ...}
+      - rounds: 2                       # these stages twice, {round} 1 and 2, {previous} 0 and 1
+        stages:
+          - name: "noise-{round}"
+            run: detect-noise
+            with: {features: "${features-{previous}}", ...}
+          - name: "network-{round}"
+            in: first                   # in round 1 only; or: later, or a list of rounds
+            ...
+      - name: report
+        run: compare
+        with: {evaluations: "${eval-*}"}                      # a pattern: every stage it matches
+
+An included file's stages go where they go when that file is run by itself, so what two pipelines
+share is made once. Finished stages are skipped and a killed one is resumed, because every stage
+does so itself.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nlcli.console import duration, say
+from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.commands import find_stage
+from nlcli.stages.pipeline_file import Entry, read_pipeline_file
+from nlcli.stages.workers import Step
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REPORTS = ("compare", "analyse", "table")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%-]*")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline file, read and checked: every stage's options are valid before the first one runs."""
+
+    name: str
+    about: str
+    workdir: Path
+    steps: tuple[Step, ...]
+
+
+def read_pipeline(
+    path: Path,
+    workdir: Path | None = None,
+    *,
+    scale: float | None = None,
+    limit: int | None = None,
+    rounds: int | None = None,
+) -> Plan:
+    """Read and check a pipeline file and those it includes.
+
+    Args:
+        path: The file.
+        workdir: Instead of the files' own.
+        scale: Factor on the training steps of every stage, for a rehearsal.
+        limit: Most images of every data set built, for a rehearsal. A rehearsal has a work
+            directory of its own beside the real one.
+        rounds: Instead of the number of rounds that the file states.
+
+    Raises:
+        NlcliError: with file and stage, for anything malformed, unknown, or out of order.
+    """
+    rehearsal = {key: value for key, value in (("scale", scale), ("limit", limit)) if value is not None}
+    suffix = "".join(f"-{key}-{value:g}" for key, value in rehearsal.items())
+    file = read_pipeline_file(path, workdir, suffix=suffix, rounds=rounds)
+    steps: dict[str, Step] = {}
+    for entry in file.entries:
+        step = _step(entry, steps, rehearsal)
+        steps[step.name] = step
+    return Plan(file.name, file.about, file.root, tuple(steps.values()))
+
+
+def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> Step:
+    stage = find_stage(entry.run, entry.where)
+    if not _NAME.fullmatch(entry.name):
+        raise NlcliError(f"{entry.where}: the name '{entry.name}' may hold only letters, digits and ._%-")
+    where = f"{entry.where} ({entry.name})"
+    if entry.name in before:
+        raise NlcliError(f"{where}: the name '{entry.name}' is taken by an earlier stage")
+    outputs = {name: step.output for name, step in before.items()}
+    needs: list[str] = []
+    values = _resolved(entry.options, outputs, needs, where)
+    known = stage.config_class().model_fields
+    values |= {key: value for key, value in rehearsal.items() if key in known}
+    config = stage.config_class().parse({"output": entry.root / entry.name, **values}, where)
+    return Step(entry.name, stage, config, tuple(dict.fromkeys(needs)))
+
+
+def _resolved(value: Any, outputs: dict[str, Path], needs: list[str], where: str) -> Any:
+    """Put the directories of earlier stages into ``${name}``; a pattern becomes a list of them."""
+    if isinstance(value, dict):
+        return {key: _resolved(inner, outputs, needs, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        found: list[Any] = []
+        for inner in value:
+            resolved = _resolved(inner, outputs, needs, where)
+            if isinstance(resolved, list) and isinstance(inner, str):
+                found += resolved
+            else:
+                found.append(resolved)
+        return found
+    if not isinstance(value, str):
+        return value
+    whole = _REFERENCE.fullmatch(value)
+    if whole and any(sign in whole[1] for sign in "*?["):
+        matched = [name for name in outputs if fnmatch.fnmatch(name, whole[1])]
+        if not matched:
+            raise NlcliError(f"{where}: no earlier stage matches '{whole[1]}'")
+        needs += matched
+        return [str(outputs[name]) for name in matched]
+
+    def directory(match: re.Match[str]) -> str:
+        if match[1] not in outputs:
+            raise NlcliError(f"{where}: {unknown_name(match[1], outputs, 'earlier stage')}")
+        needs.append(match[1])
+        return str(outputs[match[1]])
+
+    return _REFERENCE.sub(directory, value)
+
+
+def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False, jobs: int = 1) -> dict[str, str]:
+    """Run the stages of ``plan``; returns every stage's output directory.
+
+    Args:
+        plan: From ``read_pipeline``.
+        only: Names or patterns; these stages and all they need are run, the others not.
+        force: Replace outputs made with other settings.
+        jobs: Processes for stages that do not need each other; 0 decides by the machine.
+
+    Raises:
+        NlcliError: the first failure, preceded by the stage's name.
+    """
+    from nlcli.stages.workers import default_jobs, run_steps
+
+    steps = selected(plan, only)
+    begun = time.monotonic()
+    number = {step.name: f"[{i}/{len(steps)}] {step.name}" for i, step in enumerate(steps, start=1)}
+    say(f"{plan.name}: {len(steps)} stages into {plan.workdir}" + (f" - {plan.about}" if plan.about else ""))
+    run_steps(
+        steps,
+        jobs or default_jobs(),
+        force,
+        started=lambda step: say(f"\n{number[step.name]}: {step.stage.name} -> {step.output}"),
+        finished=lambda step, seconds: say(f"{number[step.name]}: done in {duration(seconds)}"),
+    )
+    say(f"\n{plan.name}: all stages done in {duration(time.monotonic() - begun)}; results lie in {plan.workdir}")
+    return {step.name: str(step.output) for step in steps}
+
+
+def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
+    """The steps that ``only`` names, and all they need, in order; all of them where it is empty.
+
+    Raises:
+        NlcliError: a name or pattern that no stage matches.
+    """
+    if not only:
+        return list(plan.steps)
+    by_name = {step.name: step for step in plan.steps}
+    wanted: set[str] = set()
+    for pattern in only:
+        matched = fnmatch.filter(by_name, pattern)
+        if not matched:
+            raise NlcliError(f"--only {pattern}: {unknown_name(pattern, by_name, 'stage')}")
+        waiting = matched
+        while waiting:
+            name = waiting.pop()
+            if name not in wanted:
+                wanted.add(name)
+                waiting.extend(by_name[name].needs)
+    return [step for step in plan.steps if step.name in wanted]
+
+
+def reports(plan: Plan, names: Collection[str]) -> list[Step]:
+    """Those of the steps ``names`` that people look at: reports that nothing else needs, or else the last step."""
+    needed = {name for step in plan.steps for name in step.needs}
+    found = [
+        step for step in plan.steps if step.name in names and step.name not in needed and step.stage.name in _REPORTS
+    ]
+    return found or [step for step in plan.steps[-1:] if step.name in names]

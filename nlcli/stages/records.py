@@ -1,0 +1,70 @@
+"""JSON files of stage directories as typed, versioned models: what is written is what is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nlcli.errors import NlcliError, first_problem
+from nlcli.stages.files import read_json, write_json
+
+
+class Record(BaseModel):
+    """Base of the model of one JSON file; a subclass states its fields, its version and what makes it.
+
+    NaN is written as null, which JSON has; a field that may be NaN is ``float | None``.
+
+    Attributes:
+        version: Of the file's format, ``FORMAT`` in what this program writes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    FORMAT: ClassVar[int] = 1
+    made_by: ClassVar[str]
+    """The command that makes the file, for the sentence that refuses one of another format."""
+
+    version: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The file at ``path``, checked.
+
+        Raises:
+            NlcliError: it is missing, malformed, of another format, or a field has the wrong type.
+        """
+        return cls.parse(read_json(path), path)
+
+    @classmethod
+    def parse(cls, value: Any, path: Path) -> Self:
+        """``value`` as read from ``path``, checked; see ``read``."""
+        if not isinstance(value, dict):
+            raise NlcliError(f"{path} does not hold a JSON object; make it again with 'nlcli {cls.made_by}'")
+        value = cls.upgraded(value)
+        version = value.get("version", 0)
+        if version != cls.FORMAT:
+            raise NlcliError(
+                f"{path} has format {version!r:.20}, and this version of nlcli reads format {cls.FORMAT}; "
+                f"make it again with 'nlcli {cls.made_by}'"
+            )
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise NlcliError(
+                f"{path}: {first_problem(error, kind='field')}; make it again with 'nlcli {cls.made_by}'"
+            ) from error
+
+    @classmethod
+    def upgraded(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """``value`` of an older format in the present one, where that can be done; see the subclasses."""
+        return value
+
+    def write(self, path: Path) -> None:
+        """Write the record to ``path`` as JSON, whole or not at all."""
+        write_json(path, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON types, its version first."""
+        return self.model_dump(mode="json") | {"version": self.FORMAT}

@@ -1,0 +1,1 @@
+"""The two stages that train: heads and whole networks."""

@@ -1,0 +1,126 @@
+"""A trained head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+from nlcli.runtime import quiet_tensorflow
+from nlcli.stages.files import read_json
+from nlcli.stages.stage import read_stage
+from nlcli.training.validation import Scorer
+
+if TYPE_CHECKING:
+    from nlcli.methods.base.method import Method
+    from nlcli.networks.backbone import Backbone
+
+CONFIG, WEIGHTS, BACKBONE = "config.json", "head.npz", "backbone"
+
+
+# --- a trained head --------------------------------------------------------------------------
+
+
+class Head:
+    """A trained head.
+
+    Attributes:
+        method: the method, with the chosen weights.
+        classes: its classes, in the order of the scores' columns.
+        score_names: what it can score with, its own choice first.
+        backbone_fingerprint: of the backbone whose features it was trained on.
+    """
+
+    def __init__(self, method: Method, record: Mapping[str, Any], path: Path) -> None:
+        self.method, self.path = method, path
+        self.classes: tuple[str, ...] = method.problem.classes
+        self.score_names = method.offered()
+        self.backbone_fingerprint: str = record["backbone_fingerprint"]
+        self._scorer = Scorer(method)
+
+    def open_backbone(self) -> Backbone:
+        """The backbone in the run's directory; the run must be one from images."""
+        from nlcli.networks.weights import load_backbone
+
+        backbone = load_backbone(self.path / BACKBONE)
+        if backbone.fingerprint != self.backbone_fingerprint:
+            raise NlcliError(f"{self.path / BACKBONE} is not the backbone that the head was trained on; train it again")
+        return backbone
+
+    @property
+    def num_features(self) -> int:
+        """D, the length of a feature vector."""
+        return self.method.problem.num_features
+
+    @property
+    def task(self) -> Literal["multi-label", "single-label"]:
+        """What kind of labels it was trained on."""
+        return self.method.problem.task
+
+    def score(self, features: np.ndarray, name: str | None = None) -> np.ndarray:
+        """Scores in [0, 1].
+
+        Args:
+            features: (n, D) of the backbone it was trained on.
+            name: one of ``score_names``; the first when None.
+
+        Returns:
+            (n, C) float32.
+
+        Raises:
+            NlcliError: an unknown score, or features of another length.
+        """
+        from nlcli.errors import unknown_name
+
+        name = name or self.score_names[0]
+        if name not in self.score_names:
+            raise NlcliError(f"{self.path}: {unknown_name(name, self.score_names, 'score')}")
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise NlcliError(
+                f"{self.path} takes features of length {self.num_features}, not of shape {features.shape}; "
+                "use features of the backbone it was trained on"
+            )
+        return self._scorer(features, name)
+
+
+def own_backbone(run: Path) -> Path | None:
+    """Directory of the backbone that a run from images holds; None where it was trained on cached features."""
+    where = run / BACKBONE
+    return where if where.is_dir() else None
+
+
+def load_head(path: Path | str) -> Head:
+    """The head of the finished run at ``path``.
+
+    Raises:
+        NlcliError: not a run, or its weights are missing, damaged or of another shape.
+    """
+    quiet_tensorflow()
+    from nlcli.methods import configure, get_method
+    from nlcli.methods.base.contract import LastLayer, Problem
+
+    path = read_stage(path, "run").path
+    record = read_json(path / CONFIG)
+    try:
+        problem = Problem(int(record["num_features"]), tuple(record["classes"]), record["task"])
+        settings, cls = configure(record["method"], record["method_config"]), get_method(record["method"])
+        record["backbone_fingerprint"]
+    except (KeyError, TypeError) as error:
+        raise NlcliError(f"{path / 'config.json'} lacks {error}; train the head again") from error
+    zeros = LastLayer(
+        np.zeros((problem.num_features, problem.num_classes), np.float32), np.zeros(problem.num_classes, np.float32)
+    )
+    method = cls(settings, problem, zeros if cls.needs_last_layer else None)
+    try:
+        with np.load(path / WEIGHTS, allow_pickle=False) as arrays:
+            for name, variable in method.weights().items():
+                value = arrays[name]
+                if value.shape != tuple(variable.shape):
+                    raise ValueError(f"{name} has shape {value.shape}, expected {tuple(variable.shape)}")
+                variable.assign(value)
+    except Exception as error:  # damaged archives raise many kinds
+        raise NlcliError(f"{path / WEIGHTS} cannot be read ({error}); train the head again") from error
+    return Head(method, record, path)

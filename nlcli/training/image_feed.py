@@ -1,0 +1,277 @@
+"""Heads trained from images: a method behind a backbone that is frozen or trained along with it.
+
+Hu 2019 (end of section 3) fine-tunes the whole network under the residual method in one step; the same
+works for every method, as each sees features only and does not know where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nlcli.data.labels import LabelTable
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Batch, Phase
+from nlcli.methods.base.method import Method
+from nlcli.networks.architectures import BACKBONES
+from nlcli.networks.backbone import Backbone, LastLayer, gpus, resolve_precision, scale_pixels
+from nlcli.networks.folding import inference_copy
+from nlcli.networks.training_copy import training_copy
+from nlcli.networks.weights import build_backbone, open_backbone, read_backbone_record, save_backbone
+from nlcli.training.feeds import Prepared, Start, detected_weights, memory_budget, verified_rows
+from nlcli.training.loop.augmentation import Augmentation
+from nlcli.training.loop.image_source import ImageSource, ImageTable, tell_unreadable
+from nlcli.training.loop.pools import StoredRows, choose_rows
+
+if TYPE_CHECKING:
+    from nlcli.training.config import TrainHead
+    from nlcli.training.loop.interfaces import Outcome
+
+TRUNK = "trunk"
+_TRUNK_RATE = 1e-4
+_PART = 64  # validation images in a forward pass
+_CHECKPOINT_SECONDS = 30.0
+_LOSS_SCALE = 2.0**15
+
+
+class Trunk:
+    """A backbone up to its features, while a head is trained.
+
+    Args:
+        trained: It is trained: batches are normalised by their own statistics, and there is
+            dropout. Otherwise it runs as in inference and its weights stay as they are.
+        steps: How long it will be trained; see ``training_copy``.
+    """
+
+    def __init__(self, backbone: Backbone, trained: bool, precision: str, steps: int, seed: int) -> None:
+        self.trained, self._scaling = trained, backbone.preprocessing.scaling
+        self._original = backbone.without_classes().model
+        if trained:
+            self.model = training_copy(self._original, precision, steps=steps, seed=seed)  # type: ignore[arg-type]
+        else:
+            self.model = inference_copy(self._original, precision)
+        like = tf.TensorSpec((None, *self._original.input.shape[1:]), tf.uint8)
+        self._inference = tf.function(lambda images: self(images, training=False)).get_concrete_function(like)
+
+    def __call__(self, images: Any, training: bool) -> Any:
+        """uint8 images (b, S, S, 3) to features (b, D) float32."""
+        found = self.model(scale_pixels(images, self._scaling), training=training and self.trained)
+        return tf.cast(found["features"], tf.float32)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """(b, D) float32 of uint8 images (b, S, S, 3), in inference."""
+        return self._inference(tf.convert_to_tensor(images)).numpy()
+
+    def restart(self) -> None:
+        """Go back to the weights that it was made with."""
+        if self.trained:
+            self.model.set_weights(self._original.get_weights())
+
+    def write_back(self) -> None:
+        """Give the backbone that it was made from the weights as they are now."""
+        if self.trained:
+            self._original.set_weights(self.model.get_weights())
+
+
+class MethodOnImages:
+    """A method behind a trunk, as the training loop wants it."""
+
+    def __init__(self, trunk: Trunk, method: Method) -> None:
+        self.trunk, self.method = trunk, method
+
+    def groups(self) -> Mapping[str, Sequence[keras.Variable]]:
+        """The method's groups, and ``trunk`` where it is trained."""
+        return self.method.groups() | ({TRUNK: self.trunk.model.trainable_variables} if self.trunk.trained else {})
+
+    def weights(self) -> Mapping[str, keras.Variable]:
+        """The method's weights, and those of a trained trunk with its statistics and the state of dropout."""
+        found = {f"head/{name}": value for name, value in self.method.weights().items()}
+        if self.trunk.trained:  # by number: see ``Network.weights``
+            found |= {f"{TRUNK}/{i:04d}/{v.name}": v for i, v in enumerate(self.trunk.model.variables)}
+        return found
+
+    def begin(self, phase: str, inputs: Callable[[], Iterator[Any]]) -> None:
+        """The method's beginning, with features by the trunk as it is now, in inference."""
+
+        def features() -> Iterator[np.ndarray]:
+            for pixels in inputs():
+                yield self.trunk.features(pixels)
+
+        self.method.begin(phase, features)
+        if phase in self.method.restarts:
+            self.trunk.restart()
+
+    def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
+        """The method's losses on the features of uint8 images (b, S, S, 3)."""
+        return self.method.losses(phase, self.trunk(inputs, training=True), batch)
+
+
+class ImageFeatures:
+    """Features of images by the trunk as it is now; those of a frozen one are computed once.
+
+    Args:
+        budget: Bytes that the features of a frozen trunk may take.
+    """
+
+    def __init__(self, trunk: Trunk, images: ImageTable, rows: StoredRows, budget: int) -> None:
+        self.rows, self._trunk, self._images = rows, trunk, images
+        size = len(images) * int(trunk.model.output["features"].shape[-1]) * 4
+        self._kept: list[tuple[int, np.ndarray]] | None = [] if not trunk.trained and size <= budget else None
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first position, features) of up to 64 rows at a time."""
+        if self._kept:
+            yield from self._kept
+            return
+        kept = []
+        for first, pixels in self._images.parts(_PART):
+            features = self._trunk.features(pixels)
+            if self._kept is not None:
+                kept.append((first, features))
+            yield first, features
+        if self._kept is not None:
+            self._kept = kept
+
+
+class ImageFeed:
+    """Images behind a backbone."""
+
+    def __init__(self, config: TrainHead, table: LabelTable, work: Path) -> None:
+        self._config, self._table, self._work = config, table, work
+        if gpus():
+            # Some GPU kernels add up in whatever order their threads finish, unless told not to.
+            tf.config.experimental.enable_op_determinism()
+        self._backbone = _starting_backbone(config)
+        self.start = self._start()
+
+    def _start(self) -> Start:
+        found = self._backbone
+        where = str(self._config.from_images)
+        return Start("backbone", where, found.num_features, found.fingerprint, found.last_layer)
+
+    def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
+        """Look at the images, keep their pixels where they fit, and put the trunk before the method."""
+        config, table, pre = self._config, self._table, self._backbone.preprocessing
+        budget = memory_budget(config)
+        opened: list[ImageTable] = []
+
+        def readable(wanted: np.ndarray, title: str = "training") -> StoredRows:
+            room = budget if not opened else (budget - opened[0].kept_bytes) // 2
+            images = ImageTable(
+                table,
+                wanted,
+                pre,
+                workers=config.workers,
+                budget=room,
+                seen=self._work / f"seen-{title}.json",
+                title=title,
+            )
+            opened.append(images)
+            return StoredRows(images.rows, np.arange(len(images)), len(wanted) - len(images))
+
+        rows = choose_rows(table, phases, clean_fraction, config.seed, readable, "can be read")
+        validation = readable(verified_rows(table), "validation")
+        train_images, validation_images = opened
+        tell_unreadable(table, train_images.errors | validation_images.errors, self._work)
+        left = budget - train_images.kept_bytes - validation_images.kept_bytes
+
+        trained = config.trunk == "trained"
+        precision = "float32" if config.mixed_precision == "none" else resolve_precision(config.mixed_precision)
+        self._trunk = Trunk(self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
+        if trained:
+            rate = config.trunk_rate or method.trunk_rate() or _TRUNK_RATE
+            phases = [
+                replace(
+                    phase,
+                    rates={
+                        **phase.rates,
+                        TRUNK: method.config.schedule(rate * phase.trunk_factor).scaled(config.scale),
+                    },
+                )
+                for phase in phases
+            ]
+        augmentation = Augmentation(config.flip, config.crop)
+        return Prepared(
+            MethodOnImages(self._trunk, method),
+            phases,
+            ImageSource(
+                table,
+                train_images,
+                method.config.batch_size,
+                config.seed,
+                left,
+                rows.pools,
+                rows.labelled,
+                detected_weights(config, method, table, rows),
+            ),
+            rows,
+            ImageFeatures(self._trunk, validation_images, validation, left // 4),
+            "unreadable_images",
+            record={
+                TRUNK: config.trunk,
+                "precision": precision,
+                "flip": config.flip,
+                "crop": config.crop,
+            },
+            summary={
+                "in_memory": train_images.pixels is not None,
+                "unreadable_images": len(train_images.errors) + len(validation_images.errors),
+            },
+            settings={
+                "checkpoint_seconds": _CHECKPOINT_SECONDS,
+                "loss_scale": _LOSS_SCALE if trained and precision == "float16" else None,
+                "augment": None if augmentation.does_nothing else augmentation,
+            },
+        )
+
+    def publish(self, method: Method, outcome: Outcome, clean: dict[str, Any] | None) -> dict[str, str]:
+        """Save the backbone, with a linear method's layer as its last one."""
+        self._trunk.write_back()
+        backbone = self._backbone.without_classes()
+        layer = method.last_layer()
+        if layer is not None:
+            classes = method.problem.classes
+            backbone = backbone.with_classes(
+                classes,
+                activation="sigmoid" if method.problem.task == "multi-label" else "softmax",
+                last_layer=LastLayer(layer.kernel, layer.bias, classes),
+            )
+        if self._trunk.trained:
+            backbone = backbone.trained_on(
+                dataset=self._table.info.get("name", ""),
+                dataset_fingerprint=self._table.fingerprint,
+                method=method.name,
+                step=outcome.step,
+                seed=self._config.seed,
+                clean=clean,
+            )
+        self._backbone = backbone
+        self.start = self._start()
+        return {"backbone/model.keras": save_backbone(self._work / "backbone", backbone)}
+
+
+def _starting_backbone(config: TrainHead) -> Backbone:
+    """The backbone to begin with, and its last layer where it is a saved one's."""
+    name, weights = str(config.from_images), config.weights
+    if _is_saved(name) or name not in BACKBONES:
+        if config.image_size is None or not _is_saved(name):
+            backbone = open_backbone(name)
+            if config.image_size not in (None, backbone.preprocessing.size):
+                raise NlcliError(
+                    f"{name} takes images of side {backbone.preprocessing.size} only; leave out --image-size"
+                )
+            return backbone.with_decode(config.decode)
+        name, weights = str(read_backbone_record(name)["network"]), name
+    top = _is_saved(weights) and read_backbone_record(weights)["classes"] is not None
+    backbone = build_backbone(name, weights, top=top, image_size=config.image_size, seed=config.seed)
+    return backbone.with_decode(config.decode)
+
+
+def _is_saved(name: str) -> bool:
+    return (Path(name) / "backbone.json").is_file()

@@ -1,0 +1,289 @@
+"""The one training loop: blocks of steps, validation, the best weights, checkpoints.
+
+Heads on cached features and whole networks on images are trained by the same ``train``; they differ
+in the ``Trainable`` (what is stepped) and the ``Source`` (where a block's rows come from). A block
+is many steps in one call of one compiled function: rows are drawn and labels made dense on the host
+a block ahead, and inputs are gathered inside the graph, so that Python is left alone while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nlcli.console import Bar, progress
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Phase, Schedule
+from nlcli.stages.files import atomic_path
+from nlcli.training.loop.interfaces import Block, Outcome, Settings, Source, Trainable
+from nlcli.training.loop.optimizers import OPTIMIZERS
+from nlcli.training.loop.steps import StepFunction
+
+HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1", "top_5")
+CHECKPOINT = "checkpoint.npz"
+METRICS = "metrics.jsonl"
+_BLOCK_SECONDS = 2.0  # a block takes about this long, so that progress is seen and little is lost
+_FIRST_BLOCK = 8  # steps, before the speed is known
+_CHECKPOINT_SHARE = 0.05  # most of the time that writing checkpoints may take
+
+
+@dataclass
+class _Position:
+    """Where training stands; with weights and moments it is all that a checkpoint holds."""
+
+    phase: int = 0
+    step: int = 0
+    taken: int = 0  # steps of all phases so far
+    stopped: str = "steps"
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] | None = None  # phase, step, value of the best evaluation of this phase, and by what
+    stale: int = 0  # evaluations since it
+    done: bool = False
+
+
+def train(
+    model: Trainable,
+    phases: Sequence[Phase],
+    source: Source,
+    evaluate: Callable[[Phase], Mapping[str, float]] | None,
+    settings: Settings,
+    work: Path,
+    on_evaluation: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Outcome:
+    """Train ``model`` through ``phases``, or take up a training that was interrupted in ``work``.
+
+    ``evaluate`` gives figures of the current weights on the validation split; it runs before the
+    first step, every ``eval_every`` steps and at the end of a phase. Each phase ends with its best
+    weights by ``phase.monitor``, with which the next one begins; without ``evaluate`` with its last.
+
+    Writes ``metrics.jsonl`` and ``checkpoint.npz`` into ``work``. A process killed at any moment and
+    started again ends with the same weights, bit for bit on the same machine.
+
+    Raises:
+        NlcliError: the loss is not finite, or the checkpoint cannot be read.
+    """
+    run = _Run(model, phases, source, evaluate, settings, work, on_evaluation)
+    return run.run()
+
+
+class _Run:
+    def __init__(
+        self,
+        model: Trainable,
+        phases: Sequence[Phase],
+        source: Source,
+        evaluate: Callable[[Phase], Mapping[str, float]] | None,
+        settings: Settings,
+        work: Path,
+        on_evaluation: Callable[[Mapping[str, Any]], None] | None,
+    ) -> None:
+        self.model, self.phases, self.source = model, phases, source
+        self.evaluate, self.settings, self.work = evaluate, settings, work
+        self.on_evaluation = on_evaluation
+        self.weights = dict(model.weights())
+        self.at = _Position()
+        self.best_weights: dict[str, np.ndarray] = {}
+        self.state: list[keras.Variable] = []  # moments and loss scale of the phase that runs
+        self.since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
+        self.saved, self.saving = time.monotonic(), 0.0
+        self.rate: float | None = None  # steps a second of the newest block
+        self.busy, self.stepped = 0.0, 0
+
+    def run(self) -> Outcome:
+        moments = self._load()
+        _write_lines(self.work / METRICS, self.at.history)
+        total = sum(phase.steps for phase in self.phases)
+        before = sum(phase.steps for phase in self.phases[: self.at.phase]) + self.at.step
+        with progress(total, self.settings.title, unit="steps", done=before) as bar:
+            while not self.at.done:
+                self._phase(self.phases[self.at.phase], bar, moments)
+                moments = None
+        best = self.at.best or {}
+        return Outcome(
+            history=self.at.history,
+            phase=best.get("phase", self.phases[-1].name),
+            step=best.get("step", self.phases[-1].steps),
+            selected_by=best.get("by"),
+            value=best.get("value"),
+            steps=self.at.taken,
+            stopped=self.at.stopped,
+            steps_per_second=self.stepped / self.busy if self.busy else 0.0,
+        )
+
+    # --- one phase ---
+
+    def _phase(self, phase: Phase, bar: Bar, moments: list[np.ndarray] | None) -> None:
+        groups = [name for name in self.model.groups() if name in phase.rates]
+        variables = [(v, g) for g, name in enumerate(groups) for v in self.model.groups()[name]]
+        with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
+            optimizer = OPTIMIZERS[phase.optimizer]([v for v, _ in variables], [g for _, g in variables])
+            steps = StepFunction(self.model, phase, optimizer, self.source.clean_rows(phase), self.settings)
+        self.state = [*optimizer.state, *steps.scaling]
+        if moments is not None:
+            for variable, value in zip(self.state, moments, strict=True):
+                variable.assign(value)
+        schedules = [phase.rates[name] for name in groups]
+        epoch_steps = self.source.epoch_steps(phase)
+        if self.at.step == 0:
+            self.model.begin(phase.name, self.source.inputs)
+            self._evaluation(phase, {}, bar)
+        with closing(self._blocks(phase)) as blocks:
+            self._steps(phase, steps, blocks, schedules, epoch_steps, bar)
+        self._end_phase(phase)
+
+    def _steps(
+        self,
+        phase: Phase,
+        steps: StepFunction,
+        blocks: Iterator[tuple[int, Block]],
+        schedules: Sequence[Schedule],
+        epoch_steps: float,
+        bar: Bar,
+    ) -> None:
+        for first, block in blocks:
+            started = time.monotonic()
+            count = len(block.rows)
+            rates = np.stack([s.at(np.arange(first, first + count), epoch_steps) for s in schedules], axis=1)
+            losses = steps(block, rates, first)
+            seconds = time.monotonic() - started
+            self.rate = count / max(seconds, 1e-9)
+            self.busy += seconds
+            self.stepped += count
+            if not np.isfinite(losses).all():
+                bad = first + int(np.argmin(np.isfinite(losses).all(axis=1)))
+                raise NlcliError(
+                    f"the loss stopped being a finite number between steps {bad} and {bad + 1} of phase "
+                    f"'{phase.name}'; lower the learning rate"
+                )
+            self.since.append(losses)
+            self.at.step += count
+            self.at.taken += count
+            bar.advance(count)
+            if self.at.step % self.settings.eval_every == 0 or self.at.step == phase.steps:
+                means = np.concatenate(self.since).mean(axis=0, dtype=np.float64)
+                self.since = []
+                if self._evaluation(phase, dict(zip(steps.names, means.tolist(), strict=True)), bar):
+                    bar.advance(phase.steps - self.at.step)
+                    self.at.stopped = "patience"
+                    break
+            self._save(force=False)
+
+    def _blocks(self, phase: Phase) -> Generator[tuple[int, Block], None, None]:
+        """Blocks from where training stands, each prepared while the one before it runs."""
+        most = max(1, self.source.steps_in_block(phase))
+        every = self.settings.eval_every
+
+        def steps_now() -> int:
+            return max(1, int(self.rate * _BLOCK_SECONDS)) if self.rate is not None else _FIRST_BLOCK
+
+        def segments() -> Iterator[tuple[int, int]]:
+            first = self.at.step
+            while first < phase.steps:
+                stop = min(first + min(most, steps_now()), (first // every + 1) * every, phase.steps)
+                yield first, stop - first
+                first = stop
+
+        with ThreadPoolExecutor(1, thread_name_prefix="block") as thread:
+            ahead = None
+            for first, count in segments():
+                coming = (first, thread.submit(self.source.block, phase, first, count))
+                if ahead is not None:
+                    yield ahead[0], ahead[1].result()
+                ahead = coming
+            if ahead is not None:
+                yield ahead[0], ahead[1].result()
+
+    def _evaluation(self, phase: Phase, losses: Mapping[str, float], bar: Bar) -> bool:
+        """Evaluate, keep the best, write the line; True when the phase should end."""
+        figures = dict(self.evaluate(phase)) if self.evaluate is not None else {}
+        line = {"phase": phase.name, "step": self.at.step, "train": dict(losses), "validation": figures}
+        self.at.history.append(line)
+        with open(self.work / METRICS, "a", encoding="utf-8") as file:
+            file.write(_json_line(line))
+        if self.on_evaluation is not None:
+            self.on_evaluation(line)
+        if not figures:
+            return False
+        monitor = phase.monitor
+        if monitor == "auto":
+            monitor = "top_1" if "top_1" in figures else "AP_all"
+        value = figures[monitor]
+        bar.note(f"{monitor} {value:.4f}")
+        sign = 1.0 if monitor in HIGHER_IS_BETTER else -1.0
+        if self.at.best is None or sign * value > sign * self.at.best["value"]:
+            self.at.best = {"phase": phase.name, "step": self.at.step, "value": value, "by": monitor}
+            self.best_weights = {name: _copy(v) for name, v in self.weights.items()}
+            self.at.stale = 0
+        elif self.at.step:
+            self.at.stale += 1
+        patience = self.settings.patience if phase.patience is None else phase.patience
+        return bool(patience) and self.at.stale >= patience and self.at.step < phase.steps
+
+    def _end_phase(self, phase: Phase) -> None:
+        for name, value in self.best_weights.items():
+            self.weights[name].assign(value)
+        self.at.done = self.at.phase + 1 == len(self.phases)
+        if not self.at.done:
+            self.at.phase, self.at.step, self.at.best, self.at.stale = self.at.phase + 1, 0, None, 0
+            self.at.stopped = "steps"
+            self.best_weights = {}
+        self.state, self.since = [], []
+        self._save(force=True)
+
+    # --- checkpoints ---
+
+    def _save(self, force: bool) -> None:
+        least = self.settings.checkpoint_seconds
+        started = time.monotonic()
+        if not force and started - self.saved < (least and max(least, self.saving / _CHECKPOINT_SHARE)):
+            return
+        arrays: dict[str, Any] = {"position": np.asarray(json.dumps(vars(self.at)))}
+        arrays |= {f"weights/{name}": _copy(v) for name, v in self.weights.items()}
+        arrays |= {f"best/{name}": value for name, value in self.best_weights.items()}
+        arrays |= {f"moments/{i}": _copy(v) for i, v in enumerate(self.state)}
+        if self.since:
+            arrays["since"] = np.concatenate(self.since)
+        with atomic_path(self.work / CHECKPOINT) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+        self.saved = time.monotonic()
+        self.saving = self.saved - started
+
+    def _load(self) -> list[np.ndarray] | None:
+        """Take up the checkpoint, if there is one; moments of its optimizer in order."""
+        path = self.work / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                self.at = _Position(**json.loads(str(arrays["position"])))
+                for name, variable in self.weights.items():
+                    variable.assign(arrays[f"weights/{name}"])
+                self.best_weights = {n.removeprefix("best/"): arrays[n] for n in arrays.files if n.startswith("best/")}
+                self.since = [arrays["since"]] if "since" in arrays.files else []
+                count = sum(n.startswith("moments/") for n in arrays.files)
+                return [arrays[f"moments/{i}"] for i in range(count)] if count else None
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise NlcliError(f"{path} cannot be read ({error}); pass --force to begin anew") from error
+
+
+def _copy(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def _json_line(line: Mapping[str, Any]) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(_json_line(line) for line in lines), encoding="utf-8")

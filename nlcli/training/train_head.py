@@ -1,0 +1,313 @@
+"""The train-head stage: a method trained on features or behind a backbone, and the head that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.console import say
+from nlcli.data.labels import NONE, choose_clean, clean_set_record, verified_pairs
+from nlcli.errors import NlcliError
+from nlcli.runtime import quiet_tensorflow
+from nlcli.stages.files import atomic_path, write_json
+from nlcli.stages.stage import StageRecord, open_stage, read_stage
+from nlcli.training.feeds import FeatureFeed, Feed, verified_rows
+from nlcli.training.head import CONFIG, WEIGHTS, load_head
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+    from nlcli.methods.base.contract import LastLayer, MethodConfig, Problem
+    from nlcli.methods.base.method import Method
+    from nlcli.training.config import TrainHead
+    from nlcli.training.feeds import Start
+    from nlcli.training.loop.interfaces import Outcome
+_FIGURES = ("top_1", "top_5", "AP_all", "mAP")
+_SCRATCH = ("checkpoint.npz", "seen-training.json", "seen-validation.json")
+
+
+# --- the stage -------------------------------------------------------------------------------
+
+
+def train_head(config: TrainHead, *, force: bool = False) -> Path:
+    """Train a head on cached features, or on images behind a backbone; the run's directory.
+
+    It holds ``config.json`` (everything needed to repeat the run), ``metrics.jsonl`` (one line an
+    evaluation), ``head.npz`` (the chosen weights by name) and ``result.json`` (which split and step
+    chose them, with which clean images, and the figures). A run from images also holds ``backbone/``,
+    the network as it was when the head was chosen, with which the run scores images on its own, and
+    ``unreadable.csv`` where images were left out. While it runs, ``checkpoint.npz`` lies there too,
+    and the same command takes up a killed run to the same result.
+
+    Raises:
+        NlcliError: an unknown method or option, an empty clean set, features that do not belong to
+            the data set, features or a loss that are not finite, no layer to start from, a method
+            that trains the whole network where that is not possible.
+    """
+    quiet_tensorflow()
+    from nlcli.data.label_files import read_dataset
+
+    settings = _method_config(config)
+    _check_inputs(config)
+    inputs: dict[str, StageRecord | Path | str | None] = {
+        "dataset": read_stage(config.dataset, "dataset"),
+        "init": read_stage(config.init, "run") if config.init is not None else None,
+        "detection": read_stage(config.detection, "detection") if config.detection is not None else None,
+    }
+    if config.from_images is not None:
+        from nlcli.networks.provenance import backbone_inputs
+
+        inputs |= backbone_inputs(config.from_images, config.weights)
+    elif config.features is not None:
+        inputs["features"] = read_stage(config.features, "features")
+    with open_stage("run", config, inputs, seed=config.seed, force=force) as stage:
+        if stage.up_to_date:
+            return stage.output
+        table = read_dataset(config.dataset)
+        summary, content = _train(config, settings, table, stage.work)
+        # Nothing can continue a finished run, and the moments are three quarters of its size.
+        for name in _SCRATCH:
+            (stage.work / name).unlink(missing_ok=True)
+        stage.finish(summary, content=content)
+    return stage.output
+
+
+def _check_inputs(config: TrainHead) -> None:
+    from nlcli.methods import get_method
+
+    if (config.features is None) == (config.from_images is None):
+        raise NlcliError("a head needs --features DIRECTORY or --from-images BACKBONE, and not both")
+    if config.from_images is None:
+        given = [n for n in sorted(config.image_options) if getattr(config, n) != type(config).model_fields[n].default]
+        if given:
+            raise NlcliError(f"--{given[0].replace('_', '-')} is for training from images; pass --from-images BACKBONE")
+    elif config.order != "auto":
+        raise NlcliError(f"--order {config.order} is for features; images are always shuffled freely")
+    if config.trunk == "frozen" and config.trunk_rate is not None:
+        raise NlcliError("--trunk-rate is for a backbone that is trained; pass --trunk trained, or leave it out")
+    method = get_method(config.method)
+    if method.needs_detection and config.detection is None:
+        raise NlcliError(
+            f"method {config.method} weights noisy labels by a detection of wrong ones; run 'nlcli detect-noise' and "
+            "pass its directory as --detection"
+        )
+    if config.detection is not None and not method.needs_detection:
+        raise NlcliError(f"method {config.method} does not weight labels; leave out --detection, or use cleannet")
+    if method.whole_network and config.trunk == "frozen":
+        raise NlcliError(
+            f"method {config.method} trains the backbone too; pass --from-images BACKBONE --trunk trained, or run "
+            "'nlcli pretrain-backbone --labels verified', which is the same as a stage"
+        )
+
+
+def _method_config(config: TrainHead) -> MethodConfig:
+    """The method's configuration; ``--steps`` and its like are short for options of the same name."""
+    from nlcli.methods import configure
+
+    options = dict(config.options)
+    for name in ("steps", "batch_size", "learning_rate"):
+        value = getattr(config, name)
+        if value is not None and options.setdefault(name, value) != value:
+            raise NlcliError(f"'{name}' is given twice, as {value} and as option {options[name]}; leave one out")
+    return configure(config.method, options, config.preset)
+
+
+def _train(
+    config: TrainHead, settings: MethodConfig, table: LabelTable, work: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Train; the stage's summary, and hashes of files that are known."""
+
+    from nlcli.methods import get_method
+    from nlcli.methods.base.contract import Problem
+    from nlcli.training.loop.interfaces import Settings
+    from nlcli.training.loop.loop import train
+    from nlcli.training.validation import Validation
+
+    feed = open_feed(config, table, work)
+    method_class = get_method(config.method)
+    fraction = 1.0 if method_class.all_verified else config.clean_fraction
+    paired = _paired_rows(table, method_class, settings, fraction, config.seed)
+    problem = Problem(
+        feed.start.num_features,
+        table.classes,
+        table.task,
+        None if paired is None else verified_pairs(table, np.concatenate([*paired.values()])),
+    )
+    init = _initial_layer(config, settings, feed.start, problem, method_class)
+    method = method_class(settings, problem, init, config.seed)
+    phases = [phase.scaled(config.scale) for phase in method.phases()]
+    steps = sum(phase.steps for phase in phases)
+    prepared = feed.prepare(method, phases, fraction)
+    rows, validation = prepared.rows, prepared.validation.rows
+    record = {
+        "method": config.method,
+        "method_config": settings.model_dump(mode="json"),
+        "preset": config.preset,
+        "num_features": problem.num_features,
+        "classes": list(problem.classes),
+        "task": problem.task,
+        "seed": config.seed,
+        "clean_fraction": fraction,
+        "eval_every": config.eval_every,
+        "patience": config.patience,
+        "dataset_fingerprint": table.fingerprint,
+        "backbone_fingerprint": feed.start.fingerprint,
+        **prepared.record,
+    }
+    write_json(work / CONFIG, record)
+
+    validate = Validation(method, table, prepared.validation)
+    outcome = train(
+        prepared.model,
+        prepared.phases,
+        prepared.source,
+        validate if validate.possible else None,
+        Settings(
+            eval_every=config.eval_every or max(1, steps // 40),
+            patience=config.patience,
+            title=f"training {config.method}",
+            **prepared.settings,
+        ),
+        work,
+    )
+    with atomic_path(work / WEIGHTS) as temporary, open(temporary, "wb") as file:
+        weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
+        np.savez(file, **weights)
+    chosen_clean = rows.chosen if paired is None else np.union1d(rows.chosen, paired["train"])
+    clean = clean_set_record(table, chosen_clean) | {"fraction": fraction, "seed": config.seed}
+    if paired is not None:
+        clean["pairs"] = {split: int(verified_pairs(table, found).sum()) for split, found in paired.items()}
+    detection = _detection_record(config)
+    if detection is not None and detection["clean"]["images"] > clean["images"]:
+        clean = detection["clean"]  # of one seed, which the run's own are among
+    content = feed.publish(method, outcome, clean if clean["images"] else None)
+    write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
+
+    chosen = outcome.figures()
+    known = {} if validate.of_known_class is None else {"images_of_known_class": validate.of_known_class}
+    write_json(
+        work / "result.json",
+        {
+            "method": config.method,
+            "score": method.offered()[0],
+            "selected_by": {"split": "validation", "metric": outcome.selected_by, "value": outcome.value}
+            if outcome.selected_by
+            else {"split": None, "why": "no verified label on validation; the last step was kept"},
+            "phase": outcome.phase,
+            "step": outcome.step,
+            "steps": outcome.steps,
+            "stopped_by": outcome.stopped,
+            "validation": chosen | {"images": len(validation)} | known,
+            "clean": clean,
+            "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
+            prepared.left_out: {"train": rows.used.missing, "validation": validation.missing},
+            "classes_without_positives": rows.without_positives,
+            **({} if detection is None else {"detection": detection}),
+            "initial_layer": None if init is None else "init" if config.init is not None else feed.start.kind,
+            "settings": settings.model_dump(mode="json"),
+            **prepared.record,
+        },
+    )
+    say(_summary_line(config.method, outcome, chosen))
+    return {
+        "method": config.method,
+        "clean_images": len(rows.clean),
+        "steps": outcome.steps,
+        "best_step": outcome.step,
+        "steps_per_second": round(outcome.steps_per_second, 1),
+        **prepared.record,
+        **prepared.summary,
+        **{f"validation_{name}": chosen[name] for name in _FIGURES if name in chosen},
+    }, content
+
+
+def _detection_record(config: TrainHead) -> dict[str, Any] | None:
+    """What a result says about the detection that weighted its labels."""
+    if config.detection is None:
+        return None
+    from nlcli.data.detections import read_detection
+
+    found = read_detection(config.detection)
+    return {
+        "method": found.method,
+        "threshold": found.threshold,
+        "held_out": list(found.held_out),
+        "clean": found.info["clean"],
+    }
+
+
+def _paired_rows(
+    table: LabelTable, method: type[Method], settings: MethodConfig, fraction: float, seed: int
+) -> dict[str, np.ndarray] | None:
+    """By split the rows whose pairs of true and noisy class ``method`` may count; None where it counts none."""
+    if table.task != "single-label" or not method.uses_pairs(settings):
+        return None
+    some = (table.verification[table.rows("train")] > NONE).any()
+    train = choose_clean(table, fraction, seed) if some else np.empty(0, np.int64)
+    return {"train": train, "validation": verified_rows(table)}
+
+
+def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) -> str:
+    names = [name for name in _FIGURES if name in chosen]
+    if "top_1" in names:  # what people look at on single-label data
+        names = names[: names.index("AP_all")]
+    figures = ", ".join(f"{name} {chosen[name]:.4f}" for name in names)
+    kept = f"best step {outcome.step:,} of {outcome.steps:,}" if outcome.selected_by else "last step kept"
+    return f"{method}: {kept}; validation {figures or 'has no verified labels'}"
+
+
+def _initial_layer(
+    config: TrainHead, settings: MethodConfig, start: Start, problem: Problem, method: type[Method]
+) -> LastLayer | None:
+    """The trained layer that ``method`` starts from, if it does."""
+    if method.needs_last_layer:
+        return _last_layer(config, start, problem)
+    if not method.starts_from_layer(settings):
+        if config.init is not None:
+            raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
+        return None
+    offered = set(start.last_layer[2]) if start.last_layer is not None else set()
+    if config.init is None and not offered.issuperset(problem.classes):
+        return None
+    say(f"{config.method} starts from the layer of {config.init or start.where}")
+    return _last_layer(config, start, problem)
+
+
+def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LastLayer:
+    """The trained layer to start from, its classes in the problem's order."""
+    from nlcli.methods.base.contract import LastLayer
+
+    if config.init is not None:
+        head = load_head(config.init)
+        if head.backbone_fingerprint != start.fingerprint:
+            raise NlcliError(f"{config.init} was trained on features of another backbone than {start.where}")
+        layer, where = head.method.last_layer(), str(config.init)
+        if layer is None:
+            raise NlcliError(f"{config.init} is a {head.method.name} head, not a linear one; pass a noisy head's run")
+        classes = head.classes
+    elif start.last_layer is not None:
+        kernel, bias, classes = start.last_layer
+        layer, where = LastLayer(np.asarray(kernel, np.float32), np.asarray(bias, np.float32)), start.where
+    else:
+        layer, where, classes = None, "", ()
+    missing = next((name for name in problem.classes if name not in set(classes)), None)
+    if layer is None or missing is not None:
+        lacks = f"has no class '{missing}'" if layer is not None else "is not there"
+        raise NlcliError(
+            f"method {config.method} fine-tunes a trained last layer, which {lacks}"
+            f"{' in ' + where if where else ''}; pass --init RUN of a noisy head on these features, or "
+            "pretrain the backbone on this data set's noisy labels"
+        )
+    order = [list(classes).index(name) for name in problem.classes]
+    return LastLayer(layer.kernel[:, order], layer.bias[order])
+
+
+def open_feed(config: TrainHead, table: LabelTable, work: Path) -> Feed:
+    """The feed that ``config`` asks for."""
+    if config.from_images is not None:
+        from nlcli.training.image_feed import ImageFeed
+
+        return ImageFeed(config, table, work)
+    return FeatureFeed(config, table, work)

@@ -1,0 +1,124 @@
+"""How well a method does on the verified validation images, whatever gives their features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+    from nlcli.methods.base.contract import Phase
+    from nlcli.methods.base.method import Method
+    from nlcli.training.loop.pools import StoredRows
+
+_SCORE_ROWS = 4096
+
+
+class FeatureParts(Protocol):
+    """Features of some rows of a data set, cached or computed from their images."""
+
+    rows: StoredRows
+
+    def parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(first position, features) of some rows at a time."""
+
+
+class Validation:
+    """Figures of the current weights on the verified entries of the validation images.
+
+    AP_all and mAP, and on single-label data top_1, with more than five classes top_5, of the images
+    whose class is known. (Of an image that is known only not to be of its noisy class no prediction
+    but that one is wrong for sure: it counts in AP_all and mAP.)
+
+    Attributes:
+        possible: whether an entry is positive, without which nothing can be ranked.
+        of_known_class: how many images count for top_1; None on multi-label data.
+    """
+
+    def __init__(self, method: Method, table: LabelTable, data: FeatureParts) -> None:
+        self._method, self._table, self._data = method, table, data
+        self._rows = data.rows.dataset
+        self._position, self._class, self._label = table.verified_entries(self._rows)
+        self._dense = len(self._label) == len(self._rows) * table.num_classes
+        self.possible = bool(self._label.any())
+        self._truth = np.full(len(self._rows), -1)  # the one class of an image, where it is known
+        self._top: tuple[int, ...] = ()
+        self.of_known_class: int | None = None
+        if table.task == "single-label":
+            self._truth[self._position[self._label]] = self._class[self._label]
+            self._top = (1, 5) if table.num_classes > 5 else (1,)
+            self.of_known_class = int((self._truth >= 0).sum())
+        self._score = Scorer(method)
+
+    def __call__(self, phase: Phase) -> dict[str, float]:
+        from nlcli.metrics.decisions import top_k_correct
+        from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
+
+        name = self._method.offered()[0]
+        scores = np.empty(len(self._label), np.float32)
+        correct = dict.fromkeys(self._top, 0)
+        for first, features in self._data.parts():
+            entries = slice(*np.searchsorted(self._position, (first, first + len(features))))
+            part = self._score(features, name)
+            scores[entries] = part[self._position[entries] - first, self._class[entries]]
+            truth = self._truth[first : first + len(part)]
+            known = (truth >= 0) & np.isfinite(part).all(axis=1)
+            for k in self._top:
+                correct[k] += int(top_k_correct(truth[known], part[known], k).sum())
+        if not np.isfinite(scores).all():
+            raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
+        if self._dense:
+            shape = (len(self._rows), self._table.num_classes)
+            found = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
+        else:
+            found = sparse_ranking_metrics(self._class, self._label, scores, self._table.num_classes)
+        figures = {f"top_{k}": count / self.of_known_class for k, count in correct.items() if self.of_known_class}
+        figures |= {"AP_all": float(found.ap_all), "mAP": float(found.mean_ap)}
+        if phase.monitor not in (*figures, "auto"):
+            figures |= self._losses(phase)
+        return figures
+
+    def _losses(self, phase: Phase) -> dict[str, float]:
+        """The phase's losses on these rows as if they were V, averaged over rows."""
+        import tensorflow as tf
+
+        from nlcli.methods.base.contract import Batch
+
+        totals: dict[str, float] = {}
+        for first, features in self._data.parts():
+            rows = self._rows[first : first + len(features)]
+            v, m = self._table.verified_targets(rows)
+            y = self._table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
+            batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)), weights=tf.zeros(0))
+            for name, value in self._method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
+                totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(self._rows)
+        return totals
+
+
+class Scorer:
+    """Scores of a method, compiled, in parts of bounded size."""
+
+    def __init__(self, method: Method) -> None:
+        import tensorflow as tf
+
+        self._num_classes = method.problem.num_classes
+        self._compiled = {
+            name: tf.function(
+                lambda features, name=name: method.score(tf.cast(features, tf.float32), name), reduce_retracing=True
+            )
+            for name in method.scores
+        }
+
+    def __call__(self, features: np.ndarray, name: str) -> np.ndarray:
+        """(n, C) float32 scores of (n, D) features."""
+        import tensorflow as tf
+
+        out = np.empty((len(features), self._num_classes), np.float32)
+        for first in range(0, len(features), _SCORE_ROWS):
+            part = tf.convert_to_tensor(features[first : first + _SCORE_ROWS])
+            out[first : first + len(part)] = self._compiled[name](part).numpy()
+        return out

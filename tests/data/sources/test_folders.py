@@ -1,0 +1,225 @@
+"""Folders and tables of images: layouts, splits, labels, and every mistake with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nlcli.data.config import BuildFolders
+from nlcli.data.label_files import read_dataset
+from nlcli.data.labels import LabelTable
+from nlcli.data.sources.folders import build_folders, read_table
+from nlcli.errors import NlcliError
+from worlds.folders import by_key, touch
+
+
+def build(tmp_path: Path, images: Path, **options: object) -> LabelTable:
+    return read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "out", **options)))
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    touch(
+        images,
+        "train/cat/1, a.jpg",
+        "train/cat/deeper/2.PNG",
+        "train/dog/1.jpg",
+        "val/cat/9.jpg",
+        "val/dog/9.jpg",
+        "test/dog/7.jpg",
+        "train/dog/readme.txt",
+        "train/dog/._1.jpg",
+    )
+    table = build(tmp_path, images)
+    assert table.task == "single-label"
+    assert table.classes == ("cat", "dog")
+    assert by_key(table) == {
+        "train/cat/1, a.jpg": ("train", "cat", "", "", 0),
+        "train/cat/deeper/2.PNG": ("train", "cat", "", "", 0),
+        "train/dog/1.jpg": ("train", "dog", "", "", 0),
+        "val/cat/9.jpg": ("validation", "cat", "cat", "", 2),
+        "val/dog/9.jpg": ("validation", "dog", "dog", "", 2),
+        "test/dog/7.jpg": ("test", "dog", "dog", "", 2),
+    }
+    assert table.image_path(0).is_file()
+    assert table.info["other_files"] == 1
+
+
+def test_class_folders_are_split_class_by_class_and_by_the_seed(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    touch(images, *(f"{name}/{i:02d}.jpg" for name, n in (("a", 40), ("b", 20), ("c", 1)) for i in range(n)))
+    table = build(tmp_path, images)
+    counts = {
+        name: np.bincount(table.noisy[table.rows(name)].indices, minlength=3).tolist()
+        for name in ("train", "validation", "test")
+    }
+    assert counts == {"train": [32, 16, 1], "validation": [4, 2, 0], "test": [4, 2, 0]}
+    assert (table.verification[table.split == 0] == 0).all()
+    assert (table.verification[table.split > 0] == 2).all()
+    again = read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "again")))
+    assert np.array_equal(again.split, table.split)
+    other = read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "other", seed=1)))
+    assert not np.array_equal(other.split, table.split)
+
+
+def test_only_validation_is_drawn_where_test_is_there(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    touch(images, *(f"train/{name}/{i}.jpg" for name in "ab" for i in range(10)), "test/a/0.jpg", "test/b/0.jpg")
+    table = build(tmp_path, images, validation_share=0.2, verified=("train", "validation", "test"))
+    assert [len(table.rows(name)) for name in ("train", "validation", "test")] == [16, 4, 2]
+    assert (table.verification == 2).all()
+
+
+def test_a_limit_keeps_a_share_of_every_class_and_smaller_ones_are_nested(tmp_path: Path) -> None:
+    """Shares stay as they are, but no class is left without an image."""
+    touch(
+        tmp_path / "images",
+        *(
+            f"{split}/{name}/{n}.jpg"
+            for split, count in (("train", 1), ("test", 2))
+            for name, images in (("a", 40), ("b", 8), ("c", 2))
+            for n in range(images // count)
+        ),
+    )
+    whole = by_key(build(tmp_path, tmp_path / "images"))
+    kept = {}
+    for limit in (10, 20, 1000):
+        table = build(tmp_path / str(limit), tmp_path / "images", limit=limit)
+        kept[limit] = by_key(table)
+        assert kept[limit].items() <= whole.items()
+        assert table.classes == ("a", "b", "c")
+        train = table.rows("train")
+        assert len(train) == min(limit, len([key for key in whole if whole[key][0] == "train"]))
+        counts = np.asarray((table.noisy[train] > 0).sum(axis=0)).ravel()
+        assert counts.min() >= 1
+        assert counts[0] >= 7 * counts[2]
+    assert set(kept[10]) < set(kept[20]) < set(kept[1000])
+    assert len(kept[1000]) == len(whole)
+    assert set(by_key(build(tmp_path / "again", tmp_path / "images", limit=10))) == set(kept[10])
+
+
+def test_no_limit_leaves_the_recipe_as_it_was_before_limits() -> None:
+    config = BuildFolders(images=Path("a"), output=Path("b"))
+    assert "limit" not in config.recipe()
+    assert config.model_copy(update={"limit": 5}).recipe()["limit"] == 5
+
+
+def test_folders_that_cannot_be_read_as_classes(tmp_path: Path) -> None:
+    with pytest.raises(NlcliError, match="does not exist"):
+        build(tmp_path, tmp_path / "nothing")
+    touch(tmp_path / "mixed", "train/a/1.jpg", "b/1.jpg")
+    with pytest.raises(NlcliError, match="the split 'train' and the folder 'b' side by side"):
+        build(tmp_path, tmp_path / "mixed")
+    touch(tmp_path / "twice", "val/a/1.jpg", "validation/a/1.jpg")
+    with pytest.raises(NlcliError, match="for the same split"):
+        build(tmp_path, tmp_path / "twice")
+    touch(tmp_path / "hollow", "a/1.jpg", "b/readme.txt")
+    with pytest.raises(NlcliError, match=r"class folder .*hollow/b has no images"):
+        build(tmp_path, tmp_path / "hollow")
+    touch(tmp_path / "one", "a/1.jpg")
+    with pytest.raises(NlcliError, match="only one class"):
+        build(tmp_path, tmp_path / "one")
+    touch(tmp_path / "loop", "a/1.jpg", "b/1.jpg")
+    (tmp_path / "loop/a/again").symlink_to(tmp_path / "loop/a")
+    with pytest.raises(NlcliError, match="is a link to a folder above it"):
+        build(tmp_path, tmp_path / "loop")
+
+
+TABLE = """path,noisy_label,clean_label,verification,split
+"x, 1.jpg",a,b,,train
+2.jpg,a,,1,train
+3.jpg,b,,0,train
+4.jpg,,a,,val
+5.jpg,b,,-1,train
+6.jpg,b,b,1,test
+"""
+
+
+def test_a_table_of_labels(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    touch(images, "x, 1.jpg", *(f"{i}.jpg" for i in range(2, 7)))
+    (tmp_path / "labels.csv").write_text(TABLE)
+    table = build(tmp_path, images, table=tmp_path / "labels.csv")
+    assert by_key(table) == {
+        "x, 1.jpg": ("train", "a", "b", "", 2),
+        "2.jpg": ("train", "a", "a", "", 1),
+        "3.jpg": ("train", "b", "", "b", 1),
+        "4.jpg": ("validation", "", "a", "", 2),
+        "5.jpg": ("train", "b", "", "", 0),
+        "6.jpg": ("test", "b", "b", "", 2),
+    }
+
+
+def test_the_same_table_as_parquet(tmp_path: Path) -> None:
+    columns = {
+        "path": ["1.jpg", "2.jpg"],
+        "noisy_label": ["a", None],
+        "clean_label": [None, "b"],
+        "verification": pa.array([0, None], pa.int64()),
+        "split": ["train", "test"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    listed = read_table(tmp_path / "labels.parquet")
+    assert (listed.noisy, listed.clean, listed.right, listed.split) == (["a", None], [None, "b"], [0, -1], [0, 2])
+    pq.write_table(pa.table({"path": [1.5], "noisy_label": ["a"]}), tmp_path / "labels.parquet")
+    with pytest.raises(NlcliError, match="column 'path' has the type double"):
+        read_table(tmp_path / "labels.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("2.jpg,a", "../2.jpg,a"), r"line 3: '../2.jpg' is not a path inside the image folder"),
+        (("2.jpg,a", "3.jpg,a"), "line 4: '3.jpg' already stands in line 3"),
+        (("4.jpg,,a", "4.jpg,,"), "line 5: '4.jpg' has neither"),
+        ((",0,train", ",maybe,train"), "line 4: verification 'maybe' is none of 1"),
+        (("b,b,1", "b,a,1"), "line 7: verification 1 contradicts the labels"),
+        ((",,a,,val", ",,a,,vall"), "line 5: unknown split 'vall'"),
+        (("5.jpg,b,,-1,train", "5.jpg,b,,-1,"), "'5.jpg' has no split but others have"),
+        (("5.jpg,b,,-1,train", "5.jpg,b,,-1"), "line 6: 4 cells, expected 5"),
+        (("clean_label", "clean"), "unknown column 'clean'; did you mean 'clean_label'"),
+        (("path,", "file,"), "unknown column 'file'"),
+        ((",clean_label", ",noisy_label"), "a column stands twice"),
+        (('"x, 1.jpg"', '"x, 1.jpg'), "cannot read"),
+        ((",,a,,val", ",,a,1,val"), "line 5: '4.jpg' is verified but has no noisy label"),
+    ],
+)
+def test_mistakes_in_a_table_are_named_with_their_line(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    assert change[0] in TABLE
+    (tmp_path / "labels.csv").write_text(TABLE.replace(change[0], change[1], 1))
+    with pytest.raises(NlcliError, match=message):
+        read_table(tmp_path / "labels.csv")
+
+
+def test_missing_images_are_counted_named_and_left_out(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    touch(images, "x, 1.jpg", *(f"{i}.jpg" for i in range(3, 7)))
+    (tmp_path / "labels.csv").write_text(TABLE)
+    with pytest.raises(NlcliError, match=r"1 of 6 listed images are not in .* \(2\.jpg\); .*--allow-missing 0\.17"):
+        build(tmp_path, images, table=tmp_path / "labels.csv")
+    table = build(tmp_path, images, table=tmp_path / "labels.csv", allow_missing=0.2)
+    assert "2.jpg" not in table.keys.tolist()
+    assert (tmp_path / "out" / "left_out.csv").read_text() == "key,list,reason\n2.jpg,table,missing\n"
+
+
+def test_given_classes_keep_their_order(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    touch(images, "train/a/1.jpg", "train/b/1.jpg", "test/b/2.jpg", "validation/b/2.jpg")
+    (tmp_path / "classes.txt").write_text("b\nc\na\n")
+    table = build(tmp_path, images, classes=tmp_path / "classes.txt")
+    assert table.classes == ("b", "c", "a")
+    (tmp_path / "classes.txt").write_text("b\nc\n")
+    with pytest.raises(NlcliError, match="unknown class 'a'"):
+        build_folders(BuildFolders(images=images, output=tmp_path / "out2", classes=tmp_path / "classes.txt"))
+
+
+def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
+    table = build(tmp_path, shared_data / "clothing", verified=("train", "validation", "test"))
+    assert [len(table.rows(name)) for name in ("train", "validation", "test")] == [3068, 341, 372]
+    assert table.num_classes == 10
+    assert (table.verification == 2).all()
+    assert table.image_path(0).is_file()

@@ -1,0 +1,460 @@
+"""CleanNet: its equations by hand, its network against NumPy, and what it is for on planted noise."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+
+from nlcli.detection import make_detector
+from nlcli.detection.base import Data
+from nlcli.detection.detectors.cleannet import CleanNet, CleanNetConfig, CleanNetDetector, transformed
+from nlcli.detection.detectors.cleannet_network import (
+    ReferenceEncoder,
+    attention,
+    cosine,
+    matching_loss,
+    reconstruction_error,
+    self_reinforcing_loss,
+    total_loss,
+)
+from nlcli.detection.detectors.references import References
+from nlcli.detection.threshold import best_threshold, error_rates
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Batch, Problem
+from nlcli.training.loop import interfaces as training
+from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.steps import StepFunction
+from worlds.noisy import detection_data
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def numbers(tensor: object) -> list[float]:
+    return np.asarray(tensor, np.float64).ravel().tolist()
+
+
+# --- equations -------------------------------------------------------------------------------
+
+
+def test_attention_by_hand() -> None:
+    # u.context is log 3 and 0: weights 3/4 and 1/4 (eq. 3), h = 3/4 h_1 + 1/4 h_2 (eq. 4).
+    projected = np.array([[[np.log(3), 5.0], [0.0, 7.0]]], np.float32)
+    representations = np.array([[[4.0, 0.0, 1.0], [0.0, 8.0, 1.0]]], np.float32)
+    alpha, h = attention(representations, projected, np.array([1.0, 0.0], np.float32), np.ones((1, 2), np.float32))
+    np.testing.assert_allclose(alpha, [[0.75, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(h, [[3.0, 2.0, 1.0]], rtol=1e-6)
+
+
+def test_attention_counts_only_what_is_there_and_does_not_overflow() -> None:
+    projected = np.array([[[900.0], [900.0], [2000.0]], [[1.0], [1.0], [1.0]]], np.float32)
+    representations = np.array([[[1.0], [3.0], [50.0]], [[1.0], [1.0], [1.0]]], np.float32)
+    mask = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
+    alpha, h = attention(representations, projected, np.ones(1, np.float32), mask)
+    np.testing.assert_allclose(alpha, [[0.5, 0.5, 0], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(h, [[2.0], [0.0]], atol=1e-6)
+
+
+def test_cosine_by_hand() -> None:
+    a = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]], np.float32)
+    b = np.array([[6.0, 8.0], [-1.0, 1.0], [1.0, 0.0]], np.float32)
+    np.testing.assert_allclose(cosine(a, b), [1.0, -np.sqrt(0.5), 0.0], atol=1e-6)
+    zero = tf.zeros((1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(zero)
+        value = cosine(zero, b[:1])
+    assert np.isfinite(tape.gradient(value, zero).numpy()).all()
+
+
+def test_matching_loss_by_hand() -> None:
+    similarity = np.array([0.7, -0.2, 0.7, 0.1, 0.05, -0.9], np.float32)
+    label = np.array([1, 1, 0, 0, 0, 0], np.float32)
+    found = matching_loss(similarity, label, margin=0.1, negative_weight=5.0)
+    np.testing.assert_allclose(found, [0.3, 1.2, 3.0, 0, 0, 0], atol=1e-6)
+
+
+def test_self_reinforcing_loss_by_hand() -> None:
+    similarity = tf.constant([0.25, 0.5, 0.2, -0.9])
+    with tf.GradientTape() as tape:
+        tape.watch(similarity)
+        found = self_reinforcing_loss(similarity, margin=0.25)
+    np.testing.assert_allclose(found, [0.75, 0.5, 0, 0])  # cos = rho counts as relevant (eq. 8)
+    assert numbers(tape.gradient(found, similarity)) == [-1, -1, 0, 0]
+
+
+def test_reconstruction_error_is_a_sum_over_dimensions() -> None:
+    found = reconstruction_error(np.array([[1.0, 2, 3], [0, 0, 0]]), np.array([[1.0, 0, 0], [1, 1, 1]]))
+    assert numbers(found) == [13, 3]
+
+
+def test_total_loss_is_the_mean_of_equation_9() -> None:
+    matching, error, other = (tf.constant(part) for part in ([1.0, 3.0], [2.0, 4.0, 6.0, 8.0], [0.5, 0.0]))
+    found = total_loss(matching, error, other, beta=0.1, gamma=0.2)
+    rows = [1 + 0.2, 3 + 0.4, 0.6 + 0.2 * 0.5, 0.8]  # eq. 9, image by image
+    assert {name: pytest.approx(float(value)) for name, value in found.items()} == {
+        "loss": np.mean(rows),
+        "L_cos": 1.0,
+        "L_r": 5.0,
+        "L_unsup": 0.125,
+    }
+    alone = total_loss(matching, error[:2], other[:0], beta=0.1, gamma=0.2)
+    assert float(alone["loss"]) == pytest.approx(2.0 + 0.1 * 3.0)
+
+
+# --- the network -----------------------------------------------------------------------------
+
+
+def encoder(dropout: float = 0.2) -> ReferenceEncoder:
+    layer = ReferenceEncoder(
+        lambda name: keras.initializers.GlorotUniform(seed=len(name)), dropout, 3, name="reference"
+    )
+    layer.build((None, 6))
+    return layer
+
+
+def test_attention_of_the_encoder_sums_to_one_and_knows_no_order() -> None:
+    layer, references = encoder(), rng().normal(size=(4, 7, 6)).astype(np.float32)
+    mask = np.array([[1] * 7, [1] * 7, [1] * 5 + [0] * 2, [0] * 7], np.float32)
+    alpha, _ = layer.attend(references, mask, training=False)
+    np.testing.assert_allclose(np.sum(alpha, axis=1), [1, 1, 1, 0], atol=1e-6)
+    assert np.std(alpha[0]) > 1e-3  # it attends to some more than to others
+    order = rng(1).permutation(7)
+    shuffled = layer(references[:, order], mask[:, order])
+    np.testing.assert_allclose(layer(references, mask), shuffled, atol=1e-5)
+    absent = references.copy()
+    absent[2, 5:] = 100.0
+    np.testing.assert_array_equal(layer(references, mask)[2], layer(absent, mask)[2])
+    assert np.isfinite(layer(references, mask)).all()
+
+
+def test_dropout_is_for_training_alone_and_follows_a_weight() -> None:
+    one, other = encoder(), encoder()
+    references, mask = rng().normal(size=(2, 7, 6)).astype(np.float32), np.ones((2, 7), np.float32)
+    np.testing.assert_array_equal(one(references, mask), one(references, mask))
+    first, second = one(references, mask, training=True), one(references, mask, training=True)
+    assert np.abs(first - second).max() > 1e-4
+    np.testing.assert_array_equal(other(references, mask, training=True), first)
+    state = {variable.path: variable.numpy() for variable in one.variables}
+    fresh = encoder()
+    for variable in fresh.variables:
+        variable.assign(state[variable.path])
+    np.testing.assert_array_equal(fresh(references, mask, training=True), one(references, mask, training=True))
+    dropless = encoder(0.0)
+    np.testing.assert_array_equal(dropless(references, mask, training=True), one(references, mask))
+
+
+def network(classes: int, **options: object) -> CleanNet:
+    references = References(rng(3).random((classes, 5, 6), np.float32), rng(4).integers(2, 6, classes))
+    vectors = references.vectors * references.mask[:, :, None]
+    config = CleanNetConfig(references=5, **options)
+    return CleanNet(
+        config,
+        Problem(6, tuple(map(str, range(classes))), "single-label"),
+        References(vectors, references.counts),
+        seed=2,
+    )
+
+
+def by_numpy(method: CleanNet, features: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine to the own class, and squared reconstruction error, image by image and reference by reference."""
+    weights = {name: variable.numpy().astype(np.float64) for name, variable in method.weights().items()}
+
+    def dense(x: np.ndarray, name: str, linear: bool = False) -> np.ndarray:
+        out = x @ weights[f"{name}/kernel"] + weights[f"{name}/bias"]
+        return out if linear else np.tanh(out)
+
+    similarity, error = [], []
+    for x, c in zip(np.log(1 + features.astype(np.float64)), noisy, strict=True):
+        h = [
+            dense(dense(np.log(1 + v), "reference/first"), "reference/second")
+            for v in method.raw.vectors[c, : method.raw.counts[c]].astype(np.float64)
+        ]
+        match = np.exp([dense(h_i, "reference/attention") @ weights["reference/context"] for h_i in h])
+        own = dense(sum(a * h_i for a, h_i in zip(match / match.sum(), h, strict=True)), "reference/embedding")
+        query = dense(dense(x, "query/first"), "query/embedding")
+        back = dense(dense(query, "query/back"), "query/output", linear=True)
+        similarity.append(own @ query / np.linalg.norm(own) / np.linalg.norm(query))
+        error.append(((x - back) ** 2).sum())
+    return np.array(similarity), np.array(error)
+
+
+@pytest.mark.parametrize("classes", [3, 40])  # fewer and more than rows of a batch
+@pytest.mark.parametrize("clean", [4, 8])  # half of the batch verified, or all of it
+def test_losses_agree_with_numpy(classes: int, clean: int) -> None:
+    method = network(classes, dropout=0, margin=0.02, negative_weight=3, reconstruction=0.3, reinforcement=0.7)
+    features, noisy = rng(5).random((8, 6), np.float32), rng(6).integers(classes, size=8)
+    right = np.array([1, 0, 1, 0, 0, 0, 1, 1])[:clean]
+    one_hot = np.eye(classes, dtype=np.float32)[noisy]
+    # A mislabelled image's true class may be known, too: what counts is its noisy label.
+    verified = np.where(right[:, None] > 0, one_hot[:clean], np.roll(one_hot[:clean], 1, axis=1))
+    batch = Batch(clean, *(tf.constant(part) for part in (one_hot, verified, np.ones_like(verified))))
+    similarity, error = by_numpy(method, features, noisy)
+    np.testing.assert_allclose(
+        method.score(tf.constant(features), "similarity").numpy()[np.arange(8), noisy], similarity, atol=1e-5
+    )
+    expected = 0.3 * error
+    for i, cos in enumerate(similarity):
+        if i < clean:
+            expected[i] += 1 - cos if right[i] else 3 * max(0, cos - 0.02)
+        elif cos >= 0.02:
+            expected[i] += 0.7 * (1 - cos)
+    assert similarity.max() > 0.02 > similarity.min()  # both sides of the margin are there
+    assert float(method.losses("matching", tf.constant(features), batch)["loss"]) == pytest.approx(
+        expected.mean(), 1e-4
+    )
+
+
+def test_steps_drop_units_and_scores_do_not() -> None:
+    method, features = network(3, dropout=0.5), tf.constant(rng(5).random((8, 6), np.float32))
+    one_hot = tf.constant(np.eye(3, dtype=np.float32)[np.arange(8) % 3])
+    batch = Batch(4, one_hot, one_hot[:4], tf.ones((4, 3)))
+    first, second = (float(method.losses("matching", features, batch)["L_cos"]) for _ in range(2))
+    assert abs(first - second) > 1e-4
+    scores = [method.score(features, "similarity").numpy() for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_class_embeddings_are_what_scores_compare_with() -> None:
+    method = network(40)  # more than are encoded at a time
+    features = tf.constant(rng(5).random((3, 6), np.float32))
+    own = cosine(method.query(features)[:, None], method.class_embeddings()[None])
+    np.testing.assert_allclose(method.score(features, "similarity"), own, atol=1e-5)
+    np.testing.assert_allclose(method.attention().sum(axis=1), np.ones(40), atol=1e-6)
+
+
+def test_features_enter_by_their_logarithm_their_direction_or_as_they_are() -> None:
+    features = np.array([[3.0, 0.0, 4.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(transformed(features, "log"), np.log1p(features), rtol=1e-6)
+    np.testing.assert_allclose(transformed(features, "l2"), [[1.2, 0, 1.6, 0], [0, 0, 0, 0]], rtol=1e-6)
+    np.testing.assert_array_equal(transformed(features, "none"), features)
+
+
+def test_schedule_and_batches_are_the_papers() -> None:
+    (phase,) = network(3, steps=60_000).phases()
+    rates = phase.rates["head"].at(np.array([0, 29_999, 30_000, 59_999]), 1.0)
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.001])
+    assert (phase.optimizer, phase.weight_decay, phase.clean_share) == ("sgd", 1e-4, 0.5)
+
+
+# --- planted noise ---------------------------------------------------------------------------
+
+CLASSES, PER_CLASS, WIDTH = 24, 60, 32
+HELD_OUT = np.arange(0, CLASSES, 4)
+QUICK = {"steps": 300, "references": 10, "learning_rate": 0.03}
+
+
+class World:
+    """Right images of a class lie around a point in one half of the features, wrong ones in the other.
+
+    Both points are the class's own: only what is known of other classes tells which half is which. A
+    third to two thirds of a class's labels are wrong.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        random, half = rng(seed), WIDTH // 2
+        self.noisy = random.permutation(np.repeat(np.arange(CLASSES), PER_CLASS))
+        rate = random.permutation(np.linspace(0.35, 0.65, CLASSES))
+        self.right = (random.random(len(self.noisy)) >= rate[self.noisy]).astype(np.int8)
+        points = random.normal(size=(2, CLASSES, half))
+        features = 0.3 * random.normal(size=(len(self.noisy), WIDTH))
+        features[self.right == 1, :half] += points[0, self.noisy[self.right == 1]]
+        features[self.right == 0, half:] += points[1, self.noisy[self.right == 0]]
+        self.features = np.maximum(features, 0).astype(np.float32)
+        self.split = random.choice(3, size=len(self.noisy), p=[0.6, 0.15, 0.25])
+        seen = (random.random(len(self.noisy)) < 0.5) & (self.split < 2)
+        self.label = np.where(seen, self.right, -1)
+        self.held_out = np.isin(self.noisy, HELD_OUT)
+
+    def data(self, folder: Path, label: np.ndarray) -> Data:
+        return detection_data(folder, self.features, self.noisy, label, CLASSES, self.split)
+
+    def error(self, score: np.ndarray, label: np.ndarray, which: np.ndarray) -> float:
+        """Average error rate on the test images ``which``, with the threshold of verified validation images."""
+        chosen = (self.split == 1) & (label >= 0)
+        delta, _ = best_threshold(score[chosen], label[chosen], self.noisy[chosen])
+        measured = which & (self.split == 2)
+        found = error_rates((score >= delta)[measured].astype(np.int8), self.right[measured], self.noisy[measured])
+        assert found is not None
+        return found.average
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+def fitted(name: str, data: Data, folder: Path, **options: object) -> object:
+    detector, work = make_detector(name, options), folder / name
+    work.mkdir()
+    detector.fit(data, 0, work)
+    return detector
+
+
+def test_cleannet_finds_noise_in_classes_that_nobody_verified(world: World, tmp_path: Path) -> None:
+    label = np.where(world.held_out, -1, world.label)
+    data = world.data(tmp_path, label)
+    cleannet, average = (
+        fitted(name, data, tmp_path, **options)
+        for name, options in (("cleannet", QUICK), ("average", {"references": 10}))
+    )
+    # A label passes the classification filter where it is among the top K of a classifier of noisy labels.
+    train = world.split == 0
+    likely = LogisticRegression(max_iter=500).fit(world.features[train], world.noisy[train])
+    likely = likely.predict_proba(world.features)
+    rank = (likely > likely[np.arange(len(likely)), world.noisy][:, None]).sum(axis=1)
+    scores = [found.score(world.features, world.noisy) for found in (cleannet, average)] + [-rank]
+    errors = [world.error(score, label, world.held_out) for score in scores]
+    assert errors[0] < 0.12
+    assert min(errors[1:]) > 0.3
+
+
+def test_cleannet_is_near_the_best_supervised_detector_where_all_classes_are_verified(
+    world: World, tmp_path: Path
+) -> None:
+    cleannet = fitted("cleannet", world.data(tmp_path, world.label), tmp_path, **QUICK)
+    every = np.ones(len(world.noisy), bool)
+    # The best there is: one linear classifier of right and wrong on all images, which knows that all
+    # classes share which half of the features is which.
+    known = (world.split == 0) & (world.label >= 0)
+    best = LogisticRegression(max_iter=500).fit(world.features[known], world.label[known])
+    errors = [
+        world.error(score, world.label, every)
+        for score in (cleannet.score(world.features, world.noisy), best.decision_function(world.features))
+    ]
+    assert errors[0] < 0.03
+    assert errors[0] < errors[1] + 0.02
+
+
+# --- training --------------------------------------------------------------------------------
+
+SHORT = {"steps": 30, "references": 4, "batch_size": 16}
+
+
+def small(folder: Path, label: np.ndarray | None = None, sign: float = 1.0) -> tuple[Data, np.ndarray, np.ndarray]:
+    """60 images of 3 classes, 12 of them validation, most of them verified."""
+    noisy = np.arange(60) % 3
+    features = sign * np.abs(rng().normal(size=(60, 6)) + 2 * np.eye(6)[noisy]).astype(np.float32)
+    label = rng(1).integers(-1, 2, 60) if label is None else label
+    return detection_data(folder, features, noisy, label, 3, np.arange(60) // 48), features, noisy
+
+
+def test_a_killed_training_ends_with_the_same_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, features, noisy = small(tmp_path)
+    whole = fitted("cleannet", data, tmp_path, **SHORT).score(features, noisy)
+    block, calls = StepFunction.__call__, []
+
+    def killed(self, *arguments):
+        calls.append(arguments[2])
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return block(self, *arguments)
+
+    monkeypatch.setattr(training, "Settings", partial(Settings, checkpoint_seconds=0.0))
+    monkeypatch.setattr(StepFunction, "__call__", killed)
+    cut = make_detector("cleannet", SHORT)
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        cut.fit(data, 0, tmp_path / "cut")
+    taken_up = make_detector("cleannet", SHORT)
+    taken_up.fit(data, 0, tmp_path / "cut")
+    assert calls[4] > 0  # not from the beginning
+    np.testing.assert_array_equal(taken_up.score(features, noisy), whole)
+    assert taken_up.notes["best_step"] <= taken_up.notes["steps"] == 30
+
+
+def test_saved_and_loaded_it_scores_the_same(tmp_path: Path) -> None:
+    data, features, noisy = small(tmp_path)
+    detector = fitted("cleannet", data, tmp_path, transform="l2", **SHORT)
+    detector.save(tmp_path / "cleannet.npz")
+    loaded = CleanNetDetector.load(tmp_path / "cleannet.npz")
+    np.testing.assert_array_equal(loaded.score(features, noisy), detector.score(features, noisy))
+    assert loaded.natural_threshold == detector.natural_threshold == 0.1
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cleannet.npz").read_bytes()[:-100])
+    with pytest.raises(NlcliError, match=r"cut\.npz is not a saved CleanNet"):
+        CleanNetDetector.load(tmp_path / "cut.npz")
+
+
+def test_scores_are_cosines_to_the_own_class(tmp_path: Path) -> None:
+    data, features, noisy = small(tmp_path)
+    detector = fitted("cleannet", data, tmp_path, **SHORT)
+    every = detector.network.score(tf.constant(features), "similarity").numpy()
+    score = detector.score(features, noisy)
+    # The best step is kept: its error on validation is the one that the kept weights have.
+    lines = (tmp_path / "cleannet" / "metrics.jsonl").read_text().splitlines()
+    best = min(json.loads(line)["validation"]["average_error"] for line in lines)
+    chosen = data.validation.verified
+    of_kept = score[data.validation.rows[chosen]]
+    error = best_threshold(of_kept, data.validation.label[chosen], data.validation.noisy[chosen])[1]
+    assert error == pytest.approx(best) == pytest.approx(detector.notes["validation"]["average_error"])
+    np.testing.assert_allclose(score, every[np.arange(60), noisy], atol=1e-5)
+    assert np.abs(every).max() <= 1 + 1e-6
+    assert score.dtype == np.float32
+    assert detector.score(features[:0], noisy[:0]).shape == (0,)
+
+
+def test_it_trains_where_every_training_image_is_verified(tmp_path: Path) -> None:
+    some, *_ = small(tmp_path)
+    every, features, noisy = small(tmp_path, rng(1).integers(0, 2, 60))
+    losses = []
+    for name, data in (("some", some), ("every", every)):
+        (tmp_path / name).mkdir()
+        detector = fitted("cleannet", data, tmp_path / name, **SHORT)
+        lines = (tmp_path / name / "cleannet" / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["train"]["L_unsup"] for line in lines[1:]])
+    assert max(losses[0]) > 0
+    assert set(losses[1]) == {0.0}
+    assert np.isfinite(detector.score(features, noisy)).all()
+
+
+def test_without_verified_validation_images_the_last_step_is_kept(tmp_path: Path) -> None:
+    label = np.where(np.arange(60) < 48, rng(1).integers(-1, 2, 60), -1)
+    detector = fitted("cleannet", small(tmp_path, label)[0], tmp_path, **SHORT)
+    assert detector.notes["best_step"] == 30
+    assert detector.natural_threshold == 0.1
+
+
+def test_a_class_may_be_unverified_or_empty(tmp_path: Path) -> None:
+    noisy, label = np.arange(60) % 2, np.where(np.arange(60) % 2, -1, rng(1).integers(0, 2, 60))
+    features = rng().random((60, 6), np.float32)
+    data = detection_data(tmp_path, features, noisy, label, 3, np.arange(60) // 48)
+    detector = fitted("cleannet", data, tmp_path, **SHORT)
+    assert detector.notes["classes_without_images"] == ["c2"]
+    assert np.isfinite(detector.score(features, np.full(60, 2))).all()
+
+
+def test_it_says_what_it_lacks(tmp_path: Path) -> None:
+    data, *_ = small(tmp_path, np.full(60, -1))
+    with pytest.raises(NlcliError, match="learns from verified noisy labels"):
+        fitted("cleannet", data, tmp_path, **SHORT)
+
+
+def test_features_below_zero_have_no_logarithm(tmp_path: Path) -> None:
+    data, features, noisy = small(tmp_path, sign=-1.0)
+    with pytest.raises(NlcliError, match="reach below zero; pass --set transform=l2"):
+        fitted("cleannet", data, tmp_path, **SHORT)
+    (tmp_path / "l2").mkdir()
+    detector = fitted("cleannet", data, tmp_path / "l2", transform="l2", **SHORT)
+    assert np.isfinite(detector.score(features, noisy)).all()
+    positive = fitted("cleannet", small(tmp_path / "l2")[0], tmp_path / "l2" / "features", **SHORT)
+    with pytest.raises(NlcliError, match="reach below zero"):
+        positive.score(features, noisy)
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    data, features, noisy = small(tmp_path)
+    found = []
+    for number, seed in enumerate((0, 0, 1)):
+        detector, work = make_detector("cleannet", SHORT), tmp_path / str(number)
+        work.mkdir()
+        detector.fit(data, seed, work)
+        found.append(detector.score(features, noisy))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-3

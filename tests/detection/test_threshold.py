@@ -1,0 +1,201 @@
+"""Thresholds and error rates of detections, and what of the verification is shown to a detector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, matrix_from_lists
+from nlcli.detection.threshold import best_threshold, class_weights, cross_fitted, error_rates, folds
+from nlcli.detection.verification import draw_held_out, read_held_out, verification_labels, withheld
+from nlcli.errors import NlcliError
+from worlds.stage_builders import small_table
+
+
+def average_error(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, delta: float) -> float:
+    """Mean over classes of the error rate, written as the paper says it."""
+    wrong = (score >= delta) != (label == 1)
+    return float(np.mean([wrong[noisy == c].mean() for c in np.unique(noisy)]))
+
+
+# --- the threshold ---------------------------------------------------------------------------
+
+_images = st.lists(st.tuples(st.integers(-4, 4), st.booleans(), st.integers(0, 3)), min_size=1, max_size=25)
+
+
+@given(_images)
+@settings(max_examples=300, deadline=None)
+def test_threshold_is_the_best_of_all(images: list[tuple[int, bool, int]]) -> None:
+    score, label, noisy = (np.array(column) for column in zip(*images, strict=True))
+    label = label.astype(np.int8)
+    delta, error = best_threshold(score, label, noisy)
+    tried = [average_error(score, label, noisy, d) for d in np.arange(-5, 6) - 0.5]
+    assert error == pytest.approx(min(tried), abs=1e-12)
+    assert average_error(score, label, noisy, delta) == pytest.approx(error, abs=1e-12)
+    assert delta not in score  # where rounding would decide
+
+
+def test_threshold_weighs_classes_alike() -> None:
+    # Class 0: one wrong label at 0.6. Class 1: 10 right ones at 0.5, one at 0.9. Below 0.5 class 0 is all wrong;
+    # between 0.6 and 0.9 class 1 has 10 of 11 wrong: 0.5 against 5/11.
+    score = np.array([0.6] + [0.5] * 10 + [0.9])
+    label, noisy = np.array([0] + [1] * 11), np.array([0] + [1] * 11)
+    delta, error = best_threshold(score, label, noisy)
+    assert delta == pytest.approx(0.75)
+    assert error == pytest.approx(5 / 11)
+    delta, error = best_threshold(score, label, np.zeros(12))  # by images, one error is better than ten
+    assert delta < 0.5
+    assert error == pytest.approx(1 / 12)
+    np.testing.assert_allclose(class_weights(noisy), [1 / 2] + [1 / 22] * 11)
+
+
+def test_of_equal_thresholds_the_widest_gap() -> None:
+    score = np.array([0.0, 0.1, 0.4, 0.6])
+    delta, error = best_threshold(score, np.array([0, 1, 0, 1]), np.zeros(4))  # one error at 0.05 and at 0.5
+    assert error == 0.25
+    assert delta == pytest.approx(0.5)
+    delta, _ = best_threshold(score, np.array([0, 0, 1, 1]), np.zeros(4))
+    assert delta == pytest.approx(0.25)
+    delta, error = best_threshold(score, np.ones(4), np.zeros(4))  # nothing to part: all are right
+    assert delta < 0
+    assert error == 0
+    delta, error = best_threshold(np.ones(3), np.zeros(3), np.zeros(3))
+    assert delta > 1
+    assert error == 0
+
+
+def test_threshold_of_many_images_needs_no_quadratic_time() -> None:
+    rng = np.random.default_rng(0)
+    label, noisy = (rng.random(400_000) < 0.7).astype(np.int8), rng.integers(100, size=400_000)
+    score = (rng.normal(size=400_000) + 2 * label).astype(np.float32)
+    delta, error = best_threshold(score, label, noisy)
+    assert error == pytest.approx(average_error(score, label, noisy, delta), abs=1e-9)
+    assert 0.3 < delta < 0.9  # where 0.7 N(2, 1) and 0.3 N(0, 1) cross: 1 - log(7/3)/2
+
+
+def test_folds_part_every_class_alike() -> None:
+    noisy = np.repeat([0, 1, 2], [23, 10, 4])
+    fold = folds(noisy, 0)
+    for c in range(3):
+        counts = np.bincount(fold[noisy == c], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert np.array_equal(np.sort(np.bincount(fold)), [7, 7, 7, 8, 8])
+    assert not np.array_equal(fold, folds(noisy, 1))
+    np.testing.assert_array_equal(fold, folds(noisy, 0))
+
+
+def test_cross_fitting_judges_no_image_by_itself() -> None:
+    rng = np.random.default_rng(3)
+    noisy = rng.integers(4, size=60)
+    label = (rng.random(60) < 0.6).astype(np.int8)
+    score = rng.normal(size=60) + label
+    found, fold = cross_fitted(score, label, noisy, 7), folds(noisy, 7)
+    for number in range(5):
+        inside, other = fold == number, fold != number
+        delta, _ = best_threshold(score[other], label[other], noisy[other])
+        np.testing.assert_array_equal(found[inside], score[inside] >= delta)
+        changed = np.where(inside, 1 - label, label)
+        np.testing.assert_array_equal(cross_fitted(score, changed, noisy, 7)[inside], found[inside])
+    assert cross_fitted(score[:1], label[:1], noisy[:1], 0) is None
+    assert len(cross_fitted(score[:2], label[:2], noisy[:2], 0)) == 2
+
+
+# --- error rates -----------------------------------------------------------------------------
+
+
+def test_error_rates_by_hand() -> None:
+    # Class 2: four images, one wrong label missed, one right label rejected. Class 5: one image, well judged.
+    verdict, label = np.array([1, 1, 0, 1, 0]), np.array([1, 0, 1, 1, 0])
+    found = error_rates(verdict, label, np.array([2, 2, 2, 2, 5]))
+    assert found is not None
+    assert found.record() == {
+        "images": 5,
+        "wrong": 2,
+        "classes": 2,
+        "average": pytest.approx(0.25),
+        "micro": pytest.approx(0.4),
+        "naive_average": pytest.approx((0.25 + 1) / 2),
+        "naive_micro": pytest.approx(0.4),
+    }
+    assert found.by_class == [
+        {"class": 2, "images": 4, "wrong": 1, "error": 0.5, "naive_error": 0.25, "missed": 1, "rejected": 1},
+        {"class": 5, "images": 1, "wrong": 1, "error": 0.0, "naive_error": 1.0, "missed": 0, "rejected": 0},
+    ]
+    assert error_rates(verdict[:0], label[:0], np.zeros(0)) is None
+
+
+# --- verification ----------------------------------------------------------------------------
+
+
+def every_case() -> LabelTable:
+    """Noisy class a or none; what a person knows of it, one case an image."""
+    cases = [  # noisy, present, absent, verification
+        ([0], [0], [], FULL),
+        ([0], [1], [], FULL),
+        ([0], [0], [], PARTIAL),
+        ([0], [], [0], PARTIAL),
+        ([0], [1], [], PARTIAL),
+        ([0], [], [2], PARTIAL),
+        ([0], [], [], NONE),
+        ([], [1], [], FULL),
+        ([], [], [], NONE),
+    ]
+    noisy, present, absent, known = zip(*cases, strict=True)
+    return replace(
+        small_table(),
+        task="single-label",
+        groups=None,
+        keys=np.array([f"k{i}" for i in range(9)], object),
+        paths=np.array([f"k{i}" for i in range(9)], object),
+        split=np.zeros(9, np.int8),
+        noisy=matrix_from_lists(noisy, 3, [[1.0] * len(labels) for labels in noisy]),
+        present=matrix_from_lists(present, 3),
+        absent=matrix_from_lists(absent, 3),
+        verification=np.array(known, np.uint8),
+    )
+
+
+def test_verification_labels_of_every_case() -> None:
+    # right, another class, right, absent, another class, nothing said of class a, unverified, no noisy label
+    assert verification_labels(every_case()).tolist() == [1, 0, 1, 0, 0, -1, -1, -1, -1]
+
+
+def test_a_detector_is_shown_no_true_class() -> None:
+    table = every_case()
+    label = np.array([1, 0, -1, 0, -1, -1, -1, -1, -1], np.int8)
+    shown = withheld(table, label)
+    np.testing.assert_array_equal(verification_labels(shown), label)
+    assert shown.present.toarray()[:, 1:].sum() == 0
+    assert shown.absent.toarray()[:, 1:].sum() == 0
+    assert shown.verification.tolist() == [1, 1, 0, 1, 0, 0, 0, 0, 0]
+    np.testing.assert_array_equal(shown.noisy.toarray(), table.noisy.toarray())
+
+
+def test_fewer_held_out_classes_are_among_more() -> None:
+    classes = tuple(f"c{i}" for i in range(20))
+    drawn = [set(draw_held_out(classes, n, 3)) for n in range(1, 20)]
+    assert [len(names) for names in drawn] == list(range(1, 20))
+    assert all(fewer < more for fewer, more in pairwise(drawn))
+    assert draw_held_out(classes, 5, 3) != draw_held_out(classes, 5, 4)
+    assert set(draw_held_out(classes[::-1], 5, 3)) == drawn[4]
+    assert list(draw_held_out(classes[::-1], 5, 3)) == [c for c in classes[::-1] if c in drawn[4]]
+    with pytest.raises(NlcliError, match="--hold-out 20: the data set has 20 classes, and one must stay verified"):
+        draw_held_out(classes, 20, 0)
+
+
+def test_held_out_classes_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "classes.txt"
+    file.write_text("c2\nc0\n")
+    assert read_held_out(file, ("c0", "c1", "c2")) == ("c0", "c2")
+    file.write_text("c2\nc_0\n")
+    with pytest.raises(NlcliError, match=r"unknown class 'c_0'; did you mean 'c0'\?"):
+        read_held_out(file, ("c0", "c1", "c2"))
+    file.write_text("c0\nc1\n")
+    with pytest.raises(NlcliError, match="names all 2 classes"):
+        read_held_out(file, ("c0", "c1"))

@@ -1,0 +1,358 @@
+"""Papers' tables: cells by hand, published figures beside them, and what cannot be one table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nlcli.errors import NlcliError
+from nlcli.evaluation.comparison.paper_table import NUMBERED
+from nlcli.evaluation.comparison.table import paper_table, published_tables, show_table
+from nlcli.evaluation.config import Table
+from nlcli.metrics.names import LOWER_IS_BETTER
+from nlcli.stages.files import write_json
+from nlcli.stages.pipeline import read_pipeline
+from nlcli.stages.stage import open_stage
+from worlds.stage_builders import MakeConfig
+
+
+def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, ap_all: float, **more: Any) -> Path:
+    """A finished evaluation that holds just what a table reads."""
+    clean = {"images": 0 if fraction is None else round(1000 * fraction)}
+    settings = {"clean_fraction": fraction or 0.05, "seed": seed, "method": "m", **more}
+    metrics = {
+        "task": "multi-label",
+        "images": 100,
+        "classes": 5,
+        "split": "test",
+        "mAP": mean_ap,
+        "AP_all": ap_all,
+        "selection": {"clean": clean},
+        "model": {"settings": settings},
+        "mAP_by_group": {"vehicles": mean_ap + 0.1, "art": 0.5},
+    }
+    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
+        write_json(stage.work / "metrics.json", metrics)
+        stage.finish({})
+    return output
+
+
+def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: Path, capsys) -> None:
+    rows = {
+        "Proposed (soft label)": [evaluation(tmp_path / f"s{i}", 0.05, i, 0.50 + 0.02 * i, 0.6) for i in range(3)],
+        "Proposed (hard label)": [evaluation(tmp_path / "h", 0.1, 0, 0.55, 0.61, scale=0.01)],
+    }
+    output = paper_table(Table(rows=rows, output=tmp_path / "table", published="hu2018-table6", deviations=("ours",)))
+    found = json.loads((output / "table.json").read_text())
+    soft, hard = (row["cells"] for row in found["rows"])
+    assert found["columns"] == ["0.05", "0.1"]
+    assert found["figures"] == ["mAP", "AP_all"]
+    assert soft["0.05"]["mAP"] == pytest.approx({"measured": 52.0, "spread": 2.0, "seeds": 3, "published": 56.82})
+    assert soft["0.1"]["mAP"] == {"measured": None, "spread": None, "seeds": 0, "published": 58.38}
+    assert hard["0.1"]["AP_all"] == pytest.approx({"measured": 61.0, "spread": None, "seeds": 1, "published": 60.95})
+    assert found["deviations"][0] == "ours"
+    assert "training shortened to 1 % of its steps" in found["deviations"]
+    with open(output / "table.csv", newline="") as file:
+        lines = {(line["row"], line["clean_fraction"], line["figure"]): line for line in csv.DictReader(file)}
+    assert float(lines["Proposed (hard label)", "0.1", "AP_all"]["difference"]) == pytest.approx(0.05)
+    assert "52.00 ± 2.00 (56.82)" in (output / "table.md").read_text()
+    assert (output / "table.png").stat().st_size > 5000
+    show_table([output])
+    assert "52.00 ± 2.00 (56.82)" in capsys.readouterr().out
+
+
+def test_a_model_without_clean_labels_stands_in_every_column(tmp_path: Path, capsys) -> None:
+    rows = {
+        "ResNet50 (Noisy)": [evaluation(tmp_path / "n", None, 0, 0.4, 0.3)],
+        "ResNet50 (Noisy-FT-L)": [evaluation(tmp_path / "f", 0.3, 0, 0.5, 0.6)],
+    }
+    output = paper_table(Table(rows=rows, output=tmp_path / "table", published="hu2018-table2"))
+    show_table([output])
+    out = capsys.readouterr().out
+    assert out.count("40.00 (45.30)") == 3
+    assert out.count("50.00 (59.19)") == 1
+    assert "not measured: ResNet50 (Noisy-FT-W)" in out
+
+
+def test_a_bound_with_all_labels_stands_beside_every_part(tmp_path: Path) -> None:
+    bound = evaluation(tmp_path / "g", 1.0, 0, 0.7, 0.7)
+    part = evaluation(tmp_path / "p", 0.05, 0, 0.5, 0.5)
+    rows = {"ResNet50 (GT)": [bound], "Proposed": [part]}
+    both = json.loads(
+        (paper_table(Table(rows=rows, output=tmp_path / "a", published="hu2018-table4")) / "table.json").read_text()
+    )
+    cells = next(row["cells"] for row in both["rows"] if row["name"] == "ResNet50 (GT)")
+    assert cells["any"]["mAP"] == pytest.approx({"measured": 70.0, "spread": None, "seeds": 1, "published": 65.16})
+    alone = json.loads((paper_table(Table(rows={"all": [bound]}, output=tmp_path / "b")) / "table.json").read_text())
+    assert alone["columns"] == ["1"]
+
+
+def test_categories_and_tables_of_our_own(tmp_path: Path) -> None:
+    rows = {"Baseline": [evaluation(tmp_path / "n", None, 0, 0.4, 0.3)]}
+    found = paper_table(Table(rows=rows, output=tmp_path / "t3", published="veit2017-table3"))
+    cell = json.loads((found / "table.json").read_text())["rows"][0]["cells"]["any"]["mAP vehicles"]
+    assert cell == pytest.approx({"measured": 50.0, "spread": None, "seeds": 1, "published": 56.92})
+    own = paper_table(Table(rows={"mine": [tmp_path / "n"]}, output=tmp_path / "own"))
+    assert json.loads((own / "table.json").read_text())["columns"] == ["any"]
+
+
+def test_what_cannot_stand_in_a_table_is_refused(tmp_path: Path) -> None:
+    one = evaluation(tmp_path / "a", 0.05, 0, 0.5, 0.5)
+    twin = evaluation(tmp_path / "b", 0.05, 0, 0.6, 0.6)
+    with pytest.raises(NlcliError, match="have the same part of the clean set and the same seed"):
+        paper_table(Table(rows={"x": [one, twin]}, output=tmp_path / "t"))
+    with pytest.raises(NlcliError, match=r"unknown row 'Proposd'"):
+        paper_table(Table(rows={"Proposd": [one]}, output=tmp_path / "t", published="hu2018-table6"))
+    with pytest.raises(NlcliError, match="did you mean 'hu2018-table6'"):
+        paper_table(Table(rows={"x": [one]}, output=tmp_path / "t", published="hu2018-tabel6"))
+
+
+def single(
+    output: Path, seed: int = 0, *, top_1: float = 0.5, split: str = "test", fraction: float = 1.0, **more: Any
+) -> Path:
+    """A finished evaluation of a single-label classifier."""
+    metrics = {
+        "task": "single-label",
+        "images": 100,
+        "classes": 5,
+        "split": split,
+        "top_1": top_1,
+        "mAP": 0.6,
+        "AP_all": 0.7,
+        "selection": {"clean": {"images": 50}},
+        "backbone": "resnet50",
+        "dataset": "Clothing1M",
+        "model": {"settings": {"clean_fraction": fraction, "seed": seed}},
+    } | more
+    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
+        write_json(stage.work / "metrics.json", metrics)
+        stage.finish({})
+    return output
+
+
+def judged(
+    output: Path, seed: int = 0, *, error: float, held_out: int = 0, apart: float | None = None, **more: Any
+) -> Path:
+    """A finished evaluation of a detection."""
+    metrics = (
+        {
+            "task": "label-noise",
+            "images": 40,
+            "classes": 5,
+            "split": "validation",
+            "cross_fitted": True,
+            "average_error": error,
+            "micro_error": error + 0.01,
+            "AUC": 0.9,
+            "held_out": {"classes": list("abcde")[:held_out]},
+            "selection": {"clean": {"images": 50}},
+            "backbone": "resnet50",
+            "dataset": "Clothing1M",
+            "model": {"settings": {"clean_fraction": 1.0, "seed": seed}},
+        }
+        | ({} if apart is None else {"held_out_error": apart})
+        | more
+    )
+    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
+        write_json(stage.work / "metrics.json", metrics)
+        stage.finish({})
+    return output
+
+
+def read_table(config: Table) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
+    found = json.loads((paper_table(config) / "table.json").read_text())
+    return found, {row["name"]: row["cells"] for row in found["rows"]}
+
+
+def test_detections_stand_in_columns_by_data_set(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = {
+        "CleanNet": [
+            judged(tmp_path / "c0", error=0.20),
+            judged(tmp_path / "c1", 1, error=0.22),
+            judged(tmp_path / "f0", error=0.10, dataset="Food-101N", split="test", cross_fitted=False),
+        ],
+        "naive baseline": [judged(tmp_path / "n", error=0.4, dataset="my own")],
+    }
+    config = Table(rows=rows, output=tmp_path / "t2", published="lee2018-table2")
+    found, cells = read_table(config)
+    assert (found["by"], found["columns"]) == ("dataset", ["Food-101N", "Clothing1M", "my own"])
+    assert (found["figures"], found["lower_is_better"]) == (["average_error"], ["average_error"])
+    assert cells["CleanNet"]["Clothing1M"]["average_error"] == pytest.approx(
+        {"measured": 21.0, "spread": 2**0.5, "seeds": 2, "published": 15.91}
+    )
+    assert cells["CleanNet"]["Food-101N"]["average_error"] == pytest.approx(
+        {"measured": 10.0, "spread": None, "seeds": 1, "published": 9.61}
+    )
+    assert cells["naive baseline"]["my own"]["average_error"]["measured"] == pytest.approx(40)
+    assert found["deviations"][:2] == [
+        "measured on 40 verified noisy labels of split 'validation' of Clothing1M with 5 classes, each image's threshold "
+        "chosen without its fold",
+        "measured on 40 verified noisy labels of split 'test' of Food-101N with 5 classes",
+    ]
+    with open(tmp_path / "t2" / "table.csv", newline="") as file:
+        lines = {(line["row"], line["dataset"]): line for line in csv.DictReader(file)}
+    assert float(lines["CleanNet", "Food-101N"]["difference"]) == pytest.approx(0.39)
+    show_table([tmp_path / "t2"])
+    shown = capsys.readouterr().out
+    assert "average error ↓ Food-101N" in shown
+    assert "↓: lower is better" in shown
+    assert "21.00 ± 1.41 (15.91)" in shown
+
+
+def test_curves_over_held_out_classes(tmp_path: Path) -> None:
+    rows = {
+        "CleanNet": [
+            judged(tmp_path / f"c{n}-{s}", s, error=0.1, held_out=n, apart=0.1 + 0.01 * n)
+            for n in (1, 3)
+            for s in (0, 1)
+        ],
+        "classification filtering": [judged(tmp_path / f"k{n}", error=0.1, held_out=n, apart=0.3) for n in (3, 1)],
+    }
+    found, cells = read_table(Table(rows=rows, output=tmp_path / "f5", published="lee2018-figure5"))
+    assert (found["by"], found["columns"], found["figures"]) == ("held_out", ["1", "3", "50"], ["held_out_error"])
+    assert cells["CleanNet"]["3"]["held_out_error"] == pytest.approx(
+        {"measured": 13.0, "spread": 0.0, "seeds": 2, "published": None}
+    )
+    assert cells["CleanNet"]["50"]["held_out_error"] == {
+        "measured": None,
+        "spread": None,
+        "seeds": 0,
+        "published": 11.02,
+    }
+    assert "held-out error ↓ 3 held out" in (tmp_path / "f5" / "table.md").read_text()
+    assert (tmp_path / "f5" / "table.png").stat().st_size > 5000
+    weighted = {"selection": {"clean": {"images": 50}, "detection": {"method": "cleannet", "held_out": ["a", "b"]}}}
+    whole = {"selection": {"clean": {"images": 50}, "detection": {"method": "cleannet", "held_out": []}}}
+    rows = {
+        "CleanNet, w_soft": [
+            single(tmp_path / "w2", top_1=0.8, **weighted),
+            single(tmp_path / "w0", top_1=0.85, **whole),
+        ],
+        "None": [single(tmp_path / "w", top_1=0.7)],
+    }
+    found, cells = read_table(Table(rows=rows, output=tmp_path / "f6", published="lee2018-figure6"))
+    assert found["columns"] == ["0", "2", "50", "70"]
+    assert cells["CleanNet, w_soft"]["2"]["top_1"]["measured"] == pytest.approx(80)
+    assert cells["CleanNet, w_soft"]["0"]["top_1"] == pytest.approx(
+        {"measured": 85, "spread": None, "seeds": 1, "published": 83.95}
+    )
+    assert cells["None"]["any"]["top_1"] == pytest.approx(
+        {"measured": 70, "spread": None, "seeds": 1, "published": 81.44}
+    )
+
+
+def test_columns_by_split_or_one_alone(tmp_path: Path) -> None:
+    six = [
+        single(tmp_path / name, top_1=value, split=name, backbone="alexnet")
+        for name, value in (("test", 0.6), ("validation", 0.5))
+    ]
+    found, cells = read_table(Table(rows={"6 Ours, from 2": six}, output=tmp_path / "x", published="xiao2015-table2"))
+    assert found["columns"] == ["validation", "test"]
+    assert cells["6 Ours, from 2"]["test"]["top_1"] == pytest.approx(
+        {"measured": 60, "spread": None, "seeds": 1, "published": 78.24}
+    )
+    assert cells["6 Ours, from 2"]["validation"]["top_1"]["measured"] == pytest.approx(50)
+    assert not [text for text in found["deviations"] if "backbone" in text]
+    # Whatever part of the clean set: the table has one column.
+    rows = {"7 Proposed (sigmoid)": [single(tmp_path / "h", top_1=0.7, fraction=0.3)]}
+    found, cells = read_table(Table(rows=rows, output=tmp_path / "h4", published="hu2019-table4"))
+    assert found["columns"] == ["any"]
+    assert cells["7 Proposed (sigmoid)"]["any"]["top_1"] == pytest.approx(
+        {"measured": 70, "spread": None, "seeds": 1, "published": 79.93}
+    )
+
+
+def test_another_backbone_is_a_deviation_by_itself(tmp_path: Path) -> None:
+    rows = {
+        "1 ResNet50 (Noisy)": [single(tmp_path / "a", backbone="mobilenet_v2")],
+        "2 ResNet50 (Clean)": [single(tmp_path / "b"), single(tmp_path / "c", 1, backbone="mobilenet_v2")],
+        "5 Forward": [single(tmp_path / "d", backbone=None)],
+    }
+    found, _ = read_table(Table(rows=rows, output=tmp_path / "t", published="hu2019-table4"))
+    told = [text for text in found["deviations"] if "backbone" in text]
+    assert told == ["backbone mobilenet_v2 instead of resnet50 (1 ResNet50 (Noisy), 2 ResNet50 (Clean))"]
+    alone = {"1 ResNet50 (Noisy)": [tmp_path / "a"]}
+    found, _ = read_table(Table(rows=alone, output=tmp_path / "u", published="hu2019-table4"))
+    assert "backbone mobilenet_v2 instead of resnet50" in found["deviations"]
+
+
+def test_tables_of_our_own_lead_with_what_ranks_the_rows(tmp_path: Path) -> None:
+    rows = {"a": [single(tmp_path / "a")], "b": [judged(tmp_path / "b", error=0.2, held_out=2, apart=0.3)]}
+    found, cells = read_table(Table(rows=rows, output=tmp_path / "own", by="none"))
+    assert found["figures"] == ["top_1", "mAP", "AP_all", "average_error", "micro_error", "held_out_error", "AUC"]
+    assert cells["b"]["any"]["held_out_error"]["measured"] == pytest.approx(30)
+    assert found["lower_is_better"] == ["average_error", "micro_error", "held_out_error"]
+
+
+def test_columns_that_a_table_cannot_have(tmp_path: Path) -> None:
+    one, twin = single(tmp_path / "a"), single(tmp_path / "b", fraction=0.5)
+    with pytest.raises(NlcliError, match=r"go by none, not by split; leave out --by"):
+        paper_table(Table(rows={"5 Forward": [one]}, output=tmp_path / "t", published="hu2019-table4", by="split"))
+    with pytest.raises(NlcliError, match="have the same data set and the same seed"):
+        paper_table(Table(rows={"x": [one, twin]}, output=tmp_path / "t", by="dataset"))
+    with pytest.raises(NlcliError, match="does not tell its dataset; evaluate again"):
+        paper_table(Table(rows={"x": [single(tmp_path / "c", dataset=None)]}, output=tmp_path / "t", by="dataset"))
+
+
+def test_published_figures_add_up() -> None:
+    """Figures that a paper prints in two tables are the same in both."""
+    tables = published_tables()
+    rows = {(name, row["name"]): row["cells"] for name, table in tables.items() for row in table["rows"]}
+    ours = rows["hu2018-table2", "Proposed (teacher-student)"]["0.05"]
+    for other in (
+        ("hu2018-table4", "Proposed"),
+        ("hu2018-table5", "Pre-train both nets"),
+        ("hu2018-table6", "Proposed (hard label)"),
+    ):
+        assert rows[other]["0.05"] == ours
+    assert rows["hu2019-table3", "Proposed (sigmoid)"]["1"] == rows["hu2019-table5", "training g, h jointly"]["1"]
+    values = [(name, v) for cells in rows.values() for column in cells.values() for name, v in column.items()]
+    assert all(5 < v < 40 if name in LOWER_IS_BETTER else 20 < v < 100 for name, v in values)
+    lee, hu = (
+        [rows[name, row["name"]]["any"] for row in tables[name]["rows"]] for name in ("lee2018-table4", "hu2019-table4")
+    )
+    assert [lee[i] for i in (0, 1, 5, 6, 2, 3)] == hu[:6]
+    # The text of Lee 2018, section 4.3: what every-image, semantic-308 and random-118 gain.
+    one = {row["name"]: row["cells"]["WebVision 1"]["top_1"] for row in tables["lee2018-table6"]["rows"]}
+    gain = one["every-image"] - one["baseline"]
+    assert round(100 * (one["semantic-308"] - one["baseline"]) / gain) == 47
+    assert round(100 * (one["random-118"] - one["baseline"]) / gain) == 29
+    # Section 4.2: the errors of table 2 as the text repeats them; 4.3: the gains of figure 6.
+    detect = {
+        row["name"]: [c["average_error"] for c in row["cells"].values()] for row in tables["lee2018-table2"]["rows"]
+    }
+    assert detect["CleanNet"] == [9.61, 15.91]
+    assert detect["CleanNet*"] == [6.99, 15.77]
+    assert detect["MLP"] == [10.42, 16.09]
+    assert detect["classification filtering"] == [16.60, 23.55]
+    six = rows["lee2018-figure6", "CleanNet, w_soft"]
+    none = rows["lee2018-figure6", "None"]["any"]["top_1"]
+    assert [round(six[n]["top_1"] - none, 2) for n in ("50", "70")] == [2.1, 1.75]
+    assert none == rows["lee2018-table3", "None, Food-101N"]["any"]["top_1"]
+    assert six["0"] == rows["lee2018-table3", "CleanNet, w_soft"]["any"]
+
+
+def test_published_tables_name_what_they_were_reached_with() -> None:
+    from nlcli.networks.architectures import BACKBONES
+
+    for name, table in published_tables().items():
+        assert table["backbone"] in BACKBONES, name
+        columns = {column for row in table["rows"] for column in row["cells"]} - {"any"}
+        numbered = table["by"] in NUMBERED
+        assert not numbered or all(float(column) >= 0 for column in columns)
+        assert table["by"] != "none" or not columns
+        assert table["by"] != "split" or columns == {"validation", "test"}
+
+
+def test_every_published_table_has_its_pipeline() -> None:
+    folder = Path(__file__).parents[3] / "pipelines"
+    made = {
+        step.config.model_dump().get("published")
+        for file in folder.glob("*.yaml")
+        for step in read_pipeline(file).steps
+    }
+    assert set(published_tables()) <= made

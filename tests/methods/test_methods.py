@@ -1,0 +1,459 @@
+"""One battery over every registered method, and each method's equations against values by hand.
+
+A method that is registered without a row in ``SMALL`` fails the first test.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nlcli.methods
+from nlcli.errors import NlcliError
+from nlcli.methods import METHODS, configure, get_method
+from nlcli.methods.base.contract import Batch, LastLayer, Problem
+from nlcli.methods.catalogue import describe, listing
+from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.loop import train
+from worlds.small_training import ArraySource, Planted, figures, make, planted, source, validation
+
+# Options that make each method learn the planted problem in a few hundred steps.
+SMALL: dict[str, dict[str, object]] = {
+    "noisy": {"steps": 300, "learning_rate": 1e-2},
+    "clean": {"steps": 300, "learning_rate": 1e-2},
+    "clean-and-noisy": {"steps": 300, "learning_rate": 1e-2},
+    "finetune-last": {"steps": 300, "learning_rate": 1e-2},
+    "finetune-mixed": {"steps": 300, "learning_rate": 1e-2},
+    "finetune-whole": {"steps": 300, "learning_rate": 1e-2},  # here on a backbone that is not trained
+    "ground-truth": {"steps": 300, "learning_rate": 1e-2},
+    "veit": {
+        "variant": "pretrained",
+        "steps": 300,
+        "learning_rate": 1e-2,
+        "cleaning_rate": 1e-2,
+        "pretrain_rate": 1e-2,
+        "pretrain_steps": 150,
+        "embedding": 8,
+        "hidden": 16,
+    },
+    "misra": {"steps": 300, "learning_rate": 1e-2, "relevance_rate": 1e-2, "visual_steps": 100},
+    "teacher-student": {
+        "steps": 300,
+        "hidden": 32,
+        "learning_rate": 1e-2,
+        "teacher_rate": 1e-2,
+        "pretrain_rate": 1e-2,
+        "pretrain_steps": 100,
+    },
+    "residual": {"steps": 300, "hidden": 32, "learning_rate": 1e-2},
+    "bottom-up": {
+        "steps": 200,
+        "learning_rate": 1e-2,
+        "pretrain_rate": 1e-2,
+        "pretrain_steps": 100,
+        "finetune_steps": 50,
+    },
+    "forward": {
+        "transition": "anchors",
+        "steps": 300,
+        "noisy_steps": 200,
+        "learning_rate": 1e-2,
+        "finetune_steps": 50,
+    },
+    "noise-types": {
+        "steps": 200,
+        "hidden": 16,
+        "learning_rate": 1e-2,
+        "pretrain_rate": 1e-2,
+        "pretrain_steps": 200,
+        "first_steps": 50,
+        "finetune_steps": 50,
+    },
+    "cleannet": {"steps": 300, "learning_rate": 1e-2, "finetune_steps": 50, "finetune_rate": 1e-3},
+}
+
+
+# Every method on every kind of data that it is for.
+CASES = [(name, task) for name in METHODS for task in get_method(name).tasks]
+
+
+def small(name: str, task: str, images: int, **options: object) -> tuple[Planted, nlcli.methods.Method]:
+    """A planted problem of ``task``, and the method for it."""
+    data = planted(images, single=task == "single-label")
+    return data, make(name, data, single=task == "single-label", **SMALL[name] | options)
+
+
+def batch_for(method: nlcli.methods.Method, phase: object, data: object, size: int = 20) -> tuple[tf.Tensor, Batch]:
+    rows = source(method, data, batch_size=size)
+    block, clean = rows.block(phase, 0, 1), rows.clean_rows(phase)
+    labels = (tf.cast(part[0], tf.float32) for part in (block.noisy, block.verified, block.mask))
+    weights = np.ones(size - clean, np.float32) if block.weights is None else block.weights[0]
+    return tf.constant(data.features[block.rows[0]]), Batch(clean, *labels, weights=tf.constant(weights))
+
+
+def test_every_method_is_in_the_battery() -> None:
+    assert set(SMALL) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", [name for name, task in CASES if task == "multi-label"])
+def test_learns(name: str, tmp_path: Path) -> None:
+    data, method = small(name, "multi-label", 600)
+    before = figures(method, data)
+    outcome = train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
+    after = figures(method, data)
+    assert after["AP_all"] > max(before["AP_all"] + 0.2, 0.8)
+    assert after["AP_all"] == outcome.value
+    for phase in method.phases():
+        losses = [line["train"]["loss"] for line in outcome.history if line["train"] and line["phase"] == phase.name]
+        assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", [name for name, task in CASES if task == "single-label"])
+def test_learns_single_labels(name: str, tmp_path: Path) -> None:
+    data, method = small(name, "single-label", 600)
+    train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
+    scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
+    assert (scores.argmax(1) == data.true.argmax(1)).mean() > 0.85
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Path) -> None:
+    single = "multi-label" not in get_method(name).tasks
+    data, found = planted(200, single=single), []
+    short = SMALL[name] | {option: 20 for option in ("steps", *SMALL[name]) if option.endswith("steps")}
+    for number, (weights_seed, batch_seed) in enumerate(((0, 0), (0, 0), (0, 1))):
+        method = make(name, data, weights_seed, single, **short)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        train(method, method.phases(), source(method, data, seed=batch_seed), None, Settings(10), folder)
+        found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_scores(name: str, task: str) -> None:
+    data, method = small(name, task, 50)
+    assert set(method.offered()) <= set(method.scores)
+    for score in method.scores:
+        scores = method.score(tf.constant(data.features), score).numpy()
+        assert scores.shape == (50, 5)
+        assert scores.dtype == np.float32
+        assert (scores >= 0).all()
+        assert (scores <= 1).all()
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_unverified_entries_have_no_influence(name: str, task: str) -> None:
+    data, method = small(name, task, 100)
+    for phase in method.phases():
+        features, batch = batch_for(method, phase, data)
+        if not batch.clean:
+            continue
+        mask = tf.cast(tf.random.stateless_uniform(batch.mask.shape, [1, 2]) < 0.5, tf.float32)
+        assert 0 < float(tf.reduce_sum(mask)) < mask.shape.num_elements()
+        values, gradients = [], []
+        for verified in (batch.verified, batch.verified * mask + (1 - batch.verified) * (1 - mask)):
+            with tf.GradientTape() as tape:
+                losses = method.losses(phase.name, features, replace(batch, verified=verified, mask=mask))
+            values.append({key: float(value) for key, value in losses.items()})
+            trained = [v.value for group in phase.rates for v in method.groups()[group]]
+            gradients.append(tape.gradient(losses["loss"], trained))
+        assert values[0] == pytest.approx(values[1], rel=1e-6)
+        for one, other in zip(*gradients, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_losses_and_gradients_are_finite_at_extremes(name: str, task: str) -> None:
+    data, method = small(name, task, 100)
+    data.features *= 1e4
+    for phase in method.phases():
+        features, batch = batch_for(method, phase, data)
+        nothing = replace(batch, mask=tf.zeros_like(batch.mask))
+        for labels in (batch, nothing):
+            variables = [v.value for g in phase.rates for v in method.groups()[g]]
+            with tf.GradientTape() as tape:
+                losses = method.losses(phase.name, features, labels)
+            assert all(np.isfinite(float(value)) for value in losses.values())
+            gradients = [g for g in tape.gradient(losses["loss"], variables) if g is not None]
+            assert gradients
+            assert all(np.isfinite(g.numpy()).all() for g in gradients)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_phases_name_existing_groups_and_every_weight_has_one(name: str, task: str) -> None:
+    _, method = small(name, task, 20, weight_decay=0.125, decay=0.5, decay_steps=7)
+    trained = {group for phase in method.phases() for group in phase.rates}
+    assert trained == set(method.groups())
+    named = [v.path for group in method.groups().values() for v in group]
+    assert sorted([*named, *method.constants]) == sorted(method.weights())
+    assert len(set(named)) == len(named)
+    assert sum(phase.steps for phase in method.phases()) >= method.config.steps
+    for phase in method.phases():  # settings of every method reach every phase
+        assert phase.weight_decay == 0.125
+        assert {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} == {(0.5, 7, "steps")}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_other_tasks_are_refused(name: str) -> None:
+    method = get_method(name)
+    for task in {"multi-label", "single-label"} - set(method.tasks):
+        with pytest.raises(NlcliError, match=f"method {name} is for .* data, and this data set is {task}"):
+            method(configure(name), Problem(3, ("a", "b"), task))
+
+
+def settings_table(card: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Column names and rows by option of the card's table of settings."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in card.split("## Suggested settings")[1].split("##")[0].splitlines()
+        if line.startswith("|") and not line.startswith("|---")
+    ]
+    return rows[0][2:], {row[0].strip("`"): row[1:] for row in rows[1:]}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_card_states_the_settings_as_they_are(name: str) -> None:
+    method = get_method(name)
+    presets, rows = settings_table(describe(name)["card"])
+    named = [re.match(r"`([a-z0-9-]+)`", column)[1] for column in presets]
+    assert set(named) == set(method.presets)
+    changed = {option for settings in method.presets.values() for option in settings}
+    assert changed | {"learning_rate", "steps", "optimizer"} <= set(rows)
+    for option, cells in rows.items():
+        for preset, cell in zip([None, *named], cells, strict=True):
+            shown = re.match(r"[^ ]+", cell)[0].replace(",", "")
+            actual = getattr(configure(name, {}, preset), option)
+            assert (shown if isinstance(actual, str) else float(shown)) == actual, (option, preset)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_card_and_citation(name: str) -> None:
+    found = describe(name)
+    for section in ("How to use", "Equations", "Suggested settings", "Technical details", "Departures", "Attribution"):
+        assert f"## {section}" in found["card"], section
+    assert re.match(r"@\w+\{\w+,\n", found["citation"])
+    assert found["citation"].count("{") == found["citation"].count("}")
+    assert all(f"`{score}`" in found["card"] for score in found["scores"])
+
+
+def test_listing_names_every_method_once() -> None:
+    assert [row["name"] for row in listing()] == list(METHODS)
+    assert all(row["title"] and row["paper"] for row in listing())
+    cards = {path.stem for path in (Path(nlcli.methods.__file__).parent / "cards").glob("*.md")}
+    assert cards == set(METHODS)
+
+
+# --- configuration ---------------------------------------------------------------------------
+
+
+def test_veits_rate_in_the_paper_depends_on_the_variant() -> None:
+    rates = {v: configure("veit", {"variant": v}, "open-images") for v in ("joint", "pretrained")}
+    assert {v: (r.cleaning_rate, r.pretrain_rate) for v, r in rates.items()} == {
+        "joint": (0.015, 0.015),
+        "pretrained": (0.001, 0.015),
+    }
+
+
+def test_options_come_after_the_preset() -> None:
+    config = configure("residual", {"alpha": "0.3"}, "open-images")
+    assert (config.alpha, config.learning_rate, config.optimizer, config.steps) == (0.3, 1e-3, "rmsprop", 2_000_000)
+    assert configure("residual", {"activation": "tanh"}, "coco").learning_rate == 1e-5
+    assert configure("residual", {}, "coco").learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("residul",), "unknown method 'residul'; did you mean 'residual'?"),
+        (("residual", {"alhpa": 1}), "method residual: unknown option 'alhpa'; did you mean 'alpha'?"),
+        (("residual", {}, "cocoa"), "method residual: unknown preset 'cocoa'; did you mean 'coco'?"),
+        (("residual", {"alpha": -1}), "option 'alpha'"),
+        (("residual", {"activation": "gelu"}), "option 'activation'"),
+    ],
+)
+def test_mistakes_are_sentences(arguments: tuple, message: str) -> None:
+    with pytest.raises(NlcliError, match=re.escape(message)):
+        configure(*arguments)
+
+
+# --- equations -------------------------------------------------------------------------------
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def cross_entropy(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return -(t * np.log(p) + (1 - t) * np.log(1 - p))
+
+
+@pytest.fixture
+def two_rows() -> tuple[tf.Tensor, Batch]:
+    """One row of V, of which one class was looked at, and one row of T; two features, two classes."""
+    return tf.constant([[1.0, 2.0], [-1.0, 0.5]]), Batch(
+        1, tf.constant([[1.0, 0.0]]), tf.constant([[1.0, 1.0]]), tf.constant([[1.0, 0.0]])
+    )
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "linear"])
+def test_residual_equations(two_rows: tuple[tf.Tensor, Batch], activation: str) -> None:
+    features, batch = two_rows
+    config = configure("residual", {"alpha": 0.5, "activation": activation, "hidden": 3})
+    method = get_method("residual")(config, Problem(2, ("a", "b")), seed=4)
+    w = {name: value.numpy() for name, value in method.weights().items()}
+    for bias in [name for name in w if name.endswith("bias")]:  # zero at the start: make them count
+        w[bias] = np.linspace(-0.3, 0.4, w[bias].size).astype(np.float32)
+        method.weights()[bias].assign(w[bias])
+    act = {"sigmoid": sigmoid, "tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "linear": lambda x: x}[activation]
+
+    def net(part: str) -> np.ndarray:
+        hidden = act(features.numpy() @ w[f"{part}/hidden/kernel"] + w[f"{part}/hidden/bias"])
+        return hidden @ w[f"{part}/output/kernel"] + w[f"{part}/output/bias"]
+
+    c, r = net("clean"), net("residual")
+    g, h = sigmoid(c), sigmoid(c + r)
+    losses = {key: float(value) for key, value in method.losses("joint", features, batch).items()}
+    assert losses["L_clean"] == pytest.approx(cross_entropy(g[0, 0], 1.0), rel=1e-5)
+    assert losses["L_noise"] == pytest.approx(cross_entropy(h[1], np.array([1.0, 0.0])).mean(), rel=1e-5)
+    assert losses["loss"] == pytest.approx(0.5 * losses["L_clean"] + losses["L_noise"], rel=1e-6)
+    np.testing.assert_allclose(method.score(features, "clean"), g, rtol=1e-5)
+    np.testing.assert_allclose(method.score(features, "noisy"), h, rtol=1e-5)
+
+
+def with_biases(method: nlcli.methods.Method) -> dict[str, np.ndarray]:
+    """The weights in float64, after biases, and kernels that start at zero, are given values that count."""
+    for value in method.weights().values():
+        if not np.ptp(value.numpy()):
+            value.assign(np.linspace(-0.6, 0.5, value.numpy().size).reshape(value.shape))
+    return {name: value.numpy().astype(np.float64) for name, value in method.weights().items()}
+
+
+def test_veit_equations() -> None:
+    """Two rows of V, of which three entries were looked at, and one row of T."""
+    features = np.array([[1.0, 2.0], [0.5, -1.0], [-1.0, 0.5]])
+    y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    v, m = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 1.0]])
+    method = get_method("veit")(configure("veit", {"embedding": 2, "hidden": 3}), Problem(2, ("a", "b")), seed=1)
+    w = with_biases(method)
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+
+    hidden = dense("hidden", np.concatenate([dense("labels", y), dense("features", features)], axis=1))
+    cleaned = np.clip(y + dense("output", hidden), 0, 1)
+    assert ((cleaned > 0.05) & (cleaned < 0.95)).any()
+    h = sigmoid(dense("classifier", features))
+    clean = (np.abs(cleaned[:2] - v) * m).sum() / 3
+    classify = ((cross_entropy(h[:2], v) * m).sum() + cross_entropy(h[2], cleaned[2]).sum()) / 5
+    batch = Batch(2, *(tf.constant(a, tf.float32) for a in (y, v, m)))
+    losses = {
+        key: float(value) for key, value in method.losses("joint", tf.constant(features, tf.float32), batch).items()
+    }
+    assert losses["L_clean"] == pytest.approx(clean, rel=1e-5)
+    assert losses["L_classify"] == pytest.approx(classify, rel=1e-5)
+    assert losses["loss"] == pytest.approx(0.1 * clean + classify, rel=1e-5)
+    np.testing.assert_allclose(
+        method.clean(tf.constant(y, tf.float32), tf.constant(features, tf.float32)), cleaned, atol=1e-6
+    )
+    alone = Batch(2, *(tf.constant(a, tf.float32) for a in (y[:2], v, m)))
+    found = method.losses("cleaning", tf.constant(features[:2], tf.float32), alone)
+    assert float(found["loss"]) == pytest.approx(clean, rel=1e-5)
+
+
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_teacher_student_equations(two_rows: tuple[tf.Tensor, Batch], targets: str) -> None:
+    features, batch = two_rows
+    config = configure("teacher-student", {"hidden": 3, "activation": "tanh", "targets": targets, "threshold": 0.45})
+    method = get_method("teacher-student")(config, Problem(2, ("a", "b")), seed=4)
+    w = with_biases(method)
+
+    def net(name: str) -> np.ndarray:
+        hidden = np.tanh(features.numpy() @ w[f"{name}/hidden/kernel"] + w[f"{name}/hidden/bias"])
+        return sigmoid(hidden @ w[f"{name}/output/kernel"] + w[f"{name}/output/bias"])
+
+    g, h = net("teacher"), net("student")
+    taught = (g[1] > 0.45).astype(float) if targets == "hard" else g[1]
+    clean = cross_entropy(g[0, 0], 1.0)
+    classify = (cross_entropy(h[0, 0], 1.0) + cross_entropy(h[1], taught).sum()) / 3
+    losses = {key: float(value) for key, value in method.losses("joint", features, batch).items()}
+    assert losses["L_clean"] == pytest.approx(clean, rel=1e-5)
+    assert losses["L_classify"] == pytest.approx(classify, rel=1e-5)
+    assert losses["loss"] == pytest.approx(0.1 * clean + classify, rel=1e-5)
+    first = method.losses("pretrain", features[1:], Batch(0, batch.noisy, batch.verified[:0], batch.mask[:0]))
+    noise = sum(cross_entropy(p[1], np.array([1.0, 0.0])).mean() for p in (g, h))
+    assert float(first["loss"]) == pytest.approx(noise, rel=1e-5)
+
+
+def test_misra_equations(two_rows: tuple[tf.Tensor, Batch]) -> None:
+    features, batch = two_rows
+    method = get_method("misra")(configure("misra"), Problem(2, ("a", "b")), seed=4)
+    w = with_biases(method)
+    z, r1, r0 = (
+        sigmoid(features.numpy() @ w[f"{name}/kernel"] + w[f"{name}/bias"])
+        for name in ("visual", "if_present", "if_absent")
+    )
+    h = r1 * z + r0 * (1 - z)
+    loss = method.losses("joint", features[1:], Batch(0, batch.noisy, batch.verified[:0], batch.mask[:0]))["loss"]
+    assert float(loss) == pytest.approx(cross_entropy(h[1], np.array([1.0, 0.0])).mean(), rel=1e-5)
+    np.testing.assert_allclose(method.score(features, "visual"), z, rtol=1e-5)
+    np.testing.assert_allclose(method.score(features, "relevance"), h, rtol=1e-5)
+
+
+def test_residual_alone(two_rows: tuple[tf.Tensor, Batch]) -> None:
+    """Table 5: each classifier alone has its own rows, its own loss and its own score."""
+    data = planted(50)
+    for variant, rows, score in (("clean-only", "clean", "clean"), ("noise-only", "noisy", "noisy")):
+        method = make("residual", data, train=variant)
+        (phase,) = method.phases()
+        assert (phase.rows, method.offered()) == (rows, (score,))
+        losses = method.losses(phase.name, *batch_for(method, phase, data))
+        assert set(losses) == {"loss", "L_clean" if variant == "clean-only" else "L_noise"}
+        assert len({float(value) for value in losses.values()}) == 1
+
+
+def linear(name: str) -> nlcli.methods.Method:
+    layer = LastLayer(np.array([[0.5, -1.0], [1.0, 0.25]], np.float32), np.array([0.1, -0.2], np.float32))
+    method = get_method(name)(configure(name), Problem(2, ("a", "b")), layer)
+    method.classifier.set_weights([layer.kernel, layer.bias])
+    return method
+
+
+def test_linear_methods_by_hand(two_rows: tuple[tf.Tensor, Batch]) -> None:
+    features, batch = two_rows
+    # Logits: row of V (0.5 + 2 + 0.1, -1 + 0.5 - 0.2), row of T (-0.5 + 0.5 + 0.1, 1 + 0.125 - 0.2)
+    p = sigmoid(np.array([[2.6, -0.7], [0.1, 0.925]]))
+    clean = cross_entropy(p[0, 0], 1.0)
+    noisy = cross_entropy(p[1], np.array([1.0, 0.0])).sum()
+    assert float(linear("finetune-last").losses("clean", features[:1], batch)["loss"]) == pytest.approx(clean, rel=1e-5)
+    mixed = linear("finetune-mixed").losses("mixed", features, batch)["loss"]
+    assert float(mixed) == pytest.approx((clean + noisy) / 3, rel=1e-5)
+    alone = Batch(0, batch.noisy, batch.verified[:0], batch.mask[:0])
+    assert float(linear("noisy").losses("noisy", features[1:], alone)["loss"]) == pytest.approx(noisy / 2, rel=1e-5)
+    np.testing.assert_allclose(linear("noisy").score(features, "classifier"), p, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if get_method(name).needs_last_layer])
+def test_fine_tuning_starts_from_the_given_layer(name: str) -> None:
+    layer = LastLayer(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
+    found = get_method(name)(configure(name), Problem(3, ("a", "b")), layer).last_layer()
+    np.testing.assert_array_equal(found.kernel, layer.kernel)
+    np.testing.assert_array_equal(found.bias, layer.bias)
+
+
+def test_residual_recovers_the_clean_labels_that_the_noise_hides(tmp_path: Path) -> None:
+    """Class 1 is noisily added wherever class 0 is: g unlearns it from the clean set, h keeps it."""
+    data = planted(2000, seed=1)
+    method = make("residual", data, hidden=64, steps=600, learning_rate=3e-3)
+    train(method, method.phases(), ArraySource(data), None, Settings(600), tmp_path)
+    held_out = planted(2000, seed=1)
+    g, h = (method.score(tf.constant(held_out.features), name).numpy()[:, 1] for name in method.scores)
+    planted_noise = (held_out.true[:, 0] == 1) & (held_out.true[:, 1] == 0)
+    assert np.median(h[planted_noise]) > 0.8
+    assert np.median(g[planted_noise]) < 0.5

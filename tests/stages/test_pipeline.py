@@ -1,0 +1,334 @@
+"""Pipeline files: checked whole before anything runs; references, combinations, resuming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nlcli.errors import NlcliError
+from nlcli.stages.commands import STAGES, StageCommand
+from nlcli.stages.pipeline import read_pipeline, reports, run_pipeline
+from nlcli.stages.stage import open_stage, read_stage
+from worlds.stage_builders import MakeConfig
+
+RAN: list[str] = []
+
+
+def make(config: MakeConfig, *, force: bool = False) -> Path:
+    if config.size == 13:
+        raise NlcliError("thirteen is unlucky; choose another size")
+    with open_stage("made", config, {"source": config.source}, force=force) as stage:
+        if not stage.up_to_date:
+            RAN.append(config.output.name)
+            (stage.work / "x").write_text(str(config.size))
+            stage.finish({})
+    return config.output
+
+
+@pytest.fixture(autouse=True)
+def _a_stage_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    RAN.clear()
+    monkeypatch.setitem(
+        STAGES,
+        "make",
+        StageCommand("make", "Make.", "worlds.stage_builders:MakeConfig", f"{__name__}:make", "nlcli make"),
+    )
+
+
+def plan(tmp_path: Path, text: str, **options):
+    (tmp_path / "p.yaml").write_text(text)
+    return read_pipeline(tmp_path / "p.yaml", tmp_path / "work", **options)
+
+
+GRID = """
+name: grid
+stages:
+  - {name: base, run: make}
+  - name: "m-{size}-{seed}"
+    run: make
+    each: {size: [1, 2], seed: [0, 5]}
+    with: {size: "{size}", seed: "{seed}", source: "${base}/x"}
+  - {name: last, run: make, with: {source: "${m-2-5}/x"}}
+"""
+
+
+def test_combinations_references_skipping_and_selection(tmp_path: Path) -> None:
+    steps = plan(tmp_path, GRID).steps
+    assert [step.name for step in steps] == ["base", "m-1-0", "m-1-5", "m-2-0", "m-2-5", "last"]
+    assert steps[4].config.model_dump()["size"] == 2
+    assert steps[5].config.model_dump()["source"] == tmp_path / "work" / "m-2-5" / "x"
+    results = run_pipeline(plan(tmp_path, GRID), only=("last",))
+    assert RAN == ["base", "m-2-5", "last"]
+    assert results["last"] == str(tmp_path / "work" / "last")
+    run_pipeline(plan(tmp_path, GRID))
+    assert RAN == ["base", "m-2-5", "last", "m-1-0", "m-1-5", "m-2-0"]
+
+
+def test_the_first_failure_stops_with_the_stages_name_and_later_runs_continue(tmp_path: Path) -> None:
+    text = "stages:\n  - {name: a, run: make}\n  - {name: b, run: make, with: {size: 13}}\n  - {name: c, run: make}\n"
+    with pytest.raises(NlcliError, match=r"stage b \(make\) failed: thirteen is unlucky"):
+        run_pipeline(plan(tmp_path, text))
+    assert RAN == ["a"]
+    run_pipeline(plan(tmp_path, text.replace("13", "12")))
+    assert RAN == ["a", "b", "c"]
+
+
+def test_independent_stages_run_in_processes_with_the_same_result(tmp_path: Path) -> None:
+    run_pipeline(plan(tmp_path, GRID), jobs=1)
+    prints = {step.name: read_stage(step.output).fingerprint for step in plan(tmp_path, GRID).steps}
+    (tmp_path / "work").rename(tmp_path / "first")
+    RAN.clear()
+    run_pipeline(plan(tmp_path, GRID), jobs=2)
+    assert RAN[0] == "base"  # alone in its turn, so here, with all cores
+    assert len(RAN) < 6  # the others in workers
+    assert {step.name: read_stage(step.output).fingerprint for step in plan(tmp_path, GRID).steps} == prints
+
+
+def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
+    text = "stages:\n  - {name: 'm-{size}', run: make, each: {size: [1, 13, 2]}, with: {size: '{size}'}}\n"
+    with pytest.raises(NlcliError, match=r"stage m-13 \(make\) failed: thirteen is unlucky"):
+        run_pipeline(plan(tmp_path, text), jobs=2)
+    assert read_stage(tmp_path / "work" / "m-1").kind == "made"
+    assert not (tmp_path / "work" / "m-13").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stages: [", "not valid YAML"),
+        ("- a", "expected a mapping with a list 'stages'"),
+        ("stages: []", "'stages' is empty"),
+        ("stage: []\nstages: []", "unknown key 'stage'; did you mean 'stages'"),
+        ("stages:\n - {name: a, run: mak}", "stage 1: unknown stage 'mak'; did you mean 'make'"),
+        ("stages:\n - {name: a, run: make, wit: {}}", "unknown key 'wit'; did you mean 'with'"),
+        (
+            "stages:\n - {name: a, run: make, with: {sise: 1}}",
+            r"stage 1 \(a\): unknown option 'sise'; did you mean 'size'",
+        ),
+        ("stages:\n - {name: a, run: make, with: {size: big}}", "option 'size': input should be a valid integer"),
+        ("stages:\n - {name: a, run: make, with: {source: '${b}'}}", "unknown earlier stage 'b'"),
+        ("stages:\n - {name: a, run: make, with: {source: '${b*}'}}", r"no earlier stage matches 'b\*'"),
+        ("stages:\n - {name: a, run: make}\n - {name: a, run: make}", "the name 'a' is taken"),
+        ("stages:\n - {name: ../a, run: make}", "may hold only letters"),
+        ("stages:\n - {name: a, run: make, each: {size: 3}}", "'each' must map names to non-empty lists"),
+        ("stages:\n - {run: make}", "'name' is missing"),
+        ("stages:\n - {rounds: 0, stages: [{name: a, run: make}]}", "stage 1: 'rounds' must be a whole number from 1"),
+        ("stages:\n - {rounds: true, stages: [{name: a, run: make}]}", "'rounds' must be a whole number"),
+        ("stages:\n - {rounds: 2, stages: []}", "'rounds' needs a list 'stages'"),
+        ("stages:\n - {rounds: 2, stage: []}", "unknown key 'stage'; did you mean 'stages'"),
+        ("stages:\n - {rounds: 2, stages: [{name: a, run: make}]}", r"stage 1.1 \(a\): the name 'a' is taken"),
+        ("stages:\n - {rounds: 2, stages: [{name: 'a{round}', run: make, with: {sise: 1}}]}", "unknown option 'sise'"),
+        ("stages:\n - {rounds: 2, stages: [{rounds: 2, stages: []}]}", "rounds within rounds"),
+        ("stages:\n - {rounds: 2, stages: [{name: 'a{round}', run: make, in: last}]}", "'in' must be first, later"),
+        ("stages:\n - {rounds: 2, stages: [{name: 'a{round}', run: make, in: []}]}", "'in' must be first, later"),
+        ("stages:\n - {name: a, run: make, in: first}", "not within 'rounds'"),
+        ("stages:\n - {name: a, run: make, with: {source: 'a{previous}'}}", "have a meaning only within 'rounds'"),
+        (
+            "stages:\n - {rounds: 1, stages: [{name: a, run: make, each: {round: [1]}}]}",
+            "'round' is what 'rounds' counts",
+        ),
+        (
+            "stages:\n - {rounds: 2, stages: [{name: 'a{round}', run: make, with: {source: '${a{previous}}'}}]}",
+            r"stage 1.1 \(a1\): unknown earlier stage 'a0'",
+        ),
+        ("stages:\n - !!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(NlcliError, match=words):
+        plan(tmp_path, text)
+    assert not RAN
+
+
+ROUNDS = """
+stages:
+  - {name: net-0, run: make}
+  - rounds: 2
+    stages:
+      - {name: "noise-{round}", run: make, with: {source: "${net-{previous}}/x", size: "{round}"}}
+      - name: "net-{round}-{seed}"
+        in: first
+        run: make
+        each: {seed: [0, 5]}
+        with: {source: "${noise-{round}}/x", seed: "{seed}"}
+      - {name: "net-{round}", run: make, with: {source: "${noise-{round}}/x", size: 7}}
+      - {name: "more-{round}", in: later, run: make, with: {source: "${net-{round}}/x"}}
+      - {name: "third-{round}", in: [1, 3], run: make}
+  - {name: last, run: make, with: {source: "${net-2}/x"}}
+"""
+
+
+def test_rounds_repeat_their_stages_with_their_number(tmp_path: Path) -> None:
+    found = plan(tmp_path, ROUNDS).steps
+    assert [step.name for step in found] == [
+        "net-0",
+        "noise-1",
+        "net-1-0",
+        "net-1-5",
+        "net-1",
+        "third-1",
+        "noise-2",
+        "net-2",
+        "more-2",
+        "last",
+    ]
+    needs = {step.name: step.needs for step in found}
+    assert needs["noise-1"] == ("net-0",)
+    assert needs["noise-2"] == ("net-1",)
+    assert needs["net-1-5"] == ("noise-1",)
+    assert [step.config.model_dump()["size"] for step in found[1:7:5]] == [1, 2]  # a number, not a text
+    results = run_pipeline(plan(tmp_path, ROUNDS), only=("last",))
+    assert RAN == ["net-0", "noise-1", "net-1", "noise-2", "net-2", "last"]
+    assert set(results) == set(RAN)
+
+
+def test_every_report_is_printed_or_else_the_last_stage(tmp_path: Path) -> None:
+    found = plan(tmp_path, ROUNDS)
+    assert [step.name for step in reports(found, [step.name for step in found.steps])] == ["last"]
+    assert reports(found, ["noise-1"]) == []
+    found = read_pipeline(PIPELINES / "lee2018_table3.yaml")
+    names = [step.name for step in found.steps]
+    assert [step.name for step in reports(found, names)] == ["food101n-rounds", "lee2018-table3", "lee2018-figure6"]
+    assert [step.name for step in reports(found, names[:-1])] == ["food101n-rounds", "lee2018-table3"]
+
+
+def test_more_rounds_go_on_where_fewer_ended(tmp_path: Path) -> None:
+    text = ROUNDS.replace("${net-2}", "${net-1}")
+    run_pipeline(plan(tmp_path, text, rounds=1))
+    assert RAN == ["net-0", "noise-1", "net-1-0", "net-1-5", "net-1", "third-1", "last"]
+    RAN.clear()
+    run_pipeline(plan(tmp_path, text, rounds=3))
+    assert RAN == ["noise-2", "net-2", "more-2", "noise-3", "net-3", "more-3", "third-3"]
+    with pytest.raises(NlcliError, match=r"--rounds 2: .*p.yaml has no 'rounds'"):
+        plan(tmp_path, GRID, rounds=2)
+    with pytest.raises(NlcliError, match="--rounds 0: expected a whole number from 1"):
+        plan(tmp_path, text, rounds=0)
+
+
+def test_a_dry_run_lists_the_chosen_stages_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nlcli.cli import main
+
+    (tmp_path / "p.yaml").write_text(ROUNDS)
+    command = ["nlcli", "run", str(tmp_path / "p.yaml"), "--workdir", str(tmp_path / "w"), "--rounds", "3", "--dry-run"]
+    monkeypatch.setattr("sys.argv", [*command, "--only", "net-3"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["net-0", "noise-1", "net-1", "noise-2", "net-2", "noise-3", "net-3"]
+    assert not (tmp_path / "w").exists()
+
+
+def test_included_stages_come_first_and_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two files that include a third share its stages; relative work directories are the caller's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "base.yaml").write_text("workdir: runs/base\nstages: [{name: base, run: make}]\n")
+    (tmp_path / "parts" / "more.yaml").write_text(
+        "include: base.yaml\nstages: [{name: more, run: make, with: {source: '${base}/x'}}]\n"
+    )
+    text = "workdir: runs/top\ninclude: [parts/more.yaml, parts/base.yaml]\nstages: [{name: top, run: make}]\n"
+    (tmp_path / "p.yaml").write_text(text)
+    outputs = {step.name: str(step.output) for step in read_pipeline(tmp_path / "p.yaml").steps}
+    assert outputs == {"base": "runs/base/base", "more": "runs/top/more", "top": "runs/top/top"}
+    short = {step.name: str(step.output) for step in read_pipeline(tmp_path / "p.yaml", scale=0.1).steps}
+    assert short == {
+        "base": "runs/base-scale-0.1/base",
+        "more": "runs/top-scale-0.1/more",
+        "top": "runs/top-scale-0.1/top",
+    }
+    together = read_pipeline(tmp_path / "p.yaml", Path("here")).steps
+    assert [str(step.output) for step in together] == ["here/base", "here/more", "here/top"]
+    run_pipeline(read_pipeline(tmp_path / "p.yaml"))
+    run_pipeline(read_pipeline(tmp_path / "parts" / "base.yaml"))
+    assert RAN == ["base", "more", "top"]
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"p": "include: p.yaml\nstages: []"}, r"p.yaml: includes .*p.yaml, which leads back to it"),
+        (
+            {"p": "include: q.yaml", "q": "include: ./r.yaml", "r": "include: ../folder/p.yaml"},
+            r"r.yaml: includes .*p.yaml",
+        ),
+        ({"p": "include: no.yaml"}, "cannot read pipeline .*no.yaml"),
+        ({"p": "include: 3"}, "'include' must be a pipeline file"),
+        ({"p": "include: [q.yaml, {}]", "q": "stages: [{name: a, run: make}]"}, "'include' must be a pipeline file"),
+        ({"p": "include: q.yaml", "q": "stages: []"}, "q.yaml: 'stages' is empty"),
+        ({"p": "include: q.yaml", "q": "name: q"}, "q.yaml: expected a mapping with a list 'stages'"),
+        (
+            {"p": "include: q.yaml\nstages: [{name: a, run: make}]", "q": "stages: [{name: a, run: make}]"},
+            r"p.yaml, stage 1 \(a\): the name 'a' is taken",
+        ),
+    ],
+)
+def test_mistakes_in_includes(tmp_path: Path, files: dict[str, str], words: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    with pytest.raises(NlcliError, match=words):
+        read_pipeline(folder / "p.yaml")
+
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+
+
+@pytest.mark.parametrize("file", sorted(PIPELINES.rglob("*.yaml")), ids=lambda file: str(file.relative_to(PIPELINES)))
+def test_shipped_pipelines_are_valid(file: Path) -> None:
+    assert read_pipeline(file).about
+
+
+@pytest.mark.parametrize("file", sorted(PIPELINES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_what_shipped_pipelines_name_exists(file: Path) -> None:
+    """Methods, detectors, networks with their options and presets, and the rows of published tables."""
+    from nlcli.detection import make_detector
+    from nlcli.evaluation.comparison.table import published_tables
+    from nlcli.methods import configure, get_method
+    from nlcli.networks.architectures import BACKBONES
+
+    for step in read_pipeline(file).steps:
+        options = step.config.model_dump()
+        if step.stage.name == "train-head":
+            configure(options["method"], options["options"], options["preset"])
+            assert get_method(options["method"]).needs_detection == (options["detection"] is not None), step.name
+            network = options["from_images"]
+            assert network is None or network in BACKBONES or Path(network).parent in outputs(file), step.name
+        elif step.stage.name == "detect-noise":
+            make_detector(options["method"], options["options"])
+        elif step.stage.name == "pretrain-backbone":
+            assert options["backbone"] in BACKBONES
+        elif step.stage.name == "table" and options["published"]:
+            published = published_tables()[options["published"]]
+            assert set(options["rows"]) <= {row["name"] for row in published["rows"]}
+            assert options["deviations"]
+
+
+def outputs(file: Path) -> set[Path]:
+    return {step.output for step in read_pipeline(file).steps}
+
+
+def test_every_published_table_has_a_pipeline() -> None:
+    from nlcli.evaluation.comparison.table import published_tables
+
+    steps = [step.config.model_dump() for file in PIPELINES.glob("*.yaml") for step in read_pipeline(file).steps]
+    assert {step.get("published") for step in steps} >= set(published_tables())
+
+
+def test_every_pipeline_is_listed_in_the_documentation() -> None:
+    page = (PIPELINES.parent / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    assert [file.name for file in PIPELINES.glob("*.yaml") if f"`{file.name}`" not in page] == []
+
+
+def test_a_rehearsal_shortens_every_stage_in_a_directory_of_its_own() -> None:
+    demo = PIPELINES / "demo.yaml"
+    whole, short = read_pipeline(demo), read_pipeline(demo, scale=0.01, limit=200)
+    assert short.workdir == whole.workdir.with_name(whole.workdir.name + "-scale-0.01-limit-200")
+    configs = {step.stage.name: step.config.model_dump() for step in short.steps}
+    assert configs["build-coco"]["limit"] == 200
+    assert configs["pretrain-backbone"]["scale"] == configs["train-head"]["scale"] == 0.01
+    assert all(short.workdir in step.output.parents for step in short.steps)

@@ -1,0 +1,103 @@
+"""Detections of made-up scores: everything that a real one holds, without fitting anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.data.detections import write_detection
+from nlcli.data.label_files import write_dataset
+from nlcli.data.labels import LabelTable, single_label_table
+from nlcli.detection.config import DetectNoise
+from nlcli.stages.stage import open_stage, read_stage
+
+CLASSES = ("a", "b", "c")
+
+
+def checked_table(
+    noisy: list[int], true: list[int], split: list[int], verified: list[bool] | None = None
+) -> LabelTable:
+    """Images ``k00``, ``k01``, ... of three classes; where ``verified`` their true class is known."""
+    keys = [f"k{i:02d}" for i in range(len(noisy))]
+    known = np.array(true) if verified is None else np.where(verified, true, -1)
+    return single_label_table(CLASSES, keys, keys, Path("/images"), np.array(split), np.array(noisy), known)
+
+
+def made_dataset(output: Path, table: LabelTable, truth: list[int] | None = None, name: str = "made") -> Path:
+    """A data set directory, with planted truth where it is given."""
+    from nlcli.data.label_files import write_truth
+    from worlds.stage_builders import MakeConfig
+
+    with open_stage("dataset", MakeConfig(output=output, size=len(table)), {}) as stage:
+        write_dataset(stage.work, table, {"name": name, "source": "made by a test"})
+        if truth is not None:
+            write_truth(stage.work, table.keys, np.array(truth))
+        stage.finish({"images": len(table)})
+    return output
+
+
+def made_detection(
+    output: Path,
+    dataset: Path,
+    table: LabelTable,
+    score: list[float],
+    *,
+    threshold: float = 0.5,
+    measured_on: str | None = "test",
+    cross_fitted: bool = False,
+    verdicts: dict[str, int] | None = None,
+    held_out: tuple[str, ...] = (),
+    method: str = "average",
+    seed: int = 0,
+    chosen: list[str] | None = None,
+    features: Path | None = None,
+    **settings: Any,
+) -> Path:
+    """A detection of all noisy labels of ``table``.
+
+    Args:
+        score: Of every image.
+        verdicts: By key, those that count where they are not by ``threshold``.
+    """
+    from nlcli.data.labels import SPLITS
+    from nlcli.detection.verification import verification_labels
+
+    noisy = table.noisy.indices.astype(np.int64)
+    verified = verification_labels(table)
+    values = np.array(score, np.float32)
+    verdict = (values >= threshold).astype(np.int8)
+    splits = np.asarray(SPLITS, object)[table.split]
+    counts = (splits == measured_on) & (verified >= 0)
+    measured = np.where(counts, verdict, -1).astype(np.int8)
+    for i, key in enumerate(table.keys):
+        if verdicts is not None and key in verdicts:
+            measured[i] = verdicts[key]
+    info = {
+        "method": method,
+        "classes": list(table.classes),
+        "soft": False,
+        "seed": seed,
+        "threshold": {"value": threshold, "chosen_on": "validation", "images": 6, "error": 0.1},
+        "held_out": {"classes": list(held_out), "drawn": False, "verification_used": False},
+        "clean": {"images": 2, "fraction": 1.0, "seed": seed, "keys": "sha256:x"},
+        "errors": {"split": measured_on, "cross_fitted": cross_fitted},
+        "dataset_fingerprint": read_stage(dataset).fingerprint,
+    }
+    columns = {
+        "key": table.keys,
+        "path": table.paths,
+        "split": splits,
+        "noisy": noisy,
+        "verified": verified,
+        "score": values,
+        "verdict": verdict,
+        "measured": measured,
+    }
+    config = DetectNoise(dataset=dataset, features=dataset, output=output, method=method, seed=seed, **settings)
+    inputs = {"dataset": read_stage(dataset), "features": features}
+    with open_stage("detection", config, inputs, seed=seed) as stage:
+        write_detection(stage.work, info, columns, table.classes)
+        stage.finish({"method": method})
+    return output

@@ -1,0 +1,76 @@
+"""Evaluations of made-up scores: everything that a real one holds, without training anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.data.labels import LabelTable
+from nlcli.evaluation.config import Evaluate
+from nlcli.evaluation.score_files import FILE, REPLICATES, write_replicates, write_scores
+from nlcli.evaluation.scored_images import figures
+from nlcli.stages.files import write_json
+from nlcli.stages.stage import open_stage, read_stage
+from worlds.stage_builders import MakeConfig
+
+
+def made_run(output: Path, lines: list[dict[str, Any]], chosen: tuple[str, int] | None = None) -> Path:
+    """A run directory with the lines of ``metrics.jsonl``."""
+    with open_stage("run", MakeConfig(output=output, seed=len(str(output))), {}) as stage:
+        (stage.work / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        result = {} if chosen is None else {"phase": chosen[0], "step": chosen[1]}
+        write_json(stage.work / "result.json", result | {"name": output.name})
+        stage.finish({})
+    return output
+
+
+def curve_lines(values: list[float], phase: str = "joint", every: int = 10) -> list[dict[str, Any]]:
+    """Lines of one phase, ``every`` steps apart, AP_all a tenth above mAP."""
+    return [
+        {"phase": phase, "step": every * i, "train": {}, "validation": {"mAP": value, "AP_all": value + 0.1}}
+        for i, value in enumerate(values)
+    ]
+
+
+def made_evaluation(
+    output: Path,
+    table: LabelTable,
+    dataset: Path,
+    run: Path,
+    scores: np.ndarray,
+    *,
+    name: str,
+    seed: int = 0,
+    resamples: int = 0,
+    fraction: float | None = None,
+) -> Path:
+    """An evaluation directory of ``scores`` for the test images of ``table``."""
+    rows = table.rows("test")
+    config = Evaluate(model=run, output=output, bootstrap=resamples)
+    with open_stage("evaluation", config, {"model": read_stage(run), "dataset": read_stage(dataset)}) as stage:
+        with write_scores(stage.work / FILE, table, rows) as writer:
+            writer.add(rows, scores)
+        found = figures(writer.scored(), table.task, resamples, 0)
+        if resamples:
+            write_replicates(stage.work / REPLICATES, found.replicates, found.per_class)
+        settings = {"method": name, "seed": seed} | ({} if fraction is None else {"clean_fraction": fraction})
+        clean = {} if fraction is None else {"clean": {"images": round(100 * fraction)}}
+        write_json(
+            stage.work / "metrics.json",
+            {
+                "name": name,
+                "score": "clean",
+                "score_chosen": False,
+                "split": "test",
+                "task": table.task,
+                "model": {"directory": run.name, "kind": "run", "settings": settings},
+                "selection": clean,
+                "bootstrap": {"resamples": resamples, "seed": 0, "level": 0.95},
+                **found.values,
+            },
+        )
+        stage.finish({})
+    return output
