@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from docs.make_cli_reference import TARGET, command_names, reference
 from nlcli.cli import app, main
 from nlcli.stages.commands import STAGES, load
+from tools.make_cli_reference import TARGET, command_names, reference
 from worlds.stage_builders import published, small_table
 
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from ``--help``: ``python -m docs.make_cli_reference [--check]``."""
+"""Write docs/cli.md from ``--help``: ``python -m tools.make_cli_reference [--check]``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-TARGET = Path(__file__).with_name("cli.md")
+TARGET = Path(__file__).parents[1] / "docs" / "cli.md"
 
 
 def reference() -> str:
