@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -24,6 +24,9 @@ from typer.core import TyperGroup
 from nlcli.console import print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError
 from nlcli.stages.commands import STAGES, StageCommand, load
+
+if TYPE_CHECKING:
+    from nlcli.registry import Catalogue
 
 _ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
 
@@ -270,9 +273,9 @@ def methods(
 
     **Example:** `nlcli methods residual`
     """
-    from nlcli.methods.catalogue import describe, listing
+    from nlcli.methods import METHODS
 
-    _print_cards(name, as_json, describe, listing)
+    _print_cards(METHODS, name, as_json)
 
 
 @app.command(rich_help_panel="Use")
@@ -284,23 +287,23 @@ def detectors(
 
     **Example:** `nlcli detectors cleannet`
     """
-    from nlcli.detection.catalogue import describe, listing
+    from nlcli.detection import DETECTORS
 
-    _print_cards(name, as_json, describe, listing)
+    _print_cards(DETECTORS, name, as_json)
 
 
-def _print_cards(name: str | None, as_json: bool, describe: Callable[..., Any], listing: Callable[..., Any]) -> None:
+def _print_cards(catalogue: Catalogue[Any, Any], name: str | None, as_json: bool) -> None:
     if name is not None:
-        card = describe(name)
+        card = catalogue.describe(name)
         if as_json:
             print(json.dumps(card, indent=2))
         else:
             print_markdown(card["card"])
             print(card["citation"])
     elif as_json:
-        print(json.dumps(listing(), indent=2))
+        print(json.dumps(catalogue.listing(), indent=2))
     else:
-        rows = listing()
+        rows = catalogue.listing()
         width = max(len(row["name"]) for row in rows)
         for row in rows:
             print(f"{row['name']:<{width}}  {row['title']} ({row['paper']})")

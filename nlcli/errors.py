@@ -49,6 +49,6 @@ def sentence(what: str) -> Iterator[None]:
         raise NlcliError(f"{what} ({shortened(error)})") from error
 
 
-def shortened(error: Exception) -> str:
+def shortened(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if len(text) <= 160 else text[:157] + "..."

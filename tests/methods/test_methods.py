@@ -17,7 +17,6 @@ import nlcli.methods
 from nlcli.errors import NlcliError
 from nlcli.methods import METHODS, configure, get_method
 from nlcli.methods.base.contract import Batch, LastLayer, Problem
-from nlcli.methods.catalogue import describe, listing
 from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.loop import train
 from worlds.small_training import ArraySource, Planted, figures, make, planted, source, validation
@@ -79,7 +78,7 @@ SMALL: dict[str, dict[str, object]] = {
 
 
 # Every method on every kind of data that it is for.
-CASES = [(name, task) for name in METHODS for task in get_method(name).tasks]
+CASES = [(name, task) for name in METHODS.ours for task in get_method(name).tasks]
 
 
 def small(name: str, task: str, images: int, **options: object) -> tuple[Planted, nlcli.methods.Method]:
@@ -97,7 +96,7 @@ def batch_for(method: nlcli.methods.Method, phase: object, data: object, size: i
 
 
 def test_every_method_is_in_the_battery() -> None:
-    assert set(SMALL) == set(METHODS)
+    assert set(SMALL) == set(METHODS.ours)
 
 
 @pytest.mark.parametrize("name", [name for name, task in CASES if task == "multi-label"])
@@ -121,7 +120,7 @@ def test_learns_single_labels(name: str, tmp_path: Path) -> None:
     assert (scores.argmax(1) == data.true.argmax(1)).mean() > 0.85
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHODS.ours)
 def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Path) -> None:
     single = "multi-label" not in get_method(name).tasks
     data, found = planted(200, single=single), []
@@ -200,7 +199,7 @@ def test_phases_name_existing_groups_and_every_weight_has_one(name: str, task: s
         assert {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} == {(0.5, 7, "steps")}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHODS.ours)
 def test_other_tasks_are_refused(name: str) -> None:
     method = get_method(name)
     for task in {"multi-label", "single-label"} - set(method.tasks):
@@ -218,10 +217,10 @@ def settings_table(card: str) -> tuple[list[str], dict[str, list[str]]]:
     return rows[0][2:], {row[0].strip("`"): row[1:] for row in rows[1:]}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHODS.ours)
 def test_the_card_states_the_settings_as_they_are(name: str) -> None:
     method = get_method(name)
-    presets, rows = settings_table(describe(name)["card"])
+    presets, rows = settings_table(METHODS.describe(name)["card"])
     named = [re.match(r"`([a-z0-9-]+)`", column)[1] for column in presets]
     assert set(named) == set(method.presets)
     changed = {option for settings in method.presets.values() for option in settings}
@@ -233,9 +232,9 @@ def test_the_card_states_the_settings_as_they_are(name: str) -> None:
             assert (shown if isinstance(actual, str) else float(shown)) == actual, (option, preset)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHODS.ours)
 def test_card_and_citation(name: str) -> None:
-    found = describe(name)
+    found = METHODS.describe(name)
     for section in ("How to use", "Equations", "Suggested settings", "Technical details", "Departures", "Attribution"):
         assert f"## {section}" in found["card"], section
     assert re.match(r"@\w+\{\w+,\n", found["citation"])
@@ -244,10 +243,10 @@ def test_card_and_citation(name: str) -> None:
 
 
 def test_listing_names_every_method_once() -> None:
-    assert [row["name"] for row in listing()] == list(METHODS)
-    assert all(row["title"] and row["paper"] for row in listing())
+    assert [row["name"] for row in METHODS.listing()] == list(METHODS.ours)
+    assert all(row["title"] and row["paper"] for row in METHODS.listing())
     cards = {path.stem for path in (Path(nlcli.methods.__file__).parent / "cards").glob("*.md")}
-    assert cards == set(METHODS)
+    assert cards == set(METHODS.ours)
 
 
 # --- configuration ---------------------------------------------------------------------------
@@ -439,7 +438,7 @@ def test_linear_methods_by_hand(two_rows: tuple[tf.Tensor, Batch]) -> None:
     np.testing.assert_allclose(linear("noisy").score(features, "classifier"), p, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if get_method(name).needs_last_layer])
+@pytest.mark.parametrize("name", [name for name in METHODS.ours if get_method(name).needs_last_layer])
 def test_fine_tuning_starts_from_the_given_layer(name: str) -> None:
     layer = LastLayer(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
     found = get_method(name)(configure(name), Problem(3, ("a", "b")), layer).last_layer()

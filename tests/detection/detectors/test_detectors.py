@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +80,10 @@ def fitted(world: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 
 def test_every_detector_is_tested() -> None:
-    assert set(QUICK) == set(DETECTORS)
+    assert set(QUICK) == set(DETECTORS.ours)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", DETECTORS.ours)
 def test_detectors_keep_their_promises(name: str, world: World, fitted: Any) -> None:
     detector, data, work = fitted(name)
     rows, found = scores(detector, data, "test")
@@ -101,7 +100,7 @@ def test_detectors_keep_their_promises(name: str, world: World, fitted: Any) -> 
     assert again.notes == detector.notes
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", DETECTORS.ours)
 def test_detectors_say_what_they_are(name: str) -> None:
     detector = get_detector(name)
     assert detector.name == name
@@ -109,7 +108,7 @@ def test_detectors_say_what_they_are(name: str) -> None:
     assert detector.title
     for option, field in detector.Config.model_fields.items():
         assert field.description, option
-    card = resources.files("nlcli.detection").joinpath("cards", f"{name}.md").read_text(encoding="utf-8")
+    card = DETECTORS.describe(name)["card"]
     assert card.startswith(f"# `{name}`: ")
     for option in detector.Config.model_fields:
         assert f"`{option}`" in card, f"the card of {name} does not tell of {option}"
