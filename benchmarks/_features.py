@@ -10,6 +10,7 @@ import numpy as np
 from nlcli.data.features.extract import _write_index
 from nlcli.data.features.shards import shard_path, write_shard
 from nlcli.data.features.store import SCHEMA
+from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.config import StageConfig
 from nlcli.stages.files import write_json
 from nlcli.stages.stage import open_stage
@@ -31,7 +32,7 @@ def write_features(
     dataset_fingerprint: str,
     *,
     missing: tuple[str, ...] = (),
-    last_layer: tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None = None,
+    last_layer: LinearLayer | None = None,
     backbone_fingerprint: str = "sha256:backbone",
     shard_rows: int = 8192,
     seed: int = 0,
@@ -51,9 +52,7 @@ def write_features(
             records.append(write_shard(where, rows if good.all() else rows[good], errors))
         _write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
         if last_layer is not None:
-            kernel, bias, classes = last_layer
-            with open(stage.work / "last_layer.npz", "wb") as file:
-                np.savez(file, kernel=kernel, bias=bias, classes=np.array(classes))
+            last_layer.save(stage.work / LAST_LAYER)
         write_json(
             stage.work / "features.json",
             {

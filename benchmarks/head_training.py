@@ -125,16 +125,16 @@ def nlcli(problem: Problem, name: str, block_steps: int) -> Contender:
     from concurrent.futures import ThreadPoolExecutor
 
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base.contract import LastLayer
     from nlcli.methods.base.contract import Problem as MethodProblem
+    from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.loop.interfaces import Block, Settings
     from nlcli.training.loop.optimizers import Adam
     from nlcli.training.loop.sampling import BatchSampler, Pool
     from nlcli.training.loop.steps import StepFunction
 
     cls = get_method(name)
-    zeros = LastLayer(np.zeros((D, C), np.float32), np.zeros(C, np.float32))
-    method = cls(configure(name), MethodProblem(D, tuple(map(str, range(C)))), zeros)
+    classes = tuple(map(str, range(C)))
+    method = cls(configure(name), MethodProblem(D, classes), LinearLayer.zeros(D, classes))
     (phase,) = method.phases()
     clean = {"mixed": CLEAN, "clean": B, "noisy": 0}[phase.rows]
     sampler = BatchSampler(

@@ -195,7 +195,7 @@ def _backbone_scorer(config: Evaluate, model: StageRecord, store: Any) -> _Score
     assert last is not None
 
     def apply(values: np.ndarray) -> np.ndarray:
-        return probabilities(values @ last.kernel + last.bias, backbone.activation)
+        return probabilities(last.logits(values), backbone.activation)
 
     return _OnFeatures(
         backbone.classes, f"backbone {backbone.name}", model.path, backbone.name, store=store, apply=apply

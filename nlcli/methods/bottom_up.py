@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import transition_cross_entropy, verified_softmax_cross_entropy
 from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
 from nlcli.methods.base.transition import confusion
 from nlcli.methods.citations import SUKHBAATAR_2014
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class BottomUpConfig(MixedConfig):
@@ -48,7 +49,7 @@ class BottomUp(NoiseModel):
     def uses_pairs(cls, config: Any) -> bool:
         return True
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         super().build(init)
         pairs, classes = self.required_noise(), self.problem.num_classes
         matrix = np.eye(classes) if pairs is None else confusion(pairs)

@@ -9,12 +9,13 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import softmax_cross_entropy, transition_cross_entropy
 from nlcli.methods.base.noise_model import NoiseModel, NoiseModelConfig
 from nlcli.methods.base.transition import sample_rows, transition, transition_from_anchors
 from nlcli.methods.citations import PATRINI_2017
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.seeds import stream
 
 _PREDICTIONS = 1 << 25  # probabilities that T is read off: 128 MiB
@@ -47,7 +48,7 @@ class Forward(NoiseModel):
     def uses_pairs(cls, config: Any) -> bool:
         return config.transition != "anchors"
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         super().build(init)
         wanted, classes = self.config.transition, self.problem.num_classes
         pairs = {"auto": self.known_noise, "pairs": self.required_noise, "anchors": lambda: None}[wanted]()

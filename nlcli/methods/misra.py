@@ -9,10 +9,11 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.losses import mixture_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import MISRA_2016
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class MisraConfig(MethodConfig):
@@ -55,7 +56,7 @@ class Misra(Method):
     citation = MISRA_2016
     config: MisraConfig
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         self.visual = self.linear("visual", group="visual", init=init)
         # z and 1 - z could change places, and so could z and r1. What makes z the visual one is that
         # it already tells classes apart while every image still has the same r1 and r0, one high and
@@ -94,5 +95,5 @@ class Misra(Method):
         r1, r0 = ops.sigmoid(self.if_present(features)), ops.sigmoid(self.if_absent(features))
         return r1 * z + r0 * (1.0 - z)
 
-    def last_layer(self) -> LastLayer | None:
-        return LastLayer(*self.visual.get_weights())
+    def last_layer(self) -> LinearLayer | None:
+        return LinearLayer.of(self.visual, self.problem.classes)

@@ -8,12 +8,13 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, LastLayer, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import cross_entropy, masked_mean
 from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
 from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise
 from nlcli.methods.citations import XIAO_2015
+from nlcli.networks.linear_layer import LinearLayer
 
 # --- the label noise model -------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class NoiseTypes(NoiseModel):
     def uses_pairs(cls, config: Any) -> bool:
         return True
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         super().build(init)
         self.types = self.net("types", len(NOISE_TYPES), "types")
         pairs, classes = self.required_noise(), self.problem.num_classes

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Rows, Tensor
 from nlcli.methods.base.losses import binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2019
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class ResidualConfig(MethodConfig):
@@ -52,7 +53,7 @@ class Residual(Method):
             settings["learning_rate"] = 1e-5  # section 4.2: tanh and ReLU converge faster
         return settings
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         settings = self.config
         self.clean = self.nonlinear("clean", settings.hidden, settings.activation)
         self.residual = self.nonlinear("residual", settings.hidden, settings.activation)

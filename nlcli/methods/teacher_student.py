@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.losses import binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2018
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class TeacherStudentConfig(MethodConfig):
@@ -64,7 +65,7 @@ class TeacherStudent(Method):
     citation = HU_2018
     config: TeacherStudentConfig
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         settings = self.config
         self.teacher = self.nonlinear("teacher", settings.hidden, settings.activation, group="teacher")
         self.student = self.nonlinear("student", settings.hidden, settings.activation, group="student")

@@ -9,10 +9,11 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.losses import binary_cross_entropy, clipped_absolute_error
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import VEIT_2017
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class VeitConfig(MethodConfig):
@@ -81,7 +82,7 @@ class Veit(Method):
             settings["cleaning_rate"] = 1e-3  # section 4.4: set to the classifier's once trained jointly
         return settings
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         settings, classes = self.config, self.problem.num_classes
         self.of_labels = self._dense("labels", settings.embedding, classes)
         self.of_features = self._dense("features", settings.embedding, self.problem.num_features)
@@ -140,5 +141,5 @@ class Veit(Method):
     def score(self, features: Tensor, name: str) -> Tensor:
         return ops.sigmoid(self.classifier(features))
 
-    def last_layer(self) -> LastLayer | None:
-        return LastLayer(*self.classifier.get_weights())
+    def last_layer(self) -> LinearLayer | None:
+        return LinearLayer.of(self.classifier, self.problem.classes)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from keras import layers  # noqa: E402
 from nlcli.errors import NlcliError  # noqa: E402
 from nlcli.networks.folding import absorbs_scaling, inference_copy  # noqa: E402
 from nlcli.networks.images import Preprocessing, Scaling  # noqa: E402
+from nlcli.networks.linear_layer import LinearLayer  # noqa: E402
 from nlcli.stages.files import fingerprint_json  # noqa: E402
 
 Output = Literal["features", "logits", "probabilities"]
@@ -51,14 +52,6 @@ def scale_pixels(images: Any, scaling: Scaling) -> Any:
 
 
 # --- a backbone ------------------------------------------------------------------------------
-
-
-class LastLayer(NamedTuple):
-    """A linear classifier on features: ``logits = features @ kernel + bias``."""
-
-    kernel: np.ndarray  # (D, C) float32
-    bias: np.ndarray  # (C,) float32
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,22 +81,11 @@ class Backbone:
         return int(self.model.output["features"].shape[-1])
 
     @property
-    def last_layer(self) -> LastLayer | None:
+    def last_layer(self) -> LinearLayer | None:
         """Copy of the classifier on the features; None without classes."""
         if self.classes is None:
             return None
-        kernel, bias = self.model.get_layer("logits").get_weights()
-        return LastLayer(kernel, bias, self.classes)
-
-    @property
-    def kernel(self) -> np.ndarray | None:
-        """Kernel (D, C) of the last layer."""
-        return None if self.classes is None else self.model.get_layer("logits").get_weights()[0]
-
-    @property
-    def bias(self) -> np.ndarray | None:
-        """Bias (C,) of the last layer."""
-        return None if self.classes is None else self.model.get_layer("logits").get_weights()[1]
+        return LinearLayer.of(self.model.get_layer("logits"), self.classes)
 
     @property
     def fingerprint(self) -> str:
@@ -131,18 +113,21 @@ class Backbone:
         *,
         activation: Activation = "sigmoid",
         seed: int = 0,
-        last_layer: LastLayer | None = None,
     ) -> Backbone:
-        """The same network (sharing its weights) with a new last layer, untrained unless one is given."""
+        """The same network (sharing its weights) with a new, untrained last layer."""
         names = tuple(classes)
         if not names:
             raise NlcliError(f"a classifier on {self.name} needs at least one class")
         features = self.model.output["features"]
         dense = layers.Dense(len(names), name="logits", kernel_initializer=keras.initializers.GlorotUniform(seed))
         model = keras.Model(self.model.input, {"features": features, "logits": dense(features)}, name=self.name)
-        if last_layer is not None:
-            dense.set_weights([last_layer.kernel, last_layer.bias])
         return replace(self, model=model, classes=names, activation=activation)
+
+    def with_last_layer(self, layer: LinearLayer, *, activation: Activation = "sigmoid") -> Backbone:
+        """The same network (sharing its weights) with a copy of ``layer``, which has the names of its classes."""
+        backbone = self.with_classes(layer.classes or (), activation=activation)
+        backbone.model.get_layer("logits").set_weights([layer.kernel, layer.bias])
+        return backbone
 
     def without_classes(self) -> Backbone:
         """The same network (sharing its weights) without a last layer."""

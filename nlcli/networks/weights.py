@@ -23,12 +23,13 @@ from keras import layers  # noqa: E402
 
 from nlcli.errors import NlcliError, sentence, shortened, unknown_name  # noqa: E402
 from nlcli.networks.architectures import BACKBONES, Architecture, _randomise, imagenet_classes  # noqa: E402
-from nlcli.networks.backbone import Activation, Backbone, LastLayer  # noqa: E402
+from nlcli.networks.backbone import Activation, Backbone  # noqa: E402
 from nlcli.networks.images import Preprocessing, Scaling  # noqa: E402
-from nlcli.stages.files import atomic_path, read_json, write_json  # noqa: E402
+from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer  # noqa: E402
+from nlcli.stages.files import read_json, write_json  # noqa: E402
 
 SCHEMA = 1
-_RECORD, _MODEL, _LAST_LAYER = "backbone.json", "model.keras", "last_layer.npz"
+_RECORD, _MODEL = "backbone.json", "model.keras"
 
 
 # --- making one ------------------------------------------------------------------------------
@@ -86,8 +87,7 @@ def build_backbone(
                         f"weights file {weights} ends in {last[0].shape[1]} classes, not ImageNet's 1000; "
                         "their names are not known: save the network as a backbone directory instead"
                     )
-                kept = LastLayer(last[0], last[1], imagenet_classes())
-                return backbone.with_classes(kept.classes, activation="softmax", last_layer=kept)
+                return backbone.with_last_layer(LinearLayer(*last, imagenet_classes()), activation="softmax")
     if classes is not None:
         return backbone.with_classes(classes, activation=activation, seed=seed)
     if not top:
@@ -146,7 +146,7 @@ def _from_saved(architecture: Architecture, path: Path, image_size: int | None) 
         model.set_weights(saved.without_classes().model.get_weights())
     resized = replace(saved, model=model, preprocessing=preprocessing, classes=None)
     last = saved.last_layer
-    return resized if last is None else resized.with_classes(last.classes, activation=saved.activation, last_layer=last)
+    return resized if last is None else resized.with_last_layer(last, activation=saved.activation)
 
 
 Weights = tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray] | None]
@@ -254,8 +254,7 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
         temporary.unlink(missing_ok=True)
     last = backbone.last_layer
     if last is not None:
-        with atomic_path(directory / _LAST_LAYER) as path, open(path, "wb") as file:
-            np.savez(file, kernel=last.kernel, bias=last.bias, classes=np.array(last.classes))
+        last.save(directory / LAST_LAYER)
     fingerprint = backbone.fingerprint
     write_json(
         directory / _RECORD,
@@ -343,9 +342,9 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
         raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
     body = keras.Model(model.inputs[0], {"features": features}, name=path.stem)
     bias = dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
-    last = LastLayer(dense.kernel.numpy(), bias, names)
+    last = LinearLayer(dense.kernel.numpy(), bias, names)
     backbone = Backbone(path.stem, body, Preprocessing(size=shape[1], scaling=scaling))
-    return backbone.with_classes(names, activation=activation, last_layer=last).trained_on(file=path.name)
+    return backbone.with_last_layer(last, activation=activation).trained_on(file=path.name)
 
 
 def _last_dense(model: Any) -> tuple[Any, Any, Activation]:

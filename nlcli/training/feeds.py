@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
+    from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.loop.interfaces import Outcome, Source, Trainable
     from nlcli.training.loop.pools import TrainingRows
@@ -33,14 +34,14 @@ class Start:
         where: For people.
         num_features: D.
         fingerprint: ``Backbone.fingerprint``.
-        last_layer: Kernel (D, C'), bias (C',) and classes, or None.
+        last_layer: Its own, or None.
     """
 
     kind: str
     where: str
     num_features: int
     fingerprint: str
-    last_layer: tuple[Any, Any, tuple[str, ...]] | None
+    last_layer: LinearLayer | None
 
 
 @dataclass(frozen=True)

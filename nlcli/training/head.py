@@ -100,7 +100,8 @@ def load_head(path: Path | str) -> Head:
     """
     quiet_tensorflow()
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base.contract import LastLayer, Problem
+    from nlcli.methods.base.contract import Problem
+    from nlcli.networks.linear_layer import LinearLayer
 
     path = read_stage(path, "run").path
     record = read_json(path / CONFIG)
@@ -110,9 +111,7 @@ def load_head(path: Path | str) -> Head:
         record["backbone_fingerprint"]
     except (KeyError, TypeError) as error:
         raise NlcliError(f"{path / 'config.json'} lacks {error}; train the head again") from error
-    zeros = LastLayer(
-        np.zeros((problem.num_features, problem.num_classes), np.float32), np.zeros(problem.num_classes, np.float32)
-    )
+    zeros = LinearLayer.zeros(problem.num_features, problem.classes)
     method = cls(settings, problem, zeros if cls.needs_last_layer else None)
     try:
         with np.load(path / WEIGHTS, allow_pickle=False) as arrays:

@@ -20,7 +20,7 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
-from nlcli.networks.backbone import Backbone, LastLayer, gpus, resolve_precision, scale_pixels
+from nlcli.networks.backbone import Activation, Backbone, gpus, resolve_precision, scale_pixels
 from nlcli.networks.folding import inference_copy
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, read_backbone_record, save_backbone
@@ -236,12 +236,8 @@ class ImageFeed:
         backbone = self._backbone.without_classes()
         layer = method.last_layer()
         if layer is not None:
-            classes = method.problem.classes
-            backbone = backbone.with_classes(
-                classes,
-                activation="sigmoid" if method.problem.task == "multi-label" else "softmax",
-                last_layer=LastLayer(layer.kernel, layer.bias, classes),
-            )
+            activation: Activation = "sigmoid" if method.problem.task == "multi-label" else "softmax"
+            backbone = backbone.with_last_layer(layer, activation=activation)
         if self._trunk.trained:
             backbone = backbone.trained_on(
                 dataset=self._table.info.get("name", ""),

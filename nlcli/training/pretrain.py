@@ -247,7 +247,6 @@ def _summary_line(backbone: Backbone, outcome: Outcome, figures: Mapping[str, fl
 
 def _starting_backbone(config: PretrainBackbone, table: LabelTable) -> tuple[Backbone, bool]:
     """The network with a last layer for the data set's classes, and whether that layer was trained before."""
-    from nlcli.networks.backbone import LastLayer
     from nlcli.networks.weights import build_backbone, load_backbone
 
     activation: Activation = "sigmoid" if table.task == "multi-label" else "softmax"
@@ -256,11 +255,10 @@ def _starting_backbone(config: PretrainBackbone, table: LabelTable) -> tuple[Bac
     if config.weights not in ("imagenet", "none") and path.is_dir():
         saved = load_backbone(path)
         last = saved.last_layer
-        if last is not None and set(last.classes) == set(table.classes) and saved.activation == activation:
+        if last is not None and set(last.classes or ()) == set(table.classes) and saved.activation == activation:
             backbone = build_backbone(config.backbone, path, top=True, image_size=size)
-            order = [last.classes.index(name) for name in table.classes]
-            layer = LastLayer(last.kernel[:, order], last.bias[order], table.classes)
-            backbone = backbone.without_classes().with_classes(table.classes, activation=activation, last_layer=layer)
+            layer = last.for_classes(table.classes)
+            backbone = backbone.without_classes().with_last_layer(layer, activation=activation)
             return backbone.with_decode(config.decode), True
     backbone = build_backbone(
         config.backbone,

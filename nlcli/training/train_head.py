@@ -19,8 +19,9 @@ from nlcli.training.head import CONFIG, WEIGHTS, load_head
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-    from nlcli.methods.base.contract import LastLayer, MethodConfig, Problem
+    from nlcli.methods.base.contract import MethodConfig, Problem
     from nlcli.methods.base.method import Method
+    from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.feeds import Start
     from nlcli.training.loop.interfaces import Outcome
@@ -260,7 +261,7 @@ def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) ->
 
 def _initial_layer(
     config: TrainHead, settings: MethodConfig, start: Start, problem: Problem, method: type[Method]
-) -> LastLayer | None:
+) -> LinearLayer | None:
     """The trained layer that ``method`` starts from, if it does."""
     if method.needs_last_layer:
         return _last_layer(config, start, problem)
@@ -268,17 +269,14 @@ def _initial_layer(
         if config.init is not None:
             raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
         return None
-    offered = set(start.last_layer[2]) if start.last_layer is not None else set()
-    if config.init is None and not offered.issuperset(problem.classes):
+    if config.init is None and (start.last_layer is None or start.last_layer.lacking(problem.classes) is not None):
         return None
     say(f"{config.method} starts from the layer of {config.init or start.where}")
     return _last_layer(config, start, problem)
 
 
-def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LastLayer:
+def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LinearLayer:
     """The trained layer to start from, its classes in the problem's order."""
-    from nlcli.methods.base.contract import LastLayer
-
     if config.init is not None:
         head = load_head(config.init)
         if head.backbone_fingerprint != start.fingerprint:
@@ -286,13 +284,9 @@ def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LastLayer:
         layer, where = head.method.last_layer(), str(config.init)
         if layer is None:
             raise NlcliError(f"{config.init} is a {head.method.name} head, not a linear one; pass a noisy head's run")
-        classes = head.classes
-    elif start.last_layer is not None:
-        kernel, bias, classes = start.last_layer
-        layer, where = LastLayer(np.asarray(kernel, np.float32), np.asarray(bias, np.float32)), start.where
     else:
-        layer, where, classes = None, "", ()
-    missing = next((name for name in problem.classes if name not in set(classes)), None)
+        layer, where = start.last_layer, start.where if start.last_layer is not None else ""
+    missing = layer.lacking(problem.classes) if layer is not None else None
     if layer is None or missing is not None:
         lacks = f"has no class '{missing}'" if layer is not None else "is not there"
         raise NlcliError(
@@ -300,8 +294,7 @@ def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LastLayer:
             f"{' in ' + where if where else ''}; pass --init RUN of a noisy head on these features, or "
             "pretrain the backbone on this data set's noisy labels"
         )
-    order = [list(classes).index(name) for name in problem.classes]
-    return LastLayer(layer.kernel[:, order], layer.bias[order])
+    return layer.for_classes(problem.classes)
 
 
 def open_feed(config: TrainHead, table: LabelTable, work: Path) -> Feed:

@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 
 from nlcli.methods import configure
-from nlcli.methods.base.contract import Batch, LastLayer, Problem
+from nlcli.methods.base.contract import Batch, Problem
 from nlcli.methods.base.method import Method
 from nlcli.methods.misra import Misra
 from nlcli.metrics.ranking import average_precision
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Outcome, Settings
 from nlcli.training.loop.loop import train
 from worlds.small_training import ArraySource, Planted, make, planted, validation
@@ -138,7 +139,7 @@ def test_misras_visual_classifier_sees_what_is_left_unsaid(tmp_path: Path) -> No
 
 def test_misra_starts_with_what_the_layer_says() -> None:
     data = planted(50)
-    layer = LastLayer(np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32), np.zeros(5, np.float32))
+    layer = LinearLayer(np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32), np.zeros(5, np.float32))
     started = Misra(configure("misra"), Problem(24, data.classes), layer)
     expected = sigmoid(data.features @ layer.kernel)
     np.testing.assert_allclose(scores(started, data, "visual"), expected, rtol=1e-4, atol=1e-6)

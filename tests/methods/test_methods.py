@@ -16,7 +16,8 @@ import tensorflow as tf
 import nlcli.methods
 from nlcli.errors import NlcliError
 from nlcli.methods import METHODS, configure, get_method
-from nlcli.methods.base.contract import Batch, LastLayer, Problem
+from nlcli.methods.base.contract import Batch, Problem
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.loop import train
 from worlds.small_training import ArraySource, Planted, figures, make, planted, source, validation
@@ -418,7 +419,7 @@ def test_residual_alone(two_rows: tuple[tf.Tensor, Batch]) -> None:
 
 
 def linear(name: str) -> nlcli.methods.Method:
-    layer = LastLayer(np.array([[0.5, -1.0], [1.0, 0.25]], np.float32), np.array([0.1, -0.2], np.float32))
+    layer = LinearLayer(np.array([[0.5, -1.0], [1.0, 0.25]], np.float32), np.array([0.1, -0.2], np.float32))
     method = get_method(name)(configure(name), Problem(2, ("a", "b")), layer)
     method.classifier.set_weights([layer.kernel, layer.bias])
     return method
@@ -440,7 +441,7 @@ def test_linear_methods_by_hand(two_rows: tuple[tf.Tensor, Batch]) -> None:
 
 @pytest.mark.parametrize("name", [name for name in METHODS.ours if get_method(name).needs_last_layer])
 def test_fine_tuning_starts_from_the_given_layer(name: str) -> None:
-    layer = LastLayer(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
+    layer = LinearLayer(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
     found = get_method(name)(configure(name), Problem(3, ("a", "b")), layer).last_layer()
     np.testing.assert_array_equal(found.kernel, layer.kernel)
     np.testing.assert_array_equal(found.bias, layer.bias)

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from nlcli.errors import NlcliError
 from nlcli.methods import configure, get_method
-from nlcli.methods.base.contract import Batch, LastLayer, Problem
+from nlcli.methods.base.contract import Batch, Problem
 from nlcli.methods.base.method import Method
 from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise, confusion
 from nlcli.metrics.decisions import confusion_matrix
 from nlcli.metrics.ranking import average_precision
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.loop import train
 from worlds.small_training import ArraySource, Planted, make
@@ -208,7 +209,7 @@ def test_matrices_come_from_the_pairs_and_are_kept_with_the_weights(name: str) -
 
 @pytest.mark.parametrize("name", ["noise-types", "bottom-up"])
 def test_the_classifier_starts_from_a_trained_layer_of_its_shape(name: str) -> None:
-    layer = LastLayer(np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(4, dtype=np.float32))
+    layer = LinearLayer(np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(4, dtype=np.float32))
     problem = Problem(3, tuple("abcd"), "single-label", PAIRS)
     found = get_method(name)(configure(name), problem, layer).last_layer()
     np.testing.assert_array_equal(found.kernel, layer.kernel)

@@ -175,7 +175,7 @@ def test_outputs_of_inference(small: Backbone) -> None:
     np.testing.assert_allclose(
         small.inference(output="probabilities")(images).numpy(), 1 / (1 + np.exp(-logits)), rtol=1e-5
     )
-    soft = small.with_classes(("a", "b", "c"), activation="softmax", last_layer=last)
+    soft = small.with_last_layer(last, activation="softmax")
     np.testing.assert_allclose(soft.inference(output="probabilities")(images).numpy().sum(1), 1, rtol=1e-5)
     with pytest.raises(NlcliError, match="has no classes"):
         small.without_classes().inference(output="logits")
@@ -249,7 +249,7 @@ def test_saved_backbone_comes_back_the_same(small: Backbone, saved: Path) -> Non
     images = pixels(64)
     np.testing.assert_array_equal(back.inference()(images).numpy(), small.inference()(images).numpy())
     with np.load(saved / "last_layer.npz", allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["kernel"], small.kernel)
+        np.testing.assert_array_equal(arrays["kernel"], small.last_layer.kernel)
         assert arrays["classes"].tolist() == ["cat", "dog", "kite"]
     assert sorted(path.name for path in saved.iterdir()) == ["backbone.json", "last_layer.npz", "model.keras"]
 

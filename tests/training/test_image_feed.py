@@ -25,8 +25,9 @@ from nlcli.evaluation.evaluate import evaluate
 from nlcli.evaluation.models import open_model
 from nlcli.evaluation.predict import score_images
 from nlcli.methods import configure, get_method
-from nlcli.methods.base.contract import Batch, LastLayer, Problem
+from nlcli.methods.base.contract import Batch, Problem
 from nlcli.networks.images import iterate_images
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
@@ -320,7 +321,7 @@ def test_ground_truth_takes_every_verified_image(dataset: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["finetune-whole", "ground-truth"])
 def test_whole_network_losses_by_hand(name: str) -> None:
-    layer = LastLayer(np.array([[1.0, -1.0]], np.float32), np.array([0.0, 0.5], np.float32))
+    layer = LinearLayer(np.array([[1.0, -1.0]], np.float32), np.array([0.0, 0.5], np.float32))
     method = get_method(name)(configure(name), Problem(1, ("a", "b")), layer)
     v, m = tf.constant([[1.0, 0.0], [0.0, 0.0]]), tf.constant([[1.0, 1.0], [0.0, 1.0]])
     batch = Batch(2, tf.zeros((0, 2)), v, m)

@@ -20,6 +20,7 @@ from nlcli.data.labels import choose_clean, matrix_from_lists, single_label_tabl
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Problem, Schedule
 from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.head import load_head
 from nlcli.training.loop.feature_source import FeatureSource, RowFeatures, training_rows
 from nlcli.training.loop.pools import StoredRows, stored_rows
@@ -361,7 +362,7 @@ def test_fine_tuning_takes_the_backbones_layer_by_class_name(work: Work, tmp_pat
     rng = np.random.default_rng(0)
     kernel, bias = rng.normal(size=(24, 6)).astype(np.float32), rng.normal(size=6).astype(np.float32)
     classes = ("c4", "other", "c3", "c2", "c1", "c0")
-    features = work.write(tmp_path / "features", last_layer=(kernel, bias, classes), seed=2)
+    features = work.write(tmp_path / "features", last_layer=LinearLayer(kernel, bias, classes), seed=2)
     run = train_head(work.config(tmp_path / "run", method="finetune-last", features=features, steps=1))
     order = [classes.index(name) for name in work.table.classes]
     head = load_head(run)
@@ -374,17 +375,19 @@ def test_fine_tuning_takes_the_backbones_layer_by_class_name(work: Work, tmp_pat
 def test_methods_that_may_start_from_a_layer(work: Work, tmp_path: Path) -> None:
     """From the features' own layer where it has the classes, from --init's before it, else from new weights."""
     rng = np.random.default_rng(0)
-    layer = (
+    layer = LinearLayer(
         rng.normal(size=(24, 5)).astype(np.float32),
         rng.normal(size=5).astype(np.float32),
         ("c4", "c3", "c2", "c1", "c0"),
     )
     own = work.write(tmp_path / "own", last_layer=layer, seed=5)
-    foreign = work.write(tmp_path / "foreign", last_layer=(layer[0][:, :2], layer[1][:2], ("cat", "c0")), seed=6)
+    foreign = work.write(
+        tmp_path / "foreign", last_layer=LinearLayer(layer.kernel[:, :2], layer.bias[:2], ("cat", "c0")), seed=6
+    )
     noisy = train_head(work.config(tmp_path / "noisy", method="noisy", steps=20))
     slow = {"method": "veit", "steps": 1, "learning_rate": 1e-9}
     for name, changes, expected in (
-        ("own", {"features": own}, layer[0][:, ::-1]),
+        ("own", {"features": own}, layer.kernel[:, ::-1]),
         ("init", {"features": own, "init": noisy}, load_head(noisy).method.last_layer().kernel),
         ("foreign", {"features": foreign}, None),
     ):
@@ -489,7 +492,7 @@ def test_init_of_another_backbone(work: Work, tmp_path: Path) -> None:
 
 
 def test_a_layer_that_lacks_a_class(work: Work, tmp_path: Path) -> None:
-    layer = (np.zeros((24, 4), np.float32), np.zeros(4, np.float32), ("c0", "c1", "c2", "c4"))
+    layer = LinearLayer.zeros(24, ("c0", "c1", "c2", "c4"))
     features = work.write(tmp_path / "features", last_layer=layer, seed=4)
     with pytest.raises(NlcliError, match=r"has no class 'c3' in .*; pass --init RUN"):
         train_head(work.config(tmp_path / "run", method="finetune-last", features=features))

@@ -19,6 +19,7 @@ from nlcli.methods.base.contract import Batch, Problem
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import weighted_softmax_cross_entropy
 from nlcli.methods.base.method import Method
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.stages.files import read_json, write_json
 from nlcli.training.config import TrainHead
 from nlcli.training.head import load_head
@@ -197,7 +198,7 @@ def test_a_run_reads_the_weights_of_its_images(
     work: Work, scores: np.ndarray, detection: Path, tmp_path: Path, kind: str, memory: float | None
 ) -> None:
     """The first step of a classifier of zeros by hand: its loss is log C times the mean weight of the batch."""
-    layer = np.zeros((24, 5), np.float32), np.zeros(5, np.float32), work.table.classes
+    layer = LinearLayer.zeros(24, work.table.classes)
     features = work.write(tmp_path / "features", last_layer=layer, seed=9)
     run = train_head(
         work.config(

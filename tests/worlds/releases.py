@@ -133,7 +133,7 @@ def small_pipelines(folder: Path) -> Path:
     What is left out of them: pretrained weights, and images of more than 32 pixels.
     """
     from nlcli.networks.architectures import imagenet_classes
-    from nlcli.networks.backbone import LastLayer
+    from nlcli.networks.linear_layer import LinearLayer
     from nlcli.networks.weights import build_backbone, save_backbone
 
     shutil.copytree(PIPELINES, folder / "pipelines")
@@ -154,9 +154,7 @@ def small_pipelines(folder: Path) -> Path:
     # It sees the same five classes everywhere, so the labels of these are right, and of all others wrong.
     names = imagenet_classes()
     bias = np.isin(np.arange(len(names)), (0, 1, 2, 151, 152)).astype(np.float32)
-    last = LastLayer(np.zeros((256, len(names)), np.float32), bias, names)
-    classifier = build_backbone("small_cnn", "none", image_size=32).with_classes(
-        names, activation="softmax", last_layer=last
-    )
+    last = LinearLayer(np.zeros((256, len(names)), np.float32), bias, names)
+    classifier = build_backbone("small_cnn", "none", image_size=32).with_last_layer(last, activation="softmax")
     save_backbone(weights / "imagenet", classifier)
     return folder / "pipelines"

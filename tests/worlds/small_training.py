@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from nlcli.methods import configure, get_method
-from nlcli.methods.base.contract import Batch, LastLayer, Phase, Problem
+from nlcli.methods.base.contract import Batch, Phase, Problem
 from nlcli.methods.base.method import Method
 from nlcli.metrics.ranking import ap_all, mean_ap
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Block
 from nlcli.training.loop.pools import clean_rows
 from nlcli.training.loop.sampling import BatchSampler, Pool
@@ -112,7 +113,7 @@ def make(name: str, data: Planted, seed: int = 0, single: bool = False, **option
     """Method ``name`` for ``data``; where it needs a layer to start from, one that scores at random."""
     problem = Problem(data.features.shape[1], data.classes, "single-label" if single else "multi-label")
     rng = np.random.default_rng(seed)
-    layer = LastLayer(
+    layer = LinearLayer(
         0.1 * rng.normal(size=(problem.num_features, problem.num_classes)).astype(np.float32),
         np.zeros(problem.num_classes, np.float32),
     )

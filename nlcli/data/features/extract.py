@@ -24,8 +24,9 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
-from nlcli.data.features.store import _DESCRIPTION, _INDEX, _LAST_LAYER, SCHEMA, _index_schema
+from nlcli.data.features.store import _DESCRIPTION, _INDEX, SCHEMA, _index_schema
 from nlcli.errors import NlcliError
+from nlcli.networks.linear_layer import LAST_LAYER
 from nlcli.networks.provenance import backbone_inputs
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path, write_json
@@ -89,9 +90,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             raise NlcliError(f"none of the {len(keys)} images of {config.dataset} could be read; the first: {reason}")
         _write_index(stage.work / _INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
         if backbone.last_layer is not None:
-            kernel, bias, classes = backbone.last_layer
-            with atomic_path(stage.work / _LAST_LAYER) as path, open(path, "wb") as file:
-                np.savez(file, kernel=kernel, bias=bias, classes=np.array(classes))
+            backbone.last_layer.save(stage.work / LAST_LAYER)
         described = {
             "schema": SCHEMA,
             "images": len(keys),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.errors import NlcliError
+from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 
@@ -18,15 +19,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
 
 SCHEMA = 1
-_DESCRIPTION, _INDEX, _LAST_LAYER = "features.json", "index.parquet", "last_layer.npz"
-
-
-class StoredLastLayer(NamedTuple):
-    """The backbone's own classifier on these features: ``logits = features @ kernel + bias``."""
-
-    kernel: np.ndarray  # (D, C) float32
-    bias: np.ndarray  # (C,) float32
-    classes: tuple[str, ...]
+_DESCRIPTION, _INDEX = "features.json", "index.parquet"
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -113,18 +106,9 @@ class FeatureStore:
         reasons = table.column("error").take(broken).to_pylist()
         return ordered, dict(zip(keys[broken].tolist(), reasons, strict=True))
 
-    def _read_last_layer(self) -> StoredLastLayer | None:
-        where = self.path / _LAST_LAYER
-        if not where.exists():
-            return None
-        try:
-            with np.load(where, allow_pickle=False) as arrays:
-                found = StoredLastLayer(arrays["kernel"], arrays["bias"], tuple(arrays["classes"].tolist()))
-        except Exception as error:  # a damaged archive raises nearly anything
-            raise NlcliError(f"cannot read {where} ({error}); extract the features again") from error
-        if found.kernel.shape != (self.shape[1], len(found.classes)) or found.bias.shape != (len(found.classes),):
-            raise NlcliError(f"{where} does not fit these features; extract them again")
-        return found
+    def _read_last_layer(self) -> LinearLayer | None:
+        where = self.path / LAST_LAYER
+        return LinearLayer.load(where, self.shape[1], "extract the features again") if where.exists() else None
 
     def rows_of(self, keys: Sequence[str] | np.ndarray, strict: bool = True) -> np.ndarray:
         """(n,) int64 rows of images by key.

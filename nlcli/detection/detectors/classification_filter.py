@@ -18,6 +18,8 @@ from nlcli.runtime import quiet_tensorflow
 
 if TYPE_CHECKING:
     from nlcli.methods.base.contract import Phase
+    from nlcli.methods.base.method import Method
+    from nlcli.networks.linear_layer import LinearLayer
 
 _MONITOR = "noisy_loss"
 
@@ -46,9 +48,8 @@ class ClassificationFilter(Detector):
         last_layer = data.store.last_layer
         if data.classifier is not None:
             self._outputs, source = _of_run(data), "run"
-        elif last_layer is not None and set(data.classes) <= set(last_layer.classes):
-            columns = [last_layer.classes.index(name) for name in data.classes]
-            self._outputs = _linear(last_layer.kernel[:, columns], last_layer.bias[columns])
+        elif last_layer is not None and last_layer.lacking(data.classes) is None:
+            self._outputs = last_layer.for_classes(data.classes).logits
             source = "last layer of the features' backbone"
         else:
             self._outputs = self._trained(data, seed, work)
@@ -69,7 +70,7 @@ class ClassificationFilter(Detector):
 
         def evaluate(phase: Phase) -> Mapping[str, float]:
             """Cross-entropy on the noisy labels of validation: no verification chooses the step."""
-            return {_MONITOR: _noisy_loss(_linear(*_weights(head)), data)}
+            return {_MONITOR: _noisy_loss(_layer(head).logits, data)}
 
         outcome = train_on_noisy_labels(
             head,
@@ -82,7 +83,7 @@ class ClassificationFilter(Detector):
             "training a classifier on noisy labels",
         )
         self.notes |= {"best_step": outcome.step, "steps": outcome.steps, "validation": outcome.figures()}
-        return _linear(*_weights(head))
+        return _layer(head).logits
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         found = np.empty(len(noisy), np.float32)
@@ -102,13 +103,10 @@ def ranks(outputs: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return 1 + np.sum(outputs > own, axis=1)
 
 
-def _linear(kernel: np.ndarray, bias: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda features: features @ kernel + bias
-
-
-def _weights(head: object) -> tuple[np.ndarray, np.ndarray]:
-    layer = head.last_layer()  # type: ignore[attr-defined]
-    return layer.kernel, layer.bias
+def _layer(head: Method) -> LinearLayer:
+    layer = head.last_layer()
+    assert layer is not None
+    return layer
 
 
 def _noisy_loss(outputs: Callable[[np.ndarray], np.ndarray], data: Data) -> float:

@@ -35,9 +35,10 @@ from nlcli.detection.detectors.noisy_training import train_on_noisy_labels
 from nlcli.detection.detectors.references import References, class_references
 from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Batch, LastLayer, Phase, Problem, Schedule
+from nlcli.methods.base.contract import Batch, Phase, Problem, Schedule
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import LEE_2018
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import memory_available
 from nlcli.seeds import stream
 from nlcli.stages.files import atomic_path
@@ -93,7 +94,7 @@ class CleanNet(Method):
         self.raw = references
         super().__init__(config, problem, None, seed)  # type: ignore[arg-type]
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         settings, width = self.config, self.problem.num_features
         self.references = transformed(tf.constant(self.raw.vectors), settings.transform)
         self.mask = tf.constant(self.raw.mask)

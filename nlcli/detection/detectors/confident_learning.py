@@ -15,9 +15,10 @@ from pydantic import Field
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
 from nlcli.detection.threshold import folds
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import NORTHCUTT_2021
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import quiet_tensorflow
 from nlcli.seeds import stream
 
@@ -215,7 +216,7 @@ class FoldClassifiers(Method):
     scores = ("classifier",)
     config: FoldConfig
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         units = self.config.folds * self.problem.num_classes
         layer = keras.layers.Dense(units, kernel_initializer="zeros", name="classifiers")
         self.classifiers = self.add("classifiers", layer, self.problem.num_features)

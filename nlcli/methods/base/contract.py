@@ -99,14 +99,6 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class LastLayer:
-    """A trained linear layer: kernel (D, C) and bias (C,), float32, in the order of the classes."""
-
-    kernel: np.ndarray
-    bias: np.ndarray
-
-
-@dataclass(frozen=True)
 class Phase:
     """One stretch of training; a method has one or more, run in order.
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from keras import ops
 
-from nlcli.methods.base.contract import Batch, LastLayer, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Rows, Tensor
 from nlcli.methods.base.method import Method
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class LinearMethod(Method):
@@ -20,7 +21,7 @@ class LinearMethod(Method):
     scores = ("classifier",)
     config: MethodConfig
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         self.classifier = self.linear("classifier", init=init)
 
     def phases(self) -> tuple[Phase, ...]:
@@ -45,5 +46,5 @@ class LinearMethod(Method):
     def score(self, features: Tensor, name: str) -> Tensor:
         return self.probabilities(self.classifier(features))
 
-    def last_layer(self) -> LastLayer | None:
-        return LastLayer(*self.classifier.get_weights())
+    def last_layer(self) -> LinearLayer | None:
+        return LinearLayer.of(self.classifier, self.problem.classes)

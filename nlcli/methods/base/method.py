@@ -17,8 +17,9 @@ from keras import ops
 
 from nlcli.data.labels import Task
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Activation, Batch, LastLayer, MethodConfig, Phase, Problem, Rows, Tensor
+from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Problem, Rows, Tensor
 from nlcli.methods.base.losses import classification_loss
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.seeds import stream
 
 
@@ -56,7 +57,7 @@ class Method(ABC):
     """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
     a backbone that is trained along."""
 
-    def __init__(self, config: MethodConfig, problem: Problem, init: LastLayer | None = None, seed: int = 0) -> None:
+    def __init__(self, config: MethodConfig, problem: Problem, init: LinearLayer | None = None, seed: int = 0) -> None:
         if problem.task not in self.tasks:
             raise NlcliError(
                 f"method {self.name} is for {' and '.join(self.tasks)} data, and this data set is {problem.task}; "
@@ -92,7 +93,7 @@ class Method(ABC):
         return False
 
     @abstractmethod
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         """Make the layers, each through ``add``."""
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Method(ABC):
         """Those of ``scores`` that this configuration trains, its own choice first."""
         return self.scores
 
-    def last_layer(self) -> LastLayer | None:
+    def last_layer(self) -> LinearLayer | None:
         """Its linear layer on features, if it is that simple: others may start from it."""
         return None
 
@@ -159,7 +160,9 @@ class Method(ABC):
         self._groups.setdefault(group, []).append(name)
         return layer
 
-    def linear(self, name: str, *, units: int | None = None, group: str = "head", init: LastLayer | None = None) -> Any:
+    def linear(
+        self, name: str, *, units: int | None = None, group: str = "head", init: LinearLayer | None = None
+    ) -> Any:
         """A linear layer from features to classes (or ``units``), from ``init`` or from Glorot's distribution."""
         layer = keras.layers.Dense(units or self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
         self.add(name, layer, self.problem.num_features, group)

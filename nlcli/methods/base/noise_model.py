@@ -9,8 +9,9 @@ from keras import ops
 from pydantic import Field
 
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Activation, LastLayer, Tensor
+from nlcli.methods.base.contract import Activation, Tensor
 from nlcli.methods.base.finetuning import FinetuningConfig, FinetuningMethod
+from nlcli.networks.linear_layer import LinearLayer
 
 
 class NoiseModelConfig(FinetuningConfig):
@@ -45,7 +46,7 @@ class NoiseModel(FinetuningMethod):
     def starts_from_layer(cls, config: Any) -> bool:
         return cls.accepts_last_layer and not config.hidden
 
-    def build(self, init: LastLayer | None) -> None:
+    def build(self, init: LinearLayer | None) -> None:
         self.classifier = self.net("classifier", self.problem.num_classes, "head")
         if init is not None:
             self.classifier.set_weights([init.kernel, init.bias])
@@ -80,5 +81,5 @@ class NoiseModel(FinetuningMethod):
     def score(self, features: Tensor, name: str) -> Tensor:
         return ops.softmax(self.classifier(features), axis=-1)
 
-    def last_layer(self) -> LastLayer | None:
-        return None if self.config.hidden else LastLayer(*self.classifier.get_weights())
+    def last_layer(self) -> LinearLayer | None:
+        return None if self.config.hidden else LinearLayer.of(self.classifier, self.problem.classes)

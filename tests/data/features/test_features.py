@@ -137,7 +137,7 @@ def test_features_are_those_of_the_network(extracted: Path, expected: np.ndarray
     assert store.backbone_fingerprint == backbone.fingerprint
     last = store.last_layer
     assert last is not None
-    np.testing.assert_array_equal(last.kernel, backbone.kernel)
+    np.testing.assert_array_equal(last.kernel, backbone.last_layer.kernel)
     assert last.classes == ("a", "b")
 
 

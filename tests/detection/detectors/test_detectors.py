@@ -23,6 +23,7 @@ from nlcli.detection.detectors.supervised import Knn
 from nlcli.detection.threshold import best_threshold, error_rates
 from nlcli.detection.verification import verification_labels, withheld
 from nlcli.errors import NlcliError
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.seeds import stream
 from worlds.detection import CLASSES, World, make_world
 
@@ -338,7 +339,7 @@ def test_classification_filter_takes_the_features_own_layer(world: World, tmp_pa
     rng = np.random.default_rng(0)
     classes = ("zebra", *CLASSES[::-1])
     kernel, bias = rng.normal(size=(16, 7)).astype(np.float32), rng.normal(size=7).astype(np.float32)
-    store = FeatureStore(world.stored("own", last_layer=(kernel, bias, classes)))
+    store = FeatureStore(world.stored("own", last_layer=LinearLayer(kernel, bias, classes)))
     data = Data(withheld(world.table(), np.full(len(world.keys), -1, np.int8)), store)
     detector = make_detector("classification-filter")
     detector.fit(data, 0, tmp_path)
