@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Schedule, Tensor
 from nlcli.methods.base.losses import binary_cross_entropy, clipped_absolute_error
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import VEIT_2017
@@ -115,6 +116,8 @@ class Veit(Method):
             monitor="L_clean",
             patience=settings.pretrain_patience,
         )
+        # "Until convergence" at one rate (section 4.4): by epochs of the clean set it would be gone long before.
+        alone = replace(alone, rates={"cleaning": Schedule(settings.pretrain_rate)})
         return (alone, joint)
 
     def unclipped(self, noisy: Tensor, features: Tensor) -> Tensor:
