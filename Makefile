@@ -51,7 +51,7 @@ docs: $(READY)  ## write docs/cli.md from --help
 	$(BIN)/python -m tools.make_cli_reference
 
 site: $(READY_SITE)  ## make the documentation site in build/site and check its links
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	$(BIN)/python -m tools.check_site build/site
 
 bench: $(READY)  ## measure speed and memory, side by side with what you would otherwise write
