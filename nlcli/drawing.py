@@ -1,23 +1,86 @@
-"""What lies here is named in its files."""
+"""The canvas of every plot: figures without a window system, colours, photographs with lines below them."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nlcli.stages.files import atomic_path
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+# Blue and orange tell apart for every common colour vision; what is right or wrong also carries a sign.
+BLUE, ORANGE, GREY = "#2b6c8f", "#c8702a", "#8a8a8a"
+SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
+# Okabe and Ito's colours, told apart under every common colour vision; markers differ as well.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 Lines = Sequence[tuple[str, str]]
 """Texts and their colours."""
 _SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
-_PIXELS = 320  # side of a photograph
+_MOST_BINS = 40
 
 
-def photograph_grid(cells: Sequence[tuple[Path, Lines]], path: Path, columns: int = 4) -> None:
-    """Draw image files in rows of ``columns``, their lines below them, and write the figure to ``path``."""
+@dataclass(frozen=True)
+class Photograph:
+    """Pixels to be drawn in the shape that the image has.
+
+    Attributes:
+        pixels: (h, w, 3) uint8, of any shape.
+        width, height: Of the image as it is looked at.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches with its own canvas: pyplot would keep it and pick a window system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG or an SVG, by the suffix; a figure that cannot be drawn leaves no file.
+
+    Without the library's version and the date in it, the same figure gives the same bytes.
+    """
+    from matplotlib import rc_context
+
+    kind = path.suffix.removeprefix(".")
+    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    drawn = io.BytesIO()
+    with rc_context({"svg.hashsalt": "nlcli"}):
+        figure.savefig(drawn, format=kind, dpi=120, metadata=metadata)
+    path.write_bytes(drawn.getvalue())
+
+
+def plain_axes(axes: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
+    """Two spines, and a faint grid along ``grid`` (x, y or both) behind what is drawn."""
+    if grid is not None:
+        axes.grid(axis=grid, color="0.92", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def bin_count(values: int) -> int:
+    """Bins of a histogram of so many values: twice their cube root (Rice's rule), so that bins are not mostly empty."""
+    return int(np.clip(np.ceil(2 * values ** (1 / 3)), 5, _MOST_BINS))
+
+
+def photograph_grid(cells: Sequence[tuple[Photograph | None, Lines]], path: Path, columns: int = 4) -> None:
+    """Draw photographs in rows of ``columns``, their lines below them, and write the figure to ``path``."""
     columns = min(columns, len(cells))
     grid = [range(start, min(start + columns, len(cells))) for start in range(0, len(cells), columns)]
     # Heights in inches: the photograph, and as many lines of text as its row needs.
@@ -41,51 +104,12 @@ def photograph_grid(cells: Sequence[tuple[Path, Lines]], path: Path, columns: in
     save_figure(figure, path)
 
 
-def show_photograph(axes: Any, path: Path) -> None:
-    """Draw an image file in its own shape; one that cannot be read is said to be so."""
-    from nlcli.networks.images import ImageError, Preprocessing, load_image
-
-    try:
-        pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
-        width, height = _shape(path)
-    except (ImageError, OSError):
+def show_photograph(axes: Any, photograph: Photograph | None) -> None:
+    """Draw a photograph in its own shape; one that could not be read (None) is said to be so."""
+    if photograph is None:
         axes.text(0.5, 0.5, "cannot be read", transform=axes.transAxes, ha="center", color="0.3")
-        pixels, width, height = np.full((1, 1, 3), 225, np.uint8), 1, 1
-    axes.imshow(pixels, extent=(0, width, 0, height), aspect="equal")
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is looked at; only its header is read."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # the orientation tag
-    return (height, width) if turned else (width, height)
-
-
-BLUE, ORANGE, GREY = "#2b6c8f", "#c8702a", "#8a8a8a"
-SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "unverified": ("?", GREY)}
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure with its own canvas: pyplot would keep it and pick a window system."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a PNG or an SVG, by the suffix, whole or not at all."""
-    from matplotlib import rc_context
-
-    kind = path.suffix.removeprefix(".")
-    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "nlcli"}):
-        figure.savefig(temporary, format=kind, dpi=120, metadata=metadata)
+        photograph = Photograph(np.full((1, 1, 3), 225, np.uint8), 1, 1)
+    axes.imshow(photograph.pixels, extent=(0, photograph.width, 0, photograph.height), aspect="equal")
 
 
 def key_end(key: str, most: int = 36) -> str:

@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from nlcli.drawing import BLUE, GREY, ORANGE, key_end, new_figure, photograph_grid, save_figure
-
-_BINS = 40
+from nlcli.drawing import BLUE, GREY, ORANGE, bin_count, key_end, new_figure, photograph_grid, save_figure
+from nlcli.networks.photographs import read_photograph
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Suspect:
 
 def suspects_figure(suspects: Sequence[Suspect], path: Path) -> None:
     """Photographs with the label that they have, the score, and what a person said of it, if one did."""
-    photograph_grid([(suspect.path, _lines(suspect)) for suspect in suspects], path, columns=6)
+    cells = [(read_photograph(suspect.path), _lines(suspect)) for suspect in suspects]
+    photograph_grid(cells, path, columns=6)
 
 
 def _lines(suspect: Suspect) -> list[tuple[str, str]]:
@@ -55,13 +56,17 @@ def scores_figure(score: np.ndarray, verified: np.ndarray, threshold: float, spl
     axes = figure.subplots()
     low, high = np.quantile(score, (0.002, 0.998)) if len(score) > 500 else (score.min(), score.max())
     inside = np.clip(score, low, high)
-    bins = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    for value, name, color, style in ((1, "right", BLUE, "stepfilled"), (0, "wrong", ORANGE, "step")):
+    bins = np.linspace(low, high if high > low else low + 1, bin_count(len(score)) + 1)
+    kinds: tuple[tuple[int, str, str, Literal["step", "stepfilled"]], ...] = (
+        (1, "right", BLUE, "stepfilled"),
+        (0, "wrong", ORANGE, "step"),
+    )
+    for value, name, color, style in kinds:
         part = inside[verified == value]
         if len(part):
             axes.hist(
                 part,
-                bins=bins,
+                bins=bins.tolist(),
                 weights=np.full(len(part), 100 / len(part)),
                 color=color,
                 histtype=style,

@@ -31,7 +31,7 @@ FILE = "checked.parquet"
 
 
 @dataclass(frozen=True)
-class DetectionFigures:
+class DetectionMetrics:
     """Figures of one detection on some images, and the same on every bootstrap resample.
 
     Attributes:
@@ -108,7 +108,7 @@ class CheckedLabels:
             self.classes, self.keys, self.noisy, self.right, every, np.ones(len(self), np.float32), self.held_out
         )
 
-    def figures(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> DetectionFigures:
+    def figures(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> DetectionMetrics:
         """All figures with ``resamples`` bootstrap replicates over images (0: none)."""
         count = _Counter(self)
         values, of_classes = count(np.ones(len(self), np.int64))
@@ -121,7 +121,7 @@ class CheckedLabels:
                 replicates[name][b] = value
             if advance is not None:
                 advance(1)
-        return DetectionFigures(values, of_classes, sizes, replicates, per_class)
+        return DetectionMetrics(values, of_classes, sizes, replicates, per_class)
 
 
 class _Counter:

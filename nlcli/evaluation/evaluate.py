@@ -24,7 +24,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate
-from nlcli.evaluation.examples import _examples, _write_examples, examples_figure
+from nlcli.evaluation.examples import _examples, _write_examples, examples_plot
 from nlcli.evaluation.models import _Scorer, _scorer, selection, settings_of
 from nlcli.evaluation.score_files import METRICS, shown
 from nlcli.metrics.bootstrap import LEVEL
@@ -53,7 +53,7 @@ def evaluate(config: Evaluate, *, force: bool = False) -> Path:
     """
     model = read_stage(config.model, ("run", "backbone", "detection"))
     if model.kind == "detection":
-        from nlcli.evaluation.evaluate_detection import evaluate_detection
+        from nlcli.evaluation.detection_metrics import evaluate_detection
 
         return evaluate_detection(config, model, force=force)
     config = config.model_copy(update={"split": config.split or "test"})
@@ -90,7 +90,7 @@ def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evalua
 def _evaluate(
     config: Evaluate, model: StageRecord, features: StageRecord | None, dataset: StageRecord, work: Path
 ) -> dict[str, Any]:
-    from nlcli.evaluation import figures as drawn
+    from nlcli.evaluation import plots
     from nlcli.evaluation.score_files import FILE, REPLICATES, write_replicates, write_scores
     from nlcli.metrics.bootstrap import interval
 
@@ -141,12 +141,12 @@ def _evaluate(
 
     curves = _curves(scored)
     _write_curves(work / "curves.parquet", scored.classes, curves)
-    drawn.per_class_figure(table.classes, found.ranking, ends, work / "per_class.png")
-    drawn.curves_figure(table.classes, curves, found.ranking, work / "precision_recall.png")
+    plots.per_class_plot(table.classes, found.ranking, ends, work / "per_class.png")
+    plots.curves_plot(table.classes, curves, found.ranking, work / "precision_recall.png")
     examples = _examples(config, table, scored_rows, work / FILE)
     _write_examples(work / "examples.csv", examples)
     if examples:
-        examples_figure(examples, work / "examples.png")
+        examples_plot(examples, work / "examples.png")
     shown_names = ("name", "split", "images", *(n for v in found.values for n in (v, f"{v}_interval")))
     return (
         {name: metrics[name] for name in shown_names if name in metrics}
@@ -269,7 +269,7 @@ class _NoiseTypes:
             say(f"split '{config.split}' has no image whose true and noisy class are known: no rank-precision curve")
             return {}
         from nlcli.evaluation import noise_ranking as ranked
-        from nlcli.evaluation.noise_ranking import ranking_figure
+        from nlcli.evaluation.noise_ranking import ranking_plot
 
         rows, probabilities = np.concatenate(self._rows), np.concatenate(self._probabilities)
         if not np.isfinite(probabilities).all():
@@ -277,7 +277,7 @@ class _NoiseTypes:
             raise NlcliError(f"the noise types of image '{key}' are not numbers; train the model again")
         ranking = ranked.rank_noise(self._table.keys[rows], self._true[rows], self._noisy[rows], probabilities)
         ranked.write_ranking(work / ranked.TABLE, ranking, self._table.classes)
-        ranking_figure(ranking, work / ranked.FIGURE)
+        ranking_plot(ranking, work / ranked.FIGURE)
         return {"confusing_noise": ranking.figures(config.bootstrap, config.seed, LEVEL)}
 
 

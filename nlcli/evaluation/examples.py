@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.data.labels import LabelTable
-from nlcli.drawing import SIGNS, key_end
+from nlcli.drawing import SIGNS, key_end, photograph_grid
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.models import _ROWS
+from nlcli.networks.photographs import read_photograph
 from nlcli.stages.files import atomic_path
 
 _EXAMPLE_TOP = 5
@@ -93,11 +94,9 @@ def _write_examples(path: Path, examples: list[Example]) -> None:
                 rows.writerow([example.key, "", name, "", "missed"])
 
 
-def examples_figure(examples: Sequence[Example], path: Path) -> None:
+def examples_plot(examples: Sequence[Example], path: Path) -> None:
     """Photographs with their top predictions, marked right or wrong, and what was missed."""
-    from nlcli.drawing import photograph_grid
-
-    photograph_grid([(example.path, _texts(example)) for example in examples], path)
+    photograph_grid([(read_photograph(example.path), _texts(example)) for example in examples], path)
 
 
 def _texts(example: Example) -> list[tuple[str, str]]:

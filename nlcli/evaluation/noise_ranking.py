@@ -84,7 +84,7 @@ def write_ranking(path: Path, ranking: NoiseRanking, classes: tuple[str, ...]) -
             rows.writerow([i + 1, key, *names, *shares, int(ranking.wrong[i]), f"{ranking.precision[i]:.6f}"])
 
 
-def ranking_figure(ranking: NoiseRanking, path: Path) -> None:
+def ranking_plot(ranking: NoiseRanking, path: Path) -> None:
     """Draw precision over rank, and the share of wrong labels beside it.
 
     Args:

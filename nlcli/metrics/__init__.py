@@ -1,1 +1,1 @@
-"""Figures computed from labels and scores; no files, no networks."""
+"""Metrics computed from labels and scores; no files, no networks."""

@@ -21,21 +21,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.ranking import rank_keys, score_order
-from nlcli.runtime import cpu_count
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Floats = NDArray[np.float64]
-
-_BLOCK = 1 << 21  # entries that are assigned to segments at a time
-_BATCH_BYTES = 96 << 20  # memory of the resamples that a thread works on at a time
+LEVEL = 0.95
+"""Of every interval."""
+BLOCK = 1 << 21
+"""Entries that are assigned to segments at a time; no result depends on it."""
+BATCH_BYTES = 96 << 20
+"""Memory of the resamples that a thread works on at a time; no result depends on it."""
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """Figures of every resample, or differences of figures.
+    """Metrics of every resample, or differences of metrics.
 
     Attributes:
         mean_ap: ``(B,)`` float64, mean over the classes with a positive in that resample.
@@ -54,7 +56,7 @@ class Replicates:
         return Replicates(self.mean_ap - other.mean_ap, self.ap_all - other.ap_all, self.per_class - other.per_class)
 
 
-def interval(replicates: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray]:
+def interval(replicates: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Percentile interval along the first axis: lower and upper end, NaN replicates left out.
 
     Args:
@@ -74,7 +76,7 @@ def interval(replicates: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArr
     return ends[0].reshape(values.shape[1:]), ends[1].reshape(values.shape[1:])
 
 
-def resample_weights(images: int, first: int, count: int, seed: int) -> NDArray[np.int64]:
+def resample_weights(images: int, first: int, count: int, seed: int) -> Ints:
     """How often each image is drawn in resamples ``first .. first + count``: ``(count, images)``."""
     weights = np.empty((count, images), np.int64)
     for i in range(count):
@@ -90,7 +92,7 @@ def bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    threads: int = 0,
+    threads: int = 1,
     advance: Callable[[int], None] | None = None,
 ) -> Replicates:
     """AP, mAP and AP_all on ``resamples`` resamples of the images.
@@ -101,7 +103,7 @@ def bootstrap(
         mask: ``(N, C)``, nonzero where the label is verified; other entries do not count.
         resamples: B.
         seed: Seed of the resamples.
-        threads: Threads (0: one a core). The result does not depend on it.
+        threads: Threads. The result does not depend on it.
         advance: Called with the number of resamples just done.
 
     Memory: about 40 bytes an entry while the segments are made, and ``threads`` times 96 MiB.
@@ -117,7 +119,7 @@ def bootstrap(
     n_images, n_classes = order.shape
 
     def entries() -> Iterable[_Entries]:
-        step = max(1, _BLOCK // max(1, n_classes))
+        step = max(1, BLOCK // max(1, n_classes))
         for start in range(0, n_images, step):
             part = slice(start, min(start + step, n_images))
             image = np.repeat(np.arange(part.start, part.stop, dtype=np.int32), n_classes)
@@ -142,7 +144,7 @@ def sparse_bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    threads: int = 0,
+    threads: int = 1,
     advance: Callable[[int], None] | None = None,
 ) -> Replicates:
     """The same for flat verified entries.
@@ -161,15 +163,15 @@ def sparse_bootstrap(
     truth, order = np.asarray(labels) != 0, score_order(scores)
 
     def entries() -> Iterable[_Entries]:
-        for start in range(0, len(image), _BLOCK):
-            part = slice(start, start + _BLOCK)
+        for start in range(0, len(image), BLOCK):
+            part = slice(start, start + BLOCK)
             yield image[part], group[part], truth[part], order[part]
 
     return _replicates(entries, n_images, n_classes, resamples, seed, threads, advance)
 
 
 # image, class, label, order of the score: one of each for every entry
-_Entries = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.uint32]]
+_Entries = tuple[NDArray[np.int32], NDArray[np.int32], Bools, NDArray[np.uint32]]
 
 
 @dataclass(frozen=True)
@@ -182,27 +184,27 @@ class _Segments:
 
     positive: csr_array
     all: csr_array
-    groups: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    groups: Ints
+    starts: Ints
 
     def average_precision(self, weights: NDArray[np.float32], n_groups: int) -> Floats:
         """AP of every group under image weights ``(N, B)``: ``(B, n_groups)``, NaN without positives."""
         result = np.full((n_groups, weights.shape[1]), math.nan)
         if len(self.groups):
-            found = self.positive @ weights
-            lengths = np.diff(self.starts, append=len(found))
+            hits = self.positive @ weights
+            lengths = np.diff(self.starts, append=len(hits))
             # Running sums start anew in every group: subtract what stood there when it began.
-            right = _running(found.astype(np.float64), self.starts, lengths)
+            right = _running(hits.astype(np.float64), self.starts, lengths)
             called = _running((self.all @ weights).astype(np.float64), self.starts, lengths)
-            right *= found
+            right *= hits
             right /= np.maximum(called, 1.0, out=called)  # weights are integers; 0 means 0 / 0 here
-            total = np.add.reduceat(found, self.starts, axis=0, dtype=np.float64)
+            total = np.add.reduceat(hits, self.starts, axis=0, dtype=np.float64)
             with np.errstate(invalid="ignore"):
                 result[self.groups] = np.add.reduceat(right, self.starts, axis=0) / total
         return result.T
 
 
-def _running(values: Floats, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Floats:
+def _running(values: Floats, starts: Ints, lengths: Ints) -> Floats:
     total = np.cumsum(values, axis=0, out=values)
     before = np.zeros((len(starts), total.shape[1]))
     before[1:] = total[starts[1:] - 1]
@@ -266,18 +268,19 @@ def _replicates(
     by_class = _segments(entries, n_images, by_class=True)
     together = _segments(entries, n_images, by_class=False)
     segments = max(by_class.all.shape[0], together.all.shape[0])
-    batch = max(1, min(32, resamples, _BATCH_BYTES // (8 * n_images + 32 * segments + 1)))
+    batch = max(1, min(32, resamples, BATCH_BYTES // (8 * n_images + 32 * segments + 1)))
     result = Replicates(np.empty(resamples), np.empty(resamples), np.empty((resamples, n_classes)))
 
     def work(first: int) -> int:
-        part = slice(first, min(first + batch, resamples))
-        weights = resample_weights(n_images, first, part.stop - first, seed)
+        count = min(batch, resamples - first)
+        part = slice(first, first + count)
+        weights = resample_weights(n_images, first, count, seed)
         columns = np.ascontiguousarray(weights.T, dtype=by_class.all.dtype)
         result.per_class[part] = by_class.average_precision(columns, n_classes)
         result.ap_all[part] = together.average_precision(columns, 1)[:, 0]
-        return part.stop - first
+        return count
 
-    with ThreadPoolExecutor(threads or cpu_count()) as pool:
+    with ThreadPoolExecutor(max(1, threads)) as pool:
         for done in pool.map(work, range(0, resamples, batch)):
             if advance is not None:
                 advance(done)
@@ -285,6 +288,3 @@ def _replicates(
     with np.errstate(invalid="ignore"):
         result.mean_ap[:] = np.where(seen, result.per_class, 0).sum(axis=1) / seen.sum(axis=1)
     return result
-
-
-LEVEL = 0.95  # of every interval

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nlcli.metrics.arrays import Floats, _check_nan, _floats
+from nlcli.metrics.arrays import Bools, Floats, Scores, as_floats, check_nan
+
+POINTS = 200
+"""Points of a curve that is stored or drawn."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Curve:
     recall: Floats
     threshold: Floats
 
-    def thinned(self, points: int = 400) -> Curve:
+    def thinned(self, points: int = POINTS) -> Curve:
         """At most ``points`` points, evenly spread over recall, the first and the last kept."""
         if len(self.recall) <= points:
             return self
@@ -50,8 +53,8 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
     Raises:
         NlcliError: a score is NaN.
     """
-    labels, scores = np.asarray(labels), _floats(scores)
-    _check_nan(scores, None)
+    labels, scores = np.asarray(labels), as_floats(scores)
+    check_nan(scores, None)
     positive, negative = np.sort(scores[labels != 0]), np.sort(scores[labels == 0])
     if not len(positive):
         return Curve(*(np.empty(0) for _ in range(3)))
@@ -60,12 +63,6 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> Curve:
     above = len(positive) - np.searchsorted(positive, threshold)
     wrong = len(negative) - np.searchsorted(negative, threshold)
     return Curve(above / (above + wrong), above / len(positive), threshold.astype(np.float64))
-
-
-_CURVE_POINTS = 200
-
-
-# --- files -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -79,24 +76,24 @@ class RocCurve:
         threshold: Labels with a lower score are called wrong.
     """
 
-    rejected: np.ndarray
-    caught: np.ndarray
-    precision: np.ndarray
-    threshold: np.ndarray
+    rejected: Floats
+    caught: Floats
+    precision: Floats
+    threshold: Floats
 
 
-def roc_curve(right: np.ndarray, score: np.ndarray) -> RocCurve:
-    """The curve over every threshold between two different scores, thinned to 200 points; both ``(n,)``."""
+def roc_curve(right: Bools, score: Scores) -> RocCurve:
+    """The curve over every threshold between two different scores, thinned to ``POINTS`` points; both ``(n,)``."""
     values, which = np.unique(score, return_inverse=True)
     rejected = np.concatenate([[0], np.cumsum(np.bincount(which, weights=right, minlength=len(values)))])
     caught = np.concatenate([[0], np.cumsum(np.bincount(which, weights=~right, minlength=len(values)))])
     called = rejected + caught
     precision = np.divide(caught, called, out=np.ones_like(caught), where=called > 0)
     points = np.arange(len(called))
-    if len(points) > _CURVE_POINTS:
+    if len(points) > POINTS:
         # Evenly along the curve, so that a steep part keeps its shape.
         way = (rejected + caught) / called[-1]
-        points = np.unique(np.searchsorted(way, np.linspace(0, 1, _CURVE_POINTS)))
+        points = np.unique(np.searchsorted(way, np.linspace(0, 1, POINTS)))
     return RocCurve(
         rejected[points] / max(1, rejected[-1]),
         caught[points] / max(1, caught[-1]),

@@ -1,4 +1,4 @@
-"""Figures of decisions: top-k, thresholds, confusion."""
+"""Metrics of decisions: top-k, thresholds, confusion."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from nlcli.metrics.arrays import _BLOCK, _check_nan, _dense, _floats, _parts
+from nlcli.metrics.arrays import Bools, Ints, as_floats, check_nan, dense_arrays, row_blocks
 from nlcli.metrics.ranking import mean_over_classes
 
 
-def classes_ahead(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
+def classes_ahead(labels: ArrayLike, scores: ArrayLike) -> Ints:
     """How many classes score higher than the true one, for every row: 0 where it comes first.
 
     Args:
@@ -23,20 +23,20 @@ def classes_ahead(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.int64]:
     Raises:
         NlcliError: a score is NaN.
     """
-    labels, scores = np.asarray(labels), _floats(scores)
+    labels, scores = np.asarray(labels), as_floats(scores)
     if labels.ndim != 1 or scores.ndim != 2 or len(labels) != len(scores):
         raise ValueError(f"labels {labels.shape}, scores {scores.shape}: not a class for each row")
-    found = np.empty(len(labels), np.int64)
-    for part in _parts(len(labels), max(1, _BLOCK // max(1, scores.shape[1]))):
+    ahead = np.empty(len(labels), np.int64)
+    for part in row_blocks(scores):
         block, truth = scores[part], labels[part][:, None]
         own = np.take_along_axis(block, truth, axis=1)
-        _check_nan(block, None, part.start)
-        ahead = (block > own) | ((block == own) & (np.arange(block.shape[1]) < truth))
-        found[part] = np.count_nonzero(ahead, axis=1)
-    return found
+        check_nan(block, None, part.start)
+        before = (block > own) | ((block == own) & (np.arange(block.shape[1]) < truth))
+        ahead[part] = np.count_nonzero(before, axis=1)
+    return ahead
 
 
-def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
+def top_k_correct(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> Bools:
     """Whether the true class is among the ``k`` highest scores, for every row; see :func:`classes_ahead`."""
     return classes_ahead(labels, scores) < k
 
@@ -47,7 +47,7 @@ def top_k_accuracy(labels: ArrayLike, scores: ArrayLike, k: int = 1) -> float:
     return float(correct.mean()) if len(correct) else math.nan
 
 
-def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, n_classes: int) -> Ints:
     """Counts ``(C, C)`` int64 of (n,) class numbers: true class by row, noisy or predicted class by column."""
     labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
     cells = np.bincount(labels * n_classes + predicted, minlength=n_classes * n_classes)
@@ -66,7 +66,7 @@ def macro_accuracy(confusion: ArrayLike) -> float:
 class ThresholdMetrics:
     """Precision, recall and F1 of calling a score at or above a threshold positive.
 
-    Micro figures count entries of all classes together (the field's OP, OR, OF1), macro figures
+    Micro metrics count entries of all classes together (the field's OP, OR, OF1), macro metrics
     are means over classes (CP, CR, CF1, CF1 being the harmonic mean of CP and CR). A class without
     a positive call has no precision and is left out of the macro precision; one without positives
     is left out of the macro recall.
@@ -85,9 +85,9 @@ def threshold_metrics(
     labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None, threshold: float = 0.5
 ) -> ThresholdMetrics:
     """Micro and macro precision, recall and F1 at ``threshold``; arguments as per_class_ap."""
-    labels, scores, mask = _dense(labels, scores, mask)
+    labels, scores, mask = dense_arrays(labels, scores, mask)
     counts = np.zeros((3, scores.shape[1]), np.int64)
-    for part in _parts(len(scores), max(1, _BLOCK // max(1, scores.shape[1]))):
+    for part in row_blocks(scores):
         called, truth = scores[part] >= threshold, labels[part] != 0
         if mask is not None:
             verified = mask[part] != 0

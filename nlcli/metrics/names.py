@@ -1,11 +1,15 @@
-"""What figures are called in tables and drawings, which of them leads, and which are better when lower."""
+"""What metrics are called in files, tables and plots, their order, which one leads, which are better when lower."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 LABEL_NOISE = "label-noise"
 """What ``metrics.json`` calls the task of a detection's evaluation, beside those of data sets."""
+ACCURACIES = {"top_1": 1, "top_5": 5}
+"""How many of the first classes count, by the metric's name."""
+ERRORS = ("average_error", "held_out_error", "micro_error")
+"""Error rates of verdicts on labels; those of calling every label right are told beside them."""
 HEADINGS = {
     "top_1": "top-1",
     "top_5": "top-5",
@@ -18,22 +22,42 @@ HEADINGS = {
     "AUC": "AUC",
     "AP_wrong": "AP of wrong",
 }
-"""In the order in which they are shown: the first one that there is leads."""
-LOWER_IS_BETTER = frozenset({"average_error", "micro_error", "held_out_error", "planted_error"})
+"""In the order in which they are shown."""
+TABLED = tuple(name for name in HEADINGS if name != "AP_wrong")
+"""What a paper's table may hold: no paper prints the AP of finding wrong labels."""
+LEARNING = ("mAP", "AP_all", "top_1")
+"""What learning curves show, panel by panel."""
+LOWER_IS_BETTER = frozenset({*ERRORS, "planted_error"})
 DOWN = "↓"
 
 
-def shown_figures(names: Collection[str]) -> list[str]:
+def accuracies_of(classes: int) -> dict[str, int]:
+    """Those of ``ACCURACIES`` that so many classes have: of five, the true one is always among the first five."""
+    return {name: k for name, k in ACCURACIES.items() if k == 1 or classes > k}
+
+
+def shown_metrics(names: Collection[str]) -> list[str]:
     """Those of ``names`` that tables show, in their order."""
     return [name for name in HEADINGS if name in names]
 
 
 def leading(names: Collection[str]) -> str:
-    """The figure that rows are ranked by: top-1 of single-label data, AP_all of multi-label data, the average error."""
+    """The metric that rows are ranked by: top-1 of single-label data, AP_all of multi-label data, the average error."""
     return next(name for name in ("top_1", "average_error", "AP_all") if name in names)
 
 
 def heading(name: str) -> str:
-    """The figure's name for people; an arrow marks those that are better when lower."""
+    """The metric's name for people; an arrow marks those that are better when lower."""
     told = HEADINGS.get(name, name)
     return f"{told} {DOWN}" if name in LOWER_IS_BETTER else told
+
+
+def plot_title(name: str) -> str:
+    """The metric's name over a plot."""
+    return heading(name) + (" (lower is better)" if name in LOWER_IS_BETTER else "")
+
+
+def common_metrics(rows: Iterable[Collection[str]]) -> list[str]:
+    """The metrics that every row has, in the order in which they are shown."""
+    every = list(rows)
+    return [name for name in HEADINGS if every and all(name in row for row in every)]

@@ -1,4 +1,4 @@
-"""Figures computed from labels and scores: average precision, accuracy, curves.
+"""Metrics computed from labels and scores: average precision, accuracy, curves.
 
 Definitions follow the papers (Veit 2017 section 4.3; Hu 2018 section 4.2). ``AP`` is the mean,
 over the positives, of the precision at their rank, ties shared as scikit-learn's
@@ -24,9 +24,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nlcli.metrics.arrays import _BLOCK, Floats, _check_binary, _check_nan, _dense, _floats, _parts
+from nlcli.metrics import arrays
+from nlcli.metrics.arrays import (
+    Array,
+    Bools,
+    Floats,
+    Ints,
+    Scores,
+    as_floats,
+    check_binary,
+    check_nan,
+    dense_arrays,
+    row_blocks,
+    slices,
+)
 
-_HALVE = 1 << 22  # entries from which a ranking is worked through in two halves, to save memory
+HALVE = 1 << 22
+"""Entries from which a ranking is worked through in two halves, to save memory; no result depends on it."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +56,8 @@ class RankingMetrics:
     """
 
     per_class: Floats
-    positives: NDArray[np.int64]
-    scored: NDArray[np.int64]
+    positives: Ints
+    scored: Ints
     mean_ap: float
     ap_all: float
 
@@ -66,11 +80,11 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     Raises:
         NlcliError: a score is NaN.
     """
-    scores = _floats(scores)
+    scores = as_floats(scores)
     labels = np.asarray(labels)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise ValueError(f"labels {labels.shape}, scores {scores.shape}: not equal vectors")
-    _check_binary(labels)
+    check_binary(labels)
     return _flat_ap(labels, scores, None)
 
 
@@ -85,7 +99,7 @@ def per_class_ap(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = 
     Raises:
         NlcliError: a score that counts is NaN.
     """
-    return _dense_classes(*_dense(labels, scores, mask))[0]
+    return _dense_classes(*dense_arrays(labels, scores, mask))[0]
 
 
 def mean_ap(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> float:
@@ -95,14 +109,14 @@ def mean_ap(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None)
 
 def ap_all(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Average precision over all (image, class) entries together; arguments as per_class_ap."""
-    return _flat_ap(*_dense(labels, scores, mask))
+    return _flat_ap(*dense_arrays(labels, scores, mask))
 
 
 def ranking_metrics(labels: ArrayLike, scores: ArrayLike, mask: ArrayLike | None = None) -> RankingMetrics:
     """Per-class AP, mAP and AP_all at once; arguments as :func:`per_class_ap`."""
-    arrays = _dense(labels, scores, mask)
-    per_class, positives, scored = _dense_classes(*arrays)
-    return RankingMetrics(per_class, positives, scored, mean_over_classes(per_class), _flat_ap(*arrays))
+    checked = dense_arrays(labels, scores, mask)
+    per_class, positives, scored = _dense_classes(*checked)
+    return RankingMetrics(per_class, positives, scored, mean_over_classes(per_class), _flat_ap(*checked))
 
 
 def sparse_ranking_metrics(classes: ArrayLike, labels: ArrayLike, scores: ArrayLike, n_classes: int) -> RankingMetrics:
@@ -117,13 +131,13 @@ def sparse_ranking_metrics(classes: ArrayLike, labels: ArrayLike, scores: ArrayL
     Raises:
         NlcliError: a score is NaN.
     """
-    classes, labels, scores = np.asarray(classes), np.asarray(labels), _floats(scores)
+    classes, labels, scores = np.asarray(classes), np.asarray(labels), as_floats(scores)
     if classes.ndim != 1 or not classes.shape == labels.shape == scores.shape:
         shapes = classes.shape, labels.shape, scores.shape
         raise ValueError(f"classes, labels and scores differ in length: {shapes}")
     if len(classes) and (classes.min() < 0 or classes.max() >= n_classes):
         raise ValueError(f"a class lies outside 0 .. {n_classes - 1}")
-    _check_binary(labels)
+    check_binary(labels)
     keys = rank_keys(classes, score_order(scores))
     is_positive = labels != 0
     positive, negative = keys[is_positive], keys[~is_positive]
@@ -135,7 +149,7 @@ def sparse_ranking_metrics(classes: ArrayLike, labels: ArrayLike, scores: ArrayL
     positives = np.bincount(classes[is_positive], minlength=n_classes).astype(np.int64, copy=False)
     positive_end, negative_end = np.cumsum(positives), np.cumsum(scored - positives)
     total = np.zeros(n_classes)
-    for part in _parts(len(positive)):
+    for part in row_blocks(positive):
         key = positive[part]
         of = (key >> np.uint64(32)).astype(np.int64)
         above = positive_end[of] - np.searchsorted(positive, key)
@@ -167,8 +181,8 @@ def rank_precision(labels: ArrayLike, scores: ArrayLike) -> Floats:
     Raises:
         NlcliError: a score is NaN.
     """
-    labels, scores = np.asarray(labels), _floats(scores)
-    _check_nan(scores, None)
+    labels, scores = np.asarray(labels), as_floats(scores)
+    check_nan(scores, None)
     values, which, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     right = np.bincount(which, weights=labels != 0, minlength=len(values))
     # From the highest score down, every row of a group counts as much as the group's mean.
@@ -185,8 +199,8 @@ def score_order(scores: ArrayLike) -> NDArray[np.uint32]:
     Raises:
         NlcliError: a score is NaN.
     """
-    scores = _floats(scores)
-    _check_nan(scores, None)
+    scores = as_floats(scores)
+    check_nan(scores, None)
     if scores.dtype == np.float32:
         # Adding zero turns -0.0, which equals 0.0 but has other bits, into 0.0.
         bits = (scores + np.float32(0)).view(np.uint32)
@@ -202,21 +216,26 @@ def rank_keys(groups: ArrayLike, order: NDArray[np.uint32]) -> NDArray[np.uint64
     return keys
 
 
-def _flat_ap(labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None) -> float:
-    """AP over all entries that count; arrays of one or two dimensions.
+def ranking_bands(scores: Scores) -> list[float]:
+    """Bounds, from the top, of the bands of scores that a ranking is worked through in: one band, or two.
 
-    A large ranking is cut at its median score (of a sample) and worked through from the top, so
-    that the sorted copy takes half of the scores' memory.
+    A large ranking is cut at its median score (of a sample), so that the sorted copy takes half of
+    the scores' memory.
     """
-    _check_nan(scores, mask)
     bounds: list[float] = [math.inf, -math.inf]
-    if scores.size > _HALVE:
+    if scores.size > HALVE:
         rows = scores[:: max(1, scores.size // 65536)] if scores.ndim == 1 else scores[:: len(scores) // 64 + 1]
         bounds.insert(1, float(np.median(rows)))
+    return bounds
+
+
+def _flat_ap(labels: Array, scores: Scores, mask: Array | None) -> float:
+    """AP over all entries that count; arrays of one or two dimensions."""
+    check_nan(scores, mask)
     right, wrong, sums = 0, 0, []
-    for high, low in itertools.pairwise(bounds):
+    for high, low in itertools.pairwise(ranking_bands(scores)):
         positive, negative = _sorted_band(labels, scores, mask, low, high)
-        for part in _parts(len(positive)):
+        for part in row_blocks(positive):
             above = right + len(positive) - np.searchsorted(positive, positive[part])
             called = above + wrong + len(negative) - np.searchsorted(negative, positive[part])
             sums.append(float(np.sum(above / called)))
@@ -225,16 +244,14 @@ def _flat_ap(labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None
     return math.fsum(sums) / right if right else math.nan
 
 
-def _sorted_band(
-    labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None, low: float, high: float
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _sorted_band(labels: Array, scores: Scores, mask: Array | None, low: float, high: float) -> tuple[Scores, Scores]:
     """Sorted scores of positives and negatives with ``low <= score < high``, in one buffer.
 
     An infinite bound is none at all: a score of plus infinity belongs to the highest band.
     """
 
-    def kept() -> Iterator[tuple[NDArray[np.floating], NDArray, NDArray[np.bool_] | None]]:
-        for part in _parts(len(scores), max(1, _BLOCK // max(1, scores[:1].size))):
+    def kept() -> Iterator[tuple[Scores, Array, Bools | None]]:
+        for part in row_blocks(scores):
             value = scores[part]
             keep = None if mask is None else mask[part] != 0
             if low > -math.inf:
@@ -266,15 +283,13 @@ def _sorted_band(
     return positives, negatives
 
 
-def _dense_classes(
-    labels: NDArray, scores: NDArray[np.floating], mask: NDArray | None
-) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def _dense_classes(labels: Array, scores: Scores, mask: Array | None) -> tuple[Floats, Ints, Ints]:
     """AP, positives and scored entries of every class."""
     rows, columns = scores.shape
     result = np.full(columns, math.nan)
     positives, scored = np.zeros(columns, np.int64), np.zeros(columns, np.int64)
     # A column of a row-major array is one number in every cache line: transpose several at a time.
-    for block in _parts(columns, min(64, max(8, 4 * _BLOCK // max(1, rows)))):
+    for block in slices(columns, min(64, max(8, 4 * arrays.BLOCK // max(1, rows)))):
         values = scores[:, block].T.copy()  # sorted in place below
         truths = np.ascontiguousarray(labels[:, block].T) != 0
         verified = None if mask is None else np.ascontiguousarray(mask[:, block].T) != 0
@@ -286,7 +301,7 @@ def _dense_classes(
             value.sort()
             scored[column], positives[column] = len(value), len(positive)
             if len(value) and np.isnan(value[-1]):  # sorting puts NaN last
-                _check_nan(scores, mask)
+                check_nan(scores, mask)
             if len(positive):
                 right = len(positive) - np.searchsorted(positive, positive)
                 called = len(value) - np.searchsorted(value, positive)

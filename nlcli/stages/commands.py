@@ -193,9 +193,9 @@ _STAGES = (
         "table",
         "Set evaluations beside a paper's published table, cell by cell.",
         "nlcli.evaluation.config:Table",
-        "nlcli.evaluation.comparison.table:paper_table",
+        "nlcli.evaluation.comparison.paper_table:paper_table",
         "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
-        show="nlcli.evaluation.comparison.table:show_table",
+        show="nlcli.evaluation.comparison.paper_table:show_table",
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}

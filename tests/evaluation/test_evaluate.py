@@ -577,6 +577,6 @@ def test_class_without_positives_is_counted(chain: Chain, tmp_path: Path) -> Non
 
 
 def notes(evaluation: Path) -> list[str]:
-    from nlcli.evaluation.comparison.comparison_table import comparison_table
+    from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 
     return comparison_table(compare([evaluation]).as_json())[2]

@@ -21,11 +21,10 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation.checked_labels import CheckedLabels, read_checked, write_checked
 from nlcli.evaluation.comparison.analyse import analyse
 from nlcli.evaluation.comparison.compare import compare, compare_evaluations, show_evaluations
-from nlcli.evaluation.comparison.comparison_table import comparison_table
+from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Analyse, Compare, Evaluate
 from nlcli.evaluation.evaluate import evaluate
 from nlcli.metrics import bootstrap as of
-from nlcli.metrics.curves import roc_curve
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from worlds.evaluated import evaluated
@@ -256,17 +255,6 @@ def test_checked_labels_on_disk(tmp_path: Path) -> None:
     write_checked(tmp_path / "out.parquet", replace(labels, classes=("a",)))  # a label of no class
     with pytest.raises(NlcliError, match="does not hold the checked labels"):
         read_checked(tmp_path / "out.parquet")
-
-
-def test_roc_curve_by_hand() -> None:
-    curve = roc_curve(np.array([True, False, True, False]), np.array([0.9, 0.1, 0.1, 0.5], np.float32))
-    assert curve.rejected.tolist() == [0, 0.5, 0.5, 1]
-    assert curve.caught.tolist() == [0, 0.5, 1, 1]
-    assert curve.precision.tolist() == [1, 0.5, 2 / 3, 0.5]
-    assert curve.threshold.tolist() == pytest.approx([0.1, 0.5, 0.9, np.inf])
-    many = roc_curve(np.arange(5000) % 3 > 0, np.linspace(0, 1, 5000))
-    assert len(many.caught) <= 200
-    assert (many.rejected[-1], many.caught[-1]) == (1, 1)
 
 
 @pytest.fixture(scope="module")

@@ -287,7 +287,7 @@ def test_shipped_pipelines_are_valid(file: Path) -> None:
 def test_what_shipped_pipelines_name_exists(file: Path) -> None:
     """Methods, detectors, networks with their options and presets, and the rows of published tables."""
     from nlcli.detection import make_detector
-    from nlcli.evaluation.comparison.table import published_tables
+    from nlcli.evaluation.comparison.paper_table import published_tables
     from nlcli.methods import configure, get_method
     from nlcli.networks.architectures import BACKBONES
 
@@ -313,7 +313,7 @@ def outputs(file: Path) -> set[Path]:
 
 
 def test_every_published_table_has_a_pipeline() -> None:
-    from nlcli.evaluation.comparison.table import published_tables
+    from nlcli.evaluation.comparison.paper_table import published_tables
 
     steps = [step.config.model_dump() for file in PIPELINES.glob("*.yaml") for step in read_pipeline(file).steps]
     assert {step.get("published") for step in steps} >= set(published_tables())

@@ -19,7 +19,7 @@ from nlcli.console import progress, say
 from nlcli.data.class_groups import ClassAnnotations, categories, count_annotations, equal_groups, mean_in_groups
 from nlcli.data.labels import SPLITS
 from nlcli.errors import NlcliError
-from nlcli.evaluation.comparison.analysis import (
+from nlcli.evaluation.comparison.breakdown import (
     ALL,
     RECALL,
     Cut,
@@ -32,7 +32,7 @@ from nlcli.evaluation.comparison.analysis import (
     _write_precision_recall,
 )
 from nlcli.evaluation.comparison.compare import figure_over_seeds
-from nlcli.evaluation.comparison.evaluations import Evaluations, evaluation_records, read_evaluations
+from nlcli.evaluation.comparison.evaluation_sets import Evaluations, evaluation_records, read_evaluations
 from nlcli.evaluation.comparison.learning_curves import LearningCurve, read_learning_curve
 from nlcli.evaluation.config import Analyse
 from nlcli.evaluation.examples import Example, example_of
@@ -71,7 +71,7 @@ def analyse(config: Analyse, *, force: bool = False) -> Path:
 
 
 def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
-    from nlcli.evaluation.comparison import analysis_figures as drawn
+    from nlcli.evaluation.comparison import breakdown_plots as plots
 
     together = read_evaluations(config.evaluations, config.bootstrap, config.seed)
     classes, groups = _classes(dataset)
@@ -121,18 +121,18 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     labels = [model.label for model in models]
     for suffix in ("png", "svg"):
         if "category" in found:
-            drawn.category_figure(found, stage.work / f"categories.{suffix}")
+            plots.category_plot(found, stage.work / f"categories.{suffix}")
         if len(models) > 1 and ("frequency" in found or "quality" in found):
-            drawn.gain_figure(found, stage.work / f"gains.{suffix}")
+            plots.gain_plot(found, stage.work / f"gains.{suffix}")
         where = stage.work / f"precision_recall.{suffix}"
-        drawn.precision_recall_figure(labels, RECALL, curves, found["AP_all"], where)
+        plots.precision_recall_plot(labels, RECALL, curves, found["AP_all"], where)
         if any(learned):
-            drawn.learning_curve_figure(labels, learned, stage.work / f"learning_curves.{suffix}")
+            plots.learning_curve_plot(labels, learned, stage.work / f"learning_curves.{suffix}")
     _write_learning_curves(stage.work / "learning_curves.csv", together, models, learned)
     examples = _examples(together, models, keys, files)
     _write_examples(stage.work / "examples.csv", models, examples)
     if examples:
-        drawn.side_by_side_figure(labels, examples, stage.work / "examples.png")
+        plots.side_by_side_plot(labels, examples, stage.work / "examples.png")
     stage.finish(
         {
             "split": together.split,
@@ -362,7 +362,7 @@ def _examples(
 def show_analysis(outputs: Sequence[Path]) -> None:
     """Print the tables of analyses."""
     from nlcli.console import print_table
-    from nlcli.evaluation.comparison.analysis import analysis_tables
+    from nlcli.evaluation.comparison.breakdown import analysis_tables
 
     for output in outputs:
         for title, header, rows, notes in analysis_tables(read_json(output / RESULT)):

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import progress, say
-from nlcli.evaluation.checked_labels import CheckedLabels, DetectionFigures
-from nlcli.evaluation.comparison.evaluations import Evaluation, evaluation_records, read_evaluations
+from nlcli.evaluation.checked_labels import CheckedLabels, DetectionMetrics
+from nlcli.evaluation.comparison.evaluation_sets import Evaluation, evaluation_records, read_evaluations
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.score_files import METRICS
 from nlcli.evaluation.scored_images import Figures
@@ -61,7 +61,7 @@ class Row:
         seeds: Of the evaluations in this row, in order.
         selected_by: What chose the checkpoint, such as ``validation AP_all``.
         figures: By name: for single-label data top_1 and top_5, then mAP, AP_all; for detections
-            average_error and those that ``DetectionFigures`` names.
+            average_error and those that ``DetectionMetrics`` names.
         per_class: ``(C,)`` AP of each class (error rate, where labels are judged), mean over seeds.
         planted: Of detections, average error on unverified training images of planted truth, mean over
             seeds; None without.
@@ -165,8 +165,8 @@ def compare_evaluations(config: Compare, *, force: bool = False) -> Path:
 
 def _write(comparison: Comparison, stage: Stage) -> None:
     from nlcli.console import markdown_table
-    from nlcli.evaluation.comparison.comparison_figure import comparison_figure
-    from nlcli.evaluation.comparison.comparison_table import comparison_table
+    from nlcli.evaluation.comparison.side_by_side_plot import comparison_plot
+    from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 
     found = comparison.as_json()
     write_json(stage.work / "comparison.json", found)
@@ -175,8 +175,8 @@ def _write(comparison: Comparison, stage: Stage) -> None:
     with atomic_path(stage.work / "comparison.md") as temporary:
         temporary.write_text(markdown_table(header, rows) + "\n" + "".join(f"\n{note}\n" for note in notes), "utf-8")
     _write_per_class(stage.work / "per_class.csv", comparison)
-    comparison_figure(found, stage.work / "comparison.png")
-    comparison_figure(found, stage.work / "comparison.svg")
+    comparison_plot(found, stage.work / "comparison.png")
+    comparison_plot(found, stage.work / "comparison.svg")
     stage.finish(
         {"split": comparison.split, "images": comparison.images, "models": len(comparison.rows)} | _best(found)
     )
@@ -184,7 +184,7 @@ def _write(comparison: Comparison, stage: Stage) -> None:
 
 def _best(found: dict[str, Any]) -> dict[str, Any]:
     """The row that is best by the leading figure, with its first two figures."""
-    from nlcli.evaluation.comparison.comparison_table import figure_names
+    from nlcli.evaluation.comparison.side_by_side_table import figure_names
 
     names = figure_names(found)
     lead = leading(names)
@@ -198,7 +198,7 @@ def _best(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, found: dict[str, Any]) -> None:
-    from nlcli.evaluation.comparison.comparison_table import figure_names
+    from nlcli.evaluation.comparison.side_by_side_table import figure_names
 
     names = figure_names(found)
     parts = ("", "_spread", "_low", "_high", "_difference", "_difference_low", "_difference_high")
@@ -247,7 +247,7 @@ def _full_label(label: str, fraction: float | None) -> str:
 
 def show_report(outputs: Sequence[Path]) -> None:
     """Print the table of a report."""
-    from nlcli.evaluation.comparison.comparison_table import print_comparison
+    from nlcli.evaluation.comparison.side_by_side_table import print_comparison
 
     for output in outputs:
         print_comparison(read_json(output / "comparison.json"))
@@ -256,7 +256,7 @@ def show_report(outputs: Sequence[Path]) -> None:
 
 def show_evaluations(outputs: Sequence[Path]) -> None:
     """Print one evaluation's table, or several side by side."""
-    from nlcli.evaluation.comparison.comparison_table import print_comparison
+    from nlcli.evaluation.comparison.side_by_side_table import print_comparison
 
     records = evaluation_records(outputs)
     detections = [r for r in records if read_json(r.path / METRICS)["task"] == LABEL_NOISE]
@@ -284,7 +284,7 @@ def compare(evaluations: Sequence[Path | str], *, resamples: int | None = None, 
     """
     together = read_evaluations(evaluations, resamples, seed)
     found = together.members
-    results: list[Figures | DetectionFigures] = []
+    results: list[Figures | DetectionMetrics] = []
     with progress(len(found), "comparing", unit="models") as bar:
         for e in found:
             made = e.figures(together.resamples, together.seed)
@@ -324,7 +324,7 @@ def _naive_errors(evaluation: Evaluation) -> dict[str, float]:
 class _Group:
     """The seeds of one model: means of their figures and of their replicates."""
 
-    def __init__(self, members: list[Figures | DetectionFigures]) -> None:
+    def __init__(self, members: list[Figures | DetectionMetrics]) -> None:
         self.names = [name for name in members[0].values if all(name in m.values for m in members)]
         self.values = {name: np.array([m.values[name] for m in members]) for name in self.names}
         self.replicates = {

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.metrics.names import LEARNING
 from nlcli.stages.files import read_json
 
 FILE = "metrics.jsonl"
-FIGURES = ("mAP", "AP_all", "top_1")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
     lines = [line for line in lines if line[2]]
     if not lines:
         return None
-    names = [name for name in FIGURES if any(name in line[2] for line in lines)]
+    names = [name for name in LEARNING if any(name in line[2] for line in lines)]
     figures = {name: np.array([line[2].get(name, np.nan) for line in lines], np.float64) for name in names}
     result = read_json(run / "result.json") if (run / "result.json").is_file() else {}
     kept = (result.get("phase"), result.get("step"))

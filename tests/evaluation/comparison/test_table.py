@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nlcli.errors import NlcliError
-from nlcli.evaluation.comparison.paper_table import NUMBERED
-from nlcli.evaluation.comparison.table import paper_table, published_tables, show_table
+from nlcli.evaluation.comparison.paper_table import paper_table, published_tables, show_table
+from nlcli.evaluation.comparison.table_cells import NUMBERED
 from nlcli.evaluation.config import Table
 from nlcli.metrics.names import LOWER_IS_BETTER
 from nlcli.stages.files import write_json

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nlcli.drawing import new_figure, save_figure
-from nlcli.evaluation.comparison.comparison_figure import COLORS, MARKERS
-from nlcli.evaluation.comparison.paper_table import ANY, NUMBERED, column_name
+from nlcli.drawing import COLORS, MARKERS, new_figure, save_figure
+from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, column_name
 from nlcli.metrics.names import LOWER_IS_BETTER, heading
 
 
-def table_figure(found: dict[str, Any], path: Path) -> None:
+def table_plot(found: dict[str, Any], path: Path) -> None:
     """Draw a table: over what its columns go by where they are numbers, else a panel a column, a line a row.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 from nlcli.console import say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.checked_labels import FILE as CHECKED
-from nlcli.evaluation.checked_labels import CheckedLabels, DetectionFigures, read_checked
+from nlcli.evaluation.checked_labels import CheckedLabels, DetectionMetrics, read_checked
 from nlcli.evaluation.score_files import FILE, METRICS, REPLICATES, read_replicates, read_scores
 from nlcli.evaluation.scored_images import Figures, ScoredImages, figures
 from nlcli.metrics.names import HEADINGS, LABEL_NOISE
@@ -70,7 +70,7 @@ class Evaluation:
         """Clean images that the model used; None where it used none."""
         return (self.metrics["selection"].get("clean") or {}).get("images") or None
 
-    def figures(self, resamples: int, seed: int) -> Figures | DetectionFigures:
+    def figures(self, resamples: int, seed: int) -> Figures | DetectionMetrics:
         """Figures with replicates: the stored ones where they fit, else made anew."""
         made, content = self.metrics["bootstrap"], self.content
         stored = resamples and self.whole and made["resamples"] == resamples and made["seed"] == seed

@@ -20,7 +20,7 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
-from nlcli.evaluation.checked_labels import FILE, CheckedLabels, DetectionFigures, write_checked
+from nlcli.evaluation.checked_labels import FILE, CheckedLabels, DetectionMetrics, write_checked
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.models import settings_of
 from nlcli.evaluation.score_files import METRICS, shown
@@ -75,7 +75,7 @@ def evaluate_detection(config: Evaluate, model: StageRecord, *, force: bool = Fa
 
 
 def _evaluate(config: Evaluate, detection: Detection, dataset: StageRecord, work: Path) -> dict[str, Any]:
-    from nlcli.evaluation.figures import areas_figure, errors_figure
+    from nlcli.evaluation.plots import areas_plot, errors_plot
     from nlcli.evaluation.score_files import REPLICATES, write_replicates
     from nlcli.metrics.bootstrap import interval
 
@@ -93,7 +93,7 @@ def _evaluate(config: Evaluate, detection: Detection, dataset: StageRecord, work
     planted = _planted(config, detection, dataset)
     per_class = interval(found.per_class, LEVEL) if config.bootstrap else None
 
-    def told(figures: DetectionFigures, *, only: tuple[str, ...] | None = None) -> dict[str, Any]:
+    def told(figures: DetectionMetrics, *, only: tuple[str, ...] | None = None) -> dict[str, Any]:
         wanted = {name: value for name, value in figures.values.items() if only is None or name in only}
         values: dict[str, Any] = {}
         for name, value in wanted.items():
@@ -119,8 +119,8 @@ def _evaluate(config: Evaluate, detection: Detection, dataset: StageRecord, work
     curve = roc_curve(checked.right, checked.score)
     _write_roc(work / "roc.csv", curve)
     held_out = np.isin(np.asarray(detection.classes, object), detection.held_out)
-    errors_figure(detection.classes, found, naive.of_classes, per_class, held_out, work / "per_class.png")
-    areas_figure(curve, checked, found, work / "areas.png")
+    errors_plot(detection.classes, found, naive.of_classes, per_class, held_out, work / "per_class.png")
+    areas_plot(curve, checked, found, work / "areas.png")
     first = ("name", "split", "images", "cross_fitted", "planted_error", "planted_error_interval")
     names = (*first, *(n for value in found.values for n in (value, f"{value}_interval")))
     return {name: metrics[name] for name in names if name in metrics} | {
@@ -148,7 +148,7 @@ def checked_labels(
 
 
 def _about(
-    config: Evaluate, detection: Detection, dataset: StageRecord, checked: CheckedLabels, found: DetectionFigures
+    config: Evaluate, detection: Detection, dataset: StageRecord, checked: CheckedLabels, found: DetectionMetrics
 ) -> dict[str, Any]:
     """What was measured on what, and what chose it."""
     record, info = detection.record, detection.info
@@ -192,8 +192,8 @@ class _Planted:
 
     images: int
     wrong: int
-    figures: DetectionFigures
-    naive: DetectionFigures
+    figures: DetectionMetrics
+    naive: DetectionMetrics
 
 
 def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _Planted | None:
@@ -236,8 +236,8 @@ def _write_per_class(
     path: Path,
     detection: Detection,
     checked: CheckedLabels,
-    found: DetectionFigures,
-    naive: DetectionFigures,
+    found: DetectionMetrics,
+    naive: DetectionMetrics,
     ends: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     count = len(detection.classes)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nlcli.console import print_table
-from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading, shown_figures
+from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading, shown_metrics
 
 
 def figure_names(found: dict[str, Any]) -> list[str]:
     """The figures of a comparison that every row has, in the order in which they are shown."""
     rows = found["rows"]
-    return shown_figures([name for name in rows[0] if all(name in row for row in rows)])
+    return shown_metrics([name for name in rows[0] if all(name in row for row in rows)])
 
 
 def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlcli.drawing import SIGNS, new_figure, save_figure, show_photograph
-from nlcli.evaluation.comparison.analysis import group_range
-from nlcli.evaluation.comparison.comparison_figure import COLORS, MARKERS
-from nlcli.evaluation.comparison.learning_curves import FIGURES, over_seeds
+from nlcli.drawing import COLORS, MARKERS, SIGNS, new_figure, save_figure, show_photograph
+from nlcli.evaluation.comparison.breakdown import group_range
+from nlcli.evaluation.comparison.learning_curves import over_seeds
+from nlcli.metrics.names import LEARNING
+from nlcli.networks.photographs import read_photograph
 
 if TYPE_CHECKING:
     from nlcli.evaluation.comparison.learning_curves import LearningCurve
@@ -24,7 +25,7 @@ _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5
 _PANELS = 12
 
 
-def category_figure(found: dict[str, Any], path: Path) -> None:
+def category_plot(found: dict[str, Any], path: Path) -> None:
     """mAP of every model in every category, with its interval (Veit 2017, table 3)."""
     groups = [group for group in found["category"]["groups"] if group["with_positives"]]
     models = found["models"][:MOST]
@@ -55,7 +56,7 @@ def category_figure(found: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def gain_figure(found: dict[str, Any], path: Path) -> None:
+def gain_plot(found: dict[str, Any], path: Path) -> None:
     """Gain in mAP over the baseline by class frequency and by annotation quality (Veit 2017, figure 5)."""
     figure = new_figure(12.6, 4.6)
     panels = figure.subplots(1, 2, sharey=True)
@@ -95,7 +96,7 @@ def gain_figure(found: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def precision_recall_figure(
+def precision_recall_plot(
     labels: Sequence[str], recall: np.ndarray, curves: dict[str, list[np.ndarray]], pooled: dict[str, Any], path: Path
 ) -> None:
     """Precision over recall of all models, over all entries and by category (Veit 2017, figure 6).
@@ -137,7 +138,7 @@ def precision_recall_figure(
     save_figure(figure, path)
 
 
-def learning_curve_figure(
+def learning_curve_plot(
     labels: Sequence[str], learned: Sequence[Sequence[tuple[int, LearningCurve]]], path: Path
 ) -> None:
     """Validation figures over training steps (Hu 2019, figure 4): mean and range over seeds.
@@ -147,7 +148,7 @@ def learning_curve_figure(
         learned: For every model the curves of its seeds.
         path: File to write, PNG or SVG.
     """
-    names = [name for name in FIGURES if any(name in curve.figures for own in learned for _, curve in own)]
+    names = [name for name in LEARNING if any(name in curve.figures for own in learned for _, curve in own)]
     figure = new_figure(5.2 * len(names) + 2.4, 4.1)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     shown: dict[str, Any] = {}
@@ -199,7 +200,7 @@ _MEANING = "✓ verified present   ✗ verified absent   ? not verified   (image
 _SIDE, _GAP, _LINE, _COLUMN = 1.9, 0.22, 0.19, 2.35  # inches
 
 
-def side_by_side_figure(labels: Sequence[str], examples: Sequence[Sequence[Example]], path: Path) -> None:
+def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example]], path: Path) -> None:
     """Photographs with the top predictions of every model, marked right or wrong (Veit 2017, figure 7).
 
     Args:
@@ -227,7 +228,7 @@ def side_by_side_figure(labels: Sequence[str], examples: Sequence[Sequence[Examp
         axes = figure.add_axes((_GAP / width, (top - _SIDE) / height, _SIDE / width, _SIDE / height))
         axes.set_axis_off()
         axes.set_anchor("NW")
-        show_photograph(axes, row[0].path)
+        show_photograph(axes, read_photograph(row[0].path))
         key = textwrap.shorten(row[0].key, 30, placeholder=" ...")
         for number, line in enumerate((key, *lines)):
             color = "0.5" if number == 0 else "0.25"

@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.drawing import new_figure, save_figure
-from nlcli.evaluation.comparison.comparison_table import figure_names
+from nlcli.drawing import COLORS, MARKERS, new_figure, save_figure
+from nlcli.evaluation.comparison.side_by_side_table import figure_names
 from nlcli.metrics.names import LOWER_IS_BETTER, heading
 
-# Okabe and Ito's colours, told apart under every common colour vision; markers differ as well.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-
-def comparison_figure(found: dict[str, Any], path: Path) -> None:
+def comparison_plot(found: dict[str, Any], path: Path) -> None:
     """Draw every figure of a comparison with its interval.
 
     Where a model was trained at several clean fractions, the figures stand over the fraction, as in

@@ -14,7 +14,7 @@ import numpy as np
 
 from nlcli.data.class_groups import ClassAnnotations
 from nlcli.evaluation.comparison.compare import Figure
-from nlcli.evaluation.comparison.evaluations import Evaluations
+from nlcli.evaluation.comparison.evaluation_sets import Evaluations
 from nlcli.evaluation.comparison.learning_curves import LearningCurve
 from nlcli.evaluation.examples import Example
 from nlcli.stages.files import atomic_path, number

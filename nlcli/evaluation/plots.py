@@ -15,13 +15,13 @@ import numpy as np
 from nlcli.drawing import BLUE, GREY, ORANGE, new_figure, save_figure
 
 if TYPE_CHECKING:
-    from nlcli.evaluation.checked_labels import CheckedLabels, DetectionFigures
+    from nlcli.evaluation.checked_labels import CheckedLabels, DetectionMetrics
     from nlcli.metrics.curves import Curve, RocCurve
     from nlcli.metrics.ranking import RankingMetrics
 _NAMED = 120  # classes whose names can still be read
 
 
-def per_class_figure(
+def per_class_plot(
     classes: Sequence[str],
     found: RankingMetrics,
     ends: tuple[np.ndarray, np.ndarray] | None,
@@ -51,7 +51,7 @@ def per_class_figure(
     axes.set_ylim(len(order) - 0.4, -0.6)
     if named:
         axes.set_yticks(at, [classes[c] for c in order], fontsize=8)
-        for y, c in zip(at, order, strict=True):
+        for y, c in enumerate(order.tolist()):
             axes.text(1.025, y, f"{found.positives[c]:,}", fontsize=7, va="center", color="0.35", clip_on=False)
         axes.text(1.025, -0.9, "positives", fontsize=7, va="bottom", color="0.35", clip_on=False)
     else:
@@ -69,7 +69,7 @@ def _left_out(found: RankingMetrics) -> str:
     return f"; {count} without positives left out" if count else ""
 
 
-def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: RankingMetrics, path: Path) -> None:
+def curves_plot(classes: Sequence[str], curves: Sequence[Curve], found: RankingMetrics, path: Path) -> None:
     """Precision over recall: all entries, the mean over classes, and classes from best to worst.
 
     Args:
@@ -125,9 +125,9 @@ def curves_figure(classes: Sequence[str], curves: Sequence[Curve], found: Rankin
     save_figure(figure, path)
 
 
-def errors_figure(
+def errors_plot(
     classes: Sequence[str],
-    found: DetectionFigures,
+    found: DetectionMetrics,
     naive: np.ndarray,
     ends: tuple[np.ndarray, np.ndarray] | None,
     held_out: np.ndarray,
@@ -164,7 +164,7 @@ def errors_figure(
     axes.set_ylim(len(order) - 0.4, -0.6)
     if named:
         axes.set_yticks(at, [classes[c] for c in order], fontsize=8)
-        for y, c in zip(at, order, strict=True):
+        for y, c in enumerate(order.tolist()):
             axes.text(1.025, y, f"{found.counts[c]:,}", fontsize=7, va="center", color="0.35", clip_on=False)
         axes.text(1.025, -0.9, "images", fontsize=7, va="bottom", color="0.35", clip_on=False)
     else:
@@ -182,7 +182,7 @@ def errors_figure(
     save_figure(figure, path)
 
 
-def areas_figure(curve: RocCurve, checked: CheckedLabels, found: DetectionFigures, path: Path) -> None:
+def areas_plot(curve: RocCurve, checked: CheckedLabels, found: DetectionMetrics, path: Path) -> None:
     """Wrong labels found over right ones lost, and how many of those called wrong are; the verdicts as a point.
 
     Args:
