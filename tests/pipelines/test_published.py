@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nlcli.evaluation.comparison.table import published_tables
+from nlcli.evaluation.comparison.paper_table import published_tables
 from nlcli.stages.files import read_json
 
 SECOND = Path(__file__).resolve().parents[3] / "shared" / "published.json"
