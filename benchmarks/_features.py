@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
@@ -13,16 +13,15 @@ from nlcli.data.features.store import SCHEMA
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.config import StageConfig
 from nlcli.stages.files import write_json
+from nlcli.stages.options import Option, Output
 from nlcli.stages.stage import open_stage
 
 
 class FeaturesConfig(StageConfig):
     """Where made-up features go and what tells them apart."""
 
-    output: Path
-    seed: int = 0
-
-    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+    output: Output
+    seed: Annotated[int, Option("Tells one from another.")] = 0
 
 
 def write_features(

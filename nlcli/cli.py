@@ -16,17 +16,20 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
 
 from nlcli.console import print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError
-from nlcli.stages.commands import STAGES, StageCommand, load
+from nlcli.stages.commands import Command, StageCommand, commands, load
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from nlcli.registry import Catalogue
+    from nlcli.stages.options import Option, Shape
 
 _ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
 
@@ -34,31 +37,23 @@ The usual way: build a data set (build-coco), fine-tune a backbone on its noisy 
 cache features (extract-features), train a head with the few clean labels you have (train-head), score it (eval).
 'nlcli run pipelines/demo.yaml' does all of it on an embedded data set in minutes.
 """
+_SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": "markdown",
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
 
 
 class _LazyGroup(TyperGroup):
     """Lists every command by name and one line, and makes the one that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, command, rest = super().resolve_command(ctx, args)
-        if name in STAGES:
-            command = _made(
-                name, f"{STAGES[name].about}\n\n**Example:** `{STAGES[name].example}`", _runner(STAGES[name])
-            )
-        elif name == "predict":
-            command = _made(name, _PREDICT, _predictor())
-        return name, command, rest
+        name, stub, rest = super().resolve_command(ctx, args)
+        command = commands().get(name or "")
+        return name, stub if command is None else _made(command), rest
 
 
-app = typer.Typer(
-    cls=_LazyGroup,
-    help=_ABOUT,
-    no_args_is_help=True,
-    add_completion=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = typer.Typer(cls=_LazyGroup, help=_ABOUT, no_args_is_help=True, add_completion=True, **_SETTINGS)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,146 +76,123 @@ def _global_options(
     set_quiet(quiet)
 
 
-# --- stages ----------------------------------------------------------------------------------
+# --- commands made from configurations -------------------------------------------------------
 
 
-def _register(stage: StageCommand) -> None:
-    @app.command(stage.name, help=stage.about, rich_help_panel="Stages")
+def _register(command: Command) -> None:
+    panel = "Stages" if isinstance(command, StageCommand) else "Use"
+
+    @app.command(command.name, help=command.about, rich_help_panel=panel)
     def stub() -> None:  # replaced by _LazyGroup before it could be called
-        raise AssertionError(stage.name)
+        raise AssertionError(command.name)
 
 
-for _stage in STAGES.values():
-    _register(_stage)
+for _command in commands().values():
+    _register(_command)
 
 
-def _made(name: str, about: str, function: Callable[..., None]) -> Any:
-    """The full command of a stub: its options are taken from a configuration model."""
-    made = typer.Typer(
-        add_completion=False,
-        rich_markup_mode="markdown",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    made.command(name, help=about)(function)
+def _made(command: Command) -> Any:
+    """The full command of a stub: its options are taken from its configuration."""
+    made = typer.Typer(add_completion=False, **_SETTINGS)
+    made.command(command.name, help=f"{command.about}\n\n**Example:** `{command.example}`")(_function(command))
     return typer.main.get_command(made)
 
 
-def _runner(stage: StageCommand) -> Callable[..., None]:
-    model = stage.config_class()
-    several = _POSITIONAL.get(stage.name)
+def _function(command: Command) -> Callable[..., None]:
+    """What Typer calls; its signature has the fields of the configuration, each as its ``Option`` states."""
+    from nlcli.stages.config import options_of
 
-    def run(**given: Any) -> None:
-        force, as_json = given.pop("force"), given.pop("json")
-        values = {name: value for name, value in given.items() if value is not None and value != []}
-        if "options" in values:
-            values["options"] = _assignments(values["options"])
-        if "rows" in values:
-            values["rows"] = _rows(values["rows"])
-        chosen = [values]
-        if several is not None and not _is_sequence(model, several):  # the stage runs once for each
-            chosen = [values | {several: target} for target in values[several]]
-            if len(chosen) > 1 and "output" in values:
-                raise NlcliError("--output names one directory; leave it out when several models are given")
-        outputs = [stage.run(model.parse(one, stage.name), force=force) for one in chosen]
-        _print_results(stage, outputs, as_json)
-
-    force = typer.Option("--force", help="Replace a different result at the output.")
-    as_json = typer.Option("--json", help="Print the result as JSON.")
-    more = [_parameter("force", Annotated[bool, force], False), _parameter("json", Annotated[bool, as_json], False)]
-    return _with_options(run, stage.name, model, several, list[Path], more)
-
-
-def _with_options(
-    function: Callable[..., None],
-    name: str,
-    model: Any,
-    positional: str | None,
-    positional_type: Any,
-    more: list[inspect.Parameter],
-) -> Callable[..., None]:
-    """``function`` with a signature from the fields of ``model``, one of them an argument, and ``more``."""
+    model = command.config_class()
+    options = options_of(model)
     parameters = []
-    for field_name, field in model.model_fields.items():
-        kind, default = _option_type(field_name, field)
-        if field_name == positional:
-            annotation: Any = Annotated[positional_type, typer.Argument(help=field.description, show_default=False)]
-            parameters.append(_parameter(field_name, annotation, ...))
-            continue
-        flags = [_flag(field_name), *_SHORT.get(field_name, [])]
-        shown = not field.is_required() and field.default is not None
-        option = typer.Option(*flags, help=field.description, show_default=shown)
-        parameters.append(_parameter(field_name, Annotated[kind, option], default))
-    parameters += more
-    # required options first: a signature may not have them behind those with a default
-    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function.__name__ = name.replace("-", "_")
+    if isinstance(command, StageCommand):
+        force = typer.Option("--force", help="Replace a different result at the output.", rich_help_panel="Output")
+        as_json = typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Output")
+        parameters = [_parameter("force", bool, force, False), _parameter("json", bool, as_json, False)]
+
+    def function(**given: Any) -> None:
+        force, as_json = given.pop("force", False), given.pop("json", False)
+        values = {}
+        for name, value in given.items():
+            if value is not None and value != []:
+                values[name] = _read(value, options[name].flags(name), model.model_fields[name])
+        if isinstance(command, StageCommand):
+            configs = [model.parse(one, command.name) for one in _each(values, options)]
+            _print_results(command, [command.run(config, force=force) for config in configs], as_json)
+        else:
+            command.call(model.parse(values, command.name))
+
+    parameters = [
+        _typer_parameter(name, field, options[name]) for name, field in model.model_fields.items()
+    ] + parameters
+    function.__signature__ = inspect.Signature(sorted(parameters, key=_place_in_help))  # type: ignore[attr-defined]
+    function.__name__ = command.python_name
     return function
 
 
-_POSITIONAL = {"eval": "model", "compare": "evaluations", "analyse": "evaluations"}
-_SHORT = {"output": ["-o"], "options": []}
-_FLAGS = {"options": "--set", "rows": "--row"}
+def _each(values: dict[str, Any], options: dict[str, Option]) -> list[dict[str, Any]]:
+    """The values of one configuration, or of one for each of an argument that may be given several times."""
+    for name, option in options.items():
+        if option.place == "each":
+            if len(values[name]) > 1 and "output" in values:
+                raise NlcliError(f"--output names one directory; leave it out when several {name}s are given")
+            return [values | {name: one} for one in values[name]]
+    return [values]
 
 
-def _flag(name: str) -> str:
-    return _FLAGS.get(name, "--" + name.replace("_", "-"))
+def _read(value: Any, flags: tuple[str, ...], field: FieldInfo) -> Any:
+    """``value`` as Typer read it in the shape that the configuration takes."""
+    from nlcli.stages.options import read_groups, read_pairs, shape_of
+
+    readers = {"pairs": read_pairs, "groups": read_groups}
+    reader = readers.get(shape_of(field).kind)
+    return value if reader is None else reader(flags[0], value)
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _typer_parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
+    from nlcli.stages.options import shape_of
+
+    kind, default = _typer_type(field, shape_of(field), option)
+    texts: dict[str, Any] = {"help": option.told(), "rich_help_panel": option.panel}
+    if option.place != "option":
+        return _parameter(name, kind, typer.Argument(**texts, show_default=False), default)
+    if shape_of(field).kind in ("pairs", "groups"):
+        texts["metavar"] = "NAME=VALUE"
+    shown = default not in (..., None)
+    return _parameter(name, kind, typer.Option(*option.flags(name), **texts, show_default=shown), default)
+
+
+def _typer_type(field: FieldInfo, shape: Shape, option: Option) -> tuple[Any, Any]:
+    """The type that Typer shall parse, and the default it shall show; ``...`` where there is none."""
+    from nlcli.stages.options import default_of
+
+    default = default_of(field)
+    if shape.kind in ("pairs", "groups"):
+        return list[str], ... if field.is_required() else []
+    if shape.kind == "several":  # Typer has no lists of choices; the model checks them
+        item = str if get_origin(shape.item) is Literal else shape.item
+        return list[item], default if default is ... else list(default)  # type: ignore[valid-type]
+    if option.place == "each":
+        return list[shape.item], default  # type: ignore[name-defined]
+    return (shape.item, ...) if default is ... else (shape.item | None, default)
+
+
+def _place_in_help(parameter: inspect.Parameter) -> tuple[int, bool]:
+    """Panels as ``Panel`` lists them; in each, what must be given first."""
+    from nlcli.stages.options import Panel
+
+    info = get_args(parameter.annotation)[1]
+    return get_args(Panel).index(info.rich_help_panel), parameter.default is not inspect.Parameter.empty
+
+
+def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Parameter:
     empty = inspect.Parameter.empty
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=empty if default is ... else default
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[kind, info],
+        default=empty if default is ... else default,
     )
-
-
-def _is_sequence(model: Any, name: str) -> bool:
-    return get_origin(model.model_fields[name].annotation) is tuple
-
-
-def _option_type(name: str, field: Any) -> tuple[Any, Any]:
-    """The type Typer shall parse for a field, and the default it shall show."""
-    kind = field.annotation
-    if get_origin(kind) is dict:
-        return list[str], ... if field.is_required() else []
-    if get_origin(kind) is Union or type(None) in get_args(kind):
-        kind = next(part for part in get_args(kind) if part is not type(None))
-    if get_origin(kind) is tuple:
-        inner = get_args(kind)[0]
-        if get_origin(inner) is Literal:  # Typer has no lists of choices; the model checks them
-            inner = str
-        return list[inner], ... if field.is_required() else list(field.default)  # type: ignore[valid-type]
-    if get_origin(kind) is Literal or kind in (int, float, bool, str, Path):
-        return (kind, ...) if field.is_required() else (kind | None, field.default)
-    raise TypeError(f"no command-line type for {name}: {field.annotation}")
-
-
-def _assignments(pairs: list[str]) -> dict[str, Any]:
-    """``["alpha=0.2", "activation=tanh"]`` -> a dictionary; values are read as YAML."""
-    import yaml
-
-    found = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not sign or not name:
-            raise NlcliError(f"--set {pair}: expected NAME=VALUE, such as --set alpha=0.2")
-        try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise NlcliError(f"--set {pair}: the value cannot be read") from error
-    return found
-
-
-def _rows(pairs: list[str]) -> dict[str, list[str]]:
-    """``["A=runs/a", "A=runs/b"]`` -> ``{"A": ["runs/a", "runs/b"]}``."""
-    found: dict[str, list[str]] = {}
-    for pair in pairs:
-        name, sign, directory = pair.rpartition("=")
-        if not sign or not name or not directory:
-            raise NlcliError(f"--row {pair}: expected NAME=DIRECTORY, such as --row 'Proposed=runs/a-test'")
-        found.setdefault(name, []).append(directory)
-    return found
 
 
 def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> None:
@@ -240,28 +212,6 @@ def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> N
 # --- the other commands ----------------------------------------------------------------------
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-_PREDICT = """Score a file or a folder of images with a trained head and its backbone.
-
-**Example:** `nlcli predict photos/ --run runs/residual --format csv -o scores.csv`
-"""
-
-
-@app.command("predict", help=_PREDICT.splitlines()[0], rich_help_panel="Use")
-def _predict() -> None:  # replaced by _LazyGroup before it could be called
-    raise AssertionError
-
-
-def _predictor() -> Callable[..., None]:
-    from nlcli.evaluation.config import Predict
-
-    def run(**given: Any) -> None:
-        from nlcli.evaluation.predict import predict as score_images
-
-        score_images(Predict.parse({name: value for name, value in given.items() if value is not None}, "predict"))
-
-    return _with_options(run, "predict", Predict, "images", Path, [])
 
 
 @app.command(rich_help_panel="Use")

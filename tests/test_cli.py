@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nlcli.cli import app, main
-from nlcli.stages.commands import STAGES, load
+from nlcli.stages.commands import commands, load
+from nlcli.stages.config import options_of
 from tools.make_cli_reference import TARGET, command_names, reference
 from worlds.stage_builders import published, small_table
 
@@ -48,10 +49,12 @@ def test_module_and_version() -> None:
 def test_every_command_has_help_with_an_example_and_described_options(name: str) -> None:
     output = CliRunner().invoke(app, [name, "--help"], terminal_width=100).stdout
     assert "Example: nlcli " in " ".join(output.split())
-    if name in STAGES:
-        fields = STAGES[name].config_class().model_fields
-        assert all(field.description for field in fields.values())
-        assert load(STAGES[name].function).__doc__
+    command = commands().get(name)
+    if command is not None:
+        options = options_of(command.config_class())
+        assert all(option.help.endswith((".", ")", "?")) for option in options.values())
+        assert all(f" {option.panel} " in output for option in options.values())
+        assert load(command.function).__doc__
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -3,337 +3,425 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from nlcli.stages.config import Precision, Split, StageConfig
+from nlcli.stages.config import Decode, Precision, Split, StageConfig
+from nlcli.stages.options import InferenceBatch, Option, Output, Workers
+
+# Options that several stages have.
+AllowMissing = Annotated[
+    float,
+    Option(
+        "Share of the listed images that may be missing on disk; they are left out.",
+        panel="Data",
+        role="runtime",
+        ge=0,
+        le=1,
+    ),
+]
+Classifier = Annotated[str, Option("Registered network, saved backbone, or .keras file.", panel="Labels", role="input")]
+ClassifierWeights = Annotated[
+    str, Option("'imagenet', or a weights file for a registered network.", panel="Labels", role="input")
+]
+ClassifierClasses = Annotated[
+    Path | None, Option("Class names of a .keras classifier, one a line.", panel="Labels", role="input")
+]
+ClassifierScaling = Annotated[
+    Literal["raw", "unit", "tf", "caffe"],
+    Option("Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.", panel="Labels"),
+]
+Kept = Annotated[int, Option("Predictions kept for every image.", panel="Labels", ge=1, le=1000)]
+ForwardPrecision = Annotated[Precision, Option("Arithmetic of the forward pass.", panel="Machine")]
+
+_SIDES = {"scenes": 96, "single": 32}
 
 
 class BuildDigits(StageConfig):
     """Write the embedded data: scenes of handwritten digits with COCO annotations, or single digits in folders."""
 
-    output: Path = Field(description="Directory to write.")
-    kind: Literal["scenes", "single"] = Field(
-        "scenes", description="Several digits an image, for build-coco; or one, for build-folders."
-    )
-    train_images: int = Field(4000, ge=20, description="Training images to draw.")
-    val_images: int = Field(2600, ge=20, description="Images to draw for validation and test together.")
-    size: int | None = Field(
-        None, ge=32, le=512, description="Side of an image in pixels (default: 96 for scenes, 32 for single digits)."
-    )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    output: Output
+    kind: Annotated[
+        Literal["scenes", "single"],
+        Option("Several digits an image, for build-coco; or one, for build-folders.", panel="Data", since="0.2.0"),
+    ] = "scenes"
+    train_images: Annotated[int, Option("Training images to draw.", panel="Data", ge=20)] = 4000
+    val_images: Annotated[int, Option("Images to draw for validation and test together.", panel="Data", ge=20)] = 2600
+    size: Annotated[
+        int | None,
+        Option(
+            "Side of an image in pixels (default: 96 for scenes, 32 for single digits).", panel="Images", ge=32, le=512
+        ),
+    ] = Field(None, validate_default=True)
+    seed: Annotated[int, Option("Seed of everything random.", panel="Data", ge=0)] = 0
+
+    @field_validator("size")
+    @classmethod
+    def _as_the_kind_has_it(cls, size: int | None, info: ValidationInfo) -> int | None:
+        """The side is meant, given or not, so two ways of saying 96 are one recipe."""
+        return size or _SIDES.get(info.data.get("kind", ""))
 
     @property
     def side(self) -> int:
         """Side of an image in pixels."""
-        return self.size or (96 if self.kind == "scenes" else 32)
-
-    def recipe(self) -> dict[str, Any]:
-        """With the side that is meant; the kind only where it is not the first one there was."""
-        found = super().recipe() | {"size": self.side}
-        return found if self.kind != "scenes" else {name: value for name, value in found.items() if name != "kind"}
+        return self.size or _SIDES[self.kind]
 
 
 class Annotate(StageConfig):
     """Predict the top classes of every image with a trained classifier."""
 
-    images: tuple[Path, ...] = Field(description="Folders of images.")
-    output: Path = Field(description="Directory to write.")
-    classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
-    weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
-    classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field(
-        "tf", description="Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean."
-    )
-    keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
-    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
-    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
-    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"images", "classifier", "weights", "classifier_classes"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+    images: Annotated[tuple[Path, ...], Option("Folders of images.", panel="Data", role="input")]
+    output: Output
+    classifier: Classifier = "inception_v3"
+    weights: ClassifierWeights = "imagenet"
+    classifier_classes: ClassifierClasses = None
+    classifier_scaling: ClassifierScaling = "tf"
+    keep: Kept = 20
+    batch_size: InferenceBatch = 32
+    precision: ForwardPrecision = "float32"
+    decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
+    workers: Workers = 0
 
 
 class BuildCoco(StageConfig):
     """Build the extended MS-COCO data set: verified labels from the annotations, noisy ones from a classifier."""
 
-    train_images: Path = Field(description="Folder of the training images (train2014 or train2017).")
-    train_annotations: Path = Field(description="instances_train*.json.")
-    val_images: Path = Field(description="Folder of the images that become validation and test.")
-    val_annotations: Path = Field(description="instances_val*.json.")
-    output: Path = Field(description="Directory to write.")
-    class_map: str = Field("imagenet-coco56", description="Class map: a shipped one's name or a CSV file.")
-    top_k: int = Field(8, ge=1, description="Predictions of each image that become noisy labels.")
-    classifier: str = Field("inception_v3", description="Registered network, saved backbone, or .keras file.")
-    weights: str = Field("imagenet", description="'imagenet', or a weights file for a registered network.")
-    classifier_classes: Path | None = Field(None, description="Class names of a .keras classifier, one a line.")
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = Field(
-        "tf", description="Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean."
-    )
-    predictions: Path | None = Field(None, description="Where predictions are kept (default: OUTPUT-predictions).")
-    keep: int = Field(20, ge=1, le=1000, description="Predictions kept for every image.")
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out."
-    )
-    limit: int | None = Field(
-        None, ge=1, description="Use only so many images of either folder, drawn by the seed, for rehearsals."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the halving of val into validation and test.")
-    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
-    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
-    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset(
-        {
-            "train_images",
-            "train_annotations",
-            "val_images",
-            "val_annotations",
-            "class_map",
-            "classifier",
-            "weights",
-            "classifier_classes",
-            "predictions",
-        }
-    )
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing", "batch_size", "workers"})
+    train_images: Annotated[
+        Path, Option("Folder of the training images (train2014 or train2017).", panel="Data", role="input")
+    ]
+    train_annotations: Annotated[Path, Option("instances_train*.json.", panel="Data", role="input")]
+    val_images: Annotated[
+        Path, Option("Folder of the images that become validation and test.", panel="Data", role="input")
+    ]
+    val_annotations: Annotated[Path, Option("instances_val*.json.", panel="Data", role="input")]
+    output: Output
+    class_map: Annotated[
+        str, Option("Class map: a shipped one's name or a CSV file.", panel="Labels", role="input")
+    ] = "imagenet-coco56"
+    top_k: Annotated[int, Option("Predictions of each image that become noisy labels.", panel="Labels", ge=1)] = 8
+    classifier: Classifier = "inception_v3"
+    weights: ClassifierWeights = "imagenet"
+    classifier_classes: ClassifierClasses = None
+    classifier_scaling: ClassifierScaling = "tf"
+    predictions: Annotated[
+        Path | None, Option("Where predictions are kept (default: OUTPUT-predictions).", panel="Labels", role="input")
+    ] = None
+    keep: Kept = 20
+    allow_missing: AllowMissing = 0.01
+    limit: Annotated[
+        int | None,
+        Option("Use only so many images of either folder, drawn by the seed, for rehearsals.", panel="Data", ge=1),
+    ] = None
+    seed: Annotated[int, Option("Seed of the halving of val into validation and test.", panel="Data", ge=0)] = 0
+    batch_size: InferenceBatch = 32
+    precision: ForwardPrecision = "float32"
+    decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
+    workers: Workers = 0
 
 
 class ExtractFeatures(StageConfig):
     """Cache the pooled features of every image of a data set in HDF5."""
 
-    dataset: Path = Field(description="Data set directory.")
-    backbone: str = Field(description="Saved backbone directory, or a registered network.")
-    output: Path = Field(description="Directory to write.")
-    weights: str = Field("imagenet", description="For a registered network: 'imagenet' or a weights file.")
-    dtype: Literal["float32", "float16"] = Field("float32", description="Type the features are stored in.")
-    precision: Precision = Field("float32", description="Arithmetic of the forward pass.")
-    decode: Literal["exact", "fast"] | None = Field(
-        None, description="JPEG decoding (default: as the backbone was trained)."
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    backbone: Annotated[str, Option("Saved backbone directory, or a registered network.", panel="Method", role="input")]
+    output: Output
+    weights: Annotated[
+        str, Option("For a registered network: 'imagenet' or a weights file.", panel="Method", role="input")
+    ] = "imagenet"
+    dtype: Annotated[Literal["float32", "float16"], Option("Type the features are stored in.", panel="Output")] = (
+        "float32"
     )
-    shard_rows: int = Field(8192, ge=1, description="Images in a shard.")
-    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "backbone", "weights"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
-
-
-class BuildListed(StageConfig):
-    """What the builders of single-label data sets share: fewer images for a rehearsal."""
-
-    def recipe(self) -> dict[str, Any]:
-        """Without a limit that there is none of: whole data sets are what they were before limits."""
-        return {name: value for name, value in super().recipe().items() if name != "limit" or value is not None}
+    precision: ForwardPrecision = "float32"
+    decode: Annotated[
+        Decode | None, Option("JPEG decoding (default: as the backbone was trained).", panel="Images")
+    ] = None
+    shard_rows: Annotated[int, Option("Images in a shard.", panel="Output", ge=1)] = 8192
+    batch_size: InferenceBatch = 32
+    workers: Workers = 0
 
 
-class BuildFolders(BuildListed):
+class BuildFolders(StageConfig):
     """Build a single-label data set from folders of images, or from a table of them."""
 
-    images: Path = Field(
-        description="Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to."
-    )
-    output: Path = Field(description="Directory to write.")
-    table: Path | None = Field(
-        None, description="CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split."
-    )
-    classes: Path | None = Field(
-        None, description="Class names in order, one a line (default: those that occur, sorted)."
-    )
-    verified: tuple[Split, ...] = Field(
-        ("validation", "test"), description="Splits in which the folder's name is the true class."
-    )
-    validation_share: float = Field(
-        0.1, ge=0, lt=0.5, description="Share of each class for validation, where there is none."
-    )
-    test_share: float = Field(0.1, ge=0, lt=0.5, description="Share of each class for test, where there are no splits.")
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the table's images that may be missing on disk; they are left out."
-    )
-    limit: int | None = Field(
-        None, ge=1, description="Use only so many images of every split, drawn by the seed, for rehearsals."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the shares that are drawn.")
+    images: Annotated[
+        Path,
+        Option(
+            "Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.",
+            panel="Data",
+            role="input",
+        ),
+    ]
+    output: Output
+    table: Annotated[
+        Path | None,
+        Option(
+            "CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    classes: Annotated[
+        Path | None,
+        Option("Class names in order, one a line (default: those that occur, sorted).", panel="Data", role="input"),
+    ] = None
+    verified: Annotated[
+        tuple[Split, ...], Option("Splits in which the folder's name is the true class.", panel="Labels")
+    ] = ("validation", "test")
+    validation_share: Annotated[
+        float, Option("Share of each class for validation, where there is none.", panel="Data", ge=0, lt=0.5)
+    ] = 0.1
+    test_share: Annotated[
+        float, Option("Share of each class for test, where there are no splits.", panel="Data", ge=0, lt=0.5)
+    ] = 0.1
+    allow_missing: Annotated[
+        float,
+        Option(
+            "Share of the table's images that may be missing on disk; they are left out.",
+            panel="Data",
+            role="runtime",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.01
+    limit: Annotated[
+        int | None,
+        Option(
+            "Use only so many images of every split, drawn by the seed, for rehearsals.",
+            panel="Data",
+            since="0.2.0",
+            ge=1,
+        ),
+    ] = None
+    seed: Annotated[int, Option("Seed of the shares that are drawn.", panel="Data", ge=0)] = 0
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"images", "table", "classes"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
-
-class BuildClothing1M(BuildListed):
+class BuildClothing1M(StageConfig):
     """Build Clothing1M from its lists: a million noisy labels, 72,409 clean ones."""
 
-    root: Path = Field(description="Where it was unpacked: the lists (or annotations/ with them) and images/.")
-    output: Path = Field(description="Directory to write.")
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out."
-    )
-    limit: int | None = Field(
-        None, ge=1, description="Use only so many images of every split, drawn always alike, for rehearsals."
-    )
+    root: Annotated[
+        Path,
+        Option("Where it was unpacked: the lists (or annotations/ with them) and images/.", panel="Data", role="input"),
+    ]
+    output: Output
+    allow_missing: AllowMissing = 0.01
+    limit: Annotated[
+        int | None,
+        Option(
+            "Use only so many images of every split, drawn always alike, for rehearsals.",
+            panel="Data",
+            since="0.2.0",
+            ge=1,
+        ),
+    ] = None
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"root"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
-
-class BuildFood101N(BuildListed):
+class BuildFood101N(StageConfig):
     """Build Food-101N from its lists, tested on Food-101's test images."""
 
-    root: Path = Field(description="Food-101N_release: meta/ and images/.")
-    food101: Path = Field(description="food-101: meta/test.txt and images/.")
-    output: Path = Field(description="Directory to write.")
-    train: Literal["food-101n", "food-101"] = Field(
-        "food-101n",
-        description="Training images: the noisy ones, or Food-101's own clean ones, less a tenth for validation.",
-    )
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out."
-    )
-    limit: int | None = Field(
-        None, ge=1, description="Use only so many images of every split, drawn always alike, for rehearsals."
-    )
+    root: Annotated[Path, Option("Food-101N_release: meta/ and images/.", panel="Data", role="input")]
+    food101: Annotated[Path, Option("food-101: meta/test.txt and images/.", panel="Data", role="input")]
+    output: Output
+    train: Annotated[
+        Literal["food-101n", "food-101"],
+        Option(
+            "Training images: the noisy ones, or Food-101's own clean ones, less a tenth for validation.",
+            panel="Data",
+            since="0.2.0",
+        ),
+    ] = "food-101n"
+    allow_missing: AllowMissing = 0.01
+    limit: Annotated[
+        int | None,
+        Option(
+            "Use only so many images of every split, drawn always alike, for rehearsals.",
+            panel="Data",
+            since="0.2.0",
+            ge=1,
+        ),
+    ] = None
 
-    inputs: ClassVar[frozenset[str]] = frozenset({"root", "food101"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
 
-    def recipe(self) -> dict[str, Any]:
-        """Without what it has always been."""
-        return {name: value for name, value in super().recipe().items() if name != "train" or value != "food-101n"}
-
-
-class BuildWebVision(BuildListed):
+class BuildWebVision(StageConfig):
     """Build WebVision 1 from its lists, or its second test set from ILSVRC 2012's validation images."""
 
-    root: Path = Field(description="Where it was unpacked: info/, google/, flickr/, val_images_256/.")
-    output: Path = Field(description="Directory to write.")
-    sources: tuple[Literal["google", "flickr"], ...] = Field(
-        ("google", "flickr"), description="Search engines whose images are train."
-    )
-    first_classes: int | None = Field(
-        None, ge=2, description="Use only the first classes (50 is the usual mini-WebVision)."
-    )
-    predictions: Path | None = Field(
-        None,
-        description="Predictions of an ImageNet classifier for the training images (nlcli annotate), for pseudo-verification.",
-    )
-    condition: str = Field(
-        "none", description="Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids."
-    )
-    per_class: int = Field(250, ge=1, description="Pseudo-verified images of each verified class.")
-    top_k: int = Field(5, ge=1, description="Predictions among which the noisy class must be to be called right.")
-    validation_share: float = Field(
-        0.02, ge=0, lt=0.5, description="Share of each class's training images held out for validation."
-    )
-    ilsvrc_images: Path | None = Field(
-        None, description="Folder of ILSVRC 2012's validation images: makes the second test set instead."
-    )
-    ilsvrc_list: Path | None = Field(
-        None, description="ILSVRC 2012's validation list: PATH CLASS, 0-based, in the order of info/synsets.txt."
-    )
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out."
-    )
-    limit: int | None = Field(
-        None, ge=1, description="Use only so many images of every split, drawn by the seed, for rehearsals."
-    )
-    seed: int = Field(0, ge=0, description="Seed of what is held out and of what is verified.")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"root", "predictions", "ilsvrc_images", "ilsvrc_list"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+    root: Annotated[
+        Path, Option("Where it was unpacked: info/, google/, flickr/, val_images_256/.", panel="Data", role="input")
+    ]
+    output: Output
+    sources: Annotated[
+        tuple[Literal["google", "flickr"], ...], Option("Search engines whose images are train.", panel="Data")
+    ] = ("google", "flickr")
+    first_classes: Annotated[
+        int | None, Option("Use only the first classes (50 is the usual mini-WebVision).", panel="Data", ge=2)
+    ] = None
+    predictions: Annotated[
+        Path | None,
+        Option(
+            "Predictions of an ImageNet classifier for the training images (nlcli annotate), for pseudo-verification.",
+            panel="Labels",
+            role="input",
+        ),
+    ] = None
+    condition: Annotated[
+        str,
+        Option(
+            "Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids.", panel="Labels"
+        ),
+    ] = "none"
+    per_class: Annotated[int, Option("Pseudo-verified images of each verified class.", panel="Labels", ge=1)] = 250
+    top_k: Annotated[
+        int, Option("Predictions among which the noisy class must be to be called right.", panel="Labels", ge=1)
+    ] = 5
+    validation_share: Annotated[
+        float, Option("Share of each class's training images held out for validation.", panel="Data", ge=0, lt=0.5)
+    ] = 0.02
+    ilsvrc_images: Annotated[
+        Path | None,
+        Option(
+            "Folder of ILSVRC 2012's validation images: makes the second test set instead.", panel="Data", role="input"
+        ),
+    ] = None
+    ilsvrc_list: Annotated[
+        Path | None,
+        Option(
+            "ILSVRC 2012's validation list: PATH CLASS, 0-based, in the order of info/synsets.txt.",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    allow_missing: AllowMissing = 0.01
+    limit: Annotated[
+        int | None,
+        Option(
+            "Use only so many images of every split, drawn by the seed, for rehearsals.",
+            panel="Data",
+            since="0.2.0",
+            ge=1,
+        ),
+    ] = None
+    seed: Annotated[int, Option("Seed of what is held out and of what is verified.", panel="Data", ge=0)] = 0
 
 
 class BuildOpenImages(StageConfig):
     """Build Open Images V1 from its CSV files: machine labels with confidences, human ones for a part."""
 
-    root: Path = Field(
-        description="Where it was unpacked: images_2016_08/, machine_ann_2016_08/, human_ann_2016_08/, dict.csv."
-    )
-    output: Path = Field(description="Directory to write.")
-    images: Path | None = Field(
-        None, description="Folder with train/ and validation/ of ID.jpg (default: ROOT/images, not looked at)."
-    )
-    classes: Path | None = Field(
-        None,
-        description="Class ids in order, one a line (default: ROOT/classes.txt, or the trainable ids of dict.csv).",
-    )
-    groups: Path | None = Field(
-        None, description="CSV of class and group, or a class hierarchy (JSON): high-level categories."
-    )
-    clean_share: float = Field(
-        0.25, gt=0, lt=1, description="Share of the validation images that becomes the clean set."
-    )
-    validation_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of the clean set held out for validation (0: none, as in the papers)."
-    )
-    allow_missing: float = Field(
-        0.01, ge=0, le=1, description="Share of the listed images that may be missing on disk; they are left out."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the clean set.")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"root", "images", "classes", "groups"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "allow_missing"})
+    root: Annotated[
+        Path,
+        Option(
+            "Where it was unpacked: images_2016_08/, machine_ann_2016_08/, human_ann_2016_08/, dict.csv.",
+            panel="Data",
+            role="input",
+        ),
+    ]
+    output: Output
+    images: Annotated[
+        Path | None,
+        Option(
+            "Folder with train/ and validation/ of ID.jpg (default: ROOT/images, not looked at).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    classes: Annotated[
+        Path | None,
+        Option(
+            "Class ids in order, one a line (default: ROOT/classes.txt, or the trainable ids of dict.csv).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    groups: Annotated[
+        Path | None,
+        Option(
+            "CSV of class and group, or a class hierarchy (JSON): high-level categories.", panel="Data", role="input"
+        ),
+    ] = None
+    clean_share: Annotated[
+        float, Option("Share of the validation images that becomes the clean set.", panel="Data", gt=0, lt=1)
+    ] = 0.25
+    validation_share: Annotated[
+        float,
+        Option("Share of the clean set held out for validation (0: none, as in the papers).", panel="Data", ge=0, lt=1),
+    ] = 0.1
+    allow_missing: AllowMissing = 0.01
+    seed: Annotated[int, Option("Seed of the clean set.", panel="Data", ge=0)] = 0
 
 
 class AddNoise(StageConfig):
     """Plant label noise into a data set whose true classes are known, and keep the truth."""
 
-    dataset: Path = Field(description="Single-label data set with verified classes.")
-    output: Path = Field(description="Directory to write.")
-    kind: Literal["symmetric", "pair", "matrix", "features"] = Field(
-        "symmetric", description="Any other class alike; the next class; by a matrix; by features."
+    dataset: Annotated[Path, Option("Single-label data set with verified classes.", panel="Data", role="input")]
+    output: Output
+    kind: Annotated[
+        Literal["symmetric", "pair", "matrix", "features"],
+        Option("Any other class alike; the next class; by a matrix; by features.", panel="Method"),
+    ] = "symmetric"
+    rate: Annotated[
+        float | None,
+        Option("Share of wrong labels (needed except for a matrix, which has its own).", panel="Method", ge=0, lt=1),
+    ] = None
+    matrix: Annotated[
+        Path | None,
+        Option("CSV of true class (rows) by noisy class (columns): counts or shares.", panel="Method", role="input"),
+    ] = None
+    features: Annotated[
+        Path | None,
+        Option(
+            "Features of the data set: harder images flip more, towards what they resemble.",
+            panel="Method",
+            role="input",
+        ),
+    ] = None
+    sharpness: Annotated[
+        float,
+        Option(
+            "How much more harder images flip, and how surely to the nearest class (features).",
+            panel="Method",
+            ge=0,
+            le=20,
+        ),
+    ] = 3.0
+    splits: Annotated[tuple[Split, ...], Option("Splits whose noisy labels are replaced.", panel="Data")] = (
+        "train",
+        "validation",
+        "test",
     )
-    rate: float | None = Field(
-        None, ge=0, lt=1, description="Share of wrong labels (needed except for a matrix, which has its own)."
-    )
-    matrix: Path | None = Field(
-        None, description="CSV of true class (rows) by noisy class (columns): counts or shares."
-    )
-    features: Path | None = Field(
-        None, description="Features of the data set: harder images flip more, towards what they resemble."
-    )
-    sharpness: float = Field(
-        3.0,
-        ge=0,
-        le=20,
-        description="How much more harder images flip, and how surely to the nearest class (features).",
-    )
-    splits: tuple[Split, ...] = Field(
-        ("train", "validation", "test"), description="Splits whose noisy labels are replaced."
-    )
-    verified: float = Field(0.1, ge=0, le=1, description="Part of the training images that stays verified.")
-    seed: int = Field(0, ge=0, description="Seed of the noise and of the verified part.")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "matrix", "features"})
+    verified: Annotated[
+        float, Option("Part of the training images that stays verified.", panel="Labels", ge=0, le=1)
+    ] = 0.1
+    seed: Annotated[int, Option("Seed of the noise and of the verified part.", panel="Method", ge=0)] = 0
 
 
 class HashImages(StageConfig):
     """Hashes of the images of a data set; made by the Deduplicate stage."""
 
-    dataset: Path
-    output: Path
-    workers: int = 0
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    output: Output
+    workers: Annotated[
+        int, Option("Threads that read images (0: one a core).", panel="Machine", role="runtime", ge=0)
+    ] = 0
 
 
 class Deduplicate(StageConfig):
     """Find near-duplicate images within and across splits, and leave them out of train."""
 
-    dataset: Path = Field(description="Data set directory.")
-    output: Path = Field(description="Directory to write: the report and the filtered data set.")
-    features: Path | None = Field(None, description="Features of the data set: also compare their cosine.")
-    hash_bits: int = Field(
-        4, ge=0, le=8, description="Bits of 64 in which the perceptual hashes of near-duplicates may differ."
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    output: Output
+    features: Annotated[
+        Path | None, Option("Features of the data set: also compare their cosine.", panel="Method", role="input")
+    ] = None
+    hash_bits: Annotated[
+        int,
+        Option("Bits of 64 in which the perceptual hashes of near-duplicates may differ.", panel="Method", ge=0, le=8),
+    ] = 4
+    cosine: Annotated[
+        float, Option("Cosine of features from which two images are near-duplicates.", panel="Method", gt=0.8, lt=1)
+    ] = 0.98
+    remove_from: Annotated[tuple[Split, ...], Option("Splits that images may be removed from.", panel="Method")] = (
+        "train",
     )
-    cosine: float = Field(
-        0.98, gt=0.8, lt=1, description="Cosine of features from which two images are near-duplicates."
-    )
-    remove_from: tuple[Split, ...] = Field(("train",), description="Splits that images may be removed from.")
-    seed: int = Field(0, ge=0, description="Seed of the projections that find candidates.")
-    workers: int = Field(0, ge=0, description="Threads that read images (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+    seed: Annotated[int, Option("Seed of the projections that find candidates.", panel="Method", ge=0)] = 0
+    workers: Annotated[
+        int, Option("Threads that read images (0: one a core).", panel="Machine", role="runtime", ge=0)
+    ] = 0

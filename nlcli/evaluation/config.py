@@ -7,115 +7,160 @@ pipeline files are validated against them, and ``recipe()`` is what a stage dire
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from nlcli.stages.config import Precision, Split, StageConfig
+from nlcli.stages.options import InferenceBatch, Option, Output, Workers
 
 
 class Evaluate(StageConfig):
     """Score a run or a backbone on a split, or measure a detection of label noise."""
 
-    model: Path = Field(description="Run, backbone or detection directory.")
-    output: Path | None = Field(None, description="Directory to write (default: MODEL-SPLIT).")
-    split: Split | None = Field(
-        None, description="Split to score (default: test; a detection was measured on test, or else on validation)."
+    model: Annotated[Path, Option("Run, backbone or detection directory.", panel="Data", role="input", place="each")]
+    output: Annotated[
+        Path | None, Option("Directory to write (default: MODEL-SPLIT).", panel="Output", role="runtime", short="-o")
+    ] = None
+    split: Annotated[
+        Split | None,
+        Option(
+            "Split to score (default: test; a detection was measured on test, or else on validation).", panel="Data"
+        ),
+    ] = None
+    features: Annotated[
+        Path | None,
+        Option(
+            "Features (default: those of the run; a backbone, or a run from images, reads images without any).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    dataset: Annotated[
+        Path | None, Option("Data set (default: that of the run, or of the features).", panel="Data", role="input")
+    ] = None
+    score: Annotated[
+        str | None, Option("Which of the method's scores (default: the method's own choice).", panel="Measures")
+    ] = None
+    bootstrap: Annotated[int, Option("Bootstrap resamples over images (0: no intervals).", panel="Measures", ge=0)] = (
+        1000
     )
-    features: Path | None = Field(
-        None,
-        description="Features (default: those of the run; a backbone, or a run from images, reads images without any).",
-    )
-    dataset: Path | None = Field(None, description="Data set (default: that of the run, or of the features).")
-    score: str | None = Field(None, description="Which of the method's scores (default: the method's own choice).")
-    bootstrap: int = Field(1000, ge=0, description="Bootstrap resamples over images (0: no intervals).")
-    examples: int = Field(12, ge=0, le=100, description="Examples with their top predictions.")
-    precision: Precision = Field("float32", description="Arithmetic of a backbone that reads images.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap and of the choice of examples.")
-    batch_size: int = Field(32, ge=1, description="Images in a forward pass, for a backbone that reads images.")
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"model", "features", "dataset"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "batch_size", "workers"})
+    examples: Annotated[int, Option("Examples with their top predictions.", panel="Output", ge=0, le=100)] = 12
+    precision: Annotated[Precision, Option("Arithmetic of a backbone that reads images.", panel="Machine")] = "float32"
+    seed: Annotated[int, Option("Seed of the bootstrap and of the choice of examples.", panel="Measures", ge=0)] = 0
+    batch_size: Annotated[
+        int,
+        Option("Images in a forward pass, for a backbone that reads images.", panel="Machine", role="runtime", ge=1),
+    ] = 32
+    workers: Workers = 0
 
 
 class Predict(StageConfig):
     """Score a folder of images with a trained head and its backbone."""
 
-    images: Path = Field(description="Image file or folder.")
-    run: Path = Field(description="Run or backbone directory.")
-    backbone: Path | None = Field(
-        None, description="Backbone directory (default: the run's own, or the one its features came from)."
-    )
-    format: Literal["table", "csv", "jsonl"] = Field("table", description="Output format.")
-    output: Path | None = Field(None, description="File to write (default: standard output).")
-    top: int = Field(5, ge=1, description="Classes shown for each image.")
-    threshold: float | None = Field(
-        None, ge=0, le=1, description="Show classes from this probability on instead of the top ones."
-    )
-    batch_size: int = Field(32, ge=1, description="Images in a forward pass.")
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
+    images: Annotated[Path, Option("Image file or folder.", panel="Data", place="argument")]
+    run: Annotated[Path, Option("Run or backbone directory.", panel="Method")]
+    backbone: Annotated[
+        Path | None,
+        Option("Backbone directory (default: the run's own, or the one its features came from).", panel="Method"),
+    ] = None
+    format: Annotated[Literal["table", "csv", "jsonl"], Option("Output format.", panel="Output")] = "table"
+    output: Annotated[
+        Path | None, Option("File to write (default: standard output).", panel="Output", role="runtime", short="-o")
+    ] = None
+    top: Annotated[int, Option("Classes shown for each image.", panel="Output", ge=1)] = 5
+    threshold: Annotated[
+        float | None,
+        Option("Show classes from this probability on instead of the top ones.", panel="Output", ge=0, le=1),
+    ] = None
+    batch_size: InferenceBatch = 32
+    workers: Workers = 0
 
 
 class Compare(StageConfig):
     """Set evaluations side by side."""
 
-    evaluations: tuple[Path, ...] = Field(description="Evaluation directories.")
-    output: Path = Field(description="Directory to write.")
-    bootstrap: int | None = Field(
-        None, ge=0, description="Bootstrap resamples, 0 for none (default: as in the first evaluation)."
-    )
-    seed: int | None = Field(None, ge=0, description="Seed of the bootstrap (default: as in the first evaluation).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
+    evaluations: Annotated[
+        tuple[Path, ...], Option("Evaluation directories.", panel="Data", role="input", place="argument")
+    ]
+    output: Output
+    bootstrap: Annotated[
+        int | None,
+        Option("Bootstrap resamples, 0 for none (default: as in the first evaluation).", panel="Measures", ge=0),
+    ] = None
+    seed: Annotated[
+        int | None, Option("Seed of the bootstrap (default: as in the first evaluation).", panel="Measures", ge=0)
+    ] = None
 
 
 class Analyse(StageConfig):
     """Break a comparison down by category, class frequency and annotation quality."""
 
-    evaluations: tuple[Path, ...] = Field(description="Evaluation directories; the first one's model is the baseline.")
-    output: Path = Field(description="Directory to write.")
-    dataset: Path | None = Field(None, description="Data set (default: that of the first evaluation).")
-    groups: int = Field(
-        10,
-        ge=2,
-        le=100,
-        description="Groups of classes by frequency and by quality; fewer where a group would hold one class.",
-    )
-    examples: int = Field(6, ge=0, le=50, description="Images with the top predictions of all models.")
-    bootstrap: int | None = Field(
-        None, ge=0, description="Bootstrap resamples, 0 for none (default: as in the first evaluation)."
-    )
-    seed: int | None = Field(
-        None,
-        ge=0,
-        description="Seed of the bootstrap and of the choice of examples (default: as in the first evaluation).",
-    )
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"evaluations", "dataset"})
+    evaluations: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Evaluation directories; the first one's model is the baseline.",
+            panel="Data",
+            role="input",
+            place="argument",
+        ),
+    ]
+    output: Output
+    dataset: Annotated[
+        Path | None, Option("Data set (default: that of the first evaluation).", panel="Data", role="input")
+    ] = None
+    groups: Annotated[
+        int,
+        Option(
+            "Groups of classes by frequency and by quality; fewer where a group would hold one class.",
+            panel="Measures",
+            ge=2,
+            le=100,
+        ),
+    ] = 10
+    examples: Annotated[int, Option("Images with the top predictions of all models.", panel="Output", ge=0, le=50)] = 6
+    bootstrap: Annotated[
+        int | None,
+        Option("Bootstrap resamples, 0 for none (default: as in the first evaluation).", panel="Measures", ge=0),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Option(
+            "Seed of the bootstrap and of the choice of examples (default: as in the first evaluation).",
+            panel="Measures",
+            ge=0,
+        ),
+    ] = None
 
 
 class Table(StageConfig):
     """Set evaluations beside a paper's published table."""
 
-    rows: dict[str, tuple[Path, ...]] = Field(
-        description="Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and its columns."
-    )
-    output: Path = Field(description="Directory to write.")
-    published: str | None = Field(
-        None, description="Published table, such as hu2018-table2 (default: none, only what was measured)."
-    )
-    by: Literal["clean_fraction", "dataset", "split", "held_out", "none"] | None = Field(
-        None, description="What the columns go by (default: as the published table's, or the part of the clean set)."
-    )
-    deviations: tuple[str, ...] = Field((), description="What was done otherwise than in the paper, a sentence each.")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"rows"})
-
-    def recipe(self) -> dict[str, Any]:
-        """Without ``by`` where it is the table's own."""
-        found = super().recipe()
-        return {name: value for name, value in found.items() if name != "by" or value is not None}
+    rows: Annotated[
+        dict[str, tuple[Path, ...]],
+        Option(
+            "Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and its columns.",
+            panel="Data",
+            role="input",
+            flag="--row",
+        ),
+    ]
+    output: Output
+    published: Annotated[
+        str | None,
+        Option("Published table, such as hu2018-table2 (default: none, only what was measured).", panel="Measures"),
+    ] = None
+    by: Annotated[
+        Literal["clean_fraction", "dataset", "split", "held_out", "none"] | None,
+        Option(
+            "What the columns go by (default: as the published table's, or the part of the clean set).",
+            panel="Measures",
+            since="0.2.0",
+        ),
+    ] = None
+    deviations: Annotated[
+        tuple[str, ...], Option("What was done otherwise than in the paper, a sentence each.", panel="Measures")
+    ] = ()
 
     @field_validator("rows", mode="before")
     @classmethod

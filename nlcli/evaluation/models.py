@@ -214,11 +214,11 @@ def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
 def settings_of(model: StageRecord) -> dict[str, Any]:
     """The model's configuration without paths and without what does not change a result."""
     from nlcli.detection.config import DetectNoise
-    from nlcli.stages.config import StageConfig
+    from nlcli.stages.config import StageConfig, field_names
     from nlcli.training.config import PretrainBackbone, TrainHead
 
     kinds: dict[str, type[StageConfig]] = {"run": TrainHead, "backbone": PretrainBackbone, "detection": DetectNoise}
-    left_out = kinds[model.kind].inputs | kinds[model.kind].runtime
+    left_out = field_names(kinds[model.kind], "input", "runtime")
     return {name: value for name, value in model.config.items() if name not in left_out}
 
 

@@ -1,4 +1,4 @@
-"""The table of stages: what each is called, its configuration, and the function that runs it.
+"""The table of commands that a configuration describes: what each is called, its options, what runs it.
 
 The command line, the pipeline runner and the Python interface all read this one table. Nothing
 heavy is imported before a stage is asked for.
@@ -7,10 +7,9 @@ heavy is imported before a stage is asked for.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlcli.errors import NlcliError
 
@@ -19,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StageCommand:
-    """A stage of the pipeline.
+class Command:
+    """A command whose options are the fields of a configuration; also a function of the package ``nlcli``.
 
     Attributes:
         name: As on the command line.
         about: One line for ``--help``.
-        config: Class name in ``nlcli.config``.
-        function: ``module:function``; takes the configuration and ``force``, returns the output path.
+        config: ``module:class`` of the configuration.
+        function: ``module:function`` that takes it.
         example: A command that runs it.
-        show: ``module:function`` printing the result's table for people; None for the plain summary.
+        python: Name of the function in Python; None for ``name`` with underscores.
     """
 
     name: str
@@ -36,19 +35,45 @@ class StageCommand:
     config: str
     function: str
     example: str
-    show: str | None = None
+    python: str | None = None
+
+    returns: ClassVar[str] = "dict[str, int]"
+    """What ``call`` returns, as Python writes the type."""
+
+    @property
+    def python_name(self) -> str:
+        """Name of the function in Python."""
+        return self.python or self.name.replace("-", "_")
 
     def config_class(self) -> type[StageConfig]:
         """The configuration model (imports pydantic)."""
-        found: type[StageConfig] = load(self.config)  # type: ignore[assignment]
-        return found
+        model: type[StageConfig] = load(self.config)
+        return model
+
+    def call(self, config: StageConfig) -> Any:
+        """Run the command and return what its function returns."""
+        return load(self.function)(config)
+
+
+@dataclass(frozen=True)
+class StageCommand(Command):
+    """A stage of the pipeline: it makes a directory; its function takes ``force``, too, and returns the path.
+
+    Attributes:
+        show: ``module:function`` printing the result's table for people; None for the plain summary.
+    """
+
+    show: str | None = None
+
+    returns: ClassVar[str] = "Path"
 
     def run(self, config: StageConfig, *, force: bool = False) -> Path:
         """Run the stage and return its output directory."""
-        return load(self.function)(config, force=force)
+        output: Path = load(self.function)(config, force=force)
+        return output
 
 
-def load(reference: str) -> Callable[..., Any]:
+def load(reference: str) -> Any:
     """The object that ``module:name`` names."""
     module, name = reference.split(":")
     return getattr(importlib.import_module(module), name)
@@ -171,6 +196,7 @@ _STAGES = (
         "nlcli.evaluation.config:Evaluate",
         "nlcli.evaluation.evaluate:evaluate",
         "nlcli eval runs/noisy runs/residual --split test",
+        python="evaluate",
         show="nlcli.evaluation.comparison.compare:show_evaluations",
     ),
     StageCommand(
@@ -199,6 +225,19 @@ _STAGES = (
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}
+
+PREDICT = Command(
+    "predict",
+    "Score a file or a folder of images with a trained head and its backbone.",
+    "nlcli.evaluation.config:Predict",
+    "nlcli.evaluation.predict:predict",
+    "nlcli predict photos/ --run runs/residual --format csv -o scores.csv",
+)
+
+
+def commands() -> dict[str, Command]:
+    """Every command that a configuration describes, by its name on the command line."""
+    return {**STAGES, PREDICT.name: PREDICT}
 
 
 def find_stage(name: str, where: str) -> StageCommand:

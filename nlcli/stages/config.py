@@ -2,41 +2,90 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+import os
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlcli.errors import NlcliError, first_problem, unknown_name
+from nlcli.stages.options import Option, Role, default_of, option_of, shape_of
 
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
+Decode = Literal["exact", "fast"]
 Split = Literal["train", "validation", "test"]
 
 
 class StageConfig(BaseModel):
-    """Base of every stage's configuration.
-
-    ``inputs`` names the fields that are paths of things read: what counts there is their content,
-    which the stage fingerprints, not where they lie. ``runtime`` names the fields that change how
-    fast or where a stage runs, never what comes out. Neither kind belongs to the recipe.
-    """
+    """Base of every stage's configuration: a frozen model whose fields each have an ``Option``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    inputs: ClassVar[frozenset[str]] = frozenset()
-    runtime: ClassVar[frozenset[str]] = frozenset({"output"})
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """A field that does not say what it is would be missed on the command line, so it is no field."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            try:
+                shape_of(field)
+                option_of(field)
+            except TypeError as error:
+                raise TypeError(f"{cls.__name__}.{name}: {error}") from None
 
     def recipe(self) -> dict[str, Any]:
-        """The settings that decide the result, as JSON types."""
-        left_out = self.inputs | self.runtime
-        return self.model_dump(mode="json", exclude=set(left_out))
+        """The settings that decide the result, as JSON types.
+
+        An option that came after 0.1.0, or that means nothing here, is left out where it has its default: what was
+        made without it stays up to date.
+        """
+        values = self.model_dump(mode="json", exclude=set(field_names(type(self), "input", "runtime")))
+        left_out = {
+            name
+            for name, option in options_of(type(self)).items()
+            if (option.since is not None or self._is_idle(option)) and self._has_default(name)
+        }
+        return {name: value for name, value in values.items() if name not in left_out}
+
+    def _is_idle(self, option: Option) -> bool:
+        return option.only_with is not None and getattr(self, option.only_with) is None
+
+    def _has_default(self, name: str) -> bool:
+        return bool(getattr(self, name) == default_of(type(self).model_fields[name]))
+
+    @model_validator(mode="after")
+    def _nothing_idle_is_given(self) -> Self:
+        options = options_of(type(self))
+        for name, option in options.items():
+            if option.only_with is not None and self._is_idle(option) and not self._has_default(name):
+                other = options[option.only_with].flags(option.only_with)[0]
+                given = option.flags(name)[0]
+                raise NlcliError(f"{given} means something only with {other}; pass {other}, too, or leave it out")
+        return self
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "configuration") -> Self:
-        """Validate ``values``; a mistake becomes one sentence naming the key and its neighbour."""
+        """Validate ``values``; a mistake becomes one sentence naming the key and its neighbour.
+
+        A path is taken where a name or a path is wanted as text.
+        """
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown:
             raise NlcliError(f"{where}: {unknown_name(unknown[0], cls.model_fields, 'option')}")
+        for name in field_names(cls, "input"):
+            if isinstance(values.get(name), os.PathLike) and shape_of(cls.model_fields[name]).item is str:
+                values = values | {name: os.fspath(values[name])}
         try:
             return cls(**values)
         except ValidationError as error:
             raise NlcliError(f"{where}: {first_problem(error)}") from error
+        except NlcliError as error:
+            raise NlcliError(f"{where}: {error}") from error
+
+
+def options_of(model: type[StageConfig]) -> dict[str, Option]:
+    """What each field of ``model`` states about its option, in order."""
+    return {name: option_of(field) for name, field in model.model_fields.items()}
+
+
+def field_names(model: type[StageConfig], *roles: Role) -> frozenset[str]:
+    """The fields of ``model`` that have one of these roles."""
+    return frozenset(name for name, option in options_of(model).items() if option.role in roles)

@@ -3,146 +3,218 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nlcli.stages.config import StageConfig
+from nlcli.stages.config import Decode, StageConfig
+from nlcli.stages.options import Option, Output, Workers
 
 
 class PretrainBackbone(StageConfig):
     """Fine-tune a whole network on noisy or verified labels; the defaults are those of Hu 2018."""
 
-    dataset: Path = Field(description="Data set directory.")
-    output: Path = Field(description="Directory to write.")
-    backbone: str = Field("resnet50", description="Registered network.")
-    weights: str = Field(
-        "imagenet", description="'imagenet', 'none' (from scratch), a weights file, or a saved backbone."
-    )
-    labels: Literal["noisy", "verified"] = Field(
-        "noisy", description="Labels to train on; verified is Backbone (GT) or FT-W."
-    )
-    clean_fraction: float = Field(1.0, gt=0, le=1, description="Part of the clean set used when labels are verified.")
-    steps: int = Field(20_000, ge=1, description="Training steps.")
-    scale: float = Field(1.0, gt=0, description="Factor on the steps, for rehearsals.")
-    batch_size: int = Field(64, ge=1, description="Images in a step, of all devices together.")
-    optimizer: Literal["adam", "rmsprop", "sgd"] = Field("rmsprop", description="Optimizer.")
-    learning_rate: float = Field(1e-4, gt=0, description="Initial learning rate.")
-    decay: float = Field(0.9, gt=0, le=1, description="Factor on the rate every decay_epochs.")
-    decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
-    flip: Literal["none", "horizontal", "both"] = Field("both", description="Random flips.")
-    crop: float = Field(
-        1.0,
-        gt=0.1,
-        le=1,
-        description="Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).",
-    )
-    trainable: Literal["all", "last"] = Field(
-        "all", description="Train the whole network, or only the last layer with the rest as in inference."
-    )
-    image_size: int | None = Field(None, ge=32, description="Side of the input (default: the network's own).")
-    decode: Literal["exact", "fast"] = Field("exact", description="JPEG decoding: full size, or reduced scale.")
-    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = Field(
-        "none", description="Precision of the convolutions below float32; auto takes what the machine is fast at."
-    )
-    xla: bool = Field(False, description="Compile the step with XLA (one device only).")
-    eval_every: int = Field(500, ge=1, description="Steps between validations.")
-    patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
-    devices: int = Field(0, ge=0, description="GPUs that share each batch (0: all of this machine).")
-    memory: float | None = Field(
-        None,
-        gt=0,
-        description="GiB that decoded images may take; more are decoded as they are needed (default: half of what is free).",
-    )
-    workers: int = Field(0, ge=0, description="Decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "weights"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "devices", "memory", "workers"})
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    output: Output
+    backbone: Annotated[str, Option("Registered network.", panel="Method")] = "resnet50"
+    weights: Annotated[
+        str,
+        Option("'imagenet', 'none' (from scratch), a weights file, or a saved backbone.", panel="Method", role="input"),
+    ] = "imagenet"
+    labels: Annotated[
+        Literal["noisy", "verified"], Option("Labels to train on; verified is Backbone (GT) or FT-W.", panel="Data")
+    ] = "noisy"
+    clean_fraction: Annotated[
+        float, Option("Part of the clean set used when labels are verified.", panel="Data", gt=0, le=1)
+    ] = 1.0
+    steps: Annotated[int, Option("Training steps.", panel="Training", ge=1)] = 20_000
+    scale: Annotated[float, Option("Factor on the steps, for rehearsals.", panel="Training", gt=0)] = 1.0
+    batch_size: Annotated[int, Option("Images in a step, of all devices together.", panel="Training", ge=1)] = 64
+    optimizer: Annotated[Literal["adam", "rmsprop", "sgd"], Option("Optimizer.", panel="Training")] = "rmsprop"
+    learning_rate: Annotated[float, Option("Initial learning rate.", panel="Training", gt=0)] = 1e-4
+    decay: Annotated[float, Option("Factor on the rate every decay_epochs.", panel="Training", gt=0, le=1)] = 0.9
+    decay_epochs: Annotated[float, Option("Epochs between two decays.", panel="Training", gt=0)] = 2.0
+    flip: Annotated[Literal["none", "horizontal", "both"], Option("Random flips.", panel="Images")] = "both"
+    crop: Annotated[
+        float,
+        Option(
+            "Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).",
+            panel="Images",
+            gt=0.1,
+            le=1,
+        ),
+    ] = 1.0
+    trainable: Annotated[
+        Literal["all", "last"],
+        Option("Train the whole network, or only the last layer with the rest as in inference.", panel="Method"),
+    ] = "all"
+    image_size: Annotated[
+        int | None, Option("Side of the input (default: the network's own).", panel="Images", ge=32)
+    ] = None
+    decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
+    mixed_precision: Annotated[
+        Literal["none", "bfloat16", "float16", "auto"],
+        Option("Precision of the convolutions below float32; auto takes what the machine is fast at.", panel="Machine"),
+    ] = "none"
+    xla: Annotated[bool, Option("Compile the step with XLA (one device only).", panel="Machine")] = False
+    eval_every: Annotated[int, Option("Steps between validations.", panel="Training", ge=1)] = 500
+    patience: Annotated[
+        int, Option("Validations without improvement before stopping (0: never).", panel="Training", ge=0)
+    ] = 0
+    seed: Annotated[int, Option("Seed of everything random.", panel="Training", ge=0)] = 0
+    devices: Annotated[
+        int, Option("GPUs that share each batch (0: all of this machine).", panel="Machine", role="runtime", ge=0)
+    ] = 0
+    memory: Annotated[
+        float | None,
+        Option(
+            "GiB that decoded images may take; more are decoded as they are needed (default: half of what is free).",
+            panel="Machine",
+            role="runtime",
+            gt=0,
+        ),
+    ] = None
+    workers: Workers = 0
 
 
 class TrainHead(StageConfig):
     """Train a head with a few clean labels and many noisy ones: on cached features, or from images."""
 
-    dataset: Path = Field(description="Data set directory.")
-    output: Path = Field(description="Directory to write.")
-    features: Path | None = Field(None, description="Features directory of that data set.")
-    from_images: str | None = Field(
-        None, description="Instead of features: a saved backbone or registered network to put the head on."
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    output: Output
+    features: Annotated[Path | None, Option("Features directory of that data set.", panel="Data", role="input")] = None
+    from_images: Annotated[
+        str | None,
+        Option(
+            "Instead of features: a saved backbone or registered network to put the head on.",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    method: Annotated[str, Option("Method; 'nlcli methods' lists them.", panel="Method")] = "residual"
+    options: Annotated[
+        dict[str, Any], Option("Options of the method (see its card), such as alpha=0.2.", panel="Method", flag="--set")
+    ] = Field(default_factory=dict)
+    preset: Annotated[str | None, Option("A paper's settings, such as coco or open-images.", panel="Method")] = None
+    init: Annotated[
+        Path | None,
+        Option(
+            "Run of a linear head to start from instead of the backbone's last layer.", panel="Method", role="input"
+        ),
+    ] = None
+    detection: Annotated[
+        Path | None,
+        Option(
+            "Detection whose scores weight the noisy labels, for methods such as cleannet.", panel="Data", role="input"
+        ),
+    ] = None
+    clean_fraction: Annotated[
+        float,
+        Option(
+            "Part of the verified training images used as clean set; smaller parts lie within larger ones.",
+            panel="Data",
+            gt=0,
+            le=1,
+        ),
+    ] = 1.0
+    seed: Annotated[
+        int, Option("Seed of the clean set, the initial weights and the batches.", panel="Training", ge=0)
+    ] = 0
+    steps: Annotated[int | None, Option("Training steps (default: the method's).", panel="Training", ge=1)] = None
+    scale: Annotated[
+        float, Option("Factor on the steps of every phase, for rehearsals of long presets.", panel="Training", gt=0)
+    ] = 1.0
+    batch_size: Annotated[int | None, Option("Rows in a step (default: the method's).", panel="Training", ge=2)] = None
+    learning_rate: Annotated[float | None, Option("Learning rate (default: the method's).", panel="Training", gt=0)] = (
+        None
     )
-    method: str = Field("residual", description="Method; 'nlcli methods' lists them.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the method (see its card), such as alpha=0.2."
-    )
-    preset: str | None = Field(None, description="A paper's settings, such as coco or open-images.")
-    init: Path | None = Field(
-        None, description="Run of a linear head to start from instead of the backbone's last layer."
-    )
-    detection: Path | None = Field(
-        None, description="Detection whose scores weight the noisy labels, for methods such as cleannet."
-    )
-    clean_fraction: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Part of the verified training images used as clean set; smaller parts lie within larger ones.",
-    )
-    seed: int = Field(0, ge=0, description="Seed of the clean set, the initial weights and the batches.")
-    steps: int | None = Field(None, ge=1, description="Training steps (default: the method's).")
-    scale: float = Field(1.0, gt=0, description="Factor on the steps of every phase, for rehearsals of long presets.")
-    batch_size: int | None = Field(None, ge=2, description="Rows in a step (default: the method's).")
-    learning_rate: float | None = Field(None, gt=0, description="Learning rate (default: the method's).")
-    eval_every: int | None = Field(
-        None, ge=1, description="Steps between validations (default: a fortieth of the steps)."
-    )
-    patience: int = Field(0, ge=0, description="Validations without improvement before stopping (0: never).")
-    order: Literal["auto", "shuffled", "block-shuffled"] = Field(
-        "auto", description="Order of rows: auto shuffles freely when features fit in memory, blocks when not."
-    )
-    memory: float | None = Field(
-        None,
-        gt=0,
-        description="GiB that features or images may take; more are read as needed (default: half of what is free).",
-    )
-    weights: str = Field(
-        "imagenet",
-        description="From images, for a registered network: 'imagenet', 'none', a weights file, or a saved backbone.",
-    )
-    trunk: Literal["frozen", "trained"] = Field(
-        "frozen", description="From images: the network runs as in inference, or is trained along with the head."
-    )
-    trunk_rate: float | None = Field(
-        None,
-        gt=0,
-        description="Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).",
-    )
-    flip: Literal["none", "horizontal", "both"] = Field("both", description="From images: random flips.")
-    crop: float = Field(
-        1.0,
-        gt=0.1,
-        le=1,
-        description="From images: least side of a random crop, enlarged, as a part of the image's (1: no crops).",
-    )
-    image_size: int | None = Field(
-        None, ge=32, description="From images: side of the input (default: the network's own)."
-    )
-    decode: Literal["exact", "fast"] | None = Field(
-        None, description="From images: JPEG decoding (default: as the backbone was trained)."
-    )
-    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = Field(
-        "none", description="From images: precision of the convolutions below float32."
-    )
-    workers: int = Field(0, ge=0, description="From images: decoding threads (0: one a core).")
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"dataset", "features", "from_images", "weights", "init", "detection"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "memory", "workers"})
-    image_options: ClassVar[frozenset[str]] = frozenset(
-        {"weights", "trunk", "trunk_rate", "flip", "crop", "image_size", "decode", "mixed_precision", "workers"}
-    )
-
-    def recipe(self) -> dict[str, Any]:
-        """Without the settings that mean nothing on features."""
-        found = super().recipe()
-        return (
-            found if self.from_images is not None else {k: v for k, v in found.items() if k not in self.image_options}
-        )
+    eval_every: Annotated[
+        int | None, Option("Steps between validations (default: a fortieth of the steps).", panel="Training", ge=1)
+    ] = None
+    patience: Annotated[
+        int, Option("Validations without improvement before stopping (0: never).", panel="Training", ge=0)
+    ] = 0
+    order: Annotated[
+        Literal["auto", "shuffled", "block-shuffled"],
+        Option("Order of rows: auto shuffles freely when features fit in memory, blocks when not.", panel="Training"),
+    ] = "auto"
+    memory: Annotated[
+        float | None,
+        Option(
+            "GiB that features or images may take; more are read as needed (default: half of what is free).",
+            panel="Machine",
+            role="runtime",
+            gt=0,
+        ),
+    ] = None
+    weights: Annotated[
+        str,
+        Option(
+            "For a registered network: 'imagenet', 'none', a weights file, or a saved backbone.",
+            panel="Images",
+            role="input",
+            only_with="from_images",
+        ),
+    ] = "imagenet"
+    trunk: Annotated[
+        Literal["frozen", "trained"],
+        Option(
+            "The network runs as in inference, or is trained along with the head.",
+            panel="Images",
+            only_with="from_images",
+        ),
+    ] = "frozen"
+    trunk_rate: Annotated[
+        float | None,
+        Option(
+            "Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).",
+            panel="Images",
+            only_with="from_images",
+            gt=0,
+        ),
+    ] = None
+    flip: Annotated[
+        Literal["none", "horizontal", "both"],
+        Option("Random flips.", panel="Images", only_with="from_images"),
+    ] = "both"
+    crop: Annotated[
+        float,
+        Option(
+            "Least side of a random crop, enlarged, as a part of the image's (1: no crops).",
+            panel="Images",
+            only_with="from_images",
+            gt=0.1,
+            le=1,
+        ),
+    ] = 1.0
+    image_size: Annotated[
+        int | None,
+        Option(
+            "Side of the input (default: the network's own).",
+            panel="Images",
+            only_with="from_images",
+            ge=32,
+        ),
+    ] = None
+    decode: Annotated[
+        Decode | None,
+        Option(
+            "JPEG decoding (default: as the backbone was trained).",
+            panel="Images",
+            only_with="from_images",
+        ),
+    ] = None
+    mixed_precision: Annotated[
+        Literal["none", "bfloat16", "float16", "auto"],
+        Option("Precision of the convolutions below float32.", panel="Images", only_with="from_images"),
+    ] = "none"
+    workers: Annotated[
+        int,
+        Option(
+            "Decoding threads (0: one a core).",
+            panel="Machine",
+            role="runtime",
+            only_with="from_images",
+            ge=0,
+        ),
+    ] = 0

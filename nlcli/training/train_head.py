@@ -80,11 +80,7 @@ def _check_inputs(config: TrainHead) -> None:
 
     if (config.features is None) == (config.from_images is None):
         raise NlcliError("a head needs --features DIRECTORY or --from-images BACKBONE, and not both")
-    if config.from_images is None:
-        given = [n for n in sorted(config.image_options) if getattr(config, n) != type(config).model_fields[n].default]
-        if given:
-            raise NlcliError(f"--{given[0].replace('_', '-')} is for training from images; pass --from-images BACKBONE")
-    elif config.order != "auto":
+    if config.from_images is not None and config.order != "auto":
         raise NlcliError(f"--order {config.order} is for features; images are always shuffled freely")
     if config.trunk == "frozen" and config.trunk_rate is not None:
         raise NlcliError("--trunk-rate is for a backbone that is trained; pass --trunk trained, or leave it out")

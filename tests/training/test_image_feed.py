@@ -343,10 +343,10 @@ def test_whole_network_losses_by_hand(name: str) -> None:
             "trains the backbone too; pass --from-images",
         ),
         ({"features": Path("f")}, "and not both"),
-        ({"from_images": None}, "needs --features DIRECTORY or --from-images BACKBONE"),
+        ({"from_images": None, "workers": 0, "flip": "both"}, "needs --features DIRECTORY or --from-images BACKBONE"),
         (
             {"from_images": None, "features": Path("f"), "trunk": "trained", "workers": 0, "flip": "both"},
-            "--trunk is for training from images",
+            "--trunk means something only with --from-images",
         ),
         ({"trunk_rate": 1e-3}, "--trunk-rate is for a backbone that is trained"),
         ({"order": "block-shuffled"}, "--order block-shuffled is for features"),
@@ -358,7 +358,7 @@ def test_whole_network_losses_by_hand(name: str) -> None:
 def test_mistakes_are_sentences(
     dataset: Path, backbone: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
-    refused = head(dataset, tmp_path / "refused", backbone).model_copy(update=options)
+    values = head(dataset, tmp_path / "refused", backbone).model_dump() | options
     with pytest.raises(NlcliError) as found:
-        train_head(refused)
+        train_head(TrainHead(**values))
     assert message in str(found.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from nlcli.data.config import ExtractFeatures
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists
 from nlcli.stages.config import StageConfig
+from nlcli.stages.options import Option, Output
 from nlcli.stages.stage import open_stage
 from nlcli.training.config import TrainHead
 from worlds.stage_builders import published
@@ -61,9 +63,9 @@ def table_of_squares(folder: Path, *, single: bool = False, seed: int = 0) -> La
 class BackboneConfig(StageConfig):
     """As much of a backbone's configuration as an evaluation shows."""
 
-    output: Path
-    labels: str = "noisy"
-    seed: int = 0
+    output: Output
+    labels: Annotated[str, Option("Labels it was trained on.")] = "noisy"
+    seed: Annotated[int, Option("Seed of its weights.")] = 0
 
 
 def published_backbone(output: Path, classes: tuple[str, ...] = CLASSES, seed: int = 0) -> Path:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists
 from nlcli.stages.config import StageConfig
+from nlcli.stages.options import Option, Output, Workers
 from nlcli.stages.stage import open_stage
 
 
 class MakeConfig(StageConfig):
     """A stage for tests; ``size`` and ``seed`` decide the result, ``workers`` does not."""
 
-    output: Path
-    source: Path | None = None
-    size: int = 3
-    seed: int = Field(0)
-    workers: int = 1
-
-    inputs: ClassVar[frozenset[str]] = frozenset({"source"})
-    runtime: ClassVar[frozenset[str]] = frozenset({"output", "workers"})
+    output: Output
+    source: Annotated[Path | None, Option("What is read.", role="input")] = None
+    size: Annotated[int, Option("What is made.")] = 3
+    seed: Annotated[int, Option("Seed of what is made.")] = 0
+    workers: Workers = 1
 
 
 def small_table(root: Path = Path("/images")) -> LabelTable:
