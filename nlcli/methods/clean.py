@@ -6,19 +6,8 @@ from typing import ClassVar
 
 from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
 from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.paper_settings import XIAO_PLAIN
 from nlcli.methods.citations import XIAO_2015
-
-# Section 5.2: rate 0.001, times 0.1 every 50,000 iterations, "until it converges". Momentum 0.9 and
-# weight decay 5e-4 are those of the authors' program for their own method, batches of 256 Caffe's for AlexNet.
-PLAIN_CLOTHING1M = {
-    "optimizer": "sgd",
-    "learning_rate": 1e-3,
-    "steps": 150_000,
-    "decay": 0.1,
-    "decay_steps": 50_000,
-    "weight_decay": 5e-4,
-    "batch_size": 256,
-}
 
 
 class CleanConfig(MethodConfig):
@@ -31,7 +20,7 @@ class Clean(LinearMethod):
     name = "clean"
     Config = CleanConfig
     phase = ("clean", "clean")
-    presets: ClassVar = {"clothing1m": PLAIN_CLOTHING1M}
+    presets: ClassVar = {"clothing1m": XIAO_PLAIN}
     citation = XIAO_2015
     config: CleanConfig
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
 from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.paper_settings import XIAO_PLAIN
 from nlcli.methods.citations import XIAO_2015
-from nlcli.methods.clean import PLAIN_CLOTHING1M
 
 
 class CleanAndNoisyConfig(MethodConfig):
@@ -25,7 +25,7 @@ class CleanAndNoisy(LinearMethod):
     Config = CleanAndNoisyConfig
     phase = ("mixed", "mixed")
     clean_share = None
-    presets: ClassVar = {"clothing1m": PLAIN_CLOTHING1M}
+    presets: ClassVar = {"clothing1m": XIAO_PLAIN}
     citation = XIAO_2015
     config: CleanAndNoisyConfig
 

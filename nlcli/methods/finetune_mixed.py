@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from nlcli.methods.base.contract import Batch, Tensor
-from nlcli.methods.finetune_last import FinetuneLast, FinetuneLastConfig
+from typing import ClassVar
+
+from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
+from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.paper_settings import HU_FINETUNING, VEIT_FINETUNING
+from nlcli.methods.citations import VEIT_2017
 
 
-class FinetuneMixedConfig(FinetuneLastConfig):
+class FinetuneMixedConfig(MethodConfig):
     """Settings of fine-tuning the last layer on mixed labels."""
 
 
-class FinetuneMixed(FinetuneLast):
-    """FT-L with the batches of the cleaning methods: verified labels on V rows, noisy on T rows."""
+class FinetuneMixed(LinearMethod):
+    """The backbone's own last layer, with the batches of the cleaning methods.
+
+    That is FT-L with noisy labels on T rows besides the verified ones on V rows.
+    """
 
     name = "finetune-mixed"
     Config = FinetuneMixedConfig
     phase = ("mixed", "mixed")
+    presets: ClassVar = HU_FINETUNING | VEIT_FINETUNING
+    needs_last_layer = True
+    citation = VEIT_2017
     config: FinetuneMixedConfig
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import softmax_cross_entropy, transition_cross_entropy
 from nlcli.methods.base.noise_model import NoiseModel, NoiseModelConfig
 from nlcli.methods.base.transition import sample_rows, transition, transition_from_anchors
@@ -46,16 +46,21 @@ class Forward(NoiseModel):
 
     @classmethod
     def uses_pairs(cls, config: Any) -> bool:
-        return config.transition != "anchors"
+        return bool(config.transition != "anchors")
 
     def build(self, init: LinearLayer | None) -> None:
         super().build(init)
-        wanted, classes = self.config.transition, self.problem.num_classes
-        pairs = {"auto": self.known_noise, "pairs": self.required_noise, "anchors": lambda: None}[wanted]()
+        pairs = self._pairs()
         self.from_anchors = pairs is None
-        matrix = np.eye(classes) if pairs is None else transition(pairs)
+        matrix = np.eye(self.problem.num_classes) if pairs is None else transition(pairs)
         self.transition = self.constant("T", matrix.astype(np.float32))
         self._initial = self.classifier.get_weights()
+
+    def _pairs(self) -> np.ndarray | None:
+        """The pairs that T is read off; None where anchor points give it."""
+        if self.config.transition == "pairs":
+            return self.required_noise()
+        return self.known_noise() if self.config.transition == "auto" else None
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
@@ -70,8 +75,8 @@ class Forward(NoiseModel):
         if phase == "corrected" and self.from_anchors:
             most = max(1, _PREDICTIONS // self.problem.num_classes)
             predictions = (ops.convert_to_numpy(self.score(part, "classifier")) for part in features())
-            found = transition_from_anchors(sample_rows(predictions, most, stream(self.seed, "anchors")))
-            self.transition.assign(found.astype(np.float32))
+            matrix = transition_from_anchors(sample_rows(predictions, most, stream(self.seed, "anchors")))
+            self.transition.assign(matrix.astype(np.float32))
             self.classifier.set_weights(self._initial)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:

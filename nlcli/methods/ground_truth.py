@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from nlcli.methods.finetune_whole import FinetuneWhole
+from nlcli.methods.base.whole_network import WholeNetworkConfig, WholeNetworkMethod
+from nlcli.methods.citations import HU_2018
 
 
-class GroundTruth(FinetuneWhole):
+class GroundTruthConfig(WholeNetworkConfig):
+    """Settings of training on all verified labels."""
+
+
+class GroundTruth(WholeNetworkMethod):
     """``finetune-whole`` with every verified training image: what perfect labels would give."""
 
     name = "ground-truth"
+    Config = GroundTruthConfig
     # Section 4.2 of Hu 2018 and of Hu 2019: the settings of the backbone itself.
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets: ClassVar = {
         "coco": {
             "optimizer": "rmsprop",
             "learning_rate": 1e-4,
@@ -24,3 +29,5 @@ class GroundTruth(FinetuneWhole):
         },
     }
     all_verified = True
+    citation = HU_2018
+    config: GroundTruthConfig

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import keras
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import mixture_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import MISRA_2016
@@ -67,13 +66,8 @@ class Misra(Method):
 
     def _relevance(self, name: str, start: float) -> Any:
         logit = math.log(start / (1.0 - start))
-        layer = keras.layers.Dense(
-            self.problem.num_classes,
-            kernel_initializer="zeros",
-            bias_initializer=keras.initializers.Constant(logit),
-            name=name,
-        )
-        return self.add(name, layer, self.problem.num_features, "relevance")
+        classes, features = self.problem.num_classes, self.problem.num_features
+        return self.dense(name, features, classes, group="relevance", zeros=True, bias=logit)
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import cross_entropy, masked_mean
 from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
 from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2019

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2018

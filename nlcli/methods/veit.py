@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-import keras
-from keras import ops
 from pydantic import Field
 
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Schedule, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import binary_cross_entropy, clipped_absolute_error
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import VEIT_2017
@@ -85,21 +84,13 @@ class Veit(Method):
 
     def build(self, init: LinearLayer | None) -> None:
         settings, classes = self.config, self.problem.num_classes
-        self.of_labels = self._dense("labels", settings.embedding, classes)
-        self.of_features = self._dense("features", settings.embedding, self.problem.num_features)
-        self.hidden = self._dense("hidden", settings.hidden, 2 * settings.embedding)
+        features, group = self.problem.num_features, "cleaning"
+        self.of_labels = self.dense("labels", classes, settings.embedding, group=group)
+        self.of_features = self.dense("features", features, settings.embedding, group=group)
+        self.hidden = self.dense("hidden", 2 * settings.embedding, settings.hidden, group=group)
         # Zero weights: before training nothing is added to the noisy labels, so c_hat = y.
-        self.output = self.add(
-            "output",
-            keras.layers.Dense(classes, kernel_initializer="zeros", name="output"),
-            settings.hidden,
-            "cleaning",
-        )
+        self.output = self.dense("output", settings.hidden, classes, group=group, zeros=True)
         self.classifier = self.linear("classifier", group="classifier", init=init)
-
-    def _dense(self, name: str, units: int, units_in: int) -> Any:
-        layer = keras.layers.Dense(units, kernel_initializer=self.glorot(name), name=name)
-        return self.add(name, layer, units_in, "cleaning")
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config

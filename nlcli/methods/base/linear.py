@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from keras import ops
-
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Rows, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.method import Method
 from nlcli.networks.linear_layer import LinearLayer
 

@@ -7,13 +7,9 @@ have no influence on the value or the gradient, and the mean is over the entries
 
 from __future__ import annotations
 
-from typing import Any
-
-from keras import ops
-
 from nlcli.data.labels import Task
-
-Tensor = Any
+from nlcli.methods.base.contract import Tensor
+from nlcli.methods.base.keras_ops import ops
 
 
 def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:

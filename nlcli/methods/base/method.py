@@ -1,26 +1,30 @@
 """What a method is: configuration, layers, losses, scores and citation, and nothing else.
 
 A method sees features (rows, D) and labels as tensors. It knows no files, steps, checkpoints or
-progress: ``nlcli.training`` runs it, ``nlcli.heads`` feeds it. Adding one is a file like
-``residual.py``, its name in ``methods/__init__.py``, a card in ``cards/`` and a row in the test.
+progress: ``nlcli.training`` feeds and runs it. Adding one is a file like ``residual.py``, its name in
+``methods/__init__.py``, a card in ``cards/`` and a row in the test. A method's file imports neither Keras
+nor TensorFlow: its equations are written in ``ops``, its layers made by ``linear``, ``nonlinear``, ``dense``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-from keras import ops
 
 from nlcli.data.labels import Task
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Problem, Rows, Tensor
+from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import classification_loss
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.runtime import quiet_tensorflow
 from nlcli.seeds import stream
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Method(ABC):
@@ -63,6 +67,7 @@ class Method(ABC):
                 f"method {self.name} is for {' and '.join(self.tasks)} data, and this data set is {problem.task}; "
                 "choose another method ('nlcli methods' lists them)"
             )
+        quiet_tensorflow()  # whoever builds a method is about to import Keras
         self.problem = problem
         self.seed = seed
         self.layers: dict[str, keras.layers.Layer] = {}
@@ -150,6 +155,8 @@ class Method(ABC):
 
         ``build`` makes it, in its final shape; ``build`` or ``begin`` give it its value.
         """
+        import keras
+
         self.constants[name] = keras.Variable(value, trainable=False, dtype=str(value.dtype), name=name)
         return self.constants[name]
 
@@ -160,12 +167,30 @@ class Method(ABC):
         self._groups.setdefault(group, []).append(name)
         return layer
 
+    def dense(
+        self, name: str, units_in: int, units: int, *, group: str = "head", zeros: bool = False, bias: float = 0.0
+    ) -> Any:
+        """A linear layer from ``units_in`` to ``units``.
+
+        Args:
+            zeros: whether its kernel begins as zeros; else it is drawn from Glorot's distribution.
+            bias: what its bias begins as.
+        """
+        import keras
+
+        layer = keras.layers.Dense(
+            units,
+            kernel_initializer="zeros" if zeros else self.glorot(name),
+            bias_initializer=keras.initializers.Constant(bias),
+            name=name,
+        )
+        return self.add(name, layer, units_in, group)
+
     def linear(
         self, name: str, *, units: int | None = None, group: str = "head", init: LinearLayer | None = None
     ) -> Any:
         """A linear layer from features to classes (or ``units``), from ``init`` or from Glorot's distribution."""
-        layer = keras.layers.Dense(units or self.problem.num_classes, kernel_initializer=self.glorot(name), name=name)
-        self.add(name, layer, self.problem.num_features, group)
+        layer = self.dense(name, self.problem.num_features, units or self.problem.num_classes, group=group)
         if init is not None:
             layer.set_weights([init.kernel, init.bias])
         return layer
@@ -174,6 +199,8 @@ class Method(ABC):
         self, name: str, hidden: int, activation: Activation, *, units: int | None = None, group: str = "head"
     ) -> Any:
         """The papers' non-linear transform, from features to logits of the classes (or ``units``)."""
+        from nlcli.methods.base.layers import NonLinear
+
         layer = NonLinear(
             hidden,
             units or self.problem.num_classes,
@@ -186,6 +213,8 @@ class Method(ABC):
 
     def glorot(self, name: str) -> keras.initializers.Initializer:
         """Glorot's uniform distribution, from the seed's stream of the weight's name."""
+        import keras
+
         return keras.initializers.GlorotUniform(seed=int(stream(self.seed, "init", name).integers(2**31)))
 
     def classification_loss(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -211,31 +240,3 @@ class Method(ABC):
     def weights(self) -> dict[str, keras.Variable]:
         """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order; then the constants."""
         return {v.path: v for layer in self.layers.values() for v in layer.variables} | self.constants
-
-
-class NonLinear(keras.layers.Layer):
-    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
-
-    def __init__(
-        self,
-        hidden: int,
-        classes: int,
-        activation: Activation,
-        hidden_initializer: Any,
-        output_initializer: Any,
-        *,
-        name: str,
-    ) -> None:
-        super().__init__(name=name)
-        self.hidden = keras.layers.Dense(
-            hidden, activation=activation, kernel_initializer=hidden_initializer, name="hidden"
-        )
-        self.output_layer = keras.layers.Dense(classes, kernel_initializer=output_initializer, name="output")
-
-    def build(self, input_shape: tuple[int | None, int]) -> None:
-        self.hidden.build(input_shape)
-        self.output_layer.build((None, self.hidden.units))
-        super().build(input_shape)
-
-    def call(self, features: Tensor) -> Tensor:
-        return self.output_layer(self.hidden(features))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import ops
 from pydantic import Field
 
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Activation, Tensor
 from nlcli.methods.base.finetuning import FinetuningConfig, FinetuningMethod
+from nlcli.methods.base.keras_ops import ops
 from nlcli.networks.linear_layer import LinearLayer
 
 

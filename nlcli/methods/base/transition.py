@@ -44,15 +44,15 @@ def confusing_noise(counts: np.ndarray) -> np.ndarray:
     References:
         Xiao et al. 2015, section 3.2, eq. (10) to (14), with k = 0 besides: no confusing noise at all.
     """
-    found = np.zeros(counts.shape, np.float64)
+    confusing = np.zeros(counts.shape, np.float64)
     for true in range(len(counts)):
         wrong = np.asarray(counts[true], np.float64).copy()
         wrong[true] = 0.0
         order = np.argsort(-wrong, kind="stable")
         kept = _most_likely_support(wrong[order])
         if kept:
-            found[order[:kept], true] = wrong[order[:kept]] / wrong[order[:kept]].sum()
-    return found
+            confusing[order[:kept], true] = wrong[order[:kept]] / wrong[order[:kept]].sum()
+    return confusing
 
 
 def _most_likely_support(wrong: np.ndarray) -> int:
@@ -78,9 +78,9 @@ def noise_types(confusing: np.ndarray) -> np.ndarray:
     Args:
         confusing: the matrix C.
     """
-    found = np.where(confusing <= 1.0 / (len(confusing) - 1), 1, 2).astype(np.int8)
-    np.fill_diagonal(found, 0)
-    return found
+    types = np.where(confusing <= 1.0 / (len(confusing) - 1), 1, 2).astype(np.int8)
+    np.fill_diagonal(types, 0)
+    return types
 
 
 def confusion(counts: np.ndarray) -> np.ndarray:
@@ -123,7 +123,8 @@ def transition_from_anchors(probabilities: np.ndarray, percentile: float = ANCHO
     for values in probabilities.T:  # one class at a time: (n, L) arrays may be large
         anchors.append(int(np.where(values <= np.percentile(values, percentile), values, -1.0).argmax()))
     rows = np.asarray(probabilities[anchors], np.float64)
-    return rows / rows.sum(axis=1, keepdims=True)
+    matrix: np.ndarray = rows / rows.sum(axis=1, keepdims=True)
+    return matrix
 
 
 def sample_rows(parts: Iterable[np.ndarray], most: int, rng: np.random.Generator) -> np.ndarray:

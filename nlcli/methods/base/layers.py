@@ -1,0 +1,37 @@
+"""Layers that methods are built from; imports Keras, so it is imported where a layer is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from nlcli.methods.base.contract import Activation, Tensor
+
+
+class NonLinear(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
+
+    def __init__(
+        self,
+        hidden: int,
+        classes: int,
+        activation: Activation,
+        hidden_initializer: Any,
+        output_initializer: Any,
+        *,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self.hidden = keras.layers.Dense(
+            hidden, activation=activation, kernel_initializer=hidden_initializer, name="hidden"
+        )
+        self.output_layer = keras.layers.Dense(classes, kernel_initializer=output_initializer, name="output")
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        self.hidden.build(input_shape)
+        self.output_layer.build((None, self.hidden.units))
+        super().build(input_shape)
+
+    def call(self, features: Tensor) -> Tensor:
+        return self.output_layer(self.hidden(features))
