@@ -9,7 +9,7 @@ import keras
 from nlcli.methods.base.contract import Activation, Tensor
 
 
-class NonLinear(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class NonLinear(keras.layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
 
     def __init__(
