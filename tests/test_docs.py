@@ -1,45 +1,163 @@
-"""The documentation: its links lead somewhere, its script runs, its commands exist."""
+"""The documentation: links lead somewhere, commands and options exist, scripts run, minutes agree, the site holds together."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nlcli.stages.commands import STAGES
+from tools import check_site, site_pages
+from tools.command_pages import command_page, printed, read_help, split_default
+from tools.make_cli_reference import command_names
 from worlds.colours import write_colours
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").rglob("*.md")])
+GUIDES = sorted([*ROOT.glob("*.md"), ROOT / "data" / "README.md", *(ROOT / "docs").rglob("*.md")])
+CARDS = sorted((ROOT / "nlcli").rglob("cards/*.md"))
+PAGES = [*GUIDES, *CARDS]
+FENCED = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_to_files(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://")):
-            assert (page.parent / target).exists(), target
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_and_their_options_exist(page: Path) -> None:
-    """Every ``nlcli COMMAND --option`` in a code block is one that the command line has."""
-    blocks = re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
-        found = re.match(r"\s*\$?\s*(?:\.venv/bin/)?nlcli ([a-z-]+)(.*)", line)
-        if found is None or found[1] not in STAGES:
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The code blocks of a page in one of the languages."""
+    text = page.read_text(encoding="utf-8")
+    return [match["code"] for match in FENCED.finditer(text) if match["language"] in languages]
+
+
+def prose(page: Path) -> str:
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+# --- links -----------------------------------------------------------------------------------
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", prose(page)):
+        if target.startswith(("http://", "https://")):
             continue
-        fields = {f"--{name.replace('_', '-')}" for name in STAGES[found[1]].config_class().model_fields}
-        fields |= {"--set", "--row", "--force", "--json", "--help", "-o", "-h"}
-        for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", found[2].split("#")[0]):
-            assert option in fields or option.replace("--no-", "--") in fields, f"{found[1]} {option}"
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in headings(file), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_says_first_what_it_is_for(page: Path) -> None:
+    """A title, then a sentence; and lists and tables stand apart, or the site shows them as prose."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("# ")
+    assert lines[1] == ""
+    assert lines[2][0].isalpha() or lines[2][0] in "`*[" or page.name == "CHANGELOG.md", lines[2]
+    text = prose(page).splitlines()
+    for before, line in pairwise(text):
+        if line.startswith(("- ", "| ")) and before:
+            assert before.startswith(("- ", "| ", "|--", "  ")), line
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+@cache
+def flags(command: str) -> frozenset[str]:
+    """The options of a command, by its help."""
+    _, panels = read_help(printed(command, "--help"))
+    return frozenset(flag for panel in panels for names, _, _ in panel.rows for flag in re.split(r", |,|/", names))
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    """The words behind ``nlcli`` of every command in a page, in blocks and in prose."""
+    text = "\n".join(blocks(page, "console", "sh", "bash")).replace("\\\n", " ")
+    for line in text.splitlines():
+        match = re.match(r"\s*\$?\s*(?:\.venv/bin/)?nlcli (.+)", line)
+        if match is not None:
+            yield shlex.split(match[1], comments=True)
+    for words in re.findall(r"`nlcli ([a-z][^`]*)`", prose(page)):
+        yield shlex.split(words.replace("...", ""))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    """Every ``nlcli COMMAND --option`` is one that the command line has, and methods and detectors are ours."""
+    for name, *words in commands_of(page):
+        assert name in command_names(), name
+        for word in words:
+            if re.fullmatch(r"--?[a-z][a-z-]*", word):
+                assert word in flags(name), f"nlcli {name} {word}"
+        if "--method" in words and (method := words[words.index("--method") + 1]).islower():
+            assert method in ours("detectors" if name == "detect-noise" else "methods"), method
+        if name in ("methods", "detectors") and words and words[0].islower():
+            assert words[0] in ours(name)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
+def test_options_in_prose_exist(page: Path) -> None:
+    for option in re.findall(r"`(--[a-z][a-z-]+)", prose(page)):
+        assert any(option in flags(command) for command in command_names()) or option == "--version", option
+
+
+def ours(section: str) -> set[str]:
+    """The names of the methods or of the detectors that have a card."""
+    return {file.stem for file in (ROOT / site_pages.CARDS[section]).glob("*.md")}
+
+
+def test_every_pipeline_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+\.yaml)`", (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")))
+    assert {file.name for file in (ROOT / "pipelines").glob("*.yaml")} <= listed
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "yaml")], ids=name_of)
+def test_pipelines_in_pages_use_options_that_exist(page: Path) -> None:
+    def check(stage: dict) -> None:
+        if "stages" in stage:
+            for inner in stage["stages"]:
+                check(inner)
+            return
+        fields = STAGES[stage["run"]].config_class().model_fields
+        assert set(stage["with"]) <= set(fields), stage["name"]
+
+    for block in blocks(page, "yaml"):
+        written = yaml.safe_load(block)
+        for stage in written["stages"] if isinstance(written, dict) else written:
+            check(stage)
+
+
+# --- Python ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [page for page in GUIDES if blocks(page, "python")], ids=name_of)
+def test_names_that_scripts_import_exist(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "nlcli":
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nlcli":
+                assert hasattr(importlib.import_module("nlcli"), node.attr), node.attr
 
 
 @pytest.mark.slow
 def test_the_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/python.md as it stands, on a tiny COCO: only paths, the annotator and the lengths are replaced."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
-    script = "\n".join(blocks)
+    script = "\n".join(blocks(ROOT / "docs" / "python.md", "python"))
     replaced = {
         "data/coco/train2014": "world/train",
         "data/coco/val2014": "world/val",
@@ -59,3 +177,95 @@ def test_the_script_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     exec(compile(script, "docs/python.md", "exec"), names)
     assert names["scores"].shape == (len(names["rows"]), 3)
     assert (tmp_path / "runs" / "report" / "comparison.md").is_file()
+
+
+# --- minutes ---------------------------------------------------------------------------------
+
+NUMBER = r"(?P<minutes>\d+|one|two|three|four|five|six|seven|eight|nine|ten)"
+NUMBERS = dict(
+    zip(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], range(1, 11), strict=True)
+)
+MINUTES = {  # target of the Makefile: where else its minutes are told
+    "demo": [
+        ("README.md", rf"It takes {NUMBER} minutes on 2 cores"),
+        ("docs/pipelines.md", rf"`demo\.yaml` .*nothing, {NUMBER} minutes"),
+    ],
+    "demo-single-label": [("docs/pipelines.md", rf"`demo_single_label\.yaml` .*nothing, {NUMBER} minutes")],
+    "test": [
+        ("README.md", rf"`make test` .*on 2 cores in {NUMBER} minutes"),
+        ("CONTRIBUTING.md", rf"make test +# .*: {NUMBER} minutes on 2 cores"),
+    ],
+}
+
+
+@pytest.mark.parametrize("target", MINUTES)
+def test_the_same_minutes_are_told_everywhere(target: str) -> None:
+    """The Makefile's help is the place where they stand."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    stated = re.search(rf"^{target}: .*## .*?(\d+) minutes on 2 cores", makefile, re.MULTILINE)
+    assert stated is not None
+    for page, pattern in MINUTES[target]:
+        told = re.search(pattern, (ROOT / page).read_text(encoding="utf-8"))
+        assert told is not None, f"{page} does not tell the minutes of make {target}"
+        assert NUMBERS.get(told["minutes"], told["minutes"]) in (int(stated[1]), stated[1]), f"{page}: make {target}"
+
+
+# --- the site --------------------------------------------------------------------------------
+
+
+def test_help_texts_become_tables() -> None:
+    page = command_page("eval")
+    assert "# nlcli eval" in page
+    assert "$ nlcli eval runs/noisy runs/residual --split test" in page
+    assert re.search(r"^\| `--split` \| `train`, `validation`, `test` \| .* \| Split to score", page, re.MULTILINE)
+    assert re.search(r"^\| `--output`, `-o` \| path \| +\| Directory to write", page, re.MULTILINE)
+    assert split_default("Seed. [default: 0]") == ("`0`", "Seed.")
+    assert split_default("Data set. [required]") == ("*required*", "Data set.")
+    assert split_default("Data set.") == ("", "Data set.")
+
+
+def test_links_of_the_repository_become_links_of_the_site() -> None:
+    text = (
+        "[a](../nlcli/methods/cards/residual.md) [b](cli.md#x) [c](../setup.cfg) [d](https://e.org)\n```\n[a](b)\n```\n"
+    )
+    assert site_pages.relinked(text, "docs/choosing.md", "choosing.md") == (
+        "[a](methods/residual.md) [b](commands/index.md#x) c (`setup.cfg`) [d](https://e.org)\n```\n[a](b)\n```\n"
+    )
+    with pytest.raises(ValueError, match=r"docs/choosing\.md: the link to nowhere\.md leads nowhere"):
+        site_pages.relinked("[a](nowhere.md)", "docs/choosing.md", "choosing.md")
+
+
+def test_the_site_holds_every_page_once() -> None:
+    """The navigation names each page of docs/ and each made one; their links lead to such pages."""
+
+    def places(entries: list) -> Iterator[str]:
+        for entry in entries:
+            value = entry if isinstance(entry, str) else next(iter(entry.values()))
+            if isinstance(value, list):
+                yield from places(value)
+            elif value.endswith("/"):
+                yield from site_pages.section_pages(value.removesuffix("/"))
+            else:
+                yield value
+
+    class WithoutTags(yaml.SafeLoader):
+        """mkdocs.yml may name Python objects."""
+
+    WithoutTags.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    navigation = list(places(yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), WithoutTags)["nav"]))
+    made = site_pages.made_pages()
+    written = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(navigation) == sorted({*(page.place for page in made), *(set(written) - {"cli.md"})})
+    for page in made:
+        assert set(site_pages.links(page)) <= set(navigation), page.place
+
+
+def test_faults_of_a_built_site_are_told(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<a href="b.html#x">b</a> <a href="c.html">c</a> <a href="#here">h</a>')
+    (tmp_path / "b.html").write_text('<h2 id="y">b</h2> <script src="https://e.org/x.js"></script>')
+    assert sorted(check_site.faults(tmp_path)) == [
+        "b.html: loads https://e.org/x.js from elsewhere",
+        "index.html: #here has no such heading",
+        "index.html: b.html#x has no such heading",
+        "index.html: the link to c.html leads nowhere",
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -124,12 +123,12 @@ def printed(*arguments: str) -> str:
     Raises:
         RuntimeError: The command fails.
     """
-    os.environ |= {"COLUMNS": "2000", "TERMINAL_WIDTH": "2000", "NO_COLOR": "1", "TERM": "dumb"}
     from typer.testing import CliRunner
 
     from nlcli.cli import app
 
-    result = CliRunner().invoke(app, [*arguments], prog_name="nlcli", terminal_width=2000)
+    wide = {"COLUMNS": "2000", "TERMINAL_WIDTH": "2000", "NO_COLOR": "1", "TERM": "dumb"}
+    result = CliRunner().invoke(app, [*arguments], prog_name="nlcli", terminal_width=2000, env=wide)
     if result.exit_code:
         raise RuntimeError(f"nlcli {' '.join(arguments)} failed: {result.output}")
     return result.stdout

@@ -25,7 +25,7 @@ PLACES = {
     "data/README.md": "datasets/index.md",
     "docs/cli.md": "commands/index.md",
 }
-CARDS = {"methods": "nlcli/methods/cards", "detectors": "nlcli/detection/cards"}
+CARDS = {"methods": "nlcli/methods/cards", "detectors": "nlcli/detection/detectors/cards"}
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 
