@@ -126,7 +126,7 @@ def references(classes: int, images: int, compared: int) -> list[dict]:
     """Clustering of all classes, and scikit-learn's of ``compared`` of them."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    from nlcli.detection.detectors.references import class_references, kmeans
+    from nlcli.detection.references import class_references, kmeans
 
     def entry(name: str, value: float, unit: str, **more: Any) -> dict:
         return {"name": name, "value": value, "unit": unit, **more}
@@ -219,8 +219,9 @@ def training(classes: int, block_steps: int) -> Contender:
 
     import tensorflow as tf
 
-    from nlcli.detection.detectors.cleannet import CleanNet, CleanNetConfig
-    from nlcli.detection.detectors.references import References
+    from nlcli.detection.cleannet_matching import MatchingNetwork
+    from nlcli.detection.detectors.cleannet import CleanNetConfig
+    from nlcli.detection.references import References
     from nlcli.methods.base.contract import Problem
     from nlcli.training.loop.interfaces import Block, Settings
     from nlcli.training.loop.optimizers import SGD
@@ -232,7 +233,7 @@ def training(classes: int, block_steps: int) -> Contender:
     noisy = rng.integers(classes, size=count)
     table = tf.convert_to_tensor(MadeFeatures(noisy)[0:count])
     vectors = rng.random((classes, K, D), np.float32)
-    method = CleanNet(
+    method = MatchingNetwork(
         CleanNetConfig(),
         Problem(D, tuple(map(str, range(classes))), "single-label"),
         References(vectors, np.full(classes, K)),

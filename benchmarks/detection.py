@@ -105,7 +105,7 @@ def _stage(root: Path, method: str, options: dict) -> tuple[float, float]:
     """Seconds of the stage and its average error rate."""
     from nlcli.data.detections import read_detection
     from nlcli.detection.config import DetectNoise
-    from nlcli.detection.detect import detect_noise
+    from nlcli.detection.detect_noise import detect_noise
 
     started = time.perf_counter()
     made = detect_noise(

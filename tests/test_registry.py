@@ -52,7 +52,7 @@ def detectors() -> Catalogue[Any, Any]:
     """A registry of detectors of its own: nothing that it was told or has told stays with another test."""
     ours = {
         "naive": "nlcli.detection.detectors.naive:Naive",
-        "knn": "nlcli.detection.detectors.supervised:Knn",
+        "knn": "nlcli.detection.detectors.knn:Knn",
     }
     return Catalogue(
         "detector", "nlcli.detectors", ours, "nlcli.detection.base:Detector", lambda cls: {"soft": cls.soft}

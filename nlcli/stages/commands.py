@@ -187,7 +187,7 @@ _STAGES = (
         "detect-noise",
         "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
         "nlcli.detection.config:DetectNoise",
-        "nlcli.detection.detect:detect_noise",
+        "nlcli.detection.detect_noise:detect_noise",
         "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
     ),
     StageCommand(

@@ -16,7 +16,7 @@ from nlcli.data.config import AddNoise
 from nlcli.data.derived.add_noise import add_noise
 from nlcli.data.labels import LabelTable
 from nlcli.detection.config import DetectNoise
-from nlcli.detection.detect import detect_noise
+from nlcli.detection.detect_noise import detect_noise
 from nlcli.errors import NlcliError
 from nlcli.evaluation.checked_labels import CheckedLabels, read_checked, write_checked
 from nlcli.evaluation.comparison.analyse import analyse

@@ -254,7 +254,7 @@ def test_detections_improve_a_run_and_are_named_in_it(work: Work, detection: Pat
 
 def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
     from nlcli.detection.config import DetectNoise
-    from nlcli.detection.detect import detect_noise
+    from nlcli.detection.detect_noise import detect_noise
 
     found = detect_noise(
         DetectNoise(

@@ -32,7 +32,7 @@ class Average(Detector):
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
         if self.config.references:
-            from nlcli.detection.detectors.references import class_references
+            from nlcli.detection.references import class_references
 
             self._means = class_references(data, self.config.references, seed, work).means()
         else:

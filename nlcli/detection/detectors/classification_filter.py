@@ -59,7 +59,7 @@ class ClassificationFilter(Detector):
 
     def _trained(self, data: Data, seed: int, work: Path) -> Callable[[np.ndarray], np.ndarray]:
         quiet_tensorflow()
-        from nlcli.detection.detectors.noisy_training import train_on_noisy_labels
+        from nlcli.detection.noisy_training import train_on_noisy_labels
         from nlcli.methods import configure
         from nlcli.methods.base.contract import Problem
         from nlcli.methods.noisy import Noisy

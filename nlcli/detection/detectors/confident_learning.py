@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import keras
 import numpy as np
-from keras import ops
 from pydantic import Field
 
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
 from nlcli.detection.threshold import folds
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
-from nlcli.methods.base.method import Method
 from nlcli.methods.citations import NORTHCUTT_2021
-from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import quiet_tensorflow
 from nlcli.seeds import stream
 
 if TYPE_CHECKING:
-    from nlcli.data.labels import LabelTable
+    from nlcli.methods.base.contract import Phase
 
 MONITOR = "out_of_fold_loss"
 _MONITORED = 8192  # training images on which the step is chosen
@@ -80,8 +75,8 @@ class ConfidentLearning(Detector):
     def _trained(self, data: Data, fold: np.ndarray, seed: int, work: Path) -> tuple[np.ndarray, np.ndarray]:
         """Kernels (folds, D, C) and biases (folds, C) of the classifiers; number f has not seen fold f."""
         quiet_tensorflow()
-
-        from nlcli.detection.detectors.noisy_training import train_on_noisy_labels
+        from nlcli.detection.fold_classifiers import FoldClassifiers, fold_config, with_folds
+        from nlcli.detection.noisy_training import train_on_noisy_labels
         from nlcli.methods.base.contract import Problem
 
         model = FoldClassifiers(
@@ -170,78 +165,3 @@ def probabilities(kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, fo
         logits = (features[inside] @ kernel[number] + bias[number]).astype(np.float64)
         found[inside] += share * softmax(logits, axis=1)
     return found
-
-
-def with_folds(data: Data, fold: np.ndarray, count: int) -> LabelTable:
-    """The table of ``data`` with ``count`` more columns of noisy labels, which tell the fold of training images."""
-    from scipy.sparse import csr_array, hstack
-
-    table = data.table
-    shape = (len(table), count)
-    marks = csr_array((np.ones(len(fold), np.float32), (data.train.rows, fold)), shape=shape)
-    nothing = csr_array(shape, dtype=np.uint8)
-
-    def wider(matrix: Any, columns: Any) -> Any:
-        return csr_array(hstack([matrix, columns], format="csr"))
-
-    return replace(
-        table,
-        classes=(*table.classes, *(f"\0fold {i}" for i in range(count))),
-        groups=None,
-        noisy=wider(table.noisy, marks),
-        present=wider(table.present, nothing),
-        absent=wider(table.absent, nothing),
-    )
-
-
-class FoldConfig(MethodConfig):
-    """Settings of the classifiers."""
-
-    folds: int = Field(5, ge=2)
-
-
-def fold_config(settings: Mapping[str, Any]) -> FoldConfig:
-    """``settings`` checked."""
-    return FoldConfig(**settings)
-
-
-class FoldClassifiers(Method):
-    """One matrix product gives the logits of all classifiers.
-
-    A batch's noisy labels are (rows, C + folds): the noisy class, and the fold that the row is in.
-    """
-
-    name = "fold-classifiers"
-    citation = NORTHCUTT_2021
-    scores = ("classifier",)
-    config: FoldConfig
-
-    def build(self, init: LinearLayer | None) -> None:
-        units = self.config.folds * self.problem.num_classes
-        layer = keras.layers.Dense(units, kernel_initializer="zeros", name="classifiers")
-        self.classifiers = self.add("classifiers", layer, self.problem.num_features)
-
-    def phases(self) -> tuple[Phase, ...]:
-        return (self.make_phase("noisy", "noisy", self.config.steps, {"head": self.config.learning_rate}),)
-
-    def _logits(self, features: Tensor) -> Tensor:
-        return ops.reshape(self.classifiers(features), (-1, self.config.folds, self.problem.num_classes))
-
-    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        classes = self.problem.num_classes
-        labels, inside = batch.noisy[:, :classes], batch.noisy[:, classes:]
-        each = -ops.sum(labels[:, None, :] * ops.log_softmax(self._logits(features), axis=-1), axis=-1)
-        seen = 1 - inside
-        means = ops.sum(seen * each, axis=0) / ops.maximum(ops.sum(seen, axis=0), 1)
-        return {"loss": ops.sum(means)}  # the classifiers share no weights: each has the gradient of its own mean
-
-    def score(self, features: Tensor, name: str) -> Tensor:
-        """(rows, C) mean probabilities of the classifiers."""
-        return ops.mean(ops.softmax(self._logits(features), axis=-1), axis=1)
-
-    def parameters(self) -> tuple[np.ndarray, np.ndarray]:
-        """Kernels (folds, D, C) and biases (folds, C) of the classifiers."""
-        kernel, bias = (np.asarray(w) for w in self.classifiers.get_weights())
-        folds, classes = self.config.folds, self.problem.num_classes
-        kernel = np.ascontiguousarray(kernel.reshape(-1, folds, classes).transpose(1, 0, 2))
-        return kernel, bias.reshape(folds, classes)

@@ -12,22 +12,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 from pydantic import Field
 
 from nlcli.console import progress
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
-from nlcli.detection.detectors.per_class import unit_length
+from nlcli.detection.per_class import unit_length
 from nlcli.errors import NlcliError
 from nlcli.methods.citations import LEE_2018, XIA_2015
-from nlcli.seeds import stream
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path
-from nlcli.training.loop.optimizers import Adam
-
-Tensor = Any
 
 
 class DraeConfig(DetectorConfig):
@@ -38,54 +32,6 @@ class DraeConfig(DetectorConfig):
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
     discrimination: float = Field(0.1, ge=0, description="lambda, weight of the spread within groups over the total.")
     images: int = Field(2000, ge=2, description="Most images of a class to fit on; more are drawn by the seed.")
-
-
-# --- equations -------------------------------------------------------------------------------
-
-
-def best_split(errors: Tensor) -> tuple[Tensor, Tensor]:
-    """The threshold that separates errors into the two groups with the least spread within them.
-
-    Spread is the sum of squared deviations from a group's mean. Sorted errors are cut between every two
-    neighbours: exact, in O(n log n) (Otsu 1979, without a histogram).
-
-    Args:
-        errors: (n,) floats, n at least 2.
-
-    Returns:
-        The threshold, halfway between the groups; and the spread within over the total one, in
-        [0, 1]: 0 for two values, 1 where all errors are equal. Its gradient takes the groups as given.
-    """
-    ordered = ops.sort(ops.cast(ops.stop_gradient(errors), "float64"))
-    ordered = ordered - ordered[0]  # sums of squares lose digits to a large mean
-    count = ops.cast(ops.arange(1, ops.shape(ordered)[0]), "float64")
-    total, every = ops.sum(ordered), ops.cast(ops.shape(ordered)[0], "float64")
-    below = ops.cumsum(ordered)[:-1]
-    # The spread within is that of all errors less count * (group mean - mean)^2, summed over both groups.
-    between = ops.square(below - count * total / every) * every / (count * (every - count))
-    cut = ops.argmax(between)
-    threshold = ops.cast((ordered[cut] + ordered[cut + 1]) / 2.0, errors.dtype) + ops.min(ops.stop_gradient(errors))
-    return threshold, spread_ratio(errors, ops.cast(errors <= threshold, errors.dtype))
-
-
-def spread_ratio(errors: Tensor, below: Tensor) -> Tensor:
-    """Spread of errors within the two groups over their total spread; 1 where there is none.
-
-    Args:
-        errors: (n,).
-        below: (n,) 1 in one group, 0 in the other.
-    """
-
-    def spread(member: Tensor) -> Tensor:
-        mean = ops.sum(errors * member) / ops.maximum(ops.sum(member), 1.0)
-        return ops.sum(ops.square(errors - mean) * member)
-
-    total = spread(ops.ones_like(below))
-    some = total > 1e-12 * ops.sum(ops.square(errors))  # more than rounding
-    return ops.where(some, (spread(below) + spread(1.0 - below)) / ops.where(some, total, 1.0), 1.0)
-
-
-# --- the detector ----------------------------------------------------------------------------
 
 
 class Drae(Detector):
@@ -104,8 +50,11 @@ class Drae(Detector):
     config: DraeConfig
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
+        quiet_tensorflow()
+        from nlcli.detection.drae_autoencoder import Autoencoder
+
         self._work, self._loaded = work, -1
-        self._network = _Autoencoder(data.num_features, self.config)
+        self._network = Autoencoder(data.num_features, self.config)
         self._without, ratios = set(), {}
         with progress(len(data.classes), "fitting drae", unit="classes") as bar:
             for c in range(len(data.classes)):
@@ -127,7 +76,7 @@ class Drae(Detector):
         }
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        found = np.zeros(len(noisy), np.float32)  # a class without a split calls none of its images wrong
+        scores = np.zeros(len(noisy), np.float32)  # a class without a split calls none of its images wrong
         for c in np.unique(noisy).tolist():
             if c in self._without:
                 continue
@@ -138,8 +87,8 @@ class Drae(Detector):
             inside = np.flatnonzero(noisy == c)
             for first in range(0, len(inside), READ_ROWS):
                 part = inside[first : first + READ_ROWS]
-                found[part] = 1.0 - self._network.errors(_scaled(features[part])) / self._threshold
-        return found
+                scores[part] = 1.0 - self._network.errors(_scaled(features[part])) / self._threshold
+        return scores
 
 
 def _path(work: Path, c: int) -> Path:
@@ -156,61 +105,3 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # a damaged archive raises nearly anything
         raise NlcliError(f"cannot read {path} ({error}); pass --force to begin anew") from error
-
-
-class _Autoencoder:
-    """``D -> hidden, tanh -> D, linear``, used for one class after the other."""
-
-    def __init__(self, num_features: int, config: DraeConfig) -> None:
-        self._config, hidden = config, config.hidden
-        wide, narrow = (num_features,), (hidden,)
-        shapes = {"into": wide + narrow, "bias": narrow, "out": narrow + wide, "mean": wide}
-        self._weights = {name: keras.Variable(np.zeros(shape, np.float32), name=name) for name, shape in shapes.items()}
-        self._adam = Adam(list(self._weights.values()))
-        like = tf.TensorSpec((None, num_features), tf.float32)
-        self._train = tf.function(self._many).get_concrete_function(like)  # one graph for all classes
-        self._errors = tf.function(self._reconstruction_errors).get_concrete_function(like)
-
-    def assign(self, state: dict[str, np.ndarray]) -> None:
-        """Take up a class's weights."""
-        for name, variable in self._weights.items():
-            variable.assign(state[name])
-
-    def errors(self, features: np.ndarray) -> np.ndarray:
-        """(n,) mean squared reconstruction errors of (n, D) float32."""
-        return self._errors(tf.constant(features)).numpy()
-
-    def fit(self, features: np.ndarray, seed: int, c: int) -> dict[str, np.ndarray]:
-        """Weights, threshold and spread ratio of class ``c``, whose images have ``features`` (n, D)."""
-        rng = stream(seed, "drae", c)
-        for name, variable in self._weights.items():
-            limit = np.sqrt(6 / sum(variable.shape)) if name in ("into", "out") else 0.0  # Glorot's
-            variable.assign(rng.uniform(-limit, limit, variable.shape).astype(np.float32))
-        for moment in self._adam.state:
-            moment.assign(np.zeros(moment.shape, np.float32))
-        self._train(tf.constant(features))
-        threshold, ratio = best_split(tf.constant(self.errors(features)))
-        state = {name: variable.numpy() for name, variable in self._weights.items()}
-        return state | {"threshold": np.asarray(threshold), "ratio": np.asarray(ratio)}
-
-    def _reconstruction_errors(self, features: Tensor) -> Tensor:
-        w = {name: variable.value for name, variable in self._weights.items()}
-        given_back = ops.tanh(features @ w["into"] + w["bias"]) @ w["out"] + w["mean"]
-        return ops.mean(ops.square(features - given_back), axis=-1)
-
-    def _many(self, features: Tensor) -> Tensor:
-        rates = tf.constant([self._config.learning_rate], tf.float32)
-
-        def body(k: Tensor) -> tuple[Tensor]:
-            variables = [variable.value for variable in self._weights.values()]
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(variables)
-                errors = self._reconstruction_errors(features)
-                _, ratio = best_split(errors)
-                # From 0 to lambda: at first errors say how large an image's deviation is, not yet what it is.
-                share = tf.cast(k, tf.float32) / self._config.steps
-                loss = ops.mean(errors) + share * self._config.discrimination * ratio
-            self._adam.apply(tape.gradient(loss, variables), rates, k)
-            return (k + 1,)
-
-        return tf.while_loop(lambda k: k < self._config.steps, body, (tf.constant(0),))[0]

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from nlcli.detection import make_detector
 from nlcli.detection.base import Data
-from nlcli.detection.detectors.cleannet import CleanNet, CleanNetConfig, CleanNetDetector, transformed
-from nlcli.detection.detectors.cleannet_network import (
+from nlcli.detection.cleannet_matching import MatchingNetwork, transformed
+from nlcli.detection.cleannet_network import (
     ReferenceEncoder,
     attention,
     cosine,
@@ -24,7 +24,8 @@ from nlcli.detection.detectors.cleannet_network import (
     self_reinforcing_loss,
     total_loss,
 )
-from nlcli.detection.detectors.references import References
+from nlcli.detection.detectors.cleannet import CleanNetConfig, CleanNetDetector
+from nlcli.detection.references import References
 from nlcli.detection.threshold import best_threshold, error_rates
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Problem
@@ -151,11 +152,11 @@ def test_dropout_is_for_training_alone_and_follows_a_weight() -> None:
     np.testing.assert_array_equal(dropless(references, mask, training=True), one(references, mask))
 
 
-def network(classes: int, **options: object) -> CleanNet:
+def network(classes: int, **options: object) -> MatchingNetwork:
     references = References(rng(3).random((classes, 5, 6), np.float32), rng(4).integers(2, 6, classes))
     vectors = references.vectors * references.mask[:, :, None]
     config = CleanNetConfig(references=5, **options)
-    return CleanNet(
+    return MatchingNetwork(
         config,
         Problem(6, tuple(map(str, range(classes))), "single-label"),
         References(vectors, references.counts),
@@ -163,7 +164,7 @@ def network(classes: int, **options: object) -> CleanNet:
     )
 
 
-def by_numpy(method: CleanNet, features: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_numpy(method: MatchingNetwork, features: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine to the own class, and squared reconstruction error, image by image and reference by reference."""
     weights = {name: variable.numpy().astype(np.float64) for name, variable in method.weights().items()}
 

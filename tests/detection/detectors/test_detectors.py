@@ -18,8 +18,8 @@ from nlcli.data.features.store import FeatureStore
 from nlcli.detection import DETECTORS, get_detector, make_detector
 from nlcli.detection.base import Data, Detector, labelled_images
 from nlcli.detection.detectors.classification_filter import ranks
-from nlcli.detection.detectors.per_class import ClassImages, unit_length
-from nlcli.detection.detectors.supervised import Knn
+from nlcli.detection.detectors.knn import Knn
+from nlcli.detection.per_class import ClassImages, unit_length
 from nlcli.detection.threshold import best_threshold, error_rates
 from nlcli.detection.verification import verification_labels, withheld
 from nlcli.errors import NlcliError
@@ -394,7 +394,7 @@ def test_confident_learning_agrees_with_cleanlab(world: World, fitted: Any) -> N
 def test_classifiers_of_folds_do_not_see_their_fold() -> None:
     import tensorflow as tf
 
-    from nlcli.detection.detectors.confident_learning import FoldClassifiers, fold_config
+    from nlcli.detection.fold_classifiers import FoldClassifiers, fold_config
     from nlcli.methods.base.contract import Batch, Problem
 
     model = FoldClassifiers(fold_config({"folds": 3}), Problem(4, ("a", "b"), "single-label"), None, 0)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from nlcli.detection import make_detector
 from nlcli.detection.base import Data
-from nlcli.detection.detectors.drae import Drae, best_split, spread_ratio
+from nlcli.detection.detectors.drae import Drae
+from nlcli.detection.drae_autoencoder import best_split, spread_ratio
 from nlcli.errors import NlcliError
 from worlds.noisy import detection_data
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 from nlcli.detection.base import Data
-from nlcli.detection.detectors.references import References, class_references, kmeans, lloyd
+from nlcli.detection.references import References, class_references, kmeans, lloyd
 from nlcli.errors import NlcliError
 from worlds.noisy import detection_data
 

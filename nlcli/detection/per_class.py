@@ -191,6 +191,13 @@ def unit_length(features: np.ndarray) -> np.ndarray:
     return features / np.where(norms > 0, norms, 1).astype(features.dtype)
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
+    from scipy.special import expit
+
+    return expit(x)
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:

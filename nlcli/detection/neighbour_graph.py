@@ -1,4 +1,4 @@
-"""Label propagation and label spreading within a class: Lee 2018, section 4.2.
+"""A graph of nearest neighbours a class, over which verified labels spread: Lee 2018, section 4.2.
 
 A class's graph links each image to its nearest neighbours among the class's verified images and at
 most ``unlabelled`` others, drawn by the seed. Graphs are therefore bounded, and work grows with the
@@ -16,15 +16,14 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, DetectorConfig
-from nlcli.detection.detectors.per_class import ClassImages, PerClass, Setting, State, verified_of_class
+from nlcli.detection.per_class import ClassImages, PerClass, Setting, State, verified_of_class
 from nlcli.detection.verification import RIGHT, UNVERIFIED
-from nlcli.methods.citations import LEE_2018, ZHOU_2004, ZHU_2002
 from nlcli.runtime import cpu_count
 from nlcli.seeds import stream
 
 
-class PropagationConfig(DetectorConfig):
-    """Options of label propagation."""
+class GraphConfig(DetectorConfig):
+    """Options of the graph."""
 
     neighbours: int | None = Field(
         None, ge=1, description="Neighbours in the graph (default: 5, 10, 20 or 40, chosen on validation)."
@@ -33,21 +32,10 @@ class PropagationConfig(DetectorConfig):
     iterations: int = Field(1000, ge=1, description="Most iterations.")
 
 
-class SpreadingConfig(PropagationConfig):
-    """Options of label spreading."""
+class NeighbourGraph(PerClass):
+    """Base of the detectors that spread verified labels over such a graph."""
 
-    alpha: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        description="Part of a label that comes from the neighbours (default: 0.2 or 0.8, chosen on validation).",
-    )
-
-
-class _Graph(PerClass):
-    """What both have in common."""
-
-    config: PropagationConfig
+    config: GraphConfig
 
     def settings(self) -> Sequence[Setting]:
         given = self.config.neighbours
@@ -68,20 +56,20 @@ class _Graph(PerClass):
 
         count = len(images.label)
         nearest = _nearest(images.features, images.features, max(s["neighbours"] for s in settings))
-        found: list[State] = []
+        states: list[State] = []
         for setting in settings:
             k = min(setting["neighbours"], count)
             rows = np.repeat(np.arange(count), k)
             graph = csr_matrix((np.ones(count * k), (rows, nearest[:, :k].ravel())), shape=(count, count))
             model = self.estimator(setting, lambda a, b, graph=graph: graph.copy())
             model.fit(np.zeros((count, 1)), images.label)  # the graph is all it looks at
-            found.append(
+            states.append(
                 {
                     "right": model.label_distributions_[:, model.classes_.tolist().index(RIGHT)],
                     "any": model.label_distributions_.sum(axis=1),
                 }
             )
-        return found
+        return states
 
     def score_class(self, images: ClassImages, state: State, setting: Setting, features: np.ndarray) -> np.ndarray:
         near = _nearest(images.features, features, setting["neighbours"])
@@ -89,43 +77,6 @@ class _Graph(PerClass):
         known = images.label != UNVERIFIED
         # Where no verified image is linked to any of the neighbours, the class's share of right labels remains.
         return np.where(weight > 0, right / np.where(weight > 0, weight, 1), np.mean(images.label[known] == RIGHT))
-
-
-class LabelPropagation(_Graph):
-    """scikit-learn's ``LabelPropagation`` on a nearest-neighbour graph: verified labels stay what they are."""
-
-    name = "label-propagation"
-    title = "label prop"
-    citation = f"{LEE_2018}\n\n{ZHU_2002}"
-    Config = PropagationConfig
-
-    def estimator(self, setting: Setting, kernel: Any) -> Any:
-        from sklearn.semi_supervised import LabelPropagation as Estimator
-
-        return Estimator(kernel=kernel, max_iter=self.config.iterations)
-
-
-class LabelSpreading(_Graph):
-    """scikit-learn's ``LabelSpreading`` on a nearest-neighbour graph: verified labels yield to their neighbours."""
-
-    name = "label-spreading"
-    title = "label spread"
-    citation = f"{LEE_2018}\n\n{ZHOU_2004}"
-    Config = SpreadingConfig
-    config: SpreadingConfig
-
-    def settings(self) -> Sequence[Setting]:
-        given = self.config.alpha
-        return [
-            {**setting, "alpha": alpha}
-            for setting in super().settings()
-            for alpha in ((0.2, 0.8) if given is None else (given,))
-        ]
-
-    def estimator(self, setting: Setting, kernel: Any) -> Any:
-        from sklearn.semi_supervised import LabelSpreading as Estimator
-
-        return Estimator(kernel=kernel, alpha=setting["alpha"], max_iter=self.config.iterations)
 
 
 def _nearest(images: np.ndarray, features: np.ndarray, k: int) -> np.ndarray:

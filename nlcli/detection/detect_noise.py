@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nlcli.detection.config import DetectNoise
     from nlcli.detection.threshold import ErrorRates
 
-_FIT = "fit"  # what a detector keeps in the work directory until its scores are there
+FIT = "fit"  # what a detector keeps in the work directory until its scores are there
 
 
 # --- the stage -------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
             raise NlcliError(f"{config.dataset} is a multi-label data set; noise is detected in single-label ones")
         store.require_images_of(table, config.dataset)
         problem = _problem(config, detector, table, store)
-        work = stage.work / _FIT
+        work = stage.work / FIT
         work.mkdir(exist_ok=True)
         detector.fit(problem.data, config.seed, work)
         score = _scores(detector, problem)
@@ -360,7 +360,7 @@ def _draw(
     config: DetectNoise, table: LabelTable, info: dict[str, Any], columns: dict[str, np.ndarray], work: Path
 ) -> None:
     """``scores.png``, and ``suspects.png`` with the training images whose labels are worst."""
-    from nlcli.detection.figures import Suspect, scores_figure, suspects_figure
+    from nlcli.detection.plots import Suspect, scores_figure, suspects_figure
     from nlcli.detection.verification import UNVERIFIED
 
     known = columns["measured"] != UNVERIFIED

@@ -22,9 +22,9 @@ from nlcli.data.label_files import read_dataset, write_truth
 from nlcli.data.labels import NONE, choose_clean
 from nlcli.detection import DETECTORS, base
 from nlcli.detection.config import DetectNoise
-from nlcli.detection.detect import detect_noise
-from nlcli.detection.detectors.per_class import PerClass
-from nlcli.detection.detectors.supervised import Knn
+from nlcli.detection.detect_noise import detect_noise
+from nlcli.detection.detectors.knn import Knn
+from nlcli.detection.per_class import PerClass
 from nlcli.detection.threshold import best_threshold, cross_fitted
 from nlcli.detection.verification import verification_labels
 from nlcli.errors import NlcliError
@@ -188,7 +188,7 @@ def test_a_part_of_the_verified_images(world: World) -> None:
 
 
 def test_planted_truth_is_measured_where_nothing_is_verified(world: World, tmp_path: Path) -> None:
-    from nlcli.detection.detect import _FIT
+    from nlcli.detection.detect_noise import FIT
 
     dataset = published(world.table(), tmp_path / "dataset")
     write_truth(dataset, read_dataset(dataset).keys, world.true)
@@ -198,7 +198,7 @@ def test_planted_truth_is_measured_where_nothing_is_verified(world: World, tmp_p
     wrong = (rows.verdict[[world.keys[i] for i in hidden]] == "right").to_numpy() != (world.right[hidden] == 1)
     assert info["planted"]["all"]["images"] == len(hidden)
     assert info["planted"]["all"]["micro"] == pytest.approx(wrong.mean())
-    assert not (made / _FIT).exists()
+    assert not (made / FIT).exists()
 
 
 # --- held-out classes ------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_features_are_read_in_bounded_parts(world: World, knn: Path, monkeypatch
 
     monkeypatch.setattr(FeatureStore, "read_into", watched)
     monkeypatch.setattr(FeatureStore, "read", lambda *a: pytest.fail("mapped features stay in memory"))
-    for module in ("nlcli.detection.detect", "nlcli.detection.base", "nlcli.detection.detectors.per_class"):
+    for module in ("nlcli.detection.detect_noise", "nlcli.detection.base", "nlcli.detection.per_class"):
         if hasattr(__import__(module, fromlist=["x"]), "READ_ROWS"):
             monkeypatch.setattr(f"{module}.READ_ROWS", 16)
     made = detect_noise(world.config("bounded", "knn", options={"neighbours": 5}))
@@ -390,7 +390,7 @@ def test_a_killed_detection_goes_on(world: World, knn: Path, monkeypatch: pytest
     config = world.config("killed", "knn", options={"neighbours": 5})
     with monkeypatch.context() as patch:
         patch.setattr(Knn, "fit_class", counted)
-        patch.setattr("nlcli.detection.detectors.per_class.cpu_count", lambda: 1)
+        patch.setattr("nlcli.detection.per_class.cpu_count", lambda: 1)
         with pytest.raises(_Killed):
             detect_noise(config)
     assert len(list((world.root / "killed.partial" / "fit").iterdir())) == 3
