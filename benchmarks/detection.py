@@ -103,7 +103,7 @@ def _made(root: Path, classes: int, verified: int, others: int, width: int) -> i
 
 def _stage(root: Path, method: str, options: dict) -> tuple[float, float]:
     """Seconds of the stage and its average error rate."""
-    from nlcli.data.detections import read_detection
+    from nlcli.data.detection_files import read_detection
     from nlcli.detection.config import DetectNoise
     from nlcli.detection.detect_noise import detect_noise
 
@@ -119,7 +119,9 @@ def _stage(root: Path, method: str, options: dict) -> tuple[float, float]:
         )
     )
     seconds = time.perf_counter() - started
-    return seconds, read_detection(made).info["errors"]["all"]["average"]
+    rates = read_detection(made).info.errors.all
+    assert rates is not None
+    return seconds, rates.average
 
 
 def _all_at_once(width: int, images: int, queries: int) -> float:

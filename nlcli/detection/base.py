@@ -1,9 +1,10 @@
 """What a detector is, and what it sees: features, noisy classes and verification labels.
 
 A detector gives each image with a noisy label a score: the higher, the more likely the label is
-right. It knows no files, splits, thresholds or error rates: ``nlcli.detect`` feeds it and turns its
-scores into verdicts. Adding one is a file like ``average.py``, its name in ``detection/__init__.py``
-and a card in ``cards/``.
+right. It knows no files, splits, thresholds or error rates: the stage (``detect_noise.py``) feeds it and
+turns its scores into verdicts. Adding one to nlcli is a file like ``detectors/average.py``, its name in
+``detection/__init__.py`` and a card in ``detectors/cards/``; from another package it is as docs/add-your-own.md
+shows.
 """
 
 from __future__ import annotations
@@ -198,9 +199,9 @@ class Detector(ABC):
 def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> Images:
     """Those of ``rows`` that have a noisy label and features, with the verification that ``table`` has."""
     rows = rows[np.diff(table.noisy.indptr)[rows] > 0]
-    found = stored_rows(table, store, rows)
-    rows = found.dataset
-    return Images(rows, found.stored, noisy_classes(table)[rows], verification_labels(table)[rows])
+    with_features = stored_rows(table, store, rows)
+    rows = with_features.dataset
+    return Images(rows, with_features.stored, noisy_classes(table)[rows], verification_labels(table)[rows])
 
 
 def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
@@ -215,9 +216,9 @@ def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
     read = np.empty((len(stored), store.shape[1]), store.dtype)
     store.read_into(stored[order], read)
     if np.array_equal(order, np.arange(len(order))):
-        found = np.asarray(read, np.float32)
+        features = np.asarray(read, np.float32)
     else:
-        found = np.empty(read.shape, np.float32)
-        found[order] = read
-    require_finite(found, lambda i: str(store.keys[stored[i]]))
-    return found
+        features = np.empty(read.shape, np.float32)
+        features[order] = read
+    require_finite(features, lambda i: str(store.keys[stored[i]]))
+    return features

@@ -139,11 +139,11 @@ class MatchingNetwork(Method):
         """A function from features (n, D) and noisy classes (n,) to cosines (n,) float32, by today's weights."""
         embeddings = tf.constant(self.class_embeddings())
 
-        @tf.function(reduce_retracing=True)
         def similarity(features: Tensor, noisy: Tensor) -> Tensor:
             return cosine(self.query(tf.cast(features, tf.float32)), tf.gather(embeddings, noisy))
 
-        return lambda features, noisy: similarity(tf.constant(features), tf.constant(noisy)).numpy()
+        compiled = tf.function(similarity, reduce_retracing=True)
+        return lambda features, noisy: compiled(tf.constant(features), tf.constant(noisy)).numpy()
 
 
 def transformed(features: Tensor, how: Transform) -> Tensor:

@@ -109,7 +109,7 @@ def total_loss(
 # --- encoders --------------------------------------------------------------------------------
 
 
-class ReferenceEncoder(keras.layers.Layer):
+class ReferenceEncoder(keras.layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """A class's references to its embedding: two tanh layers, attention, one tanh layer (figure 2).
 
     Args:
@@ -157,7 +157,7 @@ class ReferenceEncoder(keras.layers.Layer):
         return self.embedding(self.attend(references, mask, training)[1])
 
 
-class QueryEncoder(keras.layers.Layer):
+class QueryEncoder(keras.layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """An autoencoder of features, D -> 256 -> 128 -> 256 -> D, whose middle is the query embedding.
 
     All layers are tanh but the last, which is linear: features reach beyond 1.

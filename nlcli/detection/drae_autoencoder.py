@@ -86,7 +86,8 @@ class Autoencoder:
 
     def errors(self, features: np.ndarray) -> np.ndarray:
         """(n,) mean squared reconstruction errors of (n, D) float32."""
-        return self._errors(tf.constant(features)).numpy()
+        errors: np.ndarray = self._errors(tf.constant(features)).numpy()
+        return errors
 
     def fit(self, features: np.ndarray, seed: int, c: int) -> dict[str, np.ndarray]:
         """Weights, threshold and spread ratio of class ``c``, whose images have ``features`` (n, D)."""

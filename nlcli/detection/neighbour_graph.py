@@ -76,7 +76,8 @@ class NeighbourGraph(PerClass):
         right, weight = state["right"][near].sum(axis=1), state["any"][near].sum(axis=1)
         known = images.label != UNVERIFIED
         # Where no verified image is linked to any of the neighbours, the class's share of right labels remains.
-        return np.where(weight > 0, right / np.where(weight > 0, weight, 1), np.mean(images.label[known] == RIGHT))
+        share = np.mean(images.label[known] == RIGHT)
+        return np.asarray(np.where(weight > 0, right / np.where(weight > 0, weight, 1), share))
 
 
 def _nearest(images: np.ndarray, features: np.ndarray, k: int) -> np.ndarray:
@@ -84,4 +85,5 @@ def _nearest(images: np.ndarray, features: np.ndarray, k: int) -> np.ndarray:
     from sklearn.neighbors import NearestNeighbors
 
     finder = NearestNeighbors(n_neighbors=min(k, len(images)), algorithm="brute", n_jobs=cpu_count()).fit(images)
-    return finder.kneighbors(features, return_distance=False)
+    nearest: np.ndarray = finder.kneighbors(features, return_distance=False)
+    return nearest

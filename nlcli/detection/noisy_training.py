@@ -51,4 +51,5 @@ def _order(kept: Path, fits: bool) -> Order:
     """The order of rows. It decides the result, so a resumed training keeps what it began with."""
     if not kept.exists():
         write_json(kept, {"order": "shuffled" if fits else "block-shuffled"})
-    return read_json(kept)["order"]
+    order: Order = read_json(kept)["order"]
+    return order

@@ -88,8 +88,8 @@ class PerClass(Detector):
                 score[:, asked] = self._prior[c]
             else:
                 self._states[c] = work / f"class-{c:05d}.npz"
-        for c, found in self._fit_classes({c: chosen_by[of_class[c]] for c in self._states}, settings):
-            score[:, of_class[c]] = found
+        for c, of_validation in self._fit_classes({c: chosen_by[of_class[c]] for c in self._states}, settings):
+            score[:, of_class[c]] = of_validation
         self._choose(settings, score)
         self.natural_threshold = 0.5
         self._loaded: tuple[int, ClassImages, State] | None = None
@@ -160,15 +160,15 @@ class PerClass(Detector):
         }
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        found = np.empty(len(noisy), np.float32)
+        score = np.empty(len(noisy), np.float32)
         for c in np.unique(noisy).tolist():
             inside = noisy == c
             if c in self._prior:
-                found[inside] = self._prior[c]
+                score[inside] = self._prior[c]
             else:
                 images, state = self._fitted(c)
-                found[inside] = self.score_class(images, state, self._setting, unit_length(features[inside]))
-        return found
+                score[inside] = self.score_class(images, state, self._setting, unit_length(features[inside]))
+        return score
 
     def _fitted(self, c: int) -> tuple[ClassImages, State]:
         """What the chosen setting learned of class ``c``; one class is held at a time."""
@@ -188,14 +188,16 @@ def verified_of_class(images: Images, c: int) -> np.ndarray:
 def unit_length(features: np.ndarray) -> np.ndarray:
     """``features`` (n, D) divided by their Euclidean length; a zero vector stays one."""
     norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.where(norms > 0, norms, 1).astype(features.dtype)
+    normalised: np.ndarray = features / np.where(norms > 0, norms, 1).astype(features.dtype)
+    return normalised
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x))."""
     from scipy.special import expit
 
-    return expit(x)
+    y: np.ndarray = expit(x)
+    return y
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ class Suspect:
     verified: str | None
 
 
-def suspects_figure(suspects: Sequence[Suspect], path: Path) -> None:
+def suspects_plot(suspects: Sequence[Suspect], path: Path) -> None:
     """Photographs with the label that they have, the score, and what a person said of it, if one did."""
     cells = [(read_photograph(suspect.path), _lines(suspect)) for suspect in suspects]
     photograph_grid(cells, path, columns=6)
@@ -45,7 +45,7 @@ def _lines(suspect: Suspect) -> list[tuple[str, str]]:
     ]
 
 
-def scores_figure(score: np.ndarray, verified: np.ndarray, threshold: float, split: str, path: Path) -> None:
+def scores_plot(score: np.ndarray, verified: np.ndarray, threshold: float, split: str, path: Path) -> None:
     """How scores of verified labels are spread, right ones against wrong ones, and the threshold.
 
     Args:

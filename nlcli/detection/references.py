@@ -42,11 +42,12 @@ class References:
     @property
     def mask(self) -> np.ndarray:
         """(C, K) float32, 1 where there is a reference."""
-        return (np.arange(self.vectors.shape[1]) < self.counts[:, None]).astype(np.float32)
+        return np.asarray(np.arange(self.vectors.shape[1]) < self.counts[:, None], np.float32)
 
     def means(self) -> np.ndarray:
         """(C, D) float32 mean of each class's references; zeros for a class without any."""
-        return self.vectors.sum(axis=1) / np.maximum(self.counts, 1)[:, None].astype(np.float32)
+        means: np.ndarray = self.vectors.sum(axis=1) / np.maximum(self.counts, 1)[:, None].astype(np.float32)
+        return means
 
 
 def class_references(
@@ -74,18 +75,20 @@ def class_references(
     with progress(classes, "clustering references", unit="classes") as bar:
         for c in range(classes):
             path = None if folder is None else folder / f"{c:05d}.npy"
-            found = _kept(path) if path is not None and path.exists() else _made(data, c, k, seed, path, check)
-            counts[c] = len(found)
-            vectors[c, : len(found)] = found
+            done = path is not None and path.exists()
+            centroids = _kept(path) if path is not None and done else _made(data, c, k, seed, path, check)
+            counts[c] = len(centroids)
+            vectors[c, : len(centroids)] = centroids
             bar.advance(1)
     return References(vectors, counts)
 
 
 def _kept(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        centroids: np.ndarray = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise NlcliError(f"{path} cannot be read ({error}); pass --force to begin anew") from error
+    return centroids
 
 
 def _made(
@@ -123,7 +126,9 @@ def kmeans(points: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     middle = points.mean(axis=0, dtype=np.float64).astype(np.float32)
     given, points = points, points - middle  # distances are differences of squares: small ones keep more digits
     chosen = _plus_plus(_projected(points, rng), k, rng)
-    return given[chosen] if len(chosen) < k else lloyd(points, points[chosen]) + middle
+    if len(chosen) < k:
+        return np.asarray(given[chosen])
+    return np.asarray(lloyd(points, points[chosen]) + middle)
 
 
 def lloyd(points: np.ndarray, centres: np.ndarray, iterations: int = 100, tolerance: float = 1e-4) -> np.ndarray:
@@ -192,5 +197,5 @@ def _plus_plus(points: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarr
 def _distances(points: np.ndarray, squares: np.ndarray, of: np.ndarray | list[int]) -> np.ndarray:
     """(n, len(of)) squared distances; 0 where they are lost in the rounding of their terms."""
     terms = squares[:, None] + squares[of]
-    found = terms - 2.0 * (points @ points[of].T)
-    return np.where(found > 1e-6 * terms, found, 0.0)
+    distances = terms - 2.0 * (points @ points[of].T)
+    return np.where(distances > 1e-6 * terms, distances, 0.0)

@@ -1,17 +1,17 @@
 """One threshold for all classes, and the error rates that come of it.
 
 Lee 2018 section 3.2: a label is right where its score is at least delta (eq. 11), delta one for all
-classes and chosen by cross-validation. Section 4.2: the figure is the error rate of each class,
-averaged over classes.
+classes and chosen by cross-validation. Section 4.2: what is reported is the error rate of each
+class, averaged over classes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from nlcli.data.detection_files import ClassErrors, ErrorRates
 from nlcli.detection.verification import RIGHT
 from nlcli.seeds import stream
 
@@ -22,7 +22,8 @@ _ROUNDING = 1e-12
 def class_weights(noisy: np.ndarray) -> np.ndarray:
     """(n,) float64 weights with which a sum over images is a mean over their classes' means."""
     _, inverse, counts = np.unique(noisy, return_inverse=True, return_counts=True)
-    return 1.0 / (counts[inverse] * len(counts))
+    weights: np.ndarray = 1.0 / (counts[inverse] * len(counts))
+    return weights
 
 
 def best_threshold(score: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> tuple[float, float]:
@@ -61,9 +62,9 @@ def best_threshold(score: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> t
 def folds(noisy: np.ndarray, seed: int, count: int = FOLDS) -> np.ndarray:
     """(n,) int64 fold of each image: of every class each fold gets the same number, give or take one."""
     order = np.lexsort((stream(seed, "detection", "folds").random(len(noisy)), noisy))
-    found = np.empty(len(noisy), np.int64)
-    found[order] = np.arange(len(noisy)) % count
-    return found
+    fold = np.empty(len(noisy), np.int64)
+    fold[order] = np.arange(len(noisy)) % count
+    return fold
 
 
 def cross_fitted(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: int) -> np.ndarray | None:
@@ -79,64 +80,51 @@ def cross_fitted(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: 
     return verdict
 
 
-@dataclass(frozen=True)
-class ErrorRates:
-    """Error rates of verdicts on verified images.
+def class_errors(
+    verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray, classes: Sequence[str], held_out: np.ndarray
+) -> tuple[ClassErrors, ...]:
+    """Error rates of each class with an image.
 
-    Attributes:
-        images, wrong: How many images, and how many of them have a wrong label.
-        average, micro: Error rate averaged over classes, and over images.
-        naive_average, naive_micro: Of calling every label right.
-        by_class: For each class with an image its index, images, wrong, error, naive_error,
-            missed (wrong ones called right) and rejected (right ones called wrong).
+    Args:
+        verdict, label: (n,) 1 right, 0 wrong.
+        noisy: (n,) class of each.
+        classes: C names.
+        held_out: (C,) bool.
     """
+    present, inverse = np.unique(noisy, return_inverse=True)
 
-    images: int
-    wrong: int
-    average: float
-    micro: float
-    naive_average: float
-    naive_micro: float
-    by_class: list[dict[str, Any]]
+    def counts(which: np.ndarray) -> list[int]:
+        numbers: list[int] = np.bincount(inverse[which], minlength=len(present)).tolist()
+        return numbers
 
-    def record(self) -> dict[str, Any]:
-        """JSON values without the classes."""
-        return {
-            name: getattr(self, name)
-            for name in ("images", "wrong", "average", "micro", "naive_average", "naive_micro")
-        } | {"classes": len(self.by_class)}
-
-
-def error_rates(verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> ErrorRates | None:
-    """Error rates of (n,) ``verdict`` against ``label``, all 0 or 1; None without an image."""
-    if not len(verdict):
-        return None
-    classes, inverse = np.unique(noisy, return_inverse=True)
-
-    def counts(which: np.ndarray) -> np.ndarray:
-        return np.bincount(inverse[which], minlength=len(classes))
-
-    every = np.ones(len(label), bool)
-    images, wrong = counts(every), counts(label != RIGHT)
+    images, wrong = counts(np.ones(len(label), bool)), counts(label != RIGHT)
     missed, rejected = counts((label != RIGHT) & (verdict == RIGHT)), counts((label == RIGHT) & (verdict != RIGHT))
-    errors = missed + rejected
+    return tuple(
+        ClassErrors(
+            name=classes[c],
+            held_out=bool(held_out[c]),
+            images=images[i],
+            wrong=wrong[i],
+            error=(missed[i] + rejected[i]) / images[i],
+            naive_error=wrong[i] / images[i],
+            missed=missed[i],
+            rejected=rejected[i],
+        )
+        for i, c in enumerate(present.tolist())
+    )
+
+
+def error_rates(of_classes: Sequence[ClassErrors]) -> ErrorRates | None:
+    """Error rates of several classes together; None without a class."""
+    if not of_classes:
+        return None
+    images, wrong = sum(c.images for c in of_classes), sum(c.wrong for c in of_classes)
     return ErrorRates(
-        images=len(label),
-        wrong=int(wrong.sum()),
-        average=float(np.mean(errors / images)),
-        micro=float(errors.sum() / len(label)),
-        naive_average=float(np.mean(wrong / images)),
-        naive_micro=float(wrong.sum() / len(label)),
-        by_class=[
-            {
-                "class": int(c),
-                "images": int(images[i]),
-                "wrong": int(wrong[i]),
-                "error": float(errors[i] / images[i]),
-                "naive_error": float(wrong[i] / images[i]),
-                "missed": int(missed[i]),
-                "rejected": int(rejected[i]),
-            }
-            for i, c in enumerate(classes)
-        ],
+        images=images,
+        wrong=wrong,
+        classes=len(of_classes),
+        average=float(np.mean([c.error for c in of_classes])),
+        micro=sum(c.missed + c.rejected for c in of_classes) / images,
+        naive_average=float(np.mean([c.naive_error for c in of_classes])),
+        naive_micro=wrong / images,
     )

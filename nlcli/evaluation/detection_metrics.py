@@ -31,7 +31,7 @@ from nlcli.stages.files import atomic_path, number, read_json, write_json
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 
 if TYPE_CHECKING:
-    from nlcli.data.detections import Detection
+    from nlcli.data.detection_files import Detection
 
 
 def evaluate_detection(config: Evaluate, model: StageRecord, *, force: bool = False) -> Path:
@@ -47,10 +47,10 @@ def evaluate_detection(config: Evaluate, model: StageRecord, *, force: bool = Fa
     for name in ("features", "score"):
         if getattr(config, name) is not None:
             raise NlcliError(f"{model.path} is a detection of label noise; leave out --{name}")
-    from nlcli.data.detections import read_detection
+    from nlcli.data.detection_files import read_detection
 
     detection = read_detection(model.path)
-    split = detection.info["errors"]["split"]
+    split = detection.info.errors.split
     if split is None:
         raise NlcliError(
             f"no noisy label of test or validation is verified, so the errors of {model.path} cannot be measured; "
@@ -65,7 +65,7 @@ def evaluate_detection(config: Evaluate, model: StageRecord, *, force: bool = Fa
         dataset = read_stage(config.dataset, "dataset")
     else:
         dataset = model.input_stage("dataset", "--dataset")
-    if dataset.fingerprint != detection.info["dataset_fingerprint"]:
+    if dataset.fingerprint != detection.info.dataset_fingerprint:
         raise NlcliError(f"{model.path} is of another data set than {dataset.path}; pass the one that it was made on")
     inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "dataset": dataset}
     with open_stage("evaluation", config, inputs, seed=config.seed, force=force) as stage:
@@ -152,12 +152,12 @@ def _about(
 ) -> dict[str, Any]:
     """What was measured on what, and what chose it."""
     record, info = detection.record, detection.info
-    threshold, without = info["threshold"], np.flatnonzero(found.counts == 0)
-    by = "hand" if threshold["chosen_on"] == "given" else "the detector itself"
+    threshold, without = info.threshold, np.flatnonzero(found.counts == 0)
+    by = "hand" if threshold.chosen_on == "given" else "the detector itself"
     chosen: dict[str, Any] = {"split": None, "by": by}
-    if threshold["chosen_on"] == "validation":
-        told = "average error" + (", each image's without its fold" if info["errors"]["cross_fitted"] else "")
-        chosen = {"split": "validation", "metric": told, "images": threshold["images"]}
+    if threshold.chosen_on == "validation":
+        told = "average error" + (", each image's without its fold" if info.errors.cross_fitted else "")
+        chosen = {"split": "validation", "metric": told, "images": threshold.images}
     features = None
     try:
         features = read_json(record.input_stage("features").path / "features.json")
@@ -174,11 +174,11 @@ def _about(
         "dataset": read_json(dataset.path / "dataset.json").get("name"),
         "backbone": None if features is None else features.get("backbone"),
         "classes_without_images": {"count": len(without), "names": [detection.classes[c] for c in without]},
-        "cross_fitted": bool(info["errors"]["cross_fitted"]),
-        "threshold": threshold,
-        "held_out": info["held_out"] | {"images": int(checked.held_out.sum())},
+        "cross_fitted": info.errors.cross_fitted,
+        "threshold": threshold.model_dump(mode="json"),
+        "held_out": info.held_out.model_dump(mode="json") | {"images": int(checked.held_out.sum())},
         "model": {"directory": record.path.resolve().name, "kind": record.kind, "settings": settings_of(record)},
-        "selection": {"selected_by": chosen, "clean": info["clean"]},
+        "selection": {"selected_by": chosen, "clean": info.clean.model_dump(mode="json")},
         "bootstrap": {"resamples": config.bootstrap, "seed": config.seed, "level": LEVEL},
     }
 
@@ -209,10 +209,10 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _P
     if (position < 0).any():
         raise NlcliError(f"{detection.record.path} names images that are not in {dataset.path}; run detect-noise again")
     withheld = np.isin(np.asarray(detection.classes, object), detection.held_out)
-    if detection.info["held_out"]["verification_used"]:
+    if detection.info.held_out.verification_used:
         withheld[:] = False
-    clean = detection.info["clean"]
-    unseen = visible_labels(table, clean["fraction"], clean["seed"], withheld)[position] == UNVERIFIED
+    clean = detection.info.clean
+    unseen = visible_labels(table, clean.fraction, clean.seed, withheld)[position] == UNVERIFIED
     true = read_truth(dataset.path, table)[position]
     rows = np.flatnonzero((detection.splits == "train") & unseen & (true >= 0))
     if not len(rows):

@@ -186,6 +186,7 @@ def open_stage(
     *,
     seed: int | None = None,
     force: bool = False,
+    format: int = 0,
 ) -> Iterator[Stage]:
     """Run one stage; see the module's docstring.
 
@@ -195,6 +196,8 @@ def open_stage(
         inputs: What it reads: finished stages, plain files (their content counts), or fingerprints.
         seed: The seed, for the record.
         force: Replace a different result, or unfinished work of a different configuration.
+        format: Of the files of this kind, where earlier ones are no longer read: a directory that has an
+            earlier one is made again.
 
     Yields:
         The stage. With ``up_to_date`` set there is nothing to do.
@@ -211,6 +214,8 @@ def open_stage(
         "config": config.recipe(),
         "inputs": {name: entry["fingerprint"] for name, entry in described.items()},
     }
+    if format:
+        recipe["format"] = format
     record = {
         "stage": kind,
         "schema": SCHEMA,
@@ -291,8 +296,13 @@ def _is_up_to_date(stage: Stage, force: bool) -> bool:
     recorded = read_json(output / RECORD)
     if not isinstance(recorded, dict) or not recorded.get("complete"):
         raise NlcliError(f"{output / RECORD} is not a stage record; remove {output} or choose another --output")
-    if recorded.get("recipe") == stage.recipe:
+    before = recorded.get("recipe")
+    if before == stage.recipe:
         return True
+    format = stage.recipe.get("format", 0)
+    if isinstance(before, dict) and before.get("format", 0) < format and before | {"format": format} == stage.recipe:
+        say(f"{output} was made by an earlier version of nlcli; it is made again")
+        return False
     if not force:
         raise NlcliError(
             f"{output} holds a different result ({_differences(recorded.get('recipe', {}), stage.recipe)}); "

@@ -93,7 +93,7 @@ def detected_weights(config: TrainHead, method: Method, table: LabelTable, rows:
     """What a detection says that each of ``rows.used`` weighs in T, float32; None without a detection."""
     if config.detection is None:
         return None
-    from nlcli.data.detections import read_weights
+    from nlcli.data.detection_files import read_weights
 
     weights = np.ones(len(rows.used), np.float32)
     keys = table.keys[rows.used.dataset[rows.labelled]]

@@ -224,14 +224,14 @@ def _detection_record(config: TrainHead) -> dict[str, Any] | None:
     """What a result says about the detection that weighted its labels."""
     if config.detection is None:
         return None
-    from nlcli.data.detections import read_detection
+    from nlcli.data.detection_files import read_detection
 
     found = read_detection(config.detection)
     return {
         "method": found.method,
         "threshold": found.threshold,
         "held_out": list(found.held_out),
-        "clean": found.info["clean"],
+        "clean": found.info.clean.model_dump(mode="json"),
     }
 
 

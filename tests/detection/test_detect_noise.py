@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
-from nlcli.data.detections import harmless, read_detection, read_weights, write_detection
+from nlcli.data.detection_files import ScoredLabels, read_detection, read_weights, write_detection
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import read_dataset, write_truth
 from nlcli.data.labels import NONE, choose_clean
@@ -24,11 +24,13 @@ from nlcli.detection import DETECTORS, base
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
 from nlcli.detection.detectors.knn import Knn
+from nlcli.detection.detectors.naive import Naive
 from nlcli.detection.per_class import PerClass
 from nlcli.detection.threshold import best_threshold, cross_fitted
 from nlcli.detection.verification import verification_labels
 from nlcli.errors import NlcliError
 from worlds.detection import CLASSES, World, make_world, relabelled
+from worlds.made_detections import record_of
 from worlds.stage_builders import published, small_table
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -92,7 +94,7 @@ def test_everything_agrees_with_a_direct_computation(world: World, knn: Path) ->
     assert rates["micro"] == pytest.approx(wrong[test].mean())
     assert rates["naive_micro"] == pytest.approx(1 - world.right[test].mean())
     assert rates["average"] < 0.5 * rates["naive_average"]
-    by_class = {entry["class"]: entry for entry in info["errors"]["by_class"]}
+    by_class = {entry["name"]: entry for entry in info["errors"]["by_class"]}
     assert set(by_class) == set(CLASSES)
     assert by_class["bee"]["error"] == pytest.approx(wrong[test][world.noisy[test] == 1].mean())
     verdicts = np.where(score >= delta, "right", "wrong")
@@ -124,12 +126,12 @@ def test_rows_are_all_noisy_labels_worst_first(world: World, knn: Path) -> None:
 
 
 def test_the_worst_labels_are_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nlcli.detection import figures as detection_figures
+    from nlcli.detection import plots
 
     drawn: dict[str, Any] = {}
-    grid = detection_figures.photograph_grid
+    grid = plots.photograph_grid
     monkeypatch.setattr(
-        detection_figures,
+        plots,
         "photograph_grid",
         lambda cells, path, columns: drawn.update(cells=cells) or grid(cells, path, columns),
     )
@@ -231,8 +233,8 @@ def test_nothing_leaks_of_held_out_classes(name: str, world: World) -> None:
     assert one.threshold == other.threshold
     np.testing.assert_array_equal(one.keys, other.keys)
     np.testing.assert_array_equal(one.score, other.score)
-    assert one.info["errors"]["others"] == other.info["errors"]["others"]
-    assert one.info["errors"]["held_out"] != other.info["errors"]["held_out"]
+    assert one.info.errors.others == other.info.errors.others
+    assert one.info.errors.held_out != other.info.errors.held_out
     # and that is not because verification does not matter to this detector
     if name in ("knn", "svm", "mlp"):
         everything = detect_noise(
@@ -272,7 +274,7 @@ def test_errors_on_held_out_classes_apart(world: World) -> None:
     for group, which in (("held_out", test.label.isin(held)), ("others", ~test.label.isin(held))):
         assert info["errors"][group]["average"] == pytest.approx(wrong[which].groupby(test.label[which]).mean().mean())
         assert info["errors"][group]["images"] == which.sum()
-    assert {entry["class"] for entry in info["errors"]["by_class"] if entry["held_out"]} == set(held)
+    assert {entry["name"] for entry in info["errors"]["by_class"] if entry["held_out"]} == set(held)
     more = info_of(detect_noise(world.config("held-4", "average", options={"references": 0}, hold_out=4, seed=5)))
     assert set(held) < set(more["held_out"]["classes"])
 
@@ -364,8 +366,7 @@ def test_features_are_read_in_bounded_parts(world: World, knn: Path, monkeypatch
     monkeypatch.setattr(FeatureStore, "read_into", watched)
     monkeypatch.setattr(FeatureStore, "read", lambda *a: pytest.fail("mapped features stay in memory"))
     for module in ("nlcli.detection.detect_noise", "nlcli.detection.base", "nlcli.detection.per_class"):
-        if hasattr(__import__(module, fromlist=["x"]), "READ_ROWS"):
-            monkeypatch.setattr(f"{module}.READ_ROWS", 16)
+        monkeypatch.setattr(f"{module}.READ_ROWS", 16)
     made = detect_noise(world.config("bounded", "knn", options={"neighbours": 5}))
     largest = max(np.sum((world.noisy == c) & world.verified & (world.split == 0)) for c in range(6))
     assert max(asked) <= max(16, largest)
@@ -480,19 +481,19 @@ def test_nothing_to_score(world: World, tmp_path: Path) -> None:
 # --- weights and files -----------------------------------------------------------------------
 
 
-def columns_of(scores: list[float], keys: list[str]) -> dict[str, np.ndarray]:
+def labels_of(scores: list[float], keys: list[str]) -> ScoredLabels:
     count = len(keys)
     names = np.array(keys, object)
-    return {
-        "key": names,
-        "path": names,
-        "split": np.array(["train"] * count, object),
-        "noisy": np.zeros(count, np.int64),
-        "verified": np.full(count, -1, np.int8),
-        "score": np.array(scores, np.float32),
-        "verdict": np.array([int(s >= 0.5) for s in scores], np.int8),
-        "measured": np.full(count, -1, np.int8),
-    }
+    return ScoredLabels(
+        keys=names,
+        paths=names,
+        splits=np.array(["train"] * count, object),
+        noisy=np.zeros(count, np.int64),
+        verified=np.full(count, -1, np.int8),
+        score=np.array(scores, np.float32),
+        verdict=np.array([int(s >= 0.5) for s in scores], np.int8),
+        measured=np.full(count, -1, np.int8),
+    )
 
 
 def made_by_hand(output: Path, scores: list[float], keys: list[str], *, soft: bool = True) -> Path:
@@ -500,14 +501,7 @@ def made_by_hand(output: Path, scores: list[float], keys: list[str], *, soft: bo
 
     config = DetectNoise(dataset=output, features=output, output=output, method="average", seed=int(soft))
     with open_stage("detection", config, {}) as stage:
-        info = {
-            "method": "average",
-            "classes": ["a"],
-            "soft": soft,
-            "threshold": {"value": 0.5},
-            "held_out": {"classes": []},
-        }
-        write_detection(stage.work, info, columns_of(scores, keys), ["a"])
+        write_detection(stage.work, record_of(classes=("a",), soft=soft), labels_of(scores, keys))
         stage.finish({})
     return output
 
@@ -526,16 +520,14 @@ def test_weights_by_hand(tmp_path: Path) -> None:
 
 
 def test_csv_runs_nothing_in_a_spreadsheet(tmp_path: Path) -> None:
-    keys = ["=HYPERLINK(1)", "+1", "-1", "@x", 'a "quoted", key', "plain\nline"]
-    made = made_by_hand(tmp_path / "d", [0.1, 0.2, 0.3, 0.4, -0.5, 0.6], keys)
+    keys = ["=HYPERLINK(1)", "+SUM(1)", "-1", "@x", 'a "quoted", key', "plain\nline"]
+    made = made_by_hand(tmp_path / "d", [0.1, 0.2, 0.3, 0.4, -0.5, 0.6123456789], keys)
     with open(made / "noise.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["key"] for row in rows] == [keys[4], "'=HYPERLINK(1)", "'+1", "'-1", "'@x", keys[5]]
-    assert rows[0]["score"] == "-0.5"
+    assert [row["key"] for row in rows] == [keys[4], "'=HYPERLINK(1)", "'+SUM(1)", "-1", "'@x", keys[5]]
+    assert (rows[0]["score"], rows[5]["score"]) == ("-0.5", "0.6123457")
     assert rows[0]["verified"] == ""
     assert pd.read_parquet(made / "noise.parquet").key.tolist()[1] == "=HYPERLINK(1)"
-    assert harmless("\tx") == "'\tx"
-    assert harmless(0.1234567891) == "0.1234568"
 
 
 def test_damaged_detections_are_refused(tmp_path: Path) -> None:
@@ -553,6 +545,46 @@ def test_damaged_detections_are_refused(tmp_path: Path) -> None:
     (made / "noise.parquet").write_bytes(b"PAR1")
     with pytest.raises(NlcliError, match="cannot read"):
         read_detection(made)
-    (made / "detection.json").write_text("{}")
-    with pytest.raises(NlcliError, match="lacks 'classes'"):
+    info = json.loads((made / "detection.json").read_text())
+    for damage, words in (
+        ({"classes": 3}, r"detection.json: field 'classes': .*; make it again with 'nlcli detect-noise'"),
+        ({"threshold": {"value": "high"}}, r"field 'threshold\.value': .*valid number.* \(given: 'high'\)"),
+        ({"more": 1}, "field 'more'"),
+    ):
+        (made / "detection.json").write_text(json.dumps(info | damage))
+        with pytest.raises(NlcliError, match=words):
+            read_detection(made)
+    for text in ("[]", "{", '{"version": 1}'):
+        (made / "detection.json").write_text(text)
+        with pytest.raises(NlcliError, match=r"detection\.json"):
+            read_detection(made)
+
+
+def test_a_detection_of_0_1_0_is_refused_and_made_again_by_the_same_command(world: World, capsys: Any) -> None:
+    """It took seconds to make; what it says has another form."""
+    config = world.config("old", "naive")
+    made = detect_noise(config)
+    new = (made / "detection.json").read_text()
+    stage, info = json.loads((made / "stage.json").read_text()), json.loads(new)
+    del info["version"], stage["recipe"]["format"]
+    (made / "detection.json").write_text(json.dumps(info))
+    (made / "stage.json").write_text(json.dumps(stage))
+    with pytest.raises(
+        NlcliError, match=r"old/detection\.json has format 0, .*; make it again with 'nlcli detect-noise'"
+    ):
         read_detection(made)
+    assert detect_noise(config) == made
+    assert "old was made by an earlier version of nlcli; it is made again" in capsys.readouterr().err
+    assert (made / "detection.json").read_text() == new
+    with pytest.raises(NlcliError, match="differs in seed"):
+        detect_noise(config.model_copy(update={"seed": 1}))
+
+
+def test_what_a_detector_notes_may_be_numpy_s(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = {"array": np.array([1.5, np.nan]), "number": np.float32(0.5), "pair": (np.int64(3), "x"), "none": None}
+    monkeypatch.setattr(
+        Naive, "fit", lambda self, *a: setattr(self, "natural_threshold", 0.5) or self.notes.update(noted)
+    )
+    made = detect_noise(world.config("notes", "naive"))
+    assert info_of(made)["notes"] == {"array": [1.5, None], "number": 0.5, "pair": [3, "x"], "none": None}
+    assert read_detection(made).info.notes == info_of(made)["notes"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, matrix_from_lists
-from nlcli.detection.threshold import best_threshold, class_weights, cross_fitted, error_rates, folds
+from nlcli.detection.threshold import best_threshold, class_errors, class_weights, cross_fitted, error_rates, folds
 from nlcli.detection.verification import draw_held_out, read_held_out, verification_labels, withheld
 from nlcli.errors import NlcliError
 from worlds.stage_builders import small_table
@@ -112,9 +112,11 @@ def test_cross_fitting_judges_no_image_by_itself() -> None:
 def test_error_rates_by_hand() -> None:
     # Class 2: four images, one wrong label missed, one right label rejected. Class 5: one image, well judged.
     verdict, label = np.array([1, 1, 0, 1, 0]), np.array([1, 0, 1, 1, 0])
-    found = error_rates(verdict, label, np.array([2, 2, 2, 2, 5]))
-    assert found is not None
-    assert found.record() == {
+    noisy, held_out = np.array([2, 2, 2, 2, 5]), np.arange(6) == 5
+    of_classes = class_errors(verdict, label, noisy, "abcdef", held_out)
+    rates = error_rates(of_classes)
+    assert rates is not None
+    assert rates.model_dump() == {
         "images": 5,
         "wrong": 2,
         "classes": 2,
@@ -123,11 +125,30 @@ def test_error_rates_by_hand() -> None:
         "naive_average": pytest.approx((0.25 + 1) / 2),
         "naive_micro": pytest.approx(0.4),
     }
-    assert found.by_class == [
-        {"class": 2, "images": 4, "wrong": 1, "error": 0.5, "naive_error": 0.25, "missed": 1, "rejected": 1},
-        {"class": 5, "images": 1, "wrong": 1, "error": 0.0, "naive_error": 1.0, "missed": 0, "rejected": 0},
+    assert [c.model_dump() for c in of_classes] == [
+        {
+            "name": "c",
+            "held_out": False,
+            "images": 4,
+            "wrong": 1,
+            "error": 0.5,
+            "naive_error": 0.25,
+            "missed": 1,
+            "rejected": 1,
+        },
+        {
+            "name": "f",
+            "held_out": True,
+            "images": 1,
+            "wrong": 1,
+            "error": 0.0,
+            "naive_error": 1.0,
+            "missed": 0,
+            "rejected": 0,
+        },
     ]
-    assert error_rates(verdict[:0], label[:0], np.zeros(0)) is None
+    assert error_rates(()) is None
+    assert class_errors(verdict[:0], label[:0], noisy[:0], "abcdef", held_out) == ()
 
 
 # --- verification ----------------------------------------------------------------------------

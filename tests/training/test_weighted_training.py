@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlcli.data.detections import DETECTION
+from nlcli.data.detection_files import DETECTION, DetectionRecord
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable, choose_clean, clean_set_record, single_label_table
 from nlcli.errors import NlcliError
@@ -20,7 +20,6 @@ from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import weighted_softmax_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.stages.files import read_json, write_json
 from nlcli.training.config import TrainHead
 from nlcli.training.head import load_head
 from nlcli.training.image_feed import TRUNK, ImageFeed
@@ -165,9 +164,9 @@ def test_clean_noisy_and_both(tmp_path: Path) -> None:
 def detected(output: Path, dataset: Path, table: LabelTable, scores: np.ndarray, soft: bool = True) -> Path:
     """A detection by these scores of the images' noisy labels, made with all 450 clean images; threshold 0.45."""
     made_detection(output, dataset, table, scores.tolist(), threshold=0.45)
-    info = read_json(output / DETECTION)
-    info["clean"]["images"] = 450
-    write_json(output / DETECTION, info | {"soft": soft})
+    info = DetectionRecord.read(output / DETECTION)
+    clean = info.clean.model_copy(update={"images": 450})
+    info.model_copy(update={"soft": soft, "clean": clean}).write(output / DETECTION)
     return output
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks._features import write_features
+from nlcli.data.detection_files import ErrorRates
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table
 from nlcli.detection.config import DetectNoise
+from nlcli.detection.threshold import class_errors, error_rates
 from worlds.stage_builders import published
 
 CLASSES = ("ant, red", "bee", "cat", "dog", "elk", "fox")
@@ -104,6 +106,15 @@ def make_world(root: Path, seed: int = 0, width: int = 16) -> World:
     verified = (split > 0) | (rng.random(count) < 0.5)
     keys = [f"shop/{i:04d},{i % 7}" for i in range(count)]
     return World(features, true, np.where(wrong, other, true), verified, split, keys, root)
+
+
+def rates_of(verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> ErrorRates:
+    """Error rates over all classes of (n,) verdicts."""
+    count = int(noisy.max()) + 1
+    of_classes = class_errors(verdict, label, noisy, [f"c{c}" for c in range(count)], np.zeros(count, bool))
+    rates = error_rates(of_classes)
+    assert rates is not None
+    return rates
 
 
 def relabelled(world: World, **changes: Any) -> World:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from nlcli.data.detections import write_detection
+from nlcli.data.detection_files import (
+    CleanSet,
+    DetectionRecord,
+    HeldOut,
+    MeasuredErrors,
+    ScoredLabels,
+    Threshold,
+    write_detection,
+)
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import LabelTable, single_label_table
 from nlcli.detection.config import DetectNoise
@@ -38,6 +46,36 @@ def made_dataset(output: Path, table: LabelTable, truth: list[int] | None = None
     return output
 
 
+def record_of(**known: Any) -> DetectionRecord:
+    """What ``detection.json`` says of a detection of which only ``known`` matters."""
+    return DetectionRecord(
+        **{
+            "method": "average",
+            "title": "made",
+            "options": {},
+            "seed": 0,
+            "classes": CLASSES,
+            "soft": False,
+            "uses_verification": False,
+            "threshold": Threshold(value=0.5, chosen_on="given"),
+            "held_out": HeldOut(classes=(), drawn=False, verification_used=False),
+            "clean": CleanSet(images=2, keys="sha256:x", fraction=1.0, seed=known.get("seed", 0)),
+            "verified": {},
+            "images": {},
+            "called_wrong": {},
+            "images_without_features": 0,
+            "subsampled_classes": {},
+            "errors": MeasuredErrors(split=None, cross_fitted=False, all=None, held_out=None, others=None, by_class=()),
+            "own_threshold": None,
+            "planted": None,
+            "notes": {},
+            "dataset_fingerprint": "sha256:data",
+            "backbone_fingerprint": "sha256:backbone",
+            **known,
+        }
+    )
+
+
 def made_detection(
     output: Path,
     dataset: Path,
@@ -45,7 +83,7 @@ def made_detection(
     score: list[float],
     *,
     threshold: float = 0.5,
-    measured_on: str | None = "test",
+    measured_on: Literal["test", "validation"] | None = "test",
     cross_fitted: bool = False,
     verdicts: dict[str, int] | None = None,
     held_out: tuple[str, ...] = (),
@@ -74,30 +112,30 @@ def made_detection(
     for i, key in enumerate(table.keys):
         if verdicts is not None and key in verdicts:
             measured[i] = verdicts[key]
-    info = {
-        "method": method,
-        "classes": list(table.classes),
-        "soft": False,
-        "seed": seed,
-        "threshold": {"value": threshold, "chosen_on": "validation", "images": 6, "error": 0.1},
-        "held_out": {"classes": list(held_out), "drawn": False, "verification_used": False},
-        "clean": {"images": 2, "fraction": 1.0, "seed": seed, "keys": "sha256:x"},
-        "errors": {"split": measured_on, "cross_fitted": cross_fitted},
-        "dataset_fingerprint": read_stage(dataset).fingerprint,
-    }
-    columns = {
-        "key": table.keys,
-        "path": table.paths,
-        "split": splits,
-        "noisy": noisy,
-        "verified": verified,
-        "score": values,
-        "verdict": verdict,
-        "measured": measured,
-    }
+    labels = ScoredLabels(
+        keys=table.keys,
+        paths=table.paths,
+        splits=splits,
+        noisy=noisy,
+        verified=verified,
+        score=values,
+        verdict=verdict,
+        measured=measured,
+    )
+    info = record_of(
+        method=method,
+        classes=table.classes,
+        seed=seed,
+        threshold=Threshold(value=threshold, chosen_on="validation", images=6, error=0.1),
+        held_out=HeldOut(classes=held_out, drawn=False, verification_used=False),
+        errors=MeasuredErrors(
+            split=measured_on, cross_fitted=cross_fitted, all=None, held_out=None, others=None, by_class=()
+        ),
+        dataset_fingerprint=read_stage(dataset).fingerprint,
+    )
     config = DetectNoise(dataset=dataset, features=dataset, output=output, method=method, seed=seed, **settings)
     inputs = {"dataset": read_stage(dataset), "features": features}
     with open_stage("detection", config, inputs, seed=seed) as stage:
-        write_detection(stage.work, info, columns, table.classes)
+        write_detection(stage.work, info, labels)
         stage.finish({"method": method})
     return output

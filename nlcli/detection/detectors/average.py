@@ -44,7 +44,8 @@ class Average(Detector):
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         dots = np.einsum("nd,nd->n", features, self._means[noisy])
         norms = np.linalg.norm(features, axis=1) * self._norms[noisy]
-        return np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)  # a zero vector resembles nothing
+        cosines: np.ndarray = np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+        return cosines  # a zero vector resembles nothing
 
 
 def class_means(data: Data) -> np.ndarray:

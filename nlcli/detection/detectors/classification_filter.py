@@ -86,11 +86,11 @@ class ClassificationFilter(Detector):
         return _layer(head).logits
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        found = np.empty(len(noisy), np.float32)
+        score = np.empty(len(noisy), np.float32)
         for first in range(0, len(noisy), READ_ROWS):
             part = slice(first, first + READ_ROWS)
-            found[part] = -ranks(self._outputs(features[part]), noisy[part])
-        return found
+            score[part] = -ranks(self._outputs(features[part]), noisy[part])
+        return score
 
     def explain(self, threshold: float) -> str | None:
         k = min(max(math.floor(-threshold), 0), len(self._classes))
@@ -100,7 +100,8 @@ class ClassificationFilter(Detector):
 def ranks(outputs: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """(n,) int64 rank of ``classes`` (n,) in ``outputs`` (n, C), 1 the highest; of equals all have the best rank."""
     own = np.take_along_axis(outputs, classes[:, None], axis=1)
-    return 1 + np.sum(outputs > own, axis=1)
+    better: np.ndarray = np.sum(outputs > own, axis=1)
+    return 1 + better
 
 
 def _layer(head: Method) -> LinearLayer:

@@ -139,12 +139,12 @@ class ConfidentLearning(Detector):
         from cleanlab.rank import get_label_quality_scores
 
         fold = np.full(len(noisy), -1, np.int64) if rows is None else self._fold_of[rows]
-        found = np.empty(len(noisy), np.float32)
+        score = np.empty(len(noisy), np.float32)
         for first in range(0, len(noisy), READ_ROWS):
             part = slice(first, first + READ_ROWS)
             p = probabilities(self._kernel, self._bias, features[part], fold[part])
-            found[part] = get_label_quality_scores(noisy[part], p, method=self.config.quality)
-        return found
+            score[part] = get_label_quality_scores(noisy[part], p, method=self.config.quality)
+        return score
 
 
 def probabilities(kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -158,10 +158,10 @@ def probabilities(kernel: np.ndarray, bias: np.ndarray, features: np.ndarray, fo
     """
     from scipy.special import softmax
 
-    found = np.zeros((len(features), kernel.shape[2]))
+    p = np.zeros((len(features), kernel.shape[2]))
     for number in range(len(kernel)):
         inside = np.flatnonzero((fold == number) | (fold < 0))
         share = np.where(fold[inside] < 0, 1 / len(kernel), 1.0)[:, None]
         logits = (features[inside] @ kernel[number] + bias[number]).astype(np.float64)
-        found[inside] += share * softmax(logits, axis=1)
-    return found
+        p[inside] += share * softmax(logits, axis=1)
+    return p

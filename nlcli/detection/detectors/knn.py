@@ -48,4 +48,5 @@ class Knn(PerClass):
         count = min(setting["neighbours"], len(images.label))
         model = KNeighborsClassifier(count, weights=self.config.weights, algorithm="brute", n_jobs=cpu_count())
         votes = model.fit(images.features, images.label).predict_proba(features)
-        return votes[:, model.classes_.tolist().index(RIGHT)]
+        share: np.ndarray = votes[:, model.classes_.tolist().index(RIGHT)]
+        return share

@@ -65,7 +65,8 @@ class Svm(PerClass):
     def _kernel(self, a: np.ndarray, b: np.ndarray, gamma: float) -> np.ndarray:
         from sklearn.metrics.pairwise import rbf_kernel
 
-        return rbf_kernel(a, b, gamma=gamma) if self.config.kernel == "rbf" else a @ b.T
+        kernel: np.ndarray = rbf_kernel(a, b, gamma=gamma) if self.config.kernel == "rbf" else a @ b.T
+        return kernel
 
     def score_class(self, images: ClassImages, state: State, setting: Setting, features: np.ndarray) -> np.ndarray:
         kernel = self._kernel(features, images.features[state["support"]], float(state["gamma"]))

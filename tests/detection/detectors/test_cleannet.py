@@ -26,12 +26,13 @@ from nlcli.detection.cleannet_network import (
 )
 from nlcli.detection.detectors.cleannet import CleanNetConfig, CleanNetDetector
 from nlcli.detection.references import References
-from nlcli.detection.threshold import best_threshold, error_rates
+from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Problem
 from nlcli.training.loop import interfaces as training
 from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.steps import StepFunction
+from worlds.detection import rates_of
 from worlds.noisy import detection_data
 
 
@@ -282,9 +283,8 @@ class World:
         chosen = (self.split == 1) & (label >= 0)
         delta, _ = best_threshold(score[chosen], label[chosen], self.noisy[chosen])
         measured = which & (self.split == 2)
-        found = error_rates((score >= delta)[measured].astype(np.int8), self.right[measured], self.noisy[measured])
-        assert found is not None
-        return found.average
+        verdict = (score >= delta).astype(np.int8)
+        return rates_of(verdict[measured], self.right[measured], self.noisy[measured]).average
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,12 @@ from nlcli.detection.base import Data, Detector, labelled_images
 from nlcli.detection.detectors.classification_filter import ranks
 from nlcli.detection.detectors.knn import Knn
 from nlcli.detection.per_class import ClassImages, unit_length
-from nlcli.detection.threshold import best_threshold, error_rates
+from nlcli.detection.threshold import best_threshold
 from nlcli.detection.verification import verification_labels, withheld
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.seeds import stream
-from worlds.detection import CLASSES, World, make_world
+from worlds.detection import CLASSES, World, make_world, rates_of
 
 QUICK: dict[str, dict[str, Any]] = {
     "naive": {},
@@ -181,8 +181,7 @@ def test_supervised_detectors_are_those_of_scikit_learn_and_find_noise(name: str
 
     validation, score = scores(detector, data, "validation")
     delta, _ = best_threshold(score, world.right[validation], world.noisy[validation])
-    rates = error_rates((found >= delta).astype(np.int8), world.right[rows], world.noisy[rows])
-    assert rates is not None
+    rates = rates_of((found >= delta).astype(np.int8), world.right[rows], world.noisy[rows])
     assert rates.naive_average > 0.28
     assert rates.average < 0.4 * rates.naive_average
 

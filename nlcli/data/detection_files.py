@@ -1,0 +1,398 @@
+"""What a detection directory holds: writing it, reading it, and weights for training made of it.
+
+================== ============================================================================
+``detection.json``  method, options, threshold and how it was chosen, error rates, those by class
+``noise.parquet``   one row an image with a noisy label and features, worst first
+``noise.csv``       the same for spreadsheets
+================== ============================================================================
+
+Columns: key, path, split, label (the noisy class), verified (right, wrong or null), score, verdict
+(right or wrong: the score is at least the threshold, or below), and ``measured``: the verdict by
+which the image counts in the error rates, null where it does not count. That is ``verdict`` itself
+where the threshold was chosen on other images, and the verdict by a threshold chosen without the
+image's part of the split where it was cross-fitted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from nlcli.errors import NlcliError
+from nlcli.stages.files import atomic_path, write_csv
+from nlcli.stages.records import Record
+from nlcli.stages.stage import StageRecord, read_stage
+
+DETECTION, NOISE, NOISE_CSV = "detection.json", "noise.parquet", "noise.csv"
+COLUMNS = ("key", "path", "split", "label", "verified", "score", "verdict", "measured")
+_WORDS = ("wrong", "right")  # by label 0 and 1
+_CSV_ROWS = 1 << 16
+
+
+# --- detection.json --------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """JSON types of what a detector notes, which may be NumPy's; null for NaN."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+Facts = Annotated[dict[str, Any], BeforeValidator(_plain)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Threshold(_Part):
+    """A threshold and where it comes from.
+
+    Attributes:
+        value: A label is right where its score is at least this.
+        chosen_on: ``validation``, ``detector`` (its own) or ``given``.
+        images, error: Verified images that chose it, and the average error rate on them.
+        meaning: What it says in words, where its number says little.
+    """
+
+    value: float
+    chosen_on: Literal["validation", "detector", "given"]
+    images: int = 0
+    error: float | None = None
+    meaning: str | None = None
+
+
+class HeldOut(_Part):
+    """The classes whose verification was withheld, or only reported on apart.
+
+    Attributes:
+        drawn: By the seed, and not named.
+        verification_used: Whether the detector and the threshold saw their verification all the same.
+    """
+
+    classes: tuple[str, ...]
+    drawn: bool
+    verification_used: bool
+
+
+class CleanSet(_Part):
+    """The verified training images that were used, as ``nlcli.data.labels.clean_set_record`` has them."""
+
+    images: int
+    keys: str
+    fraction: float
+    seed: int
+
+
+class Verified(_Part):
+    """How many noisy labels of a split are verified right, and wrong."""
+
+    right: int
+    wrong: int
+
+
+class ClassErrors(_Part):
+    """Error rates of verdicts on the verified images of one class.
+
+    Attributes:
+        images, wrong: How many images, and how many of them have a wrong label.
+        error, naive_error: Error rate, and that of calling every label right.
+        missed, rejected: Wrong labels called right, and right ones called wrong.
+    """
+
+    name: str
+    held_out: bool
+    images: int
+    wrong: int
+    error: float
+    naive_error: float
+    missed: int
+    rejected: int
+
+
+class ErrorRates(_Part):
+    """Error rates of verdicts on the verified images of several classes.
+
+    Attributes:
+        images, wrong, classes: How many images, how many of them have a wrong label, of how many classes.
+        average, micro: Error rate averaged over classes, and over images.
+        naive_average, naive_micro: Of calling every label right.
+    """
+
+    images: int
+    wrong: int
+    classes: int
+    average: float
+    micro: float
+    naive_average: float
+    naive_micro: float
+
+
+class Errors(_Part):
+    """Error rates of all classes, and where classes are held out of them and of the others.
+
+    Attributes:
+        all, held_out, others: None where no image counts.
+        by_class: Of the classes with an image that counts.
+    """
+
+    all: ErrorRates | None
+    held_out: ErrorRates | None
+    others: ErrorRates | None
+    by_class: tuple[ClassErrors, ...]
+
+
+class MeasuredErrors(Errors):
+    """Error rates, and the images that they rest on.
+
+    Attributes:
+        split: Where those images are; None where nothing is verified to measure on.
+        cross_fitted: Whether each was judged by a threshold that was chosen without it.
+    """
+
+    split: Literal["test", "validation"] | None
+    cross_fitted: bool
+
+
+class OwnThresholdErrors(Errors):
+    """Error rates on the same images by the threshold that the detector has of itself, ``value``."""
+
+    value: float
+
+
+class DetectionRecord(Record):
+    """What ``detection.json`` says.
+
+    Attributes:
+        method, title, options: The detector.
+        soft: Whether max(0, score) is a weight in [0, 1].
+        verified: By split, as far as it is told to the detector or the threshold.
+        images, called_wrong: By split, images with a score, and those of them whose label is called wrong.
+        images_without_features: Images with a noisy label that could not be scored.
+        subsampled_classes: By class, how many images there were where a part of them was drawn to fit on.
+        planted: Errors on the unverified training images, where planted noise tells the truth.
+        notes: What the detector found worth recording.
+    """
+
+    made_by: ClassVar[str] = "detect-noise"
+
+    method: str
+    title: str
+    options: Facts
+    seed: int
+    classes: tuple[str, ...]
+    soft: bool
+    uses_verification: bool
+    threshold: Threshold
+    held_out: HeldOut
+    clean: CleanSet
+    verified: dict[str, Verified]
+    images: dict[str, int]
+    called_wrong: dict[str, int]
+    images_without_features: int
+    subsampled_classes: dict[str, int]
+    errors: MeasuredErrors
+    own_threshold: OwnThresholdErrors | None
+    planted: Errors | None
+    notes: Facts
+    dataset_fingerprint: str
+    backbone_fingerprint: str
+
+
+# --- the images ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoredLabels:
+    """Images with a noisy label, its score and verdicts.
+
+    Attributes:
+        keys, paths, splits: (n,) strings.
+        noisy: (n,) int64 noisy class.
+        verified: (n,) int8: 1 right, 0 wrong, -1 not verified.
+        score: (n,) float32.
+        verdict: (n,) int8: 1 right, 0 wrong.
+        measured: (n,) int8: the verdict that counts in the error rates, -1 where the image does not.
+    """
+
+    keys: np.ndarray
+    paths: np.ndarray
+    splits: np.ndarray
+    noisy: np.ndarray
+    verified: np.ndarray
+    score: np.ndarray
+    verdict: np.ndarray
+    measured: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Detection(ScoredLabels):
+    """A finished detection, its images in the order of ``noise.parquet``: worst first.
+
+    Attributes:
+        record: Of its directory.
+        info: What ``detection.json`` says.
+    """
+
+    record: StageRecord
+    info: DetectionRecord
+
+    @property
+    def method(self) -> str:
+        """Name of the detector."""
+        return self.info.method
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """C names."""
+        return self.info.classes
+
+    @property
+    def threshold(self) -> float:
+        """The score from which a label is called right."""
+        return self.info.threshold.value
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Classes whose verification was withheld."""
+        return self.info.held_out.classes
+
+
+def write_detection(work: Path, info: DetectionRecord, labels: ScoredLabels) -> None:
+    """Write the three files into ``work``; ``labels`` may be in any order."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    # Worst first; of equal scores, the one whose key comes first, so that the order is the scores' alone.
+    sorting = pa.table({"score": labels.score, "key": pa.array(labels.keys.tolist(), pa.string())})
+    order = pc.sort_indices(sorting, [("score", "ascending"), ("key", "ascending")]).to_numpy()
+
+    def words(known: Sequence[str], codes: np.ndarray) -> Any:
+        indices = pa.array(codes[order].astype(np.int32), mask=codes[order] < 0)
+        return pa.DictionaryArray.from_arrays(indices, pa.array(known, pa.string())).cast(pa.string())
+
+    def strings(values: np.ndarray) -> Any:
+        return pa.array(values[order].tolist(), pa.string())
+
+    table = pa.table(
+        {
+            "key": strings(labels.keys),
+            "path": strings(labels.paths),
+            "split": strings(labels.splits),
+            "label": words(list(info.classes), labels.noisy),
+            "verified": words(_WORDS, labels.verified),
+            "score": pa.array(labels.score[order].astype(np.float32)),
+            "verdict": words(_WORDS, labels.verdict),
+            "measured": words(_WORDS, labels.measured),
+        },
+        schema=_schema(),
+    )
+    with atomic_path(work / NOISE) as temporary:
+        pq.write_table(table, temporary)
+    write_csv(work / NOISE_CSV, COLUMNS, _csv_rows(table))
+    info.write(work / DETECTION)
+
+
+def _csv_rows(table: Any) -> Iterator[list[Any]]:
+    """The rows of a table, some in memory at a time; float32 has seven digits that mean something."""
+    for batch in table.to_batches(_CSV_ROWS):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield [f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row]
+
+
+def read_detection(path: Path | str) -> Detection:
+    """The finished detection at ``path``.
+
+    Raises:
+        NlcliError: not a detection, one of another format, or its files are damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    record = read_stage(path, "detection")
+    info = DetectionRecord.read(record.path / DETECTION)
+    where = record.path / NOISE
+    try:
+        table = pq.read_table(where)
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {where}: {error}; run detect-noise again") from error
+    if not table.schema.equals(_schema()):
+        raise NlcliError(f"{where} does not have the columns of a detection; run detect-noise again")
+
+    def codes(name: str, known: Sequence[str], *, empty: bool) -> np.ndarray:
+        column = table.column(name)
+        places = pc.index_in(column, value_set=pa.array(known, pa.string()))
+        if places.null_count > (column.null_count if empty else 0):
+            raise NlcliError(f"{where}: column '{name}' has a value that it cannot have; run detect-noise again")
+        indices: np.ndarray = places.fill_null(-1).to_numpy()
+        return indices
+
+    return Detection(
+        record=record,
+        info=info,
+        keys=table.column("key").to_numpy(),
+        paths=table.column("path").to_numpy(),
+        splits=table.column("split").to_numpy(),
+        noisy=codes("label", info.classes, empty=False).astype(np.int64),
+        verified=codes("verified", _WORDS, empty=True).astype(np.int8),
+        score=table.column("score").to_numpy(),
+        verdict=codes("verdict", _WORDS, empty=False).astype(np.int8),
+        measured=codes("measured", _WORDS, empty=True).astype(np.int8),
+    )
+
+
+def read_weights(path: Path | str, keys: np.ndarray, kind: Literal["soft", "hard"]) -> np.ndarray:
+    """Weights of images for a classifier's loss, from a detection: float32 (n,).
+
+    Args:
+        path: Directory of a detection.
+        keys: (n,) keys of images with a noisy label.
+        kind: ``soft``: max(0, score) (Lee 2018 eq. 12); ``hard``: 1 where the score reaches the
+            threshold, else 0 (eq. 13).
+
+    Raises:
+        NlcliError: not a detection, one without a score for one of the images, or soft weights of a
+            detector whose score is none.
+    """
+    import pandas as pd
+
+    detection = read_detection(path)
+    if kind == "soft" and not detection.info.soft:
+        raise NlcliError(
+            f"{path}: the score of {detection.method} is no weight between 0 and 1; use hard weights, or a detection "
+            "by cleannet"
+        )
+    position = pd.Index(detection.keys).get_indexer(np.asarray(keys, object))
+    missing = np.flatnonzero(position < 0)
+    if len(missing):
+        raise NlcliError(
+            f"{path} has no score of {len(missing):,} of {len(keys):,} images (such as '{keys[missing[0]]}'); "
+            "run detect-noise on this data set and these features"
+        )
+    if kind == "soft":
+        weights = np.clip(detection.score[position], 0, 1)
+    else:
+        weights = detection.verdict[position]
+    return np.asarray(weights, np.float32)
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.float32() if name == "score" else pa.string()) for name in COLUMNS])
