@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from nlcli.cli import app, main
 from nlcli.stages.commands import commands, load
 from nlcli.stages.config import options_of
-from tools.make_cli_reference import TARGET, command_names, reference
+from tools.make_cli_reference import TARGET, reference
+from tools.printed import command_names
 from worlds.stage_builders import published, small_table
 
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")

@@ -16,8 +16,8 @@ import yaml
 
 from nlcli.stages.commands import STAGES
 from tools import check_site, site_pages
-from tools.command_pages import command_page, printed, read_help, split_default
-from tools.make_cli_reference import command_names
+from tools.command_pages import WIDE, command_page, read_help, split_default
+from tools.printed import command_names, printed
 from worlds.colours import write_colours
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +79,7 @@ def test_a_page_says_first_what_it_is_for(page: Path) -> None:
 @cache
 def flags(command: str) -> frozenset[str]:
     """The options of a command, by its help."""
-    _, panels = read_help(printed(command, "--help"))
+    _, panels = read_help(printed(command, "--help", width=WIDE))
     return frozenset(flag for panel in panels for names, _, _ in panel.rows for flag in re.split(r", |,|/", names))
 
 

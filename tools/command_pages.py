@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
 
+from tools.printed import printed
+
+WIDE = 2000  # columns: no line of a help text is broken
 NO_CONTENTS = "---\nhide: [toc]\n---\n"  # a page of tables needs the width more than a table of contents
 
 
@@ -19,7 +21,7 @@ class HelpPanel:
 
 def command_page(name: str) -> str:
     """A command's help as a page: an example, and its options in tables."""
-    lines, panels = read_help(printed(name, "--help"))
+    lines, panels = read_help(printed(name, "--help", width=WIDE))
     usage = next(line.removeprefix("Usage: ") for line in lines if line.startswith("Usage: "))
     example = next(line.removeprefix("Example: ") for line in lines if line.startswith("Example: "))
     words = [line for line in lines if not line.startswith(("Usage: ", "Example: "))]
@@ -37,7 +39,7 @@ def command_page(name: str) -> str:
 
 def commands_page() -> str:
     """The list of commands, as ``nlcli --help`` has it."""
-    lines, panels = read_help(printed("--help"))
+    lines, panels = read_help(printed("--help", width=WIDE))
     parts = [NO_CONTENTS, "# Commands", "", *(line for line in lines if not line.startswith("Usage: ")), ""]
     for panel in panels:
         parts += [f"## {panel.title}", "", "| | |", "|---|---|"]
@@ -114,21 +116,3 @@ def wrapped(command: str) -> str:
 def cell(text: str) -> str:
     """``text`` in a cell of a table."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-@cache
-def printed(*arguments: str) -> str:
-    """What ``nlcli ARGUMENTS`` prints on a terminal so wide that no line is broken.
-
-    Raises:
-        RuntimeError: The command fails.
-    """
-    from typer.testing import CliRunner
-
-    from nlcli.cli import app
-
-    wide = {"COLUMNS": "2000", "TERMINAL_WIDTH": "2000", "NO_COLOR": "1", "TERM": "dumb"}
-    result = CliRunner().invoke(app, [*arguments], prog_name="nlcli", terminal_width=2000, env=wide)
-    if result.exit_code:
-        raise RuntimeError(f"nlcli {' '.join(arguments)} failed: {result.output}")
-    return result.stdout

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.command_pages import cell, command_page, commands_page, printed
-from tools.make_cli_reference import command_names
+from tools.command_pages import WIDE, cell, command_page, commands_page
+from tools.printed import command_names, printed
 
 ROOT = Path(__file__).parents[1]
 # Files outside docs/ that are pages, and pages in docs/ that are made anew for the site: where they stand on it.
@@ -103,7 +103,7 @@ def from_file(origin: str, place: str) -> Page:
 
 def card_page(command: str, name: str, folder: str, section: str) -> Page:
     """A method's or detector's card with its options and its citation."""
-    card = json.loads(printed(command, name, "--json"))
+    card = json.loads(printed(command, name, "--json", width=WIDE))
     place, origin = f"{section}/{name}.md", f"{folder}/{name}.md"
     parts = [relinked(card["card"].rstrip(), origin, place), "", "## All options", ""]
     if card["options"]:
@@ -120,7 +120,7 @@ def card_page(command: str, name: str, folder: str, section: str) -> Page:
 
 def catalogue_page(command: str, folder: str, section: str) -> Page:
     """The list of methods or detectors, each a link to its card."""
-    rows = json.loads(printed(command, "--json"))
+    rows = json.loads(printed(command, "--json", width=WIDE))
     about = {
         "methods": "What `nlcli train-head --method NAME` trains; `nlcli methods NAME` prints the same card. "
         "[How to choose](../choosing.md).",
