@@ -47,8 +47,9 @@ format: $(READY)  ## write the code as `make lint` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY)  ## write docs/cli.md from --help
+docs: $(READY)  ## write docs/cli.md from --help, nlcli/__init__.pyi from the options
 	$(BIN)/python -m tools.make_cli_reference
+	$(BIN)/python -m tools.make_python_stub
 
 site: $(READY_SITE)  ## make the documentation site in build/site and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

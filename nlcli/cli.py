@@ -58,9 +58,9 @@ app = typer.Typer(cls=_LazyGroup, help=_ABOUT, no_args_is_help=True, add_complet
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from nlcli import __version__
+        from nlcli.version import full_version
 
-        print(f"nlcli {__version__}")
+        print(f"nlcli {full_version()}")
         raise typer.Exit
 
 
@@ -150,10 +150,10 @@ def _read(value: Any, flags: tuple[str, ...], field: FieldInfo) -> Any:
 
 
 def _typer_parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
-    from nlcli.stages.options import shape_of
+    from nlcli.stages.options import flag_of, shape_of
 
     kind, default = _typer_type(field, shape_of(field), option)
-    texts: dict[str, Any] = {"help": option.told(), "rich_help_panel": option.panel}
+    texts: dict[str, Any] = {"help": option.told(flag_of), "rich_help_panel": option.panel}
     if option.place != "option":
         return _parameter(name, kind, typer.Argument(**texts, show_default=False), default)
     if shape_of(field).kind in ("pairs", "groups"):

@@ -8,7 +8,9 @@ import sys
 import tempfile
 from importlib import metadata
 
-_RECORDED = ("nlcli", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "h5py", "pillow")
+from nlcli.version import full_version
+
+_RECORDED = ("tensorflow", "keras", "numpy", "pandas", "pyarrow", "h5py", "pillow")
 
 
 def quiet_tensorflow() -> None:
@@ -17,11 +19,12 @@ def quiet_tensorflow() -> None:
     Its first lines are printed by native code before any setting of the log is read, so standard
     error is held back at the descriptor meanwhile, and shown after all if the import fails. A
     ``TF_CPP_MIN_LOG_LEVEL`` in the environment is left alone, so a user can still ask for the log.
+    Keras runs on TensorFlow whatever ``keras.json`` says: methods and backbones are written for it.
     """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     sys.stderr.flush()
     held = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
@@ -44,13 +47,13 @@ def quiet_tensorflow() -> None:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that can change a result."""
-    found = {"python": platform.python_version()}
+    known = {"python": platform.python_version(), "nlcli": full_version()}
     for name in _RECORDED:
         try:
-            found[name] = metadata.version(name)
+            known[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def cpu_flags() -> frozenset[str]:

@@ -6,7 +6,7 @@ pipelines and the Python functions are made from that: none of them knows an opt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -71,14 +71,17 @@ class Option(annotated_types.GroupedMetadata):
         """The flags of the field ``name``: ``("--output", "-o")``; an argument has none."""
         if self.place != "option":
             return ()
-        long = self.flag or "--" + name.replace("_", "-")
+        long = self.flag or flag_of(name)
         return (long,) if self.short is None else (long, self.short)
 
-    def told(self) -> str:
-        """The help, with the option that this one needs."""
-        if self.only_with is None:
-            return self.help
-        return f"{self.help} Only with --{self.only_with.replace('_', '-')}."
+    def told(self, spelled: Callable[[str], str]) -> str:
+        """The help, with the option that this one needs, its name as ``spelled`` gives it."""
+        return self.help if self.only_with is None else f"{self.help} Only with {spelled(self.only_with)}."
+
+
+def flag_of(name: str) -> str:
+    """``clean_fraction`` -> ``--clean-fraction``."""
+    return "--" + name.replace("_", "-")
 
 
 Output = Annotated[Path, Option("Directory to write.", panel="Output", role="runtime", short="-o")]

@@ -345,7 +345,7 @@ def _prepare(stage: Stage, force: bool) -> None:
         path.unlink(missing_ok=True)
     left = list(work.iterdir())
     # Another version may leave other files behind or go on otherwise: what comes out would be of neither.
-    ours = stage.recipe | {"nlcli": versions().get("nlcli")}
+    ours = stage.recipe | {"nlcli": versions()["nlcli"]}
     if left:
         recipe = read_json(work / _RECIPE) if (work / _RECIPE).is_file() else None
         if recipe == ours:

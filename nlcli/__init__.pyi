@@ -1,0 +1,824 @@
+"""What ``nlcli`` offers, as editors and type checkers read it. Made by ``make docs``; a test checks it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from nlcli.data.features.store import FeatureStore as FeatureStore
+from nlcli.data.label_files import read_dataset as read_dataset
+from nlcli.data.labels import LabelTable as LabelTable
+from nlcli.data.labels import choose_clean as choose_clean
+from nlcli.errors import NlcliError as NlcliError
+from nlcli.interface import StrPath
+from nlcli.registry import register as register
+from nlcli.stages.stage import StageRecord as StageRecord
+from nlcli.stages.stage import read_stage as read_stage
+from nlcli.training.head import Head as Head
+from nlcli.training.head import load_head as load_head
+from nlcli.version import __version__ as __version__
+
+__all__ = [
+    "FeatureStore",
+    "Head",
+    "LabelTable",
+    "NlcliError",
+    "StageRecord",
+    "__version__",
+    "add_noise",
+    "analyse",
+    "annotate",
+    "build_clothing1m",
+    "build_coco",
+    "build_digits",
+    "build_folders",
+    "build_food101n",
+    "build_openimages",
+    "build_webvision",
+    "choose_clean",
+    "compare",
+    "deduplicate",
+    "detect_noise",
+    "evaluate",
+    "extract_features",
+    "load_head",
+    "predict",
+    "pretrain_backbone",
+    "read_dataset",
+    "read_stage",
+    "register",
+    "table",
+    "train_head",
+]
+
+def build_digits(
+    *,
+    output: StrPath,
+    kind: Literal["scenes", "single"] = "scenes",
+    train_images: int = 4000,
+    val_images: int = 2600,
+    size: int | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Write the embedded data: scenes of digits in COCO format, or single digits in folders.
+
+    The same as ``nlcli build-digits`` on the command line.
+
+    Args:
+        output: Directory to write.
+        kind: Several digits an image, for build-coco; or one, for build-folders.
+        train_images: Training images to draw.
+        val_images: Images to draw for validation and test together.
+        size: Side of an image in pixels (default: 96 for scenes, 32 for single digits).
+        seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def annotate(
+    *,
+    images: Sequence[StrPath],
+    output: StrPath,
+    classifier: StrPath = "inception_v3",
+    weights: StrPath = "imagenet",
+    classifier_classes: StrPath | None = None,
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = "tf",
+    keep: int = 20,
+    batch_size: int = 32,
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    decode: Literal["exact", "fast"] = "exact",
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Predict the top classes of every image with a trained classifier.
+
+    The same as ``nlcli annotate`` on the command line.
+
+    Args:
+        images: Folders of images.
+        output: Directory to write.
+        classifier: Registered network, saved backbone, or .keras file.
+        weights: 'imagenet', or a weights file for a registered network.
+        classifier_classes: Class names of a .keras classifier, one a line.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.
+        keep: Predictions kept for every image.
+        batch_size: Images in a forward pass.
+        precision: Arithmetic of the forward pass.
+        decode: JPEG decoding: full size, or reduced scale.
+        workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_coco(
+    *,
+    train_images: StrPath,
+    train_annotations: StrPath,
+    val_images: StrPath,
+    val_annotations: StrPath,
+    output: StrPath,
+    class_map: StrPath = "imagenet-coco56",
+    top_k: int = 8,
+    classifier: StrPath = "inception_v3",
+    weights: StrPath = "imagenet",
+    classifier_classes: StrPath | None = None,
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = "tf",
+    predictions: StrPath | None = None,
+    keep: int = 20,
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    decode: Literal["exact", "fast"] = "exact",
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build the extended MS-COCO data set: verified labels, noisy labels, splits.
+
+    The same as ``nlcli build-coco`` on the command line.
+
+    Args:
+        train_images: Folder of the training images (train2014 or train2017).
+        train_annotations: instances_train*.json.
+        val_images: Folder of the images that become validation and test.
+        val_annotations: instances_val*.json.
+        output: Directory to write.
+        class_map: Class map: a shipped one's name or a CSV file.
+        top_k: Predictions of each image that become noisy labels.
+        classifier: Registered network, saved backbone, or .keras file.
+        weights: 'imagenet', or a weights file for a registered network.
+        classifier_classes: Class names of a .keras classifier, one a line.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.
+        predictions: Where predictions are kept (default: OUTPUT-predictions).
+        keep: Predictions kept for every image.
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of either folder, drawn by the seed, for rehearsals.
+        seed: Seed of the halving of val into validation and test.
+        batch_size: Images in a forward pass.
+        precision: Arithmetic of the forward pass.
+        decode: JPEG decoding: full size, or reduced scale.
+        workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_folders(
+    *,
+    images: StrPath,
+    output: StrPath,
+    table: StrPath | None = None,
+    classes: StrPath | None = None,
+    verified: Sequence[Literal["train", "validation", "test"]] = ("validation", "test"),
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build a single-label data set from folders of images or a table of them.
+
+    The same as ``nlcli build-folders`` on the command line.
+
+    Args:
+        images: Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.
+        output: Directory to write.
+        table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.
+        classes: Class names in order, one a line (default: those that occur, sorted).
+        verified: Splits in which the folder's name is the true class.
+        validation_share: Share of each class for validation, where there is none.
+        test_share: Share of each class for test, where there are no splits.
+        allow_missing: Share of the table's images that may be missing on disk; they are left out.
+        limit: Use only so many images of every split, drawn by the seed, for rehearsals.
+        seed: Seed of the shares that are drawn.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_clothing1m(
+    *,
+    root: StrPath,
+    output: StrPath,
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Build Clothing1M: a million noisy labels, three clean sets.
+
+    The same as ``nlcli build-clothing1m`` on the command line.
+
+    Args:
+        root: Where it was unpacked: the lists (or annotations/ with them) and images/.
+        output: Directory to write.
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of every split, drawn always alike, for rehearsals.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_food101n(
+    *,
+    root: StrPath,
+    food101: StrPath,
+    output: StrPath,
+    train: Literal["food-101n", "food-101"] = "food-101n",
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Build Food-101N: noisy labels, some verified right or wrong; Food-101's test images.
+
+    The same as ``nlcli build-food101n`` on the command line.
+
+    Args:
+        root: Food-101N_release: meta/ and images/.
+        food101: food-101: meta/test.txt and images/.
+        output: Directory to write.
+        train: Training images: the noisy ones, or Food-101's own clean ones, less a tenth for validation.
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of every split, drawn always alike, for rehearsals.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_webvision(
+    *,
+    root: StrPath,
+    output: StrPath,
+    sources: Sequence[Literal["google", "flickr"]] = ("google", "flickr"),
+    first_classes: int | None = None,
+    predictions: StrPath | None = None,
+    condition: str = "none",
+    per_class: int = 250,
+    top_k: int = 5,
+    validation_share: float = 0.02,
+    ilsvrc_images: StrPath | None = None,
+    ilsvrc_list: StrPath | None = None,
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build WebVision 1, its labels verified by a classifier as Lee 2018 does.
+
+    The same as ``nlcli build-webvision`` on the command line.
+
+    Args:
+        root: Where it was unpacked: info/, google/, flickr/, val_images_256/.
+        output: Directory to write.
+        sources: Search engines whose images are train.
+        first_classes: Use only the first classes (50 is the usual mini-WebVision).
+        predictions: Predictions of an ImageNet classifier for the training images (nlcli annotate), for pseudo-
+            verification.
+        condition: Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids.
+        per_class: Pseudo-verified images of each verified class.
+        top_k: Predictions among which the noisy class must be to be called right.
+        validation_share: Share of each class's training images held out for validation.
+        ilsvrc_images: Folder of ILSVRC 2012's validation images: makes the second test set instead.
+        ilsvrc_list: ILSVRC 2012's validation list: PATH CLASS, 0-based, in the order of info/synsets.txt.
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of every split, drawn by the seed, for rehearsals.
+        seed: Seed of what is held out and of what is verified.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_openimages(
+    *,
+    root: StrPath,
+    output: StrPath,
+    images: StrPath | None = None,
+    classes: StrPath | None = None,
+    groups: StrPath | None = None,
+    clean_share: float = 0.25,
+    validation_share: float = 0.1,
+    allow_missing: float = 0.01,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build Open Images V1: machine labels with confidences, human ones for a part.
+
+    The same as ``nlcli build-openimages`` on the command line.
+
+    Args:
+        root: Where it was unpacked: images_2016_08/, machine_ann_2016_08/, human_ann_2016_08/, dict.csv.
+        output: Directory to write.
+        images: Folder with train/ and validation/ of ID.jpg (default: ROOT/images, not looked at).
+        classes: Class ids in order, one a line (default: ROOT/classes.txt, or the trainable ids of dict.csv).
+        groups: CSV of class and group, or a class hierarchy (JSON): high-level categories.
+        clean_share: Share of the validation images that becomes the clean set.
+        validation_share: Share of the clean set held out for validation (0: none, as in the papers).
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        seed: Seed of the clean set.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def add_noise(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    kind: Literal["symmetric", "pair", "matrix", "features"] = "symmetric",
+    rate: float | None = None,
+    matrix: StrPath | None = None,
+    features: StrPath | None = None,
+    sharpness: float = 3.0,
+    splits: Sequence[Literal["train", "validation", "test"]] = ("train", "validation", "test"),
+    verified: float = 0.1,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Plant label noise into a clean data set and keep the truth.
+
+    The same as ``nlcli add-noise`` on the command line.
+
+    Args:
+        dataset: Single-label data set with verified classes.
+        output: Directory to write.
+        kind: Any other class alike; the next class; by a matrix; by features.
+        rate: Share of wrong labels (needed except for a matrix, which has its own).
+        matrix: CSV of true class (rows) by noisy class (columns): counts or shares.
+        features: Features of the data set: harder images flip more, towards what they resemble.
+        sharpness: How much more harder images flip, and how surely to the nearest class (features).
+        splits: Splits whose noisy labels are replaced.
+        verified: Part of the training images that stays verified.
+        seed: Seed of the noise and of the verified part.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def deduplicate(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    features: StrPath | None = None,
+    hash_bits: int = 4,
+    cosine: float = 0.98,
+    remove_from: Sequence[Literal["train", "validation", "test"]] = ("train",),
+    seed: int = 0,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Find near-duplicate images within and across splits; leave them out of train.
+
+    The same as ``nlcli deduplicate`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        output: Directory to write.
+        features: Features of the data set: also compare their cosine.
+        hash_bits: Bits of 64 in which the perceptual hashes of near-duplicates may differ.
+        cosine: Cosine of features from which two images are near-duplicates.
+        remove_from: Splits that images may be removed from.
+        seed: Seed of the projections that find candidates.
+        workers: Threads that read images (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def pretrain_backbone(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    backbone: str = "resnet50",
+    weights: StrPath = "imagenet",
+    labels: Literal["noisy", "verified"] = "noisy",
+    clean_fraction: float = 1.0,
+    steps: int = 20000,
+    scale: float = 1.0,
+    batch_size: int = 64,
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "rmsprop",
+    learning_rate: float = 0.0001,
+    decay: float = 0.9,
+    decay_epochs: float = 2.0,
+    flip: Literal["none", "horizontal", "both"] = "both",
+    crop: float = 1.0,
+    trainable: Literal["all", "last"] = "all",
+    image_size: int | None = None,
+    decode: Literal["exact", "fast"] = "exact",
+    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = "none",
+    xla: bool = False,
+    eval_every: int = 500,
+    patience: int = 0,
+    seed: int = 0,
+    devices: int = 0,
+    memory: float | None = None,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Fine-tune a whole network on noisy or on verified labels.
+
+    The same as ``nlcli pretrain-backbone`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        output: Directory to write.
+        backbone: Registered network.
+        weights: 'imagenet', 'none' (from scratch), a weights file, or a saved backbone.
+        labels: Labels to train on; verified is Backbone (GT) or FT-W.
+        clean_fraction: Part of the clean set used when labels are verified.
+        steps: Training steps.
+        scale: Factor on the steps, for rehearsals.
+        batch_size: Images in a step, of all devices together.
+        optimizer: Optimizer.
+        learning_rate: Initial learning rate.
+        decay: Factor on the rate every decay_epochs.
+        decay_epochs: Epochs between two decays.
+        flip: Random flips.
+        crop: Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).
+        trainable: Train the whole network, or only the last layer with the rest as in inference.
+        image_size: Side of the input (default: the network's own).
+        decode: JPEG decoding: full size, or reduced scale.
+        mixed_precision: Precision of the convolutions below float32; auto takes what the machine is fast at.
+        xla: Compile the step with XLA (one device only).
+        eval_every: Steps between validations.
+        patience: Validations without improvement before stopping (0: never).
+        seed: Seed of everything random.
+        devices: GPUs that share each batch (0: all of this machine).
+        memory: GiB that decoded images may take; more are decoded as they are needed (default: half of what is
+            free).
+        workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def extract_features(
+    *,
+    dataset: StrPath,
+    backbone: StrPath,
+    output: StrPath,
+    weights: StrPath = "imagenet",
+    dtype: Literal["float32", "float16"] = "float32",
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    decode: Literal["exact", "fast"] | None = None,
+    shard_rows: int = 8192,
+    batch_size: int = 32,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Cache the pooled features of every image in HDF5.
+
+    The same as ``nlcli extract-features`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        backbone: Saved backbone directory, or a registered network.
+        output: Directory to write.
+        weights: For a registered network: 'imagenet' or a weights file.
+        dtype: Type the features are stored in.
+        precision: Arithmetic of the forward pass.
+        decode: JPEG decoding (default: as the backbone was trained).
+        shard_rows: Images in a shard.
+        batch_size: Images in a forward pass.
+        workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def train_head(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    features: StrPath | None = None,
+    from_images: StrPath | None = None,
+    method: str = "residual",
+    options: Mapping[str, Any] = {},
+    preset: str | None = None,
+    init: StrPath | None = None,
+    detection: StrPath | None = None,
+    clean_fraction: float = 1.0,
+    seed: int = 0,
+    steps: int | None = None,
+    scale: float = 1.0,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    eval_every: int | None = None,
+    patience: int = 0,
+    order: Literal["auto", "shuffled", "block-shuffled"] = "auto",
+    memory: float | None = None,
+    weights: StrPath = "imagenet",
+    trunk: Literal["frozen", "trained"] = "frozen",
+    trunk_rate: float | None = None,
+    flip: Literal["none", "horizontal", "both"] = "both",
+    crop: float = 1.0,
+    image_size: int | None = None,
+    decode: Literal["exact", "fast"] | None = None,
+    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = "none",
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Train a head on cached features or from images, with few clean labels and many noisy ones.
+
+    The same as ``nlcli train-head`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        output: Directory to write.
+        features: Features directory of that data set.
+        from_images: Instead of features: a saved backbone or registered network to put the head on.
+        method: Method; 'nlcli methods' lists them.
+        options: Options of the method (see its card), such as alpha=0.2.
+        preset: A paper's settings, such as coco or open-images.
+        init: Run of a linear head to start from instead of the backbone's last layer.
+        detection: Detection whose scores weight the noisy labels, for methods such as cleannet.
+        clean_fraction: Part of the verified training images used as clean set; smaller parts lie within larger
+            ones.
+        seed: Seed of the clean set, the initial weights and the batches.
+        steps: Training steps (default: the method's).
+        scale: Factor on the steps of every phase, for rehearsals of long presets.
+        batch_size: Rows in a step (default: the method's).
+        learning_rate: Learning rate (default: the method's).
+        eval_every: Steps between validations (default: a fortieth of the steps).
+        patience: Validations without improvement before stopping (0: never).
+        order: Order of rows: auto shuffles freely when features fit in memory, blocks when not.
+        memory: GiB that features or images may take; more are read as needed (default: half of what is free).
+        weights: For a registered network: 'imagenet', 'none', a weights file, or a saved backbone. Only with
+            from_images.
+        trunk: The network runs as in inference, or is trained along with the head. Only with from_images.
+        trunk_rate: Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).
+            Only with from_images.
+        flip: Random flips. Only with from_images.
+        crop: Least side of a random crop, enlarged, as a part of the image's (1: no crops). Only with from_images.
+        image_size: Side of the input (default: the network's own). Only with from_images.
+        decode: JPEG decoding (default: as the backbone was trained). Only with from_images.
+        mixed_precision: Precision of the convolutions below float32. Only with from_images.
+        workers: Decoding threads (0: one a core). Only with from_images.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def detect_noise(
+    *,
+    dataset: StrPath,
+    features: StrPath,
+    output: StrPath,
+    method: str = "cleannet",
+    options: Mapping[str, Any] = {},
+    hold_out: int | None = None,
+    hold_out_classes: StrPath | None = None,
+    use_held_out: bool = False,
+    classifier: StrPath | None = None,
+    clean_fraction: float = 1.0,
+    threshold: float | None = None,
+    scale: float = 1.0,
+    class_images: int = 20000,
+    suspects: int = 48,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.
+
+    The same as ``nlcli detect-noise`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        features: Features directory of that data set.
+        output: Directory to write.
+        method: Detector: naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae,
+            average, cleannet or confident-learning.
+        options: Options of the detector (see its card), such as neighbours=5.
+        hold_out: Classes, drawn by the seed, whose verification is withheld; those of a smaller number are among
+            them.
+        hold_out_classes: Instead: a file of the classes whose verification is withheld, one a line.
+        use_held_out: Use the verification of the held-out classes all the same, and only report on them apart.
+        classifier: Run whose predictions classification-filter takes (default: the features' own last layer, or a
+            classifier trained on the noisy labels).
+        clean_fraction: Part of the verified training images whose verification is used.
+        threshold: Score from which a label is right (default: chosen on validation).
+        scale: Factor on the steps of detectors that train a network, for rehearsals.
+        class_images: Most images of a class to fit on at a time; more are drawn by the seed.
+        suspects: Training images in the picture of the worst labels.
+        seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def evaluate(
+    *,
+    model: StrPath,
+    output: StrPath | None = None,
+    split: Literal["train", "validation", "test"] | None = None,
+    features: StrPath | None = None,
+    dataset: StrPath | None = None,
+    score: str | None = None,
+    bootstrap: int = 1000,
+    examples: int = 12,
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    seed: int = 0,
+    batch_size: int = 32,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Score runs or backbones on a split, measure detections; several are set side by side.
+
+    The same as ``nlcli eval`` on the command line.
+
+    Args:
+        model: Run, backbone or detection directory.
+        output: Directory to write (default: MODEL-SPLIT).
+        split: Split to score (default: test; a detection was measured on test, or else on validation).
+        features: Features (default: those of the run; a backbone, or a run from images, reads images without any).
+        dataset: Data set (default: that of the run, or of the features).
+        score: Which of the method's scores (default: the method's own choice).
+        bootstrap: Bootstrap resamples over images (0: no intervals).
+        examples: Examples with their top predictions.
+        precision: Arithmetic of a backbone that reads images.
+        seed: Seed of the bootstrap and of the choice of examples.
+        batch_size: Images in a forward pass, for a backbone that reads images.
+        workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def compare(
+    *,
+    evaluations: Sequence[StrPath],
+    output: StrPath,
+    bootstrap: int | None = None,
+    seed: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Set evaluations side by side: table, CSV, Markdown and figure.
+
+    The same as ``nlcli compare`` on the command line.
+
+    Args:
+        evaluations: Evaluation directories.
+        output: Directory to write.
+        bootstrap: Bootstrap resamples, 0 for none (default: as in the first evaluation).
+        seed: Seed of the bootstrap (default: as in the first evaluation).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def analyse(
+    *,
+    evaluations: Sequence[StrPath],
+    output: StrPath,
+    dataset: StrPath | None = None,
+    groups: int = 10,
+    examples: int = 6,
+    bootstrap: int | None = None,
+    seed: int | None = None,
+    force: bool = False,
+) -> Path:
+    """Break a comparison down: by category, class frequency and annotation quality; curves, examples.
+
+    The same as ``nlcli analyse`` on the command line.
+
+    Args:
+        evaluations: Evaluation directories; the first one's model is the baseline.
+        output: Directory to write.
+        dataset: Data set (default: that of the first evaluation).
+        groups: Groups of classes by frequency and by quality; fewer where a group would hold one class.
+        examples: Images with the top predictions of all models.
+        bootstrap: Bootstrap resamples, 0 for none (default: as in the first evaluation).
+        seed: Seed of the bootstrap and of the choice of examples (default: as in the first evaluation).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def table(
+    *,
+    rows: Mapping[str, StrPath | Sequence[StrPath]],
+    output: StrPath,
+    published: str | None = None,
+    by: Literal["clean_fraction", "dataset", "split", "held_out", "none"] | None = None,
+    deviations: Sequence[str] = (),
+    force: bool = False,
+) -> Path:
+    """Set evaluations beside a paper's published table, cell by cell.
+
+    The same as ``nlcli table`` on the command line.
+
+    Args:
+        rows: Evaluations of a row, as NAME=DIRECTORY; several for a row are its seeds and its columns.
+        output: Directory to write.
+        published: Published table, such as hu2018-table2 (default: none, only what was measured).
+        by: What the columns go by (default: as the published table's, or the part of the clean set).
+        deviations: What was done otherwise than in the paper, a sentence each.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def predict(
+    *,
+    images: StrPath,
+    run: StrPath,
+    backbone: StrPath | None = None,
+    format: Literal["table", "csv", "jsonl"] = "table",
+    output: StrPath | None = None,
+    top: int = 5,
+    threshold: float | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+) -> dict[str, int]:
+    """Score a file or a folder of images with a trained head and its backbone.
+
+    The same as ``nlcli predict`` on the command line.
+
+    Args:
+        images: Image file or folder.
+        run: Run or backbone directory.
+        backbone: Backbone directory (default: the run's own, or the one its features came from).
+        format: Output format.
+        output: File to write (default: standard output).
+        top: Classes shown for each image.
+        threshold: Show classes from this probability on instead of the top ones.
+        batch_size: Images in a forward pass.
+        workers: Decoding threads (0: one a core).
+
+    Raises:
+        NlcliError: what the command line would print.
+    """

@@ -1,0 +1,49 @@
+"""A script that uses all that ``nlcli`` offers; never run, but checked by mypy --strict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nlcli
+from nlcli import FeatureStore, Head, LabelTable, StageRecord, choose_clean, load_head, read_dataset, read_stage
+
+print(nlcli.__version__)
+digits: Path = nlcli.build_digits(output="digits", kind="scenes", size=64, seed=1)
+predictions = nlcli.annotate(images=[digits / "images"], output=Path("p"), classifier=digits / "c", keep=8, force=True)
+coco = nlcli.build_coco(
+    train_images=digits / "images" / "train",
+    train_annotations=digits / "train.json",
+    val_images="val",
+    val_annotations="val.json",
+    predictions=predictions,
+    output="coco",
+)
+photos = nlcli.build_folders(images="photos", output="data", verified=["validation", "test"], classes=None)
+nlcli.build_clothing1m(root="c", output="clothing", limit=100)
+nlcli.build_food101n(root="f", food101="g", output="food", train="food-101")
+nlcli.build_webvision(root="w", output="web", sources=("google",), condition="all", allow_missing=0.1)
+nlcli.build_openimages(root="o", output="open", clean_share=0.25)
+noisy = nlcli.add_noise(dataset=photos, output="noisy", kind="pair", rate=0.4, splits=["train"])
+unique = nlcli.deduplicate(dataset=noisy, output="unique", hash_bits=2, workers=2)
+backbone = nlcli.pretrain_backbone(dataset=unique, output="backbone", labels="noisy", learning_rate=1e-3, xla=False)
+features = nlcli.extract_features(dataset=unique, backbone=backbone, output="features", dtype="float16")
+detection = nlcli.detect_noise(dataset=unique, features=features, output="d", options={"neighbours": 5}, hold_out=2)
+run = nlcli.train_head(dataset=unique, features=features, output="run", method="residual", options={"alpha": 0.2})
+nlcli.train_head(dataset=unique, from_images="resnet50", output="r", flip="none", trunk="trained", detection=detection)
+evaluation: Path = nlcli.evaluate(model=run, split="test", bootstrap=0)
+nlcli.compare(evaluations=[evaluation], output="report")
+nlcli.analyse(evaluations=(evaluation, "other"), output="analysis", groups=5)
+nlcli.table(rows={"A": evaluation, "B": ["b-0", "b-1"]}, output="table", published="hu2018-table6", by="none")
+counts: dict[str, int] = nlcli.predict(images="photos", run=run, format="csv", output="scores.csv", top=3)
+nlcli.register("method", "mine", "my_package.mine:Mine")
+
+try:
+    record: StageRecord = read_stage(run, "run")
+    table: LabelTable = read_dataset(unique)
+    head: Head = load_head(record.path)
+    store: FeatureStore = FeatureStore(features)
+    rows = table.rows("test")
+    scores = head.score(store.read(store.rows_of(table.keys[rows])))
+    print(scores.shape, len(choose_clean(table, 0.05, seed=0)))
+except nlcli.NlcliError as error:
+    print(error)
