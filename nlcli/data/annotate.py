@@ -30,6 +30,7 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, name_some
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path, fingerprint_file, fingerprint_json, read_json, write_json
 from nlcli.stages.stage import Stage, open_stage, read_stage
 
@@ -168,6 +169,7 @@ def open_classifier(config: Annotate) -> Backbone:
     Raises:
         NlcliError: there is none, or its weights or class names do not fit.
     """
+    quiet_tensorflow()
     from nlcli.networks.weights import open_backbone
 
     # A folder counts as one even where a registered network has its name, as in the fingerprint.

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import keras
 import numpy as np
+from keras import layers
 
-from nlcli.runtime import quiet_tensorflow
-
-quiet_tensorflow()
-
-import keras  # noqa: E402
-from keras import layers  # noqa: E402
-
-from nlcli.networks.images import Preprocessing  # noqa: E402
+from nlcli.networks.images import Preprocessing
 
 # --- the networks ----------------------------------------------------------------------------
 

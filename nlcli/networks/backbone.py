@@ -16,21 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import keras
 import numpy as np
+import tensorflow as tf
+from keras import layers
 
-from nlcli.runtime import cpu_flags, quiet_tensorflow
-
-quiet_tensorflow()
-
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from keras import layers  # noqa: E402
-
-from nlcli.errors import NlcliError  # noqa: E402
-from nlcli.networks.folding import absorbs_scaling, inference_copy  # noqa: E402
-from nlcli.networks.images import Preprocessing, Scaling  # noqa: E402
-from nlcli.networks.linear_layer import LinearLayer  # noqa: E402
-from nlcli.stages.files import fingerprint_json  # noqa: E402
+from nlcli.errors import NlcliError
+from nlcli.networks.folding import absorbs_scaling, inference_copy
+from nlcli.networks.images import Preprocessing, Scaling
+from nlcli.networks.linear_layer import LinearLayer
+from nlcli.runtime import cpu_flags
+from nlcli.stages.files import fingerprint_json
 
 Output = Literal["features", "logits", "probabilities"]
 Activation = Literal["sigmoid", "softmax"]

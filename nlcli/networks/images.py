@@ -21,6 +21,7 @@ instead of cropping its middle, because labels of a multi-label image lie at its
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import os
@@ -51,18 +52,10 @@ MAX_PIXELS = 178_956_970
 MAX_FILE_BYTES = 1 << 29
 _LARGE_PIXELS = 40_000_000
 
-# Pillow tries every plugin it has, among them ones that start other programs (EPS). These suffice.
-Image.init()  # loads the plugins, once and not in several threads at a time
-_FORMATS = tuple(
-    name for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN
-)
+_loading_plugins = threading.Lock()
 
 # Several pictures of hundreds of megapixels at once would take all memory: one at a time.
 _one_large_image = threading.Lock()
-
-# What Pillow would warn about (a large image, a damaged EXIF block) is either decided here or of
-# no consequence; thousands of lines on standard error would hide what matters.
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -122,6 +115,23 @@ class ImageBatch:
     rows: np.ndarray
     images: np.ndarray
     errors: list[tuple[int, str]]
+
+
+def formats() -> tuple[str, ...]:
+    """The image formats that are read, by Pillow's names, of those that this Pillow can read."""
+    with _loading_plugins:
+        return _formats()
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    # What Pillow would warn about (a large image, a damaged EXIF block) is either decided here or of
+    # no consequence; thousands of lines on standard error would hide what matters.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    Image.init()
+    # Pillow tries every plugin it has, among them ones that start other programs (EPS). These suffice.
+    wanted = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+    return tuple(name for name in wanted if name in Image.OPEN)
 
 
 def load_image(source: Source, pre: Preprocessing) -> np.ndarray:
@@ -232,7 +242,7 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(content: bytes, pre: Preprocessing) -> np.ndarray:
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+    with Image.open(io.BytesIO(content), formats=formats()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")

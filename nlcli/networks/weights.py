@@ -11,22 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
+from keras import layers
 from pydantic import ValidationError
 
-from nlcli.runtime import quiet_tensorflow
-
-quiet_tensorflow()
-
-import keras  # noqa: E402
-from keras import layers  # noqa: E402
-
-from nlcli.errors import NlcliError, sentence, shortened, unknown_name  # noqa: E402
-from nlcli.networks.architectures import BACKBONES, Architecture, _randomise, imagenet_classes  # noqa: E402
-from nlcli.networks.backbone import Activation, Backbone  # noqa: E402
-from nlcli.networks.images import Preprocessing, Scaling  # noqa: E402
-from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer  # noqa: E402
-from nlcli.stages.files import read_json, write_json  # noqa: E402
+from nlcli.errors import NlcliError, sentence, shortened, unknown_name
+from nlcli.networks.architectures import BACKBONES, Architecture, _randomise, imagenet_classes
+from nlcli.networks.backbone import Activation, Backbone
+from nlcli.networks.images import Preprocessing, Scaling
+from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
+from nlcli.stages.files import read_json, write_json
 
 SCHEMA = 1
 _RECORD, _MODEL = "backbone.json", "model.keras"

@@ -45,6 +45,7 @@ from nlcli.data.sources.digit_scenes import (
     glyphs,
 )
 from nlcli.data.sources.digit_singles import write_singles
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path
 from nlcli.stages.stage import open_stage
 
@@ -171,6 +172,7 @@ def _write_class_map(path: Path) -> None:
 
 def _make_classifier(directory: Path, pool: np.ndarray, config: BuildDigits) -> str:
     """Train and save the classifier, unless an earlier, interrupted run has; its fingerprint."""
+    quiet_tensorflow()
     from nlcli.networks.weights import load_backbone, save_backbone
 
     if (directory / "backbone.json").is_file():
@@ -207,8 +209,6 @@ def train_classifier(pictures: np.ndarray, labels: np.ndarray, seed: int, epochs
         pictures: (n, 32, 32, 3) uint8.
         labels: (n,) int32.
     """
-    from nlcli.runtime import quiet_tensorflow
-
     quiet_tensorflow()
     import keras
     import tensorflow as tf
