@@ -7,17 +7,16 @@ data also have the confusion of clean and noisy labels of Xiao et al. 2015, figu
 
 from __future__ import annotations
 
-import csv
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.data import label_confusion
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, verified_pairs
-from nlcli.metrics import confusion as label_confusion
 from nlcli.metrics.confusion import Confusion
-from nlcli.stages.files import atomic_path, read_json, write_json
+from nlcli.stages.files import read_json, write_csv, write_json
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -132,15 +131,12 @@ def published_coco() -> dict[str, Any]:
 
 def write_statistics(directory: Path, statistics: dict[str, Any]) -> None:
     """Write ``statistics.json``, ``class_statistics.csv`` and ``class_statistics.png``."""
-    from nlcli.data.figures import class_statistics_figure
+    from nlcli.data.plots import class_statistics_plot
 
     write_json(directory / FILE, statistics)
-    with atomic_path(directory / "class_statistics.csv") as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, CLASS_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(statistics["classes"])
-    class_statistics_figure(statistics, directory / "class_statistics.png")
+    rows = ([entry[column] for column in CLASS_COLUMNS] for entry in statistics["classes"])
+    write_csv(directory / "class_statistics.csv", CLASS_COLUMNS, rows)
+    class_statistics_plot(statistics, directory / "class_statistics.png")
 
 
 def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[str, Any]:
@@ -160,10 +156,10 @@ def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[st
     record = {"images": found.images, "accuracy": found.accuracy, "largest": largest}
     write_statistics(directory, label_statistics(table) | {"label_confusion": record})
     if found.images:
-        from nlcli.data.figures import confusion_figure
+        from nlcli.data.plots import confusion_plot
 
-        label_confusion.write_matrix(directory / label_confusion.TABLE, table.classes, found.counts)
-        confusion_figure([("noisy label", found)], directory / label_confusion.FIGURE)
+        label_confusion.write_confusion(directory / label_confusion.TABLE, table.classes, found.counts)
+        confusion_plot([("noisy label", found)], directory / label_confusion.PLOT)
     return {"pairs": found.images, "pairs_right": None if found.accuracy is None else round(found.accuracy, 4)}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlcli.console import print_pairs
+from nlcli.data import label_confusion
 from nlcli.data.labels import SPLITS
 from nlcli.data.statistics import FILE
-from nlcli.metrics import confusion as label_confusion
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 

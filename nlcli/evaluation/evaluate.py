@@ -217,9 +217,10 @@ def _by_group(table: LabelTable, found: RankingMetrics) -> dict[str, Any]:
 
 def _confusions(table: LabelTable, scored: ScoredImages, rows: np.ndarray, work: Path) -> dict[str, Any]:
     """Confusion matrices of the answers and of the noisy labels, written and drawn; what metrics say of them."""
-    from nlcli.data.figures import confusion_figure
+    from nlcli.data import label_confusion
     from nlcli.data.labels import verified_pairs
-    from nlcli.metrics import confusion as labels
+    from nlcli.data.plots import confusion_plot
+    from nlcli.metrics.confusion import Confusion
     from nlcli.metrics.decisions import confusion_matrix, macro_accuracy
 
     answers, panels = scored.answers, []
@@ -227,16 +228,16 @@ def _confusions(table: LabelTable, scored: ScoredImages, rows: np.ndarray, work:
     if answers.known.any():
         known = answers.known
         counts = confusion_matrix(answers.truth[known], answers.first[known], len(table.classes))
-        labels.write_matrix(work / "confusion.csv", table.classes, counts)
-        panels.append(("classifier", labels.Confusion(table.classes, counts)))
+        label_confusion.write_confusion(work / "confusion.csv", table.classes, counts)
+        panels.append(("classifier", Confusion(table.classes, counts)))
         found["macro_accuracy"] = number(macro_accuracy(counts))
-    noisy = labels.Confusion(table.classes, verified_pairs(table, rows))
+    noisy = Confusion(table.classes, verified_pairs(table, rows))
     if noisy.images:
-        labels.write_matrix(work / labels.TABLE, table.classes, noisy.counts)
+        label_confusion.write_confusion(work / label_confusion.TABLE, table.classes, noisy.counts)
         panels.insert(0, ("noisy label", noisy))
         found["noisy_labels"] = {"images": noisy.images, "accuracy": noisy.accuracy}
     if panels:
-        confusion_figure(panels, work / "confusion.png")
+        confusion_plot(panels, work / "confusion.png")
     return found
 
 

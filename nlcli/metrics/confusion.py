@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-
-from nlcli.stages.files import atomic_path
-
-TABLE, FIGURE = "label_confusion.csv", "label_confusion.png"
 
 
 @dataclass(frozen=True)
@@ -56,12 +49,3 @@ class Confusion:
             for true, called in cells
             if wrong[true, called]
         ]
-
-
-def write_matrix(path: Path, classes: Sequence[str], counts: np.ndarray) -> None:
-    """Write counts (true class by row, what it was called by column) as ``add-noise --matrix`` reads them."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("true", *classes))
-            writer.writerows((name, *row) for name, row in zip(classes, counts.tolist(), strict=True))

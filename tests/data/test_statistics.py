@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlcli.data.figures import class_statistics_figure, confusion_figure
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists
 from nlcli.data.labels import single_label_table as single_label_table_of
+from nlcli.data.plots import class_statistics_plot, confusion_plot
 from nlcli.data.statistics import label_statistics, published_coco, write_single_label_statistics, write_statistics
 from nlcli.data.statistics_tables import show_dataset
 from nlcli.metrics.confusion import Confusion
@@ -137,7 +137,7 @@ def test_figure_of_hundreds_of_classes_stays_readable_in_size(tmp_path: Path) ->
     from PIL import Image
 
     table = verified_table(50, 400, splits=(10, 10))
-    class_statistics_figure(label_statistics(table), tmp_path / "figure.png")
+    class_statistics_plot(label_statistics(table), tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as image:
         assert image.size[0] <= 3000
 
@@ -196,6 +196,6 @@ def test_data_without_a_pair_have_no_confusion(tmp_path: Path) -> None:
 def test_figures_of_many_classes(tmp_path: Path) -> None:
     classes = tuple(f"class {i}" for i in range(90))
     confusion = Confusion(classes, np.eye(90, dtype=np.int64))
-    confusion_figure([("noisy label", confusion), ("classifier", confusion)], tmp_path / "c.png")
+    confusion_plot([("noisy label", confusion), ("classifier", confusion)], tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as image:
         assert image.width > image.height

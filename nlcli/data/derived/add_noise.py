@@ -34,12 +34,13 @@ import numpy as np
 
 from nlcli.console import progress
 from nlcli.data.config import AddNoise
+from nlcli.data.label_confusion import write_confusion
 from nlcli.data.label_files import read_dataset, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, noisy_classes, one_label, true_classes
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
-from nlcli.metrics.confusion import write_matrix
 from nlcli.metrics.decisions import confusion_matrix
+from nlcli.stages.files import csv_text
 from nlcli.stages.stage import RECORD, open_stage, read_stage
 
 MATRIX = "noise_matrix.csv"
@@ -86,7 +87,7 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
         result = _planted(table, config, true, noisy)
         write_truth(stage.work, table.keys, true)
         counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
-        write_matrix(stage.work / MATRIX, table.classes, counts)
+        write_confusion(stage.work / MATRIX, table.classes, counts)
         write_dataset(
             stage.work,
             result,
@@ -236,11 +237,11 @@ def _csv_matrix(path: Path, classes: tuple[str, ...]) -> np.ndarray:
             raise NlcliError(f"matrix {path}, line {number}: {unknown_name(name, classes, 'class')}")
         return position[name]
 
-    columns = [place(name, 1) for name in lines[0][1:]]
-    rows = [place(cells[0], number) for number, cells in enumerate(lines[1:], start=2)]
-    for found, what in ((columns, "columns"), (rows, "rows")):
-        if sorted(found) != list(range(len(classes))):
-            raise NlcliError(f"matrix {path}: {len(found)} {what}, expected each of the {len(classes)} classes once")
+    columns = [place(csv_text(name), 1) for name in lines[0][1:]]
+    rows = [place(csv_text(cells[0]), number) for number, cells in enumerate(lines[1:], start=2)]
+    for places, what in ((columns, "columns"), (rows, "rows")):
+        if sorted(places) != list(range(len(classes))):
+            raise NlcliError(f"matrix {path}: {len(places)} {what}, expected each of the {len(classes)} classes once")
     counts = np.empty((len(classes), len(classes)))
     for number, (row, cells) in enumerate(zip(rows, lines[1:], strict=True), start=2):
         if len(cells) != len(classes) + 1:

@@ -32,7 +32,6 @@ set. The hashes are a stage of their own, ``OUTPUT-hashes``, so other thresholds
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,7 +48,7 @@ from nlcli.data.label_files import TRUTH, read_dataset, read_truth, write_datase
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
 from nlcli.data.statistics import write_single_label_statistics
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import open_stage, read_stage
 
 
@@ -234,33 +233,20 @@ def _write_report(
         (int(first), int(second)): (int(how), float(measure))
         for first, second, how, measure in zip(near.first, near.second, near.how, near.measure, strict=True)
     }
-    with atomic_path(directory / "removed.csv") as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("key", "split", "noisy", "how", "measure", "kept", "kept_split", "kept_noisy"))
-            for image in np.flatnonzero(removed).tolist():
-                kept = int(partner[image])
-                own, other = sorted((int(unit[image]), int(unit[kept])))
-                how, measure = (SAME, 0.0) if own == other else measured[own, other]
-                writer.writerow(
-                    (
-                        table.keys[image],
-                        SPLITS[table.split[image]],
-                        _labels(table, image),
-                        HOW[how],
-                        f"{measure:.4g}",
-                        table.keys[kept],
-                        SPLITS[table.split[kept]],
-                        _labels(table, kept),
-                    )
-                )
-    with atomic_path(directory / "unreadable.csv") as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("key", "reason"))
-            writer.writerows(
-                (key, reason) for key, reason in zip(table.keys, hashes.error, strict=True) if reason is not None
-            )
+
+    def described(image: int) -> tuple[str, str, str]:
+        return table.keys[image], SPLITS[table.split[image]], _labels(table, image)
+
+    def removal(image: int) -> tuple[str, ...]:
+        kept = int(partner[image])
+        own, other = sorted((int(unit[image]), int(unit[kept])))
+        how, measure = (SAME, 0.0) if own == other else measured[own, other]
+        return *described(image), HOW[how], f"{measure:.4g}", *described(kept)
+
+    columns_of_removed = ("key", "split", "noisy", "how", "measure", "kept", "kept_split", "kept_noisy")
+    write_csv(directory / "removed.csv", columns_of_removed, map(removal, np.flatnonzero(removed).tolist()))
+    unreadable = ((key, reason) for key, reason in zip(table.keys, hashes.error, strict=True) if reason is not None)
+    write_csv(directory / "unreadable.csv", ("key", "reason"), unreadable)
 
 
 def _labels(table: LabelTable, row: int) -> str:

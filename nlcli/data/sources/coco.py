@@ -17,7 +17,6 @@ every image that is left out, with the reason.
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ from nlcli.data.sources.coco_annotations import Instances, read_instances
 from nlcli.data.statistics import label_statistics, published_coco, write_statistics
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, folder_labels, name_some
-from nlcli.stages.files import atomic_path, fingerprint_json
+from nlcli.stages.files import fingerprint_json, write_csv
 from nlcli.stages.stage import open_stage, read_stage
 
 KEPT, MISSING, UNREADABLE, UNLABELLED = range(4)
@@ -348,9 +347,6 @@ def _count_dropped(reason: np.ndarray, split: np.ndarray) -> dict[str, dict[str,
 
 
 def _write_dropped(path: Path, listing: _Listing, reason: np.ndarray, split: np.ndarray) -> None:
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("key", "split", "reason"))
-            for row in np.flatnonzero(reason != KEPT):
-                writer.writerow((listing.keys[row], SPLITS[split[row]], REASONS[reason[row]]))
+    dropped = np.flatnonzero(reason != KEPT)
+    rows = ((listing.keys[row], SPLITS[split[row]], REASONS[reason[row]]) for row in dropped)
+    write_csv(path, ("key", "split", "reason"), rows)

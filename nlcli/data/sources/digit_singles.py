@@ -12,7 +12,6 @@ that look alike, as in Clothing1M (Xiao 2015, figure 6).
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from PIL import Image
 from nlcli.console import progress
 from nlcli.data.labels import SPLITS
 from nlcli.data.sources.digit_scenes import DIGITS, SHAPES, TEXTURES, Painter, Weight, digit_mask, glyphs, shape_mask
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, write_csv
 
 PARTS = (0.6, 0.2, 0.2)
 """Shares of the digit images that the pictures of train, validation and test are drawn from."""
@@ -127,19 +126,16 @@ def _place_neighbour(
 
 def confusion() -> NDArray[np.float64]:
     """(10, 10) percent of the pictures of a digit (row) that get a label (column); rows sum to 100."""
-    found = np.full((len(DIGITS), len(DIGITS)), _ELSE)
+    shares = np.full((len(DIGITS), len(DIGITS)), _ELSE)
     for true, others in _ALIKE.items():
         for noisy, percent in others.items():
-            found[DIGITS.index(true), DIGITS.index(noisy)] = percent
-    np.fill_diagonal(found, 0)
-    np.fill_diagonal(found, 100 - found.sum(axis=1))
-    return found
+            shares[DIGITS.index(true), DIGITS.index(noisy)] = percent
+    np.fill_diagonal(shares, 0)
+    np.fill_diagonal(shares, 100 - shares.sum(axis=1))
+    return shares
 
 
 def write_confusion(path: Path) -> None:
     """Write ``confusion()`` in the form that ``nlcli add-noise --matrix`` reads."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("true", *DIGITS))
-        for name, row in zip(DIGITS, confusion(), strict=True):
-            writer.writerow((name, *(f"{value:g}" for value in row)))
+    rows = ((name, *(f"{value:g}" for value in row)) for name, row in zip(DIGITS, confusion(), strict=True))
+    write_csv(path, ("true", *DIGITS), rows)

@@ -23,7 +23,6 @@ validation and test scenes, and the classifier's training pictures.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from nlcli.console import progress
+from nlcli.data.class_map import COLUMNS
 from nlcli.data.config import BuildDigits
 from nlcli.data.sources.digit_scenes import (
     CATEGORIES,
@@ -46,7 +46,7 @@ from nlcli.data.sources.digit_scenes import (
 )
 from nlcli.data.sources.digit_singles import write_singles
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import open_stage
 
 if TYPE_CHECKING:
@@ -158,13 +158,12 @@ def _write_jpeg(path: Path, picture: np.ndarray, quality: int) -> None:
 
 
 def _write_class_map(path: Path) -> None:
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("source_index", "source_id", "source_name", "target_name"))
-            for index, source in enumerate(vocabulary()):
-                if source[-1] in DIGITS:
-                    writer.writerow((index, "-".join(source), " ".join(source), source[-1]))
+    rows = (
+        (index, "-".join(source), " ".join(source), source[-1])
+        for index, source in enumerate(vocabulary())
+        if source[-1] in DIGITS
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 # --- the annotating classifier ---------------------------------------------------------------

@@ -5,7 +5,6 @@ The images are never copied or opened here: a data set names them where they lie
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from nlcli.console import say
 from nlcli.data.labels import SPLITS, LabelTable, take_rows
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_csv
 
 TRAIN, VALIDATION, TEST = range(3)
 LEFT_OUT = "left_out.csv"
@@ -74,11 +73,7 @@ def enumerate_some(names: Sequence[str], total: int | None = None) -> str:
 
 def write_left_out(directory: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     """``left_out.csv``: key, list and reason of everything listed that is not in the data set."""
-    with atomic_path(directory / LEFT_OUT) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("key", "list", "reason"))
-            writer.writerows(rows)
+    write_csv(directory / LEFT_OUT, ("key", "list", "reason"), rows)
 
 
 def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:

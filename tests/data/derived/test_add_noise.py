@@ -9,10 +9,10 @@ import pytest
 
 from nlcli.data.config import AddNoise
 from nlcli.data.derived.add_noise import add_noise, cross_fitted_scores, flip_chance, read_matrix
+from nlcli.data.label_confusion import write_confusion
 from nlcli.data.label_files import read_dataset, read_truth
 from nlcli.data.labels import FULL, NONE, LabelTable, choose_clean, noisy_classes, single_label_table, true_classes
 from nlcli.errors import NlcliError
-from nlcli.metrics.confusion import write_matrix
 from worlds.feature_store import Store
 from worlds.stage_builders import published
 
@@ -98,7 +98,7 @@ def test_the_seed_decides_and_the_order_of_rows_does_not(clean: Path, tmp_path: 
 
 def test_a_matrix_is_planted_as_it_is_or_scaled(clean: Path, tmp_path: Path) -> None:
     matrix = np.array([[8, 2, 0, 0], [0, 5, 5, 0], [1, 1, 8, 0], [0, 0, 0, 10]])
-    write_matrix(tmp_path / "m.csv", CLASSES, matrix)
+    write_confusion(tmp_path / "m.csv", CLASSES, matrix)
     _, true, noisy = planted(clean, tmp_path / "one", kind="matrix", matrix=tmp_path / "m.csv")
     assert confusion(true, noisy) == pytest.approx(matrix / 10, abs=0.05)
     assert confusion(true, noisy)[matrix == 0].max() == 0

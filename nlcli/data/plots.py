@@ -1,4 +1,4 @@
-"""Figures about a data set's labels."""
+"""Plots of a data set's labels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 
 from nlcli.drawing import new_figure, save_figure
 from nlcli.metrics.confusion import Confusion
-from nlcli.stages.files import atomic_path
 
 # Right of the title: inside, a legend would hide bars.
 _ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3, "frameon": False, "fontsize": 8}
 
 
-def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
+def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     """Class frequency and annotation quality, as in Hu et al. 2018, figure 4.
 
     Both panels show the classes in the same order, most frequent first.
@@ -25,14 +24,9 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
         statistics: What ``label_statistics`` returns.
         path: PNG file to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     classes = sorted(statistics["classes"], key=lambda entry: (-entry["verified"], entry["class"]))
     position = list(range(len(classes)))
-    # The canvas is made directly: pyplot would keep the figure and pick a window system.
-    figure = Figure(figsize=(min(max(8.0, 0.19 * len(classes)), 24.0), 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(min(max(8.0, 0.19 * len(classes)), 24.0), 6.4)
     frequency, quality = figure.subplots(2, 1, sharex=True)
 
     frequency.bar([x - 0.2 for x in position], [c["verified"] for c in classes], 0.4, label="verified", color="#2b6c8f")
@@ -42,9 +36,9 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     frequency.legend(**_ABOVE)
 
     share = [c["quality"] or 0 for c in classes]
-    found = [float("nan") if c["recall"] is None else c["recall"] for c in classes]
+    recalled = [float("nan") if c["recall"] is None else c["recall"] for c in classes]
     quality.bar(position, share, 0.7, label="noisy labels that are right", color="#d98c3f")
-    quality.plot(position, found, "o", markersize=4, color="#2b6c8f", label="verified labels that are found")
+    quality.plot(position, recalled, "o", markersize=4, color="#2b6c8f", label="verified labels that are found")
     overall = statistics["splits"]["all"]["precision"]
     if overall is not None:
         label = f"right over all classes: {overall:.0%}"
@@ -58,9 +52,7 @@ def class_statistics_figure(statistics: dict[str, Any], path: Path) -> None:
     quality.set_xlim(-0.7, len(classes) - 0.3)
     for axes in (frequency, quality):
         axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        # Without the library's version in it, the same statistics give the same bytes.
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+    save_figure(figure, path)
 
 
 _NAMED = 80  # classes whose names can still be read
@@ -68,7 +60,7 @@ _NUMBERED = 20  # ... and whose cells have room for a number
 _HIDDEN = 0.005  # shares that the paper hides, too
 
 
-def confusion_figure(panels: Sequence[tuple[str, Confusion]], path: Path) -> None:
+def confusion_plot(panels: Sequence[tuple[str, Confusion]], path: Path) -> None:
     """Draw confusion matrices of the same classes beside each other.
 
     A column is a true class, its cells the shares of its images that were called each class (rows);
