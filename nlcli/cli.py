@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from nlcli.console import print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError
-from nlcli.stages.commands import Command, StageCommand, commands, load
+from nlcli.registry import load
+from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -37,20 +38,37 @@ The usual way: build a data set (build-coco), fine-tune a backbone on its noisy 
 cache features (extract-features), train a head with the few clean labels you have (train-head), score it (eval).
 'nlcli run pipelines/demo.yaml' does all of it on an embedded data set in minutes.
 """
+_MARKUP: dict[str, Any] = {"rich_markup_mode": "markdown"}
 _SETTINGS: dict[str, Any] = {
-    "rich_markup_mode": "markdown",
+    **_MARKUP,
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
 
 
 class _LazyGroup(TyperGroup):
-    """Lists every command by name and one line, and makes the one that is called."""
+    """Lists every command by name and one line, and makes the one that is called.
+
+    Other packages' sources are looked for where a list is asked for, or a command that is not ours.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._add_sources()
+        return super().list_commands(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        others = self._add_sources() if args and args[0] not in self.commands else {}
         name, stub, rest = super().resolve_command(ctx, args)
-        command = commands().get(name or "")
+        command = commands().get(name or "") or others.get(name or "")
         return name, stub if command is None else _made(command), rest
+
+    def _add_sources(self) -> dict[str, StageCommand]:
+        others = SOURCES.of_others()
+        for name, command in others.items():
+            self.commands[name] = TyperCommand(
+                name, help=command.about, rich_help_panel="Stages", rich_markup_mode="markdown"
+            )
+        return others
 
 
 app = typer.Typer(cls=_LazyGroup, help=_ABOUT, no_args_is_help=True, add_completion=True, **_SETTINGS)

@@ -15,7 +15,6 @@ import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from importlib import resources
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -33,6 +32,7 @@ Thing = TypeVar("Thing")
 _REGISTRIES = {
     "method": "nlcli.methods:METHODS",
     "detector": "nlcli.detection:DETECTORS",
+    "source": "nlcli.stages.commands:SOURCES",
 }
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _TITLE = re.compile(r"# `(?P<name>[a-z0-9-]+)`: (?P<title>.+) \((?P<paper>[^()]+)\)")
@@ -97,9 +97,17 @@ class Registry(Generic[Thing]):
     def __contains__(self, name: object) -> bool:
         return name in self._ours or name in self.names()
 
+    def name_problem(self, name: str) -> str | None:
+        """Why ``name`` cannot be the name of such a thing; None where it can."""
+        if _NAME.fullmatch(name) is not None:
+            return None
+        return f"'{name}' is no name of a {self.kind}: it takes small letters, digits and hyphens, such as 'mine'"
+
     def register(self, name: str, target: Thing | str) -> None:
         """See ``nlcli.registry.register``. The same class once more, as a notebook defines it, replaces itself."""
-        self._check_name(name)
+        problem = self.name_problem(name)
+        if problem is not None:
+            raise NlcliError(problem)
         there = self._here().get(name)
         offer = self._offers().get(name)
         if offer is not None and offer.value != _reference(target):
@@ -162,9 +170,15 @@ class Registry(Generic[Thing]):
 
     def _fault(self, name: str, thing: Thing) -> str | None:
         """What is wrong with a thing from outside, as the end of a sentence."""
+        module, _, base = self.base.partition(":")
         if not isinstance(thing, load(self.base)):
-            return f"is a {type(thing).__name__}, not a {self.base.partition(':')[2]} of {self.base.partition(':')[0]}"
-        return None
+            return f"is no {base} ({module})"
+        return self._named_otherwise(name, thing)
+
+    def _named_otherwise(self, name: str, thing: Any) -> str | None:
+        if thing.name == name:
+            return None
+        return f"calls itself '{thing.name}'; give it the name that it is offered by"
 
     # --- packages ---
 
@@ -178,26 +192,18 @@ class Registry(Generic[Thing]):
         usable = {}
         for name, points in offers.items():
             packages = " and ".join(_package(point) for point in points)
-            if _NAME.fullmatch(name) is None:
-                problem: str | None = f"package {packages}: {self._malformed(name)}"
+            problem = self.name_problem(name)
+            if problem is not None:
+                problem = f"package {packages}: {problem}"
             elif len(points) > 1:
                 problem = f"packages {packages} each offer a {self.kind} '{name}': none of them is used; uninstall one"
             elif name in self._ours:
                 problem = f"package {packages} offers a {self.kind} '{name}', a name of nlcli's own: it is not used"
-            else:
-                problem = None
-                if name not in self._registered:
-                    usable[name] = points[0]
+            elif name not in self._registered:
+                usable[name] = points[0]
             if problem is not None and tell is not None:
                 tell(problem)
         return usable
-
-    def _check_name(self, name: str) -> None:
-        if _NAME.fullmatch(name) is None:
-            raise NlcliError(self._malformed(name))
-
-    def _malformed(self, name: str) -> str:
-        return f"'{name}' is no name of a {self.kind}: it takes small letters, digits and hyphens, such as 'mine'"
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._told:
@@ -329,9 +335,7 @@ class Catalogue(Registry[type[Cls]], Generic[Cls, Config]):
         missing = [needed for needed in ("name", "citation", "Config") if not hasattr(thing, needed)]
         if missing:
             return f"does not state {' and '.join(missing)}, as every {self.kind} does"
-        if thing.name != name:
-            return f"calls itself '{thing.name}'; give it the name that it is offered by"
-        return None
+        return self._named_otherwise(name, thing)
 
 
 def _unknown(name: str, known: Mapping[str, Any], kind: str) -> str:
@@ -358,6 +362,8 @@ def _card_beside(module: str, name: str) -> str | None:
         return None
     if spec is None:
         return None
+    from importlib import resources
+
     package = module if spec.submodule_search_locations is not None else spec.parent
     folder = resources.files(package) if package else Path(spec.origin or ".").parent
     place = folder / "cards" / f"{name}.md"

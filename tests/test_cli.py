@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from nlcli.cli import app, main
-from nlcli.stages.commands import commands, load
+from nlcli.registry import load
+from nlcli.stages.commands import commands
 from nlcli.stages.config import options_of
 from tools.make_cli_reference import TARGET, reference
 from tools.printed import command_names

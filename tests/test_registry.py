@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from nlcli import registry
+from nlcli.cli import app
 from nlcli.detection import DETECTORS
 from nlcli.detection.base import Detector
 from nlcli.errors import NlcliError
 from nlcli.methods import METHODS
 from nlcli.registry import Catalogue
+from nlcli.stages.commands import SOURCES, find_stage
 from worlds.packages import installed
 
 MODULE = '''\
@@ -272,19 +275,102 @@ def test_a_malformed_card_of_a_package(detectors: Catalogue[Any, Any], site: Any
 # --- the command line ------------------------------------------------------------------------
 
 
-def test_the_command_line_shows_them(tmp_path: Path) -> None:
-    files = {"guesses/__init__.py": MODULE, "guesses/cards/guess.md": CARD}
-    site = installed(tmp_path, "guessing", {"nlcli.detectors": {"guess": "guesses:Guess"}}, files)
-    program = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['nlcli', 'detectors'] + sys.argv[1:]\n"
-        "from nlcli.cli import main\n"
-        "main()"
-    )
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-c", program, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    assert run().splitlines()[-1].split("  ")[-1] == "a guess at every label (Nobody 2020)"
-    told = json.loads(run("guess", "--json"))
+def test_the_command_line_shows_them(site: Any) -> None:
+    site("guessing", {"guess": "guesses:Guess"}, {"guesses/__init__.py": MODULE, "guesses/cards/guess.md": CARD})
+    listed = CliRunner().invoke(app, ["detectors"]).stdout.splitlines()
+    assert listed[-1].split("  ")[-1] == "a guess at every label (Nobody 2020)"
+    told = json.loads(CliRunner().invoke(app, ["detectors", "guess", "--json"]).stdout)
     assert (told["card"], told["citation"], told["soft_weights"]) == (CARD, "@misc{guess}", False)
+
+
+# --- sources ---------------------------------------------------------------------------------
+
+SOURCE = """\
+from nlcli.stages.commands import StageCommand
+
+SOURCE = StageCommand(
+    "build-dots",
+    "Make images of dots, for nobody.",
+    "dots.build:BuildDots",
+    "dots.build:build_dots",
+    "nlcli build-dots --output data/dots",
+)
+"""
+BUILD = '''\
+from typing import Annotated
+
+from nlcli.stages.config import StageConfig
+from nlcli.stages.options import Option, Output
+from nlcli.stages.stage import open_stage
+
+
+class BuildDots(StageConfig):
+    """Make dots."""
+
+    output: Output
+    count: Annotated[int, Option("How many.", panel="Data", ge=1)] = 3
+
+
+def build_dots(config, *, force=False):
+    """Write a file of dots."""
+    with open_stage("dots", config, {}, force=force) as stage:
+        if not stage.up_to_date:
+            (stage.work / "dots.txt").write_text("." * config.count)
+            stage.finish({"dots": config.count})
+    return stage.output
+'''
+FILES = {"dots/__init__.py": SOURCE, "dots/build.py": BUILD}
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Installs packages with sources for the length of a test."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(name: str, points: dict[str, str], files: dict[str, str]) -> None:
+        installed(tmp_path, name, {"nlcli.sources": points}, files)
+
+    yield install
+    for module in [m for m in sys.modules if m.partition(".")[0] == "dots"]:
+        del sys.modules[module]
+
+
+def test_a_source_is_a_command_a_stage_and_a_function(sources: Any, tmp_path: Path) -> None:
+    sources("dotted", {"build-dots": "dots:SOURCE"}, FILES)
+    assert SOURCES.get("build-dots").about == "Make images of dots, for nobody."
+    listed = CliRunner().invoke(app, ["--help"], terminal_width=100).stdout
+    assert "build-dots" in listed
+    assert "Make images of dots, for nobody." in listed
+    assert "dots.build" not in sys.modules  # it is only named
+    about = CliRunner().invoke(app, ["build-dots", "--help"], terminal_width=100).stdout
+    assert "--count" in about
+    assert "Example: nlcli build-dots --output data/dots" in about
+    made = CliRunner().invoke(app, ["build-dots", "--count", "5", "--output", str(tmp_path / "made")])
+    assert made.exit_code == 0, made
+    assert (tmp_path / "made" / "dots.txt").read_text() == "....."
+    pipeline = tmp_path / "dots.yaml"
+    pipeline.write_text("stages:\n- {name: dots, run: build-dots, with: {count: 7}}\n")
+    ran = CliRunner().invoke(app, ["run", str(pipeline), "--workdir", str(tmp_path / "work")])
+    assert ran.exit_code == 0, ran
+    assert (tmp_path / "work" / "dots" / "dots.txt").read_text() == "......."
+
+
+def test_sources_are_told_from_other_commands(sources: Any, capsys: Any) -> None:
+    sources("dotted", {"dots": "dots:SOURCE", "build-coco": "dots:SOURCE", "build-broken": "nowhere:X"}, FILES)
+    assert SOURCES.of_others() == {}
+    told = capsys.readouterr().err
+    assert "package dotted: 'dots' is no name of a source: it is a command, such as 'build-dots'" in told
+    assert "package dotted offers a source 'build-coco', a name of nlcli's own: it is not used" in told
+    assert "source 'build-broken' (package dotted) cannot be imported: No module named 'nowhere'" in told
+    with pytest.raises(NlcliError, match=r"stage 2: unknown stage 'build-dot'; did you mean 'build-digits'"):
+        find_stage("build-dot", "stage 2")
+    with pytest.raises(NlcliError, match="calls itself 'build-dots'"):
+        sources("other", {"build-points": "dots:SOURCE"}, {})
+        SOURCES.get("build-points")
+
+
+def test_a_broken_source_leaves_the_command_line_whole(sources: Any) -> None:
+    sources("dotted", {"build-dots": "dots:SOURCE"}, {"dots/__init__.py": "1 / 0"})
+    listed = CliRunner().invoke(app, ["--help"])
+    assert listed.exit_code == 0
+    assert "build-coco" in listed.output

@@ -6,12 +6,12 @@ heavy is imported before a stage is asked for.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlcli.errors import NlcliError
+from nlcli.registry import Registry, load
 
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
@@ -71,12 +71,6 @@ class StageCommand(Command):
         """Run the stage and return its output directory."""
         output: Path = load(self.function)(config, force=force)
         return output
-
-
-def load(reference: str) -> Any:
-    """The object that ``module:name`` names."""
-    module, name = reference.split(":")
-    return getattr(importlib.import_module(module), name)
 
 
 _STAGES = (
@@ -235,8 +229,32 @@ PREDICT = Command(
 )
 
 
+class Sources(Registry[StageCommand]):
+    """The stages that build a data set from files as they are downloaded or made."""
+
+    def name_problem(self, name: str) -> str | None:
+        """Its name is that of a command, and tells it from all other commands."""
+        problem = super().name_problem(name)
+        if problem is None and not name.startswith(_BUILD):
+            return f"'{name}' is no name of a source: it is a command, such as '{_BUILD}{name}'"
+        return problem
+
+    def of_others(self) -> dict[str, StageCommand]:
+        """Those that are not part of nlcli, by name."""
+        return {name: command for name, command in self.items() if name not in self.ours}
+
+
+_BUILD = "build-"
+SOURCES = Sources(
+    "source",
+    "nlcli.sources",
+    {name: stage for name, stage in STAGES.items() if name.startswith(_BUILD)},
+    "nlcli.stages.commands:StageCommand",
+)
+
+
 def commands() -> dict[str, Command]:
-    """Every command that a configuration describes, by its name on the command line."""
+    """Every command of nlcli that a configuration describes, by its name on the command line."""
     return {**STAGES, PREDICT.name: PREDICT}
 
 
@@ -244,6 +262,8 @@ def find_stage(name: str, where: str) -> StageCommand:
     """The stage called ``name``; an unknown one is a sentence that says where it stands."""
     from nlcli.errors import unknown_name
 
-    if name not in STAGES:
-        raise NlcliError(f"{where}: {unknown_name(name, STAGES, 'stage')}")
-    return STAGES[name]
+    if name in STAGES:
+        return STAGES[name]
+    if name not in SOURCES:
+        raise NlcliError(f"{where}: {unknown_name(name, [*STAGES, *SOURCES], 'stage')}")
+    return SOURCES.get(name)
