@@ -189,8 +189,12 @@ MINUTES = {  # target of the Makefile: where else its minutes are told
     "demo": [
         ("README.md", rf"It takes {NUMBER} minutes on 2 cores"),
         ("docs/pipelines.md", rf"`demo\.yaml` .*nothing, {NUMBER} minutes"),
+        ("docs/cost.md", rf"`make demo`.*\| {NUMBER} minutes"),
     ],
-    "demo-single-label": [("docs/pipelines.md", rf"`demo_single_label\.yaml` .*nothing, {NUMBER} minutes")],
+    "demo-single-label": [
+        ("docs/pipelines.md", rf"`demo_single_label\.yaml` .*nothing, {NUMBER} minutes"),
+        ("docs/cost.md", rf"`make demo-single-label`.*\| {NUMBER} minutes"),
+    ],
     "test": [
         ("README.md", rf"`make test` .*on 2 cores in {NUMBER} minutes"),
         ("CONTRIBUTING.md", rf"make test +# .*: {NUMBER} minutes on 2 cores"),
