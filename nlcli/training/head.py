@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.validation import Scorer
 
 if TYPE_CHECKING:
+    from nlcli.methods.base.contract import MethodConfig, Problem
     from nlcli.methods.base.method import Method
     from nlcli.networks.backbone import Backbone
 
@@ -101,7 +103,6 @@ def load_head(path: Path | str) -> Head:
     quiet_tensorflow()
     from nlcli.methods import configure, get_method
     from nlcli.methods.base.contract import Problem
-    from nlcli.networks.linear_layer import LinearLayer
 
     path = read_stage(path, "run").path
     record = read_json(path / CONFIG)
@@ -111,15 +112,33 @@ def load_head(path: Path | str) -> Head:
         record["backbone_fingerprint"]
     except (KeyError, TypeError) as error:
         raise NlcliError(f"{path / 'config.json'} lacks {error}; train the head again") from error
-    zeros = LinearLayer.zeros(problem.num_features, problem.classes)
-    method = cls(settings, problem, zeros if cls.needs_last_layer else None)
     try:
         with np.load(path / WEIGHTS, allow_pickle=False) as arrays:
-            for name, variable in method.weights().items():
-                value = arrays[name]
-                if value.shape != tuple(variable.shape):
-                    raise ValueError(f"{name} has shape {value.shape}, expected {tuple(variable.shape)}")
-                variable.assign(value)
+            method = with_weights(cls, settings, problem, arrays)
+    except NlcliError:
+        raise
     except Exception as error:  # damaged archives raise many kinds
         raise NlcliError(f"{path / WEIGHTS} cannot be read ({error}); train the head again") from error
     return Head(method, record, path)
+
+
+def with_weights(
+    cls: type[Method], settings: MethodConfig, problem: Problem, weights: Mapping[str, np.ndarray]
+) -> Method:
+    """A method whose weights are known.
+
+    Args:
+        weights: by the names of ``Method.weights``.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
+    zeros = LinearLayer.zeros(problem.num_features, problem.classes)
+    method = cls(settings, problem, zeros if cls.needs_last_layer else None)
+    for name, variable in method.weights().items():
+        value = weights[name]
+        if value.shape != tuple(variable.shape):
+            raise ValueError(f"{name} has shape {value.shape}, expected {tuple(variable.shape)}")
+        variable.assign(value)
+    return method

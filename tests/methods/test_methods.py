@@ -6,7 +6,7 @@ A method that is registered without a row in ``SMALL`` fails the first test.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from nlcli.errors import NlcliError
 from nlcli.methods import METHODS, configure, get_method
 from nlcli.methods.base.contract import Batch, Problem
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.training.checks import CHECKS, Case, check_other_tasks_are_refused, check_statements
 from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.loop import train
-from worlds.small_training import ArraySource, Planted, figures, make, planted, source, validation
+from worlds.small_training import ArraySource, make, planted
 
 # Options that make each method learn the planted problem in a few hundred steps.
 SMALL: dict[str, dict[str, object]] = {
@@ -79,133 +80,23 @@ SMALL: dict[str, dict[str, object]] = {
 
 
 # Every method on every kind of data that it is for.
-CASES = [(name, task) for name in METHODS.ours for task in get_method(name).tasks]
-
-
-def small(name: str, task: str, images: int, **options: object) -> tuple[Planted, nlcli.methods.Method]:
-    """A planted problem of ``task``, and the method for it."""
-    data = planted(images, single=task == "single-label")
-    return data, make(name, data, single=task == "single-label", **SMALL[name] | options)
-
-
-def batch_for(method: nlcli.methods.Method, phase: object, data: object, size: int = 20) -> tuple[tf.Tensor, Batch]:
-    rows = source(method, data, batch_size=size)
-    block, clean = rows.block(phase, 0, 1), rows.clean_rows(phase)
-    labels = (tf.cast(part[0], tf.float32) for part in (block.noisy, block.verified, block.mask))
-    weights = np.ones(size - clean, np.float32) if block.weights is None else block.weights[0]
-    return tf.constant(data.features[block.rows[0]]), Batch(clean, *labels, weights=tf.constant(weights))
+CASES = [Case(get_method(name), task, SMALL[name]) for name in METHODS.ours for task in get_method(name).tasks]
 
 
 def test_every_method_is_in_the_battery() -> None:
-    assert set(SMALL) == set(METHODS.ours)
+    assert list(SMALL) == list(METHODS.ours)
 
 
-@pytest.mark.parametrize("name", [name for name, task in CASES if task == "multi-label"])
-def test_learns(name: str, tmp_path: Path) -> None:
-    data, method = small(name, "multi-label", 600)
-    before = figures(method, data)
-    outcome = train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
-    after = figures(method, data)
-    assert after["AP_all"] > max(before["AP_all"] + 0.2, 0.8)
-    assert after["AP_all"] == outcome.value
-    for phase in method.phases():
-        losses = [line["train"]["loss"] for line in outcome.history if line["train"] and line["phase"] == phase.name]
-        assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize("name", [name for name, task in CASES if task == "single-label"])
-def test_learns_single_labels(name: str, tmp_path: Path) -> None:
-    data, method = small(name, "single-label", 600)
-    train(method, method.phases(), source(method, data), validation(method, data), Settings(50), tmp_path)
-    scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
-    assert (scores.argmax(1) == data.true.argmax(1)).mean() > 0.85
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.cls.name}-{case.task}")
+def test_battery(case: Case, check: Callable[[Case], None]) -> None:
+    check(case)
 
 
 @pytest.mark.parametrize("name", METHODS.ours)
-def test_same_seed_same_weights_other_seed_other_batches(name: str, tmp_path: Path) -> None:
-    single = "multi-label" not in get_method(name).tasks
-    data, found = planted(200, single=single), []
-    short = SMALL[name] | {option: 20 for option in ("steps", *SMALL[name]) if option.endswith("steps")}
-    for number, (weights_seed, batch_seed) in enumerate(((0, 0), (0, 0), (0, 1))):
-        method = make(name, data, weights_seed, single, **short)
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        train(method, method.phases(), source(method, data, seed=batch_seed), None, Settings(10), folder)
-        found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
-    assert np.array_equal(found[0], found[1])
-    assert not np.array_equal(found[0], found[2])
-
-
-@pytest.mark.parametrize(("name", "task"), CASES)
-def test_scores(name: str, task: str) -> None:
-    data, method = small(name, task, 50)
-    assert set(method.offered()) <= set(method.scores)
-    for score in method.scores:
-        scores = method.score(tf.constant(data.features), score).numpy()
-        assert scores.shape == (50, 5)
-        assert scores.dtype == np.float32
-        assert (scores >= 0).all()
-        assert (scores <= 1).all()
-
-
-@pytest.mark.parametrize(("name", "task"), CASES)
-def test_unverified_entries_have_no_influence(name: str, task: str) -> None:
-    data, method = small(name, task, 100)
-    for phase in method.phases():
-        features, batch = batch_for(method, phase, data)
-        if not batch.clean:
-            continue
-        mask = tf.cast(tf.random.stateless_uniform(batch.mask.shape, [1, 2]) < 0.5, tf.float32)
-        assert 0 < float(tf.reduce_sum(mask)) < mask.shape.num_elements()
-        values, gradients = [], []
-        for verified in (batch.verified, batch.verified * mask + (1 - batch.verified) * (1 - mask)):
-            with tf.GradientTape() as tape:
-                losses = method.losses(phase.name, features, replace(batch, verified=verified, mask=mask))
-            values.append({key: float(value) for key, value in losses.items()})
-            trained = [v.value for group in phase.rates for v in method.groups()[group]]
-            gradients.append(tape.gradient(losses["loss"], trained))
-        assert values[0] == pytest.approx(values[1], rel=1e-6)
-        for one, other in zip(*gradients, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-8)
-
-
-@pytest.mark.parametrize(("name", "task"), CASES)
-def test_losses_and_gradients_are_finite_at_extremes(name: str, task: str) -> None:
-    data, method = small(name, task, 100)
-    data.features *= 1e4
-    for phase in method.phases():
-        features, batch = batch_for(method, phase, data)
-        nothing = replace(batch, mask=tf.zeros_like(batch.mask))
-        for labels in (batch, nothing):
-            variables = [v.value for g in phase.rates for v in method.groups()[g]]
-            with tf.GradientTape() as tape:
-                losses = method.losses(phase.name, features, labels)
-            assert all(np.isfinite(float(value)) for value in losses.values())
-            gradients = [g for g in tape.gradient(losses["loss"], variables) if g is not None]
-            assert gradients
-            assert all(np.isfinite(g.numpy()).all() for g in gradients)
-
-
-@pytest.mark.parametrize(("name", "task"), CASES)
-def test_phases_name_existing_groups_and_every_weight_has_one(name: str, task: str) -> None:
-    _, method = small(name, task, 20, weight_decay=0.125, decay=0.5, decay_steps=7)
-    trained = {group for phase in method.phases() for group in phase.rates}
-    assert trained == set(method.groups())
-    named = [v.path for group in method.groups().values() for v in group]
-    assert sorted([*named, *method.constants]) == sorted(method.weights())
-    assert len(set(named)) == len(named)
-    assert sum(phase.steps for phase in method.phases()) >= method.config.steps
-    for phase in method.phases():  # settings of every method reach every phase
-        assert phase.weight_decay == 0.125
-        assert {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} == {(0.5, 7, "steps")}
-
-
-@pytest.mark.parametrize("name", METHODS.ours)
-def test_other_tasks_are_refused(name: str) -> None:
-    method = get_method(name)
-    for task in {"multi-label", "single-label"} - set(method.tasks):
-        with pytest.raises(NlcliError, match=f"method {name} is for .* data, and this data set is {task}"):
-            method(configure(name), Problem(3, ("a", "b"), task))
+def test_what_a_method_states(name: str) -> None:
+    check_statements(get_method(name))
+    check_other_tasks_are_refused(get_method(name))
 
 
 def settings_table(card: str) -> tuple[list[str], dict[str, list[str]]]:
@@ -406,14 +297,14 @@ def test_misra_equations(two_rows: tuple[tf.Tensor, Batch]) -> None:
     np.testing.assert_allclose(method.score(features, "relevance"), h, rtol=1e-5)
 
 
-def test_residual_alone(two_rows: tuple[tf.Tensor, Batch]) -> None:
+def test_residual_alone() -> None:
     """Table 5: each classifier alone has its own rows, its own loss and its own score."""
-    data = planted(50)
     for variant, rows, score in (("clean-only", "clean", "clean"), ("noise-only", "noisy", "noisy")):
-        method = make("residual", data, train=variant)
+        case = Case(get_method("residual"), "multi-label", {"train": variant})
+        method = case.build()
         (phase,) = method.phases()
         assert (phase.rows, method.offered()) == (rows, (score,))
-        losses = method.losses(phase.name, *batch_for(method, phase, data))
+        losses = method.losses(phase.name, *case.batch(method, phase))
         assert set(losses) == {"loss", "L_clean" if variant == "clean-only" else "L_noise"}
         assert len({float(value) for value in losses.values()}) == 1
 

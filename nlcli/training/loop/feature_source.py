@@ -11,11 +11,18 @@ import tensorflow as tf
 from nlcli.console import say
 from nlcli.data.features.extract import require_finite
 from nlcli.training.loop.interfaces import Block
-from nlcli.training.loop.pools import StoredRows, TrainingRows, batch_labels, choose_rows, clean_rows, stored_rows
+from nlcli.training.loop.pools import (
+    CachedFeatures,
+    StoredRows,
+    TrainingRows,
+    batch_labels,
+    choose_rows,
+    clean_rows,
+    stored_rows,
+)
 from nlcli.training.loop.sampling import BatchSampler, Order, Pool
 
 if TYPE_CHECKING:
-    from nlcli.data.features.store import FeatureStore
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
 
@@ -28,13 +35,13 @@ _BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
 # --- which rows ------------------------------------------------------------------------------
 
 
-def row_bytes(store: FeatureStore) -> int:
+def row_bytes(store: CachedFeatures) -> int:
     """Bytes of one image's features."""
     return int(store.shape[1]) * np.dtype(store.dtype).itemsize
 
 
 def training_rows(
-    table: LabelTable, store: FeatureStore, phases: Sequence[Phase], clean_fraction: float, seed: int
+    table: LabelTable, store: CachedFeatures, phases: Sequence[Phase], clean_fraction: float, seed: int
 ) -> TrainingRows:
     """The pools that ``phases`` draw from.
 
@@ -60,7 +67,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return raw[start : start + count].view(dtype).reshape(shape)
 
 
-def read_finite(store: FeatureStore, stored: np.ndarray, out: np.ndarray, key: Callable[[int], str]) -> np.ndarray:
+def read_finite(store: CachedFeatures, stored: np.ndarray, out: np.ndarray, key: Callable[[int], str]) -> np.ndarray:
     """Read the rows ``stored`` (increasing) into ``out``.
 
     Raises:
@@ -74,7 +81,7 @@ def read_finite(store: FeatureStore, stored: np.ndarray, out: np.ndarray, key: C
 class RowFeatures:
     """Features of some rows in parts; kept in memory when they take at most ``budget`` bytes."""
 
-    def __init__(self, store: FeatureStore, table: LabelTable, rows: StoredRows, budget: int) -> None:
+    def __init__(self, store: CachedFeatures, table: LabelTable, rows: StoredRows, budget: int) -> None:
         self.rows, self._store, self._keys = rows, store, table.keys
         size = len(rows) * row_bytes(store)
         self._kept = self._read(0, len(rows)) if size <= budget else None
@@ -109,7 +116,7 @@ class FeatureSource:
     def __init__(
         self,
         table: LabelTable,
-        store: FeatureStore,
+        store: CachedFeatures,
         rows: TrainingRows,
         batch_size: int,
         seed: int,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,9 +14,26 @@ from nlcli.errors import NlcliError
 from nlcli.training.loop.sampling import clean_rows_in_batch
 
 if TYPE_CHECKING:
-    from nlcli.data.features.store import FeatureStore
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import CleanRows, Phase
+
+
+class CachedFeatures(Protocol):
+    """Features by row, a ``FeatureStore`` or something in memory.
+
+    Attributes:
+        shape: (N, D).
+        dtype: float32 or float16.
+    """
+
+    shape: tuple[int, int]
+    dtype: Any
+
+    def rows_of(self, keys: Sequence[str] | np.ndarray, strict: bool = True) -> np.ndarray:
+        """(n,) int64 rows of images by key; -1 for those without features where that is no error."""
+
+    def read_into(self, sorted_rows: np.ndarray, out: np.ndarray) -> None:
+        """Read rows (n,), which increase, into ``out`` (n, D)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class StoredRows:
         return len(self.dataset)
 
 
-def stored_rows(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> StoredRows:
+def stored_rows(table: LabelTable, store: CachedFeatures, rows: np.ndarray) -> StoredRows:
     """Those of ``rows`` whose features are cached."""
     stored = np.asarray(store.rows_of(table.keys[rows], strict=False), np.int64)
     order = np.argsort(stored, kind="stable")

@@ -1,0 +1,353 @@
+"""The battery that every method passes: ours in our tests, one from outside in its own (docs/add-your-own.md).
+
+    from nlcli.training.checks import check_method
+
+    def test_mine():
+        check_method("mine", steps=300)
+
+It needs no pytest: what is wrong is told by the sentence of an ``AssertionError``. Methods are trained by
+the same loop, from the same kind of source, as ``train-head`` trains them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.data.labels import Task, verified_pairs
+from nlcli.errors import NlcliError
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Problem, Tensor
+from nlcli.methods.base.method import Method
+from nlcli.networks.linear_layer import LinearLayer
+from nlcli.runtime import quiet_tensorflow
+from nlcli.seeds import stream
+from nlcli.training.planted import PlantedProblem, planted_problem
+
+if TYPE_CHECKING:
+    from nlcli.training.loop.feature_source import FeatureSource
+    from nlcli.training.loop.interfaces import Outcome
+
+TASKS: tuple[Task, ...] = ("multi-label", "single-label")
+EVALUATE_EVERY = 50
+CONSTANT = (1.0, 0.0, "steps")
+"""Factor, length and unit of the stairs of a rate that does not decay, as some in papers do not."""
+LEARNT = {"multi-label": ("AP_all", 0.8), "single-label": ("top_1", 0.85)}
+"""What a method must reach on validation images of the planted problem, which linear layers reach well."""
+
+
+def check_method(method: str | type[Method], **options: Any) -> None:
+    """Put a method through the whole battery, on every task that it is for.
+
+    Args:
+        method: its name, if it is registered, or the class.
+        options: of its configuration, with which it learns a planted problem of 600 images and five classes;
+            ``steps=300`` and ``learning_rate=0.01`` unless given. Give fewer steps of other phases, too.
+
+    Raises:
+        AssertionError: with a sentence that says what is wrong.
+    """
+    quiet_tensorflow()
+    cls = _class_of(method)
+    check_statements(cls)
+    check_other_tasks_are_refused(cls)
+    for task in cls.tasks:
+        for check in CHECKS:
+            check(Case(cls, task, options))
+
+
+def _class_of(method: str | type[Method]) -> type[Method]:
+    if isinstance(method, str):
+        from nlcli.methods import get_method
+
+        return get_method(method)
+    return method
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on one task, as a check is given it.
+
+    Args:
+        options: of the method's configuration.
+    """
+
+    cls: type[Method]
+    task: Task
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def planted(self) -> PlantedProblem:
+        """The problem that it is to learn."""
+        return planted_problem(self.task)
+
+    def config(self, **changes: Any) -> MethodConfig:
+        """Its configuration: 300 quick steps, then ``options``, then ``changes``."""
+        return self.cls.Config(**{"steps": 300, "learning_rate": 1e-2} | dict(self.options) | changes)
+
+    def build(self, config: MethodConfig | None = None, seed: int = 0) -> Method:
+        """The method; where it needs a layer to start from, one that scores at random."""
+        config = config or self.config()
+        table, width = self.planted.table, self.planted.features.shape[1]
+        pairs = None
+        if self.task == "single-label" and self.cls.uses_pairs(config):
+            pairs = verified_pairs(table, np.flatnonzero(table.verification))
+        problem = Problem(width, table.classes, self.task, pairs)
+        layer = None
+        if self.cls.needs_last_layer:
+            kernel = 0.1 * stream(seed, "layer").normal(size=(width, table.num_classes)).astype(np.float32)
+            layer = LinearLayer(kernel, np.zeros(table.num_classes, np.float32), table.classes)
+        return self.cls(config, problem, layer, seed)
+
+    def source(self, method: Method, seed: int = 0, batch_size: int | None = None) -> FeatureSource:
+        """Blocks of the planted problem, weighted where the method needs a detection."""
+        from nlcli.training.loop.feature_source import FeatureSource, training_rows
+
+        table, store = self.planted.table, self.planted.store
+        rows = training_rows(table, store, method.phases(), 1.0, seed)
+        weights = self.planted.weights[rows.used.dataset] if self.cls.needs_detection else None
+        size = batch_size or method.config.batch_size
+        return FeatureSource(table, store, rows, size, seed, "shuffled", 1 << 30, weights)
+
+    def train(self, method: Method, folder: Path, *, seed: int = 0, stop_after: int | None = None) -> Outcome:
+        """Train it, and choose its best steps on validation.
+
+        Args:
+            folder: where checkpoints are written, or one lies to go on from.
+            seed: of the batches.
+            stop_after: evaluations after which training is broken off, as by a signal; None: never.
+
+        Raises:
+            KeyboardInterrupt: it was broken off.
+        """
+        from nlcli.training.loop.feature_source import RowFeatures
+        from nlcli.training.loop.interfaces import Settings
+        from nlcli.training.loop.loop import train
+        from nlcli.training.loop.pools import stored_rows
+        from nlcli.training.validation import Validation
+
+        table, store = self.planted.table, self.planted.store
+        rows = stored_rows(table, store, table.rows("validation"))
+        validate = Validation(method, table, RowFeatures(store, table, rows, 1 << 30))
+        evaluations = 0
+
+        def evaluate(phase: Phase) -> Mapping[str, float]:
+            nonlocal evaluations
+            if evaluations == stop_after:
+                raise KeyboardInterrupt
+            evaluations += 1
+            return validate(phase)
+
+        settings = Settings(EVALUATE_EVERY, checkpoint_seconds=0, title=f"checking {method.name}")
+        return train(method, method.phases(), self.source(method, seed), evaluate, settings, folder)
+
+    def batch(self, method: Method, phase: Phase, rows: int = 20) -> tuple[Tensor, Batch]:
+        """Features and labels of the first batch of ``rows`` rows of ``phase``."""
+        import tensorflow as tf
+
+        source = self.source(method, batch_size=rows)
+        block, clean = source.block(phase, 0, 1), source.clean_rows(phase)
+        labels = (tf.cast(part[0], tf.float32) for part in (block.noisy, block.verified, block.mask))
+        weights = np.ones(rows - clean, np.float32) if block.weights is None else block.weights[0]
+        return tf.gather(block.table, block.rows[0]), Batch(clean, *labels, weights=tf.constant(weights))
+
+
+# --- the checks of a class -------------------------------------------------------------------
+
+
+def check_statements(cls: type[Method]) -> None:
+    """It states its name, citation, options, presets and scores; one that is registered has a card."""
+    from nlcli.methods import METHODS
+
+    assert cls.__doc__, f"{cls.__name__} has no docstring: say in a sentence what it does"
+    assert cls.citation.lstrip().startswith("@"), f"the citation of {cls.name} is not BibTeX"
+    assert cls.citation.count("{") == cls.citation.count("}"), f"a brace of the citation of {cls.name} is not closed"
+    assert issubclass(cls.Config, MethodConfig), f"{cls.name}: Config is not a MethodConfig"
+    assert cls.scores, f"{cls.name} names no score: state what it can score with, the classifier it is for first"
+    assert set(cls.tasks) & set(TASKS) == set(cls.tasks) != set(), f"{cls.name}: tasks are of {', '.join(TASKS)}"
+    for option, about in cls.Config.model_fields.items():
+        assert about.description, f"option '{option}' of {cls.name} has no description"
+    for preset in cls.presets:
+        cls.Config(**cls.preset_settings(preset, {}))
+    if cls.needs_detection:
+        assert "weights" in cls.Config.model_fields, f"{cls.name} needs a detection, but has no option 'weights'"
+    if cls.name in METHODS and METHODS.get(cls.name) is cls:
+        described = METHODS.describe(cls.name)
+        assert described["card"].strip(), f"the card of {cls.name} is empty"
+
+
+def check_other_tasks_are_refused(cls: type[Method]) -> None:
+    """Data that it is not for are refused by a sentence that says so."""
+    for task in set(TASKS) - set(cls.tasks):
+        refusal = None
+        try:
+            cls(cls.Config(), Problem(3, ("a", "b"), task))
+        except NlcliError as error:
+            refusal = str(error)
+        assert refusal, f"{cls.name} is for {' and '.join(cls.tasks)} data, but takes {task} data"
+        assert task in refusal, f"{cls.name} refuses {task} data, but does not say so: {refusal}"
+
+
+# --- the checks of a class on a task ---------------------------------------------------------
+
+
+def check_phases(case: Case) -> None:
+    """Phases train groups that exist, every weight is in one, and the settings of all methods reach them."""
+    method = case.build(case.config(weight_decay=0.125, decay=0.5, decay_steps=7))
+    phases, groups, name = method.phases(), method.groups(), case.cls.name
+    assert phases, f"{name} has no phase"
+    names = [phase.name for phase in phases]
+    assert len(set(names)) == len(names), f"two phases of {name} have the same name"
+    trained = {group for phase in phases for group in phase.rates}
+    assert trained == set(groups), f"phases of {name} train {sorted(trained)}; its variables are in {sorted(groups)}"
+    in_groups = [variable.path for group in groups.values() for variable in group]
+    assert len(set(in_groups)) == len(in_groups), f"a variable of {name} is in two groups, or two have one name"
+    lost = set(method.weights()) - {*in_groups, *method.constants}
+    assert not lost, f"{sorted(lost)} of {name} are in no group; a value that no step trains is a constant"
+    assert set(in_groups) <= set(method.weights()), f"some variables of {name} are not among its weights"
+    steps = sum(phase.steps for phase in phases)
+    assert steps >= method.config.steps, f"{name} takes {steps} steps where {method.config.steps} are asked for"
+    for phase in phases:
+        assert phase.weight_decay == 0.125, f"phase '{phase.name}' of {name} ignores weight_decay; use make_phase"
+        stairs = {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} - {CONSTANT}
+        assert stairs <= {(0.5, 7, "steps")}, f"rates of phase '{phase.name}' of {name} ignore decay_steps"
+    decays = any(rate.every for phase in phases for rate in phase.rates.values())
+    assert decays, f"no rate of {name} decays as decay and decay_steps say; use make_phase"
+
+
+def check_losses_are_finite(case: Case) -> None:
+    """Losses and gradients are finite on features of any size, and where nothing of V is verified."""
+    import tensorflow as tf
+
+    method = case.build()
+    for phase in method.phases():
+        features, batch = case.batch(method, phase)
+        for scale in (1.0, 1e4):
+            for labels in (batch, replace(batch, mask=tf.zeros_like(batch.mask))):
+                losses, gradients = _gradients(method, phase, scale * features, labels)
+                where = f"{case.cls.name}, phase '{phase.name}', features times {scale:g}"
+                assert "loss" in losses, f"{where}: losses() gives no 'loss'"
+                bad = [name for name, value in losses.items() if not np.isfinite(value)]
+                assert not bad, f"{where}: {', '.join(bad)} is not finite"
+                given = [gradient for gradient in gradients if gradient is not None]
+                assert given, f"{where}: the loss has no gradient"
+                assert all(np.isfinite(gradient).all() for gradient in given), f"{where}: a gradient is not finite"
+
+
+def check_unverified_entries_have_no_influence(case: Case) -> None:
+    """What stands in ``batch.verified`` outside the mask changes neither losses nor gradients."""
+    import tensorflow as tf
+
+    method = case.build()
+    for phase in method.phases():
+        features, batch = case.batch(method, phase)
+        if not batch.clean:
+            continue
+        mask = tf.constant(stream(0, "mask").random(batch.mask.shape) < 0.5, tf.float32)
+        results = []
+        for verified in (batch.verified, batch.verified * mask + (1 - batch.verified) * (1 - mask)):
+            results.append(_gradients(method, phase, features, replace(batch, verified=verified, mask=mask)))
+        (losses, gradients), (other_losses, other_gradients) = results
+        where = f"{case.cls.name}, phase '{phase.name}': unverified entries change"
+        for name, value in losses.items():
+            assert np.isclose(value, other_losses[name], rtol=1e-6, atol=0), f"{where} {name}"
+        for one, other in zip(gradients, other_gradients, strict=True):
+            same = one is other if one is None or other is None else np.allclose(one, other, rtol=1e-5, atol=1e-8)
+            assert same, f"{where} a gradient"
+
+
+def _gradients(
+    method: Method, phase: Phase, features: Tensor, batch: Batch
+) -> tuple[dict[str, float], list[np.ndarray | None]]:
+    """The losses, and the gradient of ``loss`` for every variable that ``phase`` trains."""
+    import tensorflow as tf
+
+    variables = [variable.value for group in phase.rates for variable in method.groups()[group]]
+    with tf.GradientTape() as tape:
+        losses = method.losses(phase.name, features, batch)
+    gradients = tape.gradient(losses["loss"], variables)
+    return (
+        {name: float(value) for name, value in losses.items()},
+        [None if gradient is None else gradient.numpy() for gradient in gradients],
+    )
+
+
+def check_scores(case: Case) -> None:
+    """Every score that is stated is (rows, classes) float32 in [0, 1]; those offered are among them."""
+    method, features = case.build(), case.planted.features[:50]
+    offered, stated, name = method.offered(), method.scores, case.cls.name
+    assert offered, f"{name} offers no score"
+    assert set(offered) <= set(stated), f"{name} offers {offered}, of its scores {stated}"
+    for score in stated:
+        scores = np.asarray(method.score(features, score))
+        shape = (len(features), method.problem.num_classes)
+        assert scores.shape == shape, f"score '{score}' of {name} has shape {scores.shape}, not {shape}"
+        assert scores.dtype == np.float32, f"score '{score}' of {name} is {scores.dtype}, not float32"
+        assert ((scores >= 0) & (scores <= 1)).all(), f"score '{score}' of {name} is not within 0 and 1"
+
+
+def check_learns(case: Case) -> None:
+    """It learns the planted problem: every phase lowers its loss, and validation reaches what ``LEARNT`` says.
+
+    What it has learnt then survives being saved and loaded, to the bit.
+    """
+    method, name = case.build(), case.cls.name
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = case.train(method, Path(folder))
+    for phase in method.phases():
+        lines = [line["train"]["loss"] for line in outcome.history if line["train"] and line["phase"] == phase.name]
+        assert len(lines) < 2 or lines[-1] < lines[0], f"{name}: the loss of phase '{phase.name}' does not fall"
+    metric, least = LEARNT[case.task]
+    before, after = outcome.history[0]["validation"][metric], outcome.figures()[metric]
+    assert after > least, f"{name} reaches {metric} {after:.3f} on the planted problem, where {least} is asked for"
+    assert case.cls.needs_last_layer or after > before + 0.2, f"{name} has {metric} {before:.3f} before training"
+    check_saved_weights_give_the_same_scores(method)
+
+
+def check_saved_weights_give_the_same_scores(method: Method) -> None:
+    """Built anew with its saved weights, as a run is loaded, it scores the same bits."""
+    from nlcli.training.head import with_weights
+
+    saved = {name: variable.numpy() for name, variable in method.weights().items()}
+    loaded = with_weights(type(method), method.config, replace(method.problem, pairs=None), saved)
+    features = stream(0, "features").normal(size=(50, method.problem.num_features)).astype(np.float32)
+    for score in method.scores:
+        before, after = (np.asarray(built.score(features, score)) for built in (method, loaded))
+        assert np.array_equal(before, after), (
+            f"score '{score}' of {method.name} differs after loading: what it needs must be among its weights, "
+            "as a layer or a constant"
+        )
+
+
+def check_same_seed_same_bits(case: Case) -> None:
+    """One seed gives the same weights, though training was broken off meanwhile; another gives other batches."""
+    short = {option: 20 for option in case.config().model_dump() if option.endswith("steps")} | {"decay_steps": 0}
+    config = case.config(**{option: min(most, getattr(case.config(), option)) for option, most in short.items()})
+    weights = []
+    for seed, stop_after in ((0, None), (0, 1), (1, None)):
+        method = case.build(config)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                case.train(method, Path(folder), seed=seed, stop_after=stop_after)
+            except KeyboardInterrupt:
+                method = case.build(config)
+                case.train(method, Path(folder), seed=seed)
+        weights.append(np.concatenate([variable.numpy().ravel() for variable in method.weights().values()]))
+    name = case.cls.name
+    assert np.array_equal(weights[0], weights[1]), f"{name} broken off and taken up again ends with other weights"
+    assert not np.array_equal(weights[0], weights[2]), f"{name} ends with the same weights whatever the batches"
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    check_phases,
+    check_losses_are_finite,
+    check_unverified_entries_have_no_influence,
+    check_scores,
+    check_learns,
+    check_same_seed_same_bits,
+)
