@@ -1,14 +1,48 @@
-"""Methods of learning from noisy labels; a method's file is imported when it is asked for."""
+"""Methods of learning from noisy labels; a method's file is imported when it is asked for.
+
+What the author of a method needs comes from here (docs/add-your-own.md): the base class and its configuration,
+what passes between method and training, ``ops`` for equations, and ``losses``.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from nlcli.registry import Catalogue
 
 if TYPE_CHECKING:
-    from nlcli.methods.base.contract import MethodConfig
-    from nlcli.methods.base.method import Method
+    from nlcli.methods.base import losses as losses
+    from nlcli.methods.base.contract import Batch as Batch
+    from nlcli.methods.base.contract import MethodConfig as MethodConfig
+    from nlcli.methods.base.contract import Phase as Phase
+    from nlcli.methods.base.contract import Problem as Problem
+    from nlcli.methods.base.contract import Tensor as Tensor
+    from nlcli.methods.base.keras_ops import ops as ops
+    from nlcli.methods.base.linear import LinearMethod as LinearMethod
+    from nlcli.methods.base.method import Method as Method
+    from nlcli.networks.linear_layer import LinearLayer as LinearLayer
+
+_OF_AUTHORS = {
+    "Batch": "nlcli.methods.base.contract",
+    "LinearLayer": "nlcli.networks.linear_layer",
+    "LinearMethod": "nlcli.methods.base.linear",
+    "Method": "nlcli.methods.base.method",
+    "MethodConfig": "nlcli.methods.base.contract",
+    "Phase": "nlcli.methods.base.contract",
+    "Problem": "nlcli.methods.base.contract",
+    "Tensor": "nlcli.methods.base.contract",
+    "losses": "nlcli.methods.base",
+    "ops": "nlcli.methods.base.keras_ops",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_AUTHORS:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    if name == "losses":
+        return importlib.import_module("nlcli.methods.base.losses")
+    return getattr(importlib.import_module(_OF_AUTHORS[name]), name)
 
 
 def _facts(method: type[Method]) -> dict[str, Any]:

@@ -42,3 +42,16 @@ else:
     raise AssertionError("an operation that does not exist")
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_an_author_needs_comes_from_one_place() -> None:
+    program = """
+import sys
+from nlcli.methods import Batch, LinearLayer, LinearMethod, Method, MethodConfig, Phase, Problem, Tensor, losses, ops
+from nlcli.methods.base.method import Method as original
+
+assert Method is original
+assert losses.binary_cross_entropy
+assert "keras" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
