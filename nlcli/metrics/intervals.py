@@ -48,7 +48,8 @@ class Support:
         count: Images of a share, positives of a ranking, labels of the rarer kind of an area; 0 where nothing counts.
         fewest: ``count`` from which on there is an interval.
         counted: What ``count`` counts, in the plural.
-        inflation: By how much the replicates' variance is too small; of a difference it is not, pairing takes that out.
+        inflation: By how much the replicates' variance is too small.
+        paired_inflation: The same of the difference of two models.
         freedom: Degrees of freedom of the quantile, twice as many of a difference; infinite where the count does not
             matter.
         share: Whether the metric is a share of ``count`` images, its variance known without replicates.
@@ -58,6 +59,7 @@ class Support:
     fewest: int = FEWEST
     counted: str = "positives"
     inflation: float = 1.0
+    paired_inflation: float = 1.0
     freedom: float = math.inf
     share: bool = False
 
@@ -92,8 +94,8 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "pos
         counts: ``(C,)`` integers, positives (images) of each class.
         per_class: ``(B, C)`` floats, replicates of each class's metric; NaN where a resample has none of the class.
 
-    A class with few positives varies more than its resamples do. One with a single positive does not vary in them at
-    all; it is taken to vary as the average of the others.
+    A class with few positives varies more than its resamples do. One with a single positive hardly varies in them; it is
+    taken to vary as the average of the others, but in a difference, where simulation shows no need of it.
     """
     counts, per_class = np.asarray(counts), np.asarray(per_class, np.float64)
     seen = counts > 0
@@ -105,11 +107,12 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "pos
     variance = _variances(per_class[:, seen])
     right = variance.copy()
     right[several] *= resampling_deficit(number[several])
+    deficit = float(right.sum() / variance.sum()) if variance.sum() > 0 else 1.0
     right[~several] = np.maximum(right[several].mean(), right[~several])
     if not variance.sum() > 0:
         return Support(total, fewest, counted)
     freedom = total - 1 if len(number) == 1 else math.inf
-    return Support(total, fewest, counted, float(right.sum() / variance.sum()), freedom)
+    return Support(total, fewest, counted, float(right.sum() / variance.sum()), deficit, freedom)
 
 
 def resampling_deficit(counts: ArrayLike) -> Floats:
@@ -238,7 +241,7 @@ def _margin2(drawn: Floats, support: Support, other: Floats | None = None) -> fl
         theirs = slice(len(drawn), None)
         variance += _shared(covariance[theirs, theirs]) - 2 * float(covariance[own, theirs].mean())
     if other is not None:
-        return max(0.0, variance) * _t(2 * support.freedom) ** 2
+        return max(0.0, variance) * support.paired_inflation * _t(2 * support.freedom) ** 2
     return max(0.0, variance) * support.inflation * _t(support.freedom) ** 2
 
 

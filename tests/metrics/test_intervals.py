@@ -81,6 +81,7 @@ def test_a_class_with_one_positive_varies_as_the_others():
     support = of.classes_support([2, 3, 1, 0], drawn)
     assert support.count == 6
     assert support.inflation == pytest.approx((right.sum() + right.mean()) / (2 * variance))
+    assert support.paired_inflation == pytest.approx(right.sum() / (2 * variance))
     assert math.isinf(support.freedom)
     assert of.classes_support([1, 1, 4], np.ones((10, 3))).inflation == 1
 
@@ -89,12 +90,16 @@ def test_paired_difference():
     rng = np.random.default_rng(0)
     first = rng.normal(0.6, 0.1, 2000)
     second = first - 0.1 + rng.normal(0, 0.01, 2000)
-    half = Z * (first - second).std(ddof=1)
-    support = Support(500, inflation=1.5)  # says nothing of differences
-    assert difference_interval(0.6, first, 0.5, second, support) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-12)
-    half *= stats.t.ppf(0.975, 20) / Z
+    half = (first - second).std(ddof=1)
+    support = Support(500, inflation=1.5)  # of one model, not of a difference
+    assert difference_interval(0.6, first, 0.5, second, support) == pytest.approx(
+        (0.1 - Z * half, 0.1 + Z * half), abs=1e-12
+    )
     found = difference_interval(0.6, first, 0.5, second, Support(11, freedom=10))
-    assert found == pytest.approx((0.1 - half, 0.1 + half), abs=1e-12)
+    wide = stats.t.ppf(0.975, 20) * half
+    assert found == pytest.approx((0.1 - wide, 0.1 + wide), abs=1e-12)
+    found = difference_interval(0.6, first, 0.5, second, Support(500, paired_inflation=4))
+    assert found == pytest.approx((0.1 - 2 * Z * half, 0.1 + 2 * Z * half), abs=1e-12)
     # A resample that lacks the class of either counts for neither.
     first[::2] = np.nan
     half = Z * (first - second)[1::2].std(ddof=1)
