@@ -166,7 +166,8 @@ class BuildFolders(StageConfig):
         Option("Class names in order, one a line (default: those that occur, sorted).", panel="Data", role="input"),
     ] = None
     verified: Annotated[
-        tuple[Split, ...], Option("Splits in which the folder's name is the true class.", panel="Labels")
+        tuple[Split, ...],
+        Option("Splits whose folders name the true class; one that is drawn is as train.", panel="Labels"),
     ] = ("validation", "test")
     validation_share: Annotated[
         float, Option("Share of each class for validation, where there is none.", panel="Data", ge=0, lt=0.5)

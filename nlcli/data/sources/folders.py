@@ -4,13 +4,14 @@ Two layouts:
 
 - folders: ``ROOT/CLASS/...`` or ``ROOT/{train,validation,test}/CLASS/...`` (``val`` and ``valid``
   mean validation). The folder's name is the noisy class of the images in it and below; in the
-  splits of ``verified`` it is their true class, too.
+  splits of ``verified`` it is their true class, too. A split that is drawn (below) is none of them.
 - a table, CSV or Parquet, with the columns ``path`` and ``noisy_label`` and, where there are any,
   ``clean_label`` (the true class: fully verified), ``verification`` (whether the noisy label is
   right: 1 right, 0 wrong, -1 or empty not looked at) and ``split``.
 
 Without splits, or without validation, the missing ones are drawn from train, the same share of
-every class, by the seed and the images' keys. Images are never copied.
+every class, by the seed and the images' keys. Where a person checked some of the images, they are
+drawn among these. Images are never copied.
 """
 
 from __future__ import annotations
@@ -318,25 +319,74 @@ def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable
     keys = [listed.paths[i] for i in rows]
     given = [listed.split[i] for i in rows]
     split = np.asarray([TRAIN if s is None else s for s in given], np.int8)
-    shares = {VALIDATION: config.validation_share, TEST: config.test_share}
-    whole = all(s is None for s in given)
-    drawn = []
     label = np.where(noisy >= 0, noisy, true)
-    for number in (TEST, VALIDATION) if whole else (VALIDATION,):
-        if np.any(split == number):
-            continue
-        train = np.flatnonzero(split == TRAIN)
-        left = shares[number] / (1 - shares[TEST]) if whole and number == VALIDATION else shares[number]
-        names_of_train = strings([keys[i] for i in train])
-        chosen = train[hold_out(label[train], names_of_train, left, config.seed, 0x666F6C64 + number)]
-        split[chosen] = number
-        drawn.append(f"{len(chosen):,} for {SPLITS[number]}")
-    if drawn:
-        say(f"drew {' and '.join(drawn)} from the training images; --validation-share and --test-share set how many")
-        if config.table is None:  # the folder's name is the true class in the splits that say so
-            named = np.asarray([name in config.verified for name in SPLITS])[split]
-            true = np.where(named, label, true)
+    checked = (true >= 0) | (right >= 0)
+    _draw_splits(config, split, label, strings(keys), checked, whole=all(s is None for s in given))
+    _tell_unchecked(split, label, checked, classes)
     empty = [classes[c] for c in np.flatnonzero(np.bincount(label[split == TRAIN], minlength=len(classes)) == 0)]
     if empty:
         say(f"warning: {len(empty)} of {len(classes)} classes have no training image ({enumerate_some(empty)})")
     return single_label_table(classes, keys, keys, config.images, split, noisy, true, right)
+
+
+def _draw_splits(
+    config: BuildFolders, split: np.ndarray, label: np.ndarray, keys: np.ndarray, checked: np.ndarray, *, whole: bool
+) -> None:
+    """Draw the splits that there are none of from train, in place, among checked images where only some are.
+
+    Drawing an image checks nothing: it keeps the state that it had in train.
+
+    Args:
+        split: (N,) int8.
+        label: (N,) classes.
+        keys: (N,) names.
+        checked: (N,) bool, a person looked at the image.
+        whole: No image has a split; else validation alone may be missing.
+    """
+    shares = {VALIDATION: config.validation_share, TEST: config.test_share}
+    drawn: dict[str, int] = {}
+    some = bool(checked[split == TRAIN].any()) and not checked[split == TRAIN].all()
+    for number in (TEST, VALIDATION) if whole else (VALIDATION,):
+        if np.any(split == number):
+            continue
+        train = np.flatnonzero(split == TRAIN)
+        share = shares[number] / (1 - shares[TEST]) if whole and number == VALIDATION else shares[number]
+        # A third of a class's checked images for each of train, validation and test, if the share wants as many.
+        part = 1 / 3 if number == TEST else 1 / 2
+        among = checked[train] if some else None
+        stream = 0x666F6C64 + number
+        chosen = train[hold_out(label[train], keys[train], share, config.seed, stream, among=among, at_most=part)]
+        split[chosen] = number
+        drawn[SPLITS[number]] = len(chosen)
+    if not drawn:
+        return
+    told = " and ".join(f"{count:,} for {name}" for name, count in drawn.items())
+    of = "checked training images, a third of each class's at most" if some else "training images"
+    say(f"drew {told} from the {of}; --validation-share and --test-share set how many")
+    trusted = [name for name in drawn if name in config.verified]
+    if "verified" in config.model_fields_set and trusted and "train" not in config.verified and config.table is None:
+        raise NlcliError(
+            f"--verified {trusted[0]}: there is no folder '{trusted[0]}', and images that were drawn from train are no "
+            "more verified than train is; add --verified train if somebody checked every folder, or leave it out"
+        )
+
+
+def _tell_unchecked(split: np.ndarray, label: np.ndarray, checked: np.ndarray, classes: tuple[str, ...]) -> None:
+    """Say what cannot be known where nobody looked, and which classes nothing can be measured of."""
+    if not checked.any():
+        say(
+            "nobody checked any of these images, so how many labels are wrong cannot be known, and nothing can be "
+            "measured on them; check some and list them in a --table with the column 'verification' or 'clean_label'"
+        )
+        return
+    for number in (VALIDATION, TEST):
+        here = split == number
+        if not here.any():
+            continue
+        counts = np.bincount(label[here & checked], minlength=len(classes))
+        without = [classes[c] for c in np.flatnonzero(counts == 0)]
+        if without:
+            say(
+                f"{len(without)} of {len(classes)} classes have no checked image in {SPLITS[number]} "
+                f"({enumerate_some(without)}); what is measured there says nothing of them"
+            )

@@ -116,7 +116,16 @@ def compare_counts(found: Mapping[str, int], published: Mapping[str, int], name:
     return {"found": dict(found), "published": dict(published), "differing": differing}
 
 
-def hold_out(labels: np.ndarray, keys: np.ndarray, share: float, seed: int, stream: int) -> np.ndarray:
+def hold_out(
+    labels: np.ndarray,
+    keys: np.ndarray,
+    share: float,
+    seed: int,
+    stream: int,
+    *,
+    among: np.ndarray | None = None,
+    at_most: float = 1.0,
+) -> np.ndarray:
     """Choose ``share`` of each class's images by ``seed`` and key alone: bool (N,).
 
     Of every class at least one image stays, and at least one is chosen where it has two and the
@@ -126,6 +135,8 @@ def hold_out(labels: np.ndarray, keys: np.ndarray, share: float, seed: int, stre
         labels: (N,) class indices.
         keys: (N,) the images' keys.
         stream: Number that tells this choice from others with the same seed.
+        among: bool (N,), the images that may be chosen; None: all. The share is of all images of the class.
+        at_most: Part of a class's images ``among`` that may be chosen.
     """
     chosen = np.zeros(len(labels), bool)
     if share <= 0:
@@ -136,6 +147,10 @@ def hold_out(labels: np.ndarray, keys: np.ndarray, share: float, seed: int, stre
     ranked = np.lexsort((draw, labels))
     starts = np.flatnonzero(np.diff(labels[ranked], prepend=-2))
     for start, stop in zip(starts, [*starts[1:], len(labels)], strict=True):
-        count = min(max(1, round(share * (stop - start))), stop - start - 1)
-        chosen[ranked[start : start + count]] = True
+        rows = ranked[start:stop]
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        if among is not None:
+            rows = rows[among[rows]]
+            count = min(count, int(at_most * len(rows)))
+        chosen[rows[:count]] = True
     return chosen

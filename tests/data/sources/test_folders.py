@@ -58,8 +58,9 @@ def test_class_folders_are_split_class_by_class_and_by_the_seed(tmp_path: Path) 
         for name in ("train", "validation", "test")
     }
     assert counts == {"train": [32, 16, 1], "validation": [4, 2, 0], "test": [4, 2, 0]}
-    assert (table.verification[table.split == 0] == 0).all()
-    assert (table.verification[table.split > 0] == 2).all()
+    assert (table.verification == 0).all(), (
+        "a split that was drawn is no more verified than the images it was drawn from"
+    )
     again = read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "again")))
     assert np.array_equal(again.split, table.split)
     other = read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "other", seed=1)))
@@ -72,6 +73,42 @@ def test_only_validation_is_drawn_where_test_is_there(tmp_path: Path) -> None:
     table = build(tmp_path, images, validation_share=0.2, verified=("train", "validation", "test"))
     assert [len(table.rows(name)) for name in ("train", "validation", "test")] == [16, 4, 2]
     assert (table.verification == 2).all()
+
+
+def test_drawn_splits_are_as_verified_as_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = tmp_path / "photos"
+    touch(images, *(f"{name}/{i}.jpg" for name in "ab" for i in range(10)))
+    build(tmp_path, images)
+    said = capsys.readouterr().err
+    assert "nobody checked any of these images, so how many labels are wrong cannot be known" in said
+    assert "--table with the column 'verification'" in said
+    table = build(tmp_path / "all", images, verified=("train", "validation", "test"))
+    assert (table.verification == 2).all(), "whoever checked every folder checked what is drawn from them"
+    assert "nobody checked" not in capsys.readouterr().err
+    with pytest.raises(NlcliError, match="--verified test: there is no folder 'test'.*add --verified train"):
+        build(tmp_path / "test", images, verified=("test",))
+
+
+def test_splits_are_drawn_among_checked_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """40 images of a, 12 checked; 40 of b, 3 checked; 40 of c, 2 checked: a third of each for validation and for test."""
+    images, rows = tmp_path / "photos", ["path,noisy_label,verification"]
+    for name, checked in (("a", 12), ("b", 3), ("c", 2)):
+        for i in range(40):
+            touch(images, f"{name}{i:02d}.jpg")
+            rows.append(f"{name}{i:02d}.jpg,{name},{int(i % 4 > 0) if i < checked else ''}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    table = build(tmp_path, images, table=tmp_path / "labels.csv", test_share=0.2, validation_share=0.05)
+    state = by_key(table)
+    drawn = {split: [key for key in sorted(state) if state[key][0] == split] for split in ("validation", "test")}
+    # 20 % of 40 are 8, but a third of a's 12 checked ones is 4; 5 % of 40 are 2; b gives one to each, c to one.
+    assert {split: "".join(key[0] for key in keys) for split, keys in drawn.items()} == {
+        "validation": "aabc",
+        "test": "aaaab",
+    }
+    assert all(state[key][4] == 1 for keys in drawn.values() for key in keys)
+    said = capsys.readouterr().err
+    assert "drew 5 for test and 4 for validation from the checked training images" in said
+    assert "1 of 3 classes have no checked image in test (c); what is measured there says nothing of them" in said
 
 
 def test_a_limit_keeps_a_share_of_every_class_and_smaller_ones_are_nested(tmp_path: Path) -> None:
