@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from nlcli.data.config import BuildCoco
-from nlcli.evaluation.comparison.table import published_tables
+from nlcli.evaluation.comparison.paper_table import published_tables
 from nlcli.methods import configure
 from nlcli.stages.pipeline import read_pipeline
 from worlds.protocols import OI_BACKBONE, PAPERS, PIPELINES, VEIT_20, Facts, Tabled, protocols, tables
