@@ -46,6 +46,10 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+class Stopped(Exception):
+    """Ctrl-C while a command runs."""
+
+
 class _LazyGroup(TyperGroup):
     """Lists every command by name and one line, and makes the one that is called.
 
@@ -55,6 +59,12 @@ class _LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         self._add_sources()
         return super().list_commands(ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # Typer would end without a word
+            raise Stopped from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         others = self._add_sources() if args and args[0] not in self.commands else {}
@@ -332,11 +342,11 @@ def info(
     """
     from nlcli.stages.lineage import describe_path, print_lineage
 
-    found = describe_path(path)
+    description = describe_path(path)
     if as_json:
-        print(json.dumps(found, indent=2, default=str))
+        print(json.dumps(description, indent=2, default=str))
     else:
-        print_lineage(found)
+        print_lineage(description)
 
 
 def main() -> None:
@@ -346,11 +356,18 @@ def main() -> None:
     except NlcliError as error:
         print(f"nlcli: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (Stopped, KeyboardInterrupt):
         say("nlcli: stopped; the same command continues where it was")
         sys.exit(130)
     except BrokenPipeError:  # such as `nlcli ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"nlcli: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError:
+        print("nlcli: there is not enough memory; try a smaller --memory or --batch-size", file=sys.stderr)
         sys.exit(1)
 
 

@@ -110,7 +110,7 @@ def duration(seconds: float) -> str:
 def print_pairs(pairs: dict[str, Any]) -> None:
     """Print names and values as two aligned columns; nested values are left to ``--json``."""
     flat = {k.replace("_", " "): v for k, v in pairs.items() if not isinstance(v, dict | list)}
-    width = max(len(name) for name in flat)
+    width = max((len(name) for name in flat), default=0)
     for name, value in flat.items():
         print(f"{name:<{width}}  {_shown(value)}")
 

@@ -27,7 +27,7 @@ def unknown_name(name: str, known: Any, kind: str) -> str:
 
 
 def first_problem(error: ValidationError, kind: str = "option") -> str:
-    """The first of the mistakes pydantic found, as a clause naming the option (or another ``kind`` of field)."""
+    """The first of pydantic's complaints, as a clause naming the option (or another ``kind`` of field)."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "value"
     message = first["msg"].removeprefix("Value error, ")

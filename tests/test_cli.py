@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from tools.make_cli_reference import TARGET, reference
 from tools.printed import command_names
 from worlds.stage_builders import published, small_table
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")
 
 
@@ -95,7 +99,47 @@ def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> 
     ],
 )
 def test_mistakes_are_sentences_with_the_right_exit_code(arguments, code, words, monkeypatch, capsys) -> None:
-    found, out, err = nlcli(*arguments, monkeypatch=monkeypatch, capsys=capsys)
-    assert (found, out) == (code, "")
+    ended, out, err = nlcli(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert (ended, out) == (code, "")
     assert words in " ".join(err.split())
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_says_that_the_same_command_continues(tmp_path: Path, jobs: int) -> None:
+    """The whole process group gets it, as from a terminal; no worker adds a traceback."""
+    (tmp_path / "p.yaml").write_text(
+        "stages:\n  - {name: 'd-{seed}', run: build-digits, each: {seed: [0, 1]},"
+        " with: {seed: '{seed}', train_images: 100000, size: 500}}\n"
+    )
+    command = [sys.executable, "-m", "nlcli", "run", "p.yaml", "--workdir", "w", "--jobs", str(jobs)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("w/d-*.partial"))) < jobs and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "nlcli: stopped; the same command continues where it was"
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(27, "File too large", "big.npy"), "nlcli: big.npy: File too large"),
+        (OSError("no number"), "nlcli: no number"),
+        (MemoryError(), "nlcli: there is not enough memory"),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(error: BaseException, words: str, monkeypatch, capsys) -> None:
+    def refuse(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("nlcli.stages.lineage.describe_path", refuse)
+    code, out, err = nlcli("info", "x", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out) == (1, "")
+    assert err.startswith(words)

@@ -81,7 +81,7 @@ def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
 def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evaluate) -> StageRecord:
     if config.dataset is not None:
         return read_stage(config.dataset, "dataset")
-    own = model.inputs.get("features", {}).get("fingerprint")
+    own = model.input_fingerprint("features")
     if features is None or features.fingerprint == own:
         return model.input_stage("dataset", "--dataset")
     return features.input_stage("dataset", "--dataset")  # features of another data set bring it along

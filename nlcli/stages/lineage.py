@@ -8,7 +8,7 @@ from typing import Any
 from nlcli.console import duration, print_pairs
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json
-from nlcli.stages.stage import RECORD, StageRecord, read_stage
+from nlcli.stages.stage import RECIPE, RECORD, WORK, StageRecord, read_stage, work_path
 
 _WHAT = {
     "digits": "scenes of handwritten digits with COCO annotations and an annotating classifier",
@@ -32,14 +32,17 @@ def describe_path(path: Path) -> dict[str, Any]:
     Raises:
         NlcliError: ``path`` was not made by nlcli.
     """
-    partial = path if path.name.endswith(".partial") else path.with_name(path.name + ".partial")
+    partial = path if path.name.endswith(WORK) else work_path(path)
     if partial.is_dir() and not (path / RECORD).is_file():
-        recipe = read_json(partial / "recipe.json") if (partial / "recipe.json").is_file() else {}
+        recipe = read_json(partial / RECIPE) if (partial / RECIPE).is_file() else {}
+        if not isinstance(recipe, dict):
+            raise NlcliError(f"{partial / RECIPE} is not nlcli's; begin again with --force")
+        config = recipe.get("config")
         return {
             "path": str(partial),
             "stage": recipe.get("stage", "unknown"),
             "complete": False,
-            "config": recipe.get("config", {}),
+            "config": config if isinstance(config, dict) else {},
             "inputs": {},
         }
     return _described(read_stage(path), set())
@@ -48,17 +51,17 @@ def describe_path(path: Path) -> dict[str, Any]:
 def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
     inputs: dict[str, Any] = {}
     for name, entry in record.inputs.items():
-        inputs[name] = {"path": entry.get("path"), "fingerprint": entry["fingerprint"], "state": "not a directory"}
+        inputs[name] = {"path": entry.path, "fingerprint": entry.fingerprint, "state": "not a directory"}
         where = record.input_path(name)
-        if entry.get("stage") is None or where is None:
+        if entry.stage is None or where is None:
             continue
         try:
             parent = read_stage(where)
         except NlcliError:
-            inputs[name] |= {"stage": entry["stage"], "state": "missing"}
+            inputs[name] |= {"stage": entry.stage, "state": "missing"}
             continue
-        inputs[name] |= {"stage": entry["stage"], "path": str(where)}
-        inputs[name]["state"] = "unchanged" if parent.fingerprint == entry["fingerprint"] else "changed since"
+        inputs[name] |= {"stage": entry.stage, "path": str(where)}
+        inputs[name]["state"] = "unchanged" if parent.fingerprint == entry.fingerprint else "changed since"
         if parent.fingerprint not in seen:
             seen.add(parent.fingerprint)
             inputs[name]["made_from"] = _described(parent, seen)
@@ -77,26 +80,29 @@ def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
     }
 
 
-def print_lineage(found: dict[str, Any]) -> None:
+def print_lineage(described: dict[str, Any]) -> None:
     """Print ``describe_path``'s result for people."""
-    if not found["complete"]:
-        print(f"{found['path']}: unfinished {found['stage']}; the command that began it continues it")
-        print_pairs(found["config"] or {"config": "unknown"})
+    if not described["complete"]:
+        print(f"{described['path']}: unfinished {described['stage']}; the command that began it continues it")
+        print_pairs(described["config"] or {"config": "unknown"})
         return
-    print(f"{found['path']}: {found['stage']}, {found['what']}")
-    print(f"made in {duration(found['seconds'])} with " + ", ".join(f"{k} {v}" for k, v in found["versions"].items()))
+    print(f"{described['path']}: {described['stage']}, {described['what']}")
+    print(
+        f"made in {duration(described['seconds'])} with "
+        + ", ".join(f"{k} {v}" for k, v in described["versions"].items())
+    )
     print("\nresult")
-    print_pairs(found["summary"] or {"summary": "-"})
+    print_pairs(described["summary"] or {"summary": "-"})
     print("\nsettings")
-    print_pairs(found["config"])
+    print_pairs(described["config"])
     print("\nmade from")
-    _print_tree(found, 0)
+    _print_tree(described, 0)
 
 
-def _print_tree(found: dict[str, Any], depth: int) -> None:
-    if not found["inputs"] and depth == 0:
+def _print_tree(described: dict[str, Any], depth: int) -> None:
+    if not described["inputs"] and depth == 0:
         print("nothing but its settings")
-    for name, entry in found["inputs"].items():
+    for name, entry in described["inputs"].items():
         kind = f"{entry['stage']} " if entry.get("stage") else ""
         state = "" if entry["state"] in ("unchanged", "not a directory") else f" ({entry['state']})"
         print(f"{'  ' * depth}{name}: {kind}{entry['path'] or entry['fingerprint'][:19]}{state}")

@@ -114,14 +114,14 @@ def _resolved(value: Any, outputs: dict[str, Path], needs: list[str], where: str
     if isinstance(value, dict):
         return {key: _resolved(inner, outputs, needs, where) for key, inner in value.items()}
     if isinstance(value, list):
-        found: list[Any] = []
+        items: list[Any] = []
         for inner in value:
             resolved = _resolved(inner, outputs, needs, where)
             if isinstance(resolved, list) and isinstance(inner, str):
-                found += resolved
+                items += resolved
             else:
-                found.append(resolved)
-        return found
+                items.append(resolved)
+        return items
     if not isinstance(value, str):
         return value
     whole = _REFERENCE.fullmatch(value)
@@ -196,7 +196,7 @@ def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
 def reports(plan: Plan, names: Collection[str]) -> list[Step]:
     """Those of the steps ``names`` that people look at: reports that nothing else needs, or else the last step."""
     needed = {name for step in plan.steps for name in step.needs}
-    found = [
+    shown = [
         step for step in plan.steps if step.name in names and step.name not in needed and step.stage.name in _REPORTS
     ]
-    return found or [step for step in plan.steps[-1:] if step.name in names]
+    return shown or [step for step in plan.steps[-1:] if step.name in names]

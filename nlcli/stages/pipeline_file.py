@@ -94,8 +94,8 @@ class _Reader:
         """Where a file's stages go: an included one's where they go when it is run by itself."""
         if outer is not None and (self.workdir is not None or "workdir" not in content):
             return outer
-        found = self.workdir or Path(str(content.get("workdir", f"runs/{self.name(path, content)}")))
-        return found.with_name(found.name + self.suffix)
+        root = self.workdir or Path(str(content.get("workdir", f"runs/{self.name(path, content)}")))
+        return root.with_name(root.name + self.suffix)
 
     def read(self, path: Path, outer: Path | None, above: tuple[Path, ...]) -> dict[str, Any]:
         """Append the entries of ``path``, behind those of what it includes."""
@@ -198,7 +198,7 @@ def _is_in(entry: Any, number: int, where: str) -> bool:
     """Whether a stage stands in round ``number``: in all, in those that ``in`` names."""
     wanted = entry.get("in") if isinstance(entry, dict) else None
     if wanted in ("first", "later"):
-        return (number == 1) == (wanted == "first")
+        return bool((number == 1) == (wanted == "first"))
     if isinstance(wanted, list) and wanted and all(_is_count(value) for value in wanted):
         return number in wanted
     if wanted is not None:

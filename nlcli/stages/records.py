@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from nlcli.errors import NlcliError, first_problem
 from nlcli.stages.files import read_json, write_json
@@ -68,3 +68,63 @@ class Record(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The record as JSON types, its version first."""
         return self.model_dump(mode="json") | {"version": self.FORMAT}
+
+
+# --- stage.json ------------------------------------------------------------------------------
+
+
+class InputRecord(BaseModel):
+    """What ``stage.json`` says of one input.
+
+    Attributes:
+        fingerprint: Of its content.
+        path: Where it lay; None for what is no path.
+        relative: The same, from the output, for a work directory that is moved as a whole.
+        stage: Its kind, where it is a stage's directory.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    fingerprint: str
+    path: str | None = None
+    relative: str | None = None
+    stage: str | None = None
+
+
+class StageFile(BaseModel):
+    """``stage.json``: what a directory is, what made it, and from what. 0.1.0 wrote the same.
+
+    Attributes:
+        stage: Kind of the directory: dataset, backbone, features, run, ...
+        format: Of this file.
+        config: The whole configuration, as JSON types.
+        inputs: What was read, by the name it has for the stage.
+        recipe: All that decides the result; equal recipes, equal results.
+        seed: The seed, for those who look.
+        versions: Of Python, nlcli and the libraries.
+        complete: Whether the stage came to its end.
+        fingerprint: Of the recipe and of the content.
+        files: Hash of every file, where they are not too many.
+        summary: The result in short.
+        seconds: How long the last run of the stage took.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, populate_by_name=True)
+
+    stage: str
+    format: int = Field(alias="schema")
+    config: dict[str, Any]
+    inputs: dict[str, InputRecord]
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None
+    versions: dict[str, str]
+    complete: bool
+    fingerprint: str
+    files: dict[str, str] = Field(default_factory=dict)
+    summary: dict[str, Any]
+    seconds: FiniteFloat
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's content; of an input only what there is to say."""
+        inputs = {name: entry.model_dump(exclude_none=True) for name, entry in self.inputs.items()}
+        return self.model_dump(by_alias=True) | {"inputs": inputs}

@@ -19,19 +19,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from nlcli.console import say
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, first_problem
 from nlcli.runtime import versions
 from nlcli.stages.files import TEMPORARY, fingerprint_file, fingerprint_json, read_json, system_sentences, write_json
+from nlcli.stages.records import InputRecord, StageFile
 
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
 
 SCHEMA = 1
 RECORD = "stage.json"
-_RECIPE = "recipe.json"  # in OUT.partial only: what the unfinished work belongs to
+WORK = ".partial"  # behind the name of a directory that is being made
+OLD = ".replaced"  # behind the name of one that is being replaced
+RECIPE = "recipe.json"  # in OUT.partial only: what the unfinished work belongs to
 _MOST_FILES_LISTED = 200
 _SPOKEN = {"dataset": "data set", "features": "features directory"}  # inputs that sentences call otherwise
+
+
+def work_path(output: Path) -> Path:
+    """Where a stage writes before ``output`` is there."""
+    return output.with_name(output.name + WORK)
+
+
+def old_path(output: Path) -> Path:
+    """Where the result that ``output`` replaces lies for a moment."""
+    return output.with_name(output.name + OLD)
 
 
 # --- finished stages -------------------------------------------------------------------------
@@ -44,7 +59,7 @@ class StageRecord:
     path: Path
     kind: str
     config: dict[str, Any]
-    inputs: dict[str, dict[str, Any]]
+    inputs: Mapping[str, InputRecord]
     fingerprint: str
     seed: int | None
     versions: dict[str, str]
@@ -52,17 +67,19 @@ class StageRecord:
     seconds: float
     files: dict[str, str] = field(default_factory=dict)
 
+    def input_fingerprint(self, name: str) -> str | None:
+        """Fingerprint of the content of the input ``name``; None where there was no such input."""
+        entry = self.inputs.get(name)
+        return None if entry is None else entry.fingerprint
+
     def input_path(self, name: str) -> Path | None:
         """Where the input ``name`` lay when this stage read it (relative paths: from this stage)."""
-        found = self.inputs.get(name, {}).get("path")
-        if found is None:
+        entry = self.inputs.get(name)
+        if entry is None or entry.path is None:
             return None
-        recorded = Path(found)
-        if recorded.exists():
-            return recorded
-        beside = self.inputs[name].get("relative")
-        if beside is not None and (self.path / beside).exists():
-            return (self.path / beside).resolve()  # the whole work directory was moved
+        recorded = Path(entry.path)
+        if not recorded.exists() and entry.relative is not None and (self.path / entry.relative).exists():
+            return (self.path / entry.relative).resolve()  # the whole work directory was moved
         return recorded
 
     def input_stage(self, name: str, instead: str | None = None) -> StageRecord:
@@ -74,58 +91,66 @@ class StageRecord:
         Raises:
             NlcliError: there was no such input, or it is gone or has changed.
         """
-        entry, where = self.inputs.get(name, {}), self.input_path(name)
+        entry, where = self.inputs.get(name), self.input_path(name)
         what = _SPOKEN.get(name, name)
         hint = "" if instead is None else f"pass {instead}, or "
-        if where is None:
+        if entry is None or where is None:
             told = f"{self.path} does not tell of its {what}"
             raise NlcliError(told if instead is None else f"{told}; pass {instead}")
         if not where.exists():
             raise NlcliError(f"the {what} of {self.path} is no longer at {where}; {hint}make it again")
-        found = read_stage(where, entry.get("stage"))
-        if found.fingerprint != entry["fingerprint"]:
+        record = read_stage(where, entry.stage)
+        if record.fingerprint != entry.fingerprint:
             raise NlcliError(f"{where} changed since {self.path} was made from it; {hint}make {self.path} again")
-        return found
+        return record
 
 
 def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> StageRecord:
     """The record of the finished stage at ``path``.
 
     Raises:
-        NlcliError: nothing there, not a stage, unfinished, of another kind, or a newer format.
+        NlcliError: nothing there, not a stage, unfinished, of another kind, a newer format, or a record
+            that is damaged.
     """
     path = Path(path)
     kinds = (kind,) if isinstance(kind, str) else kind
     wanted = f"a {' or '.join(kinds)} directory" if kinds else "a directory made by nlcli"
     if not path.exists():
-        if _work_path(path).exists():
+        if work_path(path).exists():
             raise NlcliError(f"{path} is unfinished; run the command that makes it again to complete it")
         raise NlcliError(f"{path} does not exist; expected {wanted}")
     if not (path / RECORD).is_file():
         raise NlcliError(f"{path} is not {wanted}: it has no {RECORD}")
-    record = read_json(path / RECORD)
+    file = _read_file(path)
+    if not file.complete:
+        raise NlcliError(f"{path} is unfinished; run the command that makes it again")
+    if kinds and file.stage not in kinds:
+        raise NlcliError(f"{path} is a {file.stage} directory; expected {wanted}")
+    return StageRecord(
+        path=path,
+        kind=file.stage,
+        config=file.config,
+        inputs=file.inputs,
+        fingerprint=file.fingerprint,
+        seed=file.seed,
+        versions=file.versions,
+        summary=file.summary,
+        seconds=file.seconds,
+        files=file.files,
+    )
+
+
+def _read_file(path: Path, remedy: str = "make the directory again") -> StageFile:
+    """``stage.json`` of the directory ``path``, checked; ``remedy`` is what to do where it is damaged."""
+    content = read_json(path / RECORD)
+    format = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(format, int) and format > SCHEMA:
+        raise NlcliError(f"{path} was written by a newer nlcli (format {format}); update nlcli")
     try:
-        if record["schema"] > SCHEMA:
-            raise NlcliError(f"{path} was written by a newer nlcli (format {record['schema']}); update nlcli")
-        if record["complete"] is not True:
-            raise NlcliError(f"{path} is unfinished; run the command that makes it again")
-        found = StageRecord(
-            path=path,
-            kind=record["stage"],
-            config=record["config"],
-            inputs=record["inputs"],
-            fingerprint=record["fingerprint"],
-            seed=record["seed"],
-            versions=record["versions"],
-            summary=record["summary"],
-            seconds=record["seconds"],
-            files=record.get("files", {}),
-        )
-    except (KeyError, TypeError) as error:
-        raise NlcliError(f"{path / RECORD} is not a stage record ({error}); make the directory again") from error
-    if kinds and found.kind not in kinds:
-        raise NlcliError(f"{path} is a {found.kind} directory; expected {wanted}")
-    return found
+        return StageFile.model_validate(content)
+    except ValidationError as error:
+        problem = first_problem(error, kind="field")
+        raise NlcliError(f"{path / RECORD} is not a stage record ({problem}); {remedy}") from error
 
 
 # --- running a stage -------------------------------------------------------------------------
@@ -134,15 +159,25 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
 class Stage:
     """A stage being run: write into ``work``, then call ``finish``."""
 
-    def __init__(self, kind: str, output: Path, recipe: dict[str, Any], record: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        output: Path,
+        recipe: dict[str, Any],
+        config: dict[str, Any],
+        inputs: Mapping[str, InputRecord],
+        seed: int | None,
+    ) -> None:
         self.kind = kind
         self.output = output
-        self.work = _work_path(output)
+        self.work = work_path(output)
         self.recipe = recipe
         self.up_to_date = False
         self.resumed = False
         self.finished = False
-        self._record = record
+        self._config = config
+        self._inputs = inputs
+        self._seed = seed
         self._started = time.monotonic()
 
     def finish(
@@ -162,19 +197,26 @@ class Stage:
         hashes = dict(content or {})
         for path in sorted(self.work.rglob("*")):
             name = path.relative_to(self.work).as_posix()
-            if path.is_dir() or name in (RECORD, _RECIPE) or name in hashes:
+            if path.is_dir() or name in (RECORD, RECIPE) or name in hashes:
                 continue
             if any(fnmatch.fnmatch(name, pattern) for pattern in volatile):
                 continue
             hashes[name] = fingerprint_file(path)
-        self._record |= {
-            "fingerprint": fingerprint_json({"recipe": self.recipe, "content": hashes}),
-            "files": hashes if len(hashes) <= _MOST_FILES_LISTED else {},
-            "summary": dict(summary),
-            "seconds": round(time.monotonic() - self._started, 3),
-            "complete": True,
-        }
-        write_json(self.work / RECORD, self._record)
+        file = StageFile(
+            stage=self.kind,
+            format=SCHEMA,
+            config=self._config,
+            inputs=dict(self._inputs),
+            recipe=self.recipe,
+            seed=self._seed,
+            versions=versions(),
+            complete=True,
+            fingerprint=fingerprint_json({"recipe": self.recipe, "content": hashes}),
+            files=hashes if len(hashes) <= _MOST_FILES_LISTED else {},
+            summary=dict(summary),
+            seconds=round(time.monotonic() - self._started, 3),
+        )
+        write_json(self.work / RECORD, file.to_json())
         self.finished = True
 
 
@@ -212,21 +254,11 @@ def open_stage(
         "stage": kind,
         "schema": SCHEMA,
         "config": config.recipe(),
-        "inputs": {name: entry["fingerprint"] for name, entry in described.items()},
+        "inputs": {name: entry.fingerprint for name, entry in described.items()},
     }
     if format:
         recipe["format"] = format
-    record = {
-        "stage": kind,
-        "schema": SCHEMA,
-        "config": config.model_dump(mode="json"),
-        "inputs": described,
-        "recipe": recipe,
-        "seed": seed,
-        "versions": versions(),
-        "complete": False,
-    }
-    stage = Stage(kind, output, recipe, record)
+    stage = Stage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
     with system_sentences(output):
         lock = None
         while lock is None:
@@ -258,33 +290,21 @@ def open_stage(
 def _discard_if_nothing_was_done(stage: Stage) -> None:
     """A stage refused before its first file leaves nothing that a corrected command would trip over."""
     with contextlib.suppress(OSError):
-        if [path.name for path in stage.work.iterdir()] == [_RECIPE]:
+        if [path.name for path in stage.work.iterdir()] == [RECIPE]:
             shutil.rmtree(stage.work)
 
 
-def _work_path(output: Path) -> Path:
-    return output.with_name(output.name + ".partial")
-
-
-def _old_path(output: Path) -> Path:
-    return output.with_name(output.name + ".replaced")
-
-
-def _describe(value: StageRecord | Path | str, output: Path) -> dict[str, Any]:
+def _describe(value: StageRecord | Path | str, output: Path) -> InputRecord:
     if isinstance(value, str):
-        return {"fingerprint": value}
+        return InputRecord(fingerprint=value)
     if isinstance(value, Path):
-        if (value / RECORD).exists():
-            value = read_stage(value)
-        else:
-            return {"path": os.path.abspath(value), "fingerprint": fingerprint_file(value)}
+        if not (value / RECORD).exists():
+            return InputRecord(path=os.path.abspath(value), fingerprint=fingerprint_file(value))
+        value = read_stage(value)
     path = os.path.abspath(value.path)
-    return {
-        "path": path,
-        "relative": os.path.relpath(path, output),
-        "stage": value.kind,
-        "fingerprint": value.fingerprint,
-    }
+    return InputRecord(
+        path=path, relative=os.path.relpath(path, output), stage=value.kind, fingerprint=value.fingerprint
+    )
 
 
 def _is_up_to_date(stage: Stage, force: bool) -> bool:
@@ -293,19 +313,16 @@ def _is_up_to_date(stage: Stage, force: bool) -> bool:
         return False
     if not (output / RECORD).is_file():
         raise NlcliError(f"{output} exists and was not made by nlcli; choose another --output")
-    recorded = read_json(output / RECORD)
-    if not isinstance(recorded, dict) or not recorded.get("complete"):
-        raise NlcliError(f"{output / RECORD} is not a stage record; remove {output} or choose another --output")
-    before = recorded.get("recipe")
+    before = _read_file(output, f"remove {output} or choose another --output").recipe
     if before == stage.recipe:
         return True
-    format = stage.recipe.get("format", 0)
-    if isinstance(before, dict) and before.get("format", 0) < format and before | {"format": format} == stage.recipe:
+    format, earlier = stage.recipe.get("format", 0), before.get("format", 0)
+    if isinstance(earlier, int) and earlier < format and before | {"format": format} == stage.recipe:
         say(f"{output} was made by an earlier version of nlcli; it is made again")
         return False
     if not force:
         raise NlcliError(
-            f"{output} holds a different result ({_differences(recorded.get('recipe', {}), stage.recipe)}); "
+            f"{output} holds a different result ({_differences(before, stage.recipe)}); "
             "pass --force to replace it, or choose another --output"
         )
     return False
@@ -340,14 +357,14 @@ def _lock(stage: Stage, force: bool) -> int | None:
 def _prepare(stage: Stage, force: bool) -> None:
     """Resume what is in the work directory if it is ours, or begin anew."""
     work = stage.work
-    shutil.rmtree(_old_path(stage.output), ignore_errors=True)
+    shutil.rmtree(old_path(stage.output), ignore_errors=True)
     for path in work.rglob(f".*{TEMPORARY}"):
         path.unlink(missing_ok=True)
     left = list(work.iterdir())
     # Another version may leave other files behind or go on otherwise: what comes out would be of neither.
     ours = stage.recipe | {"nlcli": versions()["nlcli"]}
     if left:
-        recipe = read_json(work / _RECIPE) if (work / _RECIPE).is_file() else None
+        recipe = read_json(work / RECIPE) if (work / RECIPE).is_file() else None
         if recipe == ours:
             stage.resumed = True
             stage.finished = (work / RECORD).is_file()
@@ -361,14 +378,14 @@ def _prepare(stage: Stage, force: bool) -> None:
             )
         for path in left:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    write_json(work / _RECIPE, ours)
+    write_json(work / RECIPE, ours)
 
 
 def _publish(stage: Stage) -> None:
-    old = _old_path(stage.output)
+    old = old_path(stage.output)
     if stage.output.exists():
         os.replace(stage.output, old)
-    (stage.work / _RECIPE).unlink(missing_ok=True)
+    (stage.work / RECIPE).unlink(missing_ok=True)
     os.replace(stage.work, stage.output)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -377,13 +394,16 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """``differs in seed 0 -> 1, dataset``: the settings in which two recipes differ."""
     if before.get("stage") != now["stage"]:
         return f"made by stage {before.get('stage')}"
-    found = []
-    old, new = before.get("config", {}), now["config"]
-    for key in sorted(set(old) | set(new)):
-        if old.get(key) != new.get(key):
-            found.append(f"{key} {old.get(key)} -> {new.get(key)}")
-    old, new = before.get("inputs", {}), now["inputs"]
-    found += [f"content of {key}" for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)]
+    old, new = _section(before, "config"), now["config"]
+    keys = sorted(set(old) | set(new))
+    told = [f"{key} {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    old, new = _section(before, "inputs"), now["inputs"]
+    told += [f"content of {key}" for key in sorted(set(old) | set(new)) if old.get(key) != new.get(key)]
     if before.get("nlcli") != now.get("nlcli"):
-        found.append(f"version of nlcli {before.get('nlcli')} -> {now.get('nlcli')}")
-    return "differs in " + ", ".join(found) if found else "of another format version"
+        told.append(f"version of nlcli {before.get('nlcli')} -> {now.get('nlcli')}")
+    return "differs in " + ", ".join(told) if told else "of another format version"
+
+
+def _section(recipe: dict[str, Any], name: str) -> dict[str, Any]:
+    section = recipe.get(name)
+    return section if isinstance(section, dict) else {}

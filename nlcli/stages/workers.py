@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -119,6 +120,7 @@ def _pool(jobs: int) -> concurrent.futures.ProcessPoolExecutor:
 
 
 def _begin_worker(parent: int, threads: int, jobs: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes; one of them tells of it
     set_quiet(True)
     runtime.take_share(threads, jobs)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -33,8 +33,8 @@ def test_alternating_training_refreshes_the_features_and_then_fixes_the_convolut
         network = read_stage(work / f"network-{number}")
         before = load_backbone(work / f"network-{number - 1}" / "backbone").fingerprint
         assert read_json(features.path / "features.json")["backbone_fingerprint"] == before
-        assert noise.inputs["features"]["fingerprint"] == features.fingerprint
-        assert network.inputs["detection"]["fingerprint"] == noise.fingerprint
+        assert noise.input_fingerprint("features") == features.fingerprint
+        assert network.input_fingerprint("detection") == noise.fingerprint
         assert network.config["trunk"] == ("trained" if number == 1 else "frozen")
     first, second = (
         load_backbone(work / f"network-{number}" / "backbone").without_classes().model.get_weights()

@@ -307,13 +307,13 @@ def _learning_curves(
     """For every model the curves of its seeds (evaluation and curve), and the evaluations without one."""
     found: list[list[tuple[int, LearningCurve]]] = []
     missing = []
-    seen: set[str] = set()
+    seen: set[str | None] = set()
     for model in models:
         own = []
         for i in model.members:
             e = together.members[i]
-            made = e.record.inputs["model"]
-            if made["fingerprint"] in seen:  # one run, evaluated by several of its scores
+            made = e.record.input_fingerprint("model")
+            if made in seen:  # one run, evaluated by several of its scores
                 continue
             run = None
             with suppress(NlcliError):  # gone, or changed since
@@ -322,7 +322,7 @@ def _learning_curves(
             if curve is None:
                 missing.append(str(e.path))
                 continue
-            seen.add(made["fingerprint"])
+            seen.add(made)
             own.append((i, curve))
         found.append(own)
     if missing:

@@ -58,7 +58,8 @@ class Evaluation:
     @property
     def features(self) -> str | None:
         """Where the model's features were, to tell backbones apart."""
-        return self.record.inputs.get("features", {}).get("path")
+        features = self.record.inputs.get("features")
+        return None if features is None else features.path
 
     @property
     def settings(self) -> dict[str, Any]:
