@@ -17,8 +17,8 @@ from nlcli.cli import app, main
 from nlcli.registry import load
 from nlcli.stages.commands import commands
 from nlcli.stages.config import options_of
+from tools.command_pages import every_command
 from tools.make_cli_reference import TARGET, reference
-from tools.printed import command_names
 from worlds.stage_builders import published, small_table
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +51,7 @@ def test_module_and_version() -> None:
     assert output.stdout.startswith("nlcli ")
 
 
-@pytest.mark.parametrize("name", command_names())
+@pytest.mark.parametrize("name", list(every_command()))
 def test_every_command_has_help_with_an_example_and_described_options(name: str) -> None:
     output = CliRunner().invoke(app, [name, "--help"], terminal_width=100).stdout
     assert "Example: nlcli " in " ".join(output.split())

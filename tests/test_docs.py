@@ -7,7 +7,6 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +15,7 @@ import yaml
 
 from nlcli.stages.commands import STAGES
 from tools import check_site, site_pages
-from tools.command_pages import WIDE, command_page, read_help, split_default
-from tools.printed import command_names, printed
+from tools.command_pages import every_command, kind, row, shown, wrapped
 from worlds.colours import write_colours
 
 ROOT = Path(__file__).parents[1]
@@ -76,13 +74,6 @@ def test_a_page_says_first_what_it_is_for(page: Path) -> None:
 # --- commands --------------------------------------------------------------------------------
 
 
-@cache
-def flags(command: str) -> frozenset[str]:
-    """The options of a command, by its help."""
-    _, panels = read_help(printed(command, "--help", width=WIDE))
-    return frozenset(flag for panel in panels for names, _, _ in panel.rows for flag in re.split(r", |,|/", names))
-
-
 def commands_of(page: Path) -> Iterator[list[str]]:
     """The words behind ``nlcli`` of every command in a page, in blocks and in prose."""
     text = "\n".join(blocks(page, "console", "sh", "bash")).replace("\\\n", " ")
@@ -98,10 +89,10 @@ def commands_of(page: Path) -> Iterator[list[str]]:
 def test_commands_and_their_options_exist(page: Path) -> None:
     """Every ``nlcli COMMAND --option`` is one that the command line has, and methods and detectors are ours."""
     for name, *words in commands_of(page):
-        assert name in command_names(), name
+        assert name in every_command(), name
         for word in words:
-            if re.fullmatch(r"--?[a-z][a-z-]*", word):
-                assert word in flags(name), f"nlcli {name} {word}"
+            if re.fullmatch(r"--?[a-z][a-z0-9-]*", word):
+                assert word in every_command()[name].flags(), f"nlcli {name} {word}"
         if "--method" in words and (method := words[words.index("--method") + 1]).islower():
             assert method in ours("detectors" if name == "detect-noise" else "methods"), method
         if name in ("methods", "detectors") and words and words[0].islower():
@@ -110,8 +101,11 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
 def test_options_in_prose_exist(page: Path) -> None:
-    for option in re.findall(r"`(--[a-z][a-z-]+)", prose(page)):
-        assert any(option in flags(command) for command in command_names()) or option == "--version", option
+    for option in re.findall(r"`(--[a-z][a-z0-9-]+)", prose(page)):
+        assert any(option in command.flags() for command in every_command().values()) or option in (
+            "--quiet",
+            "--version",
+        ), option
 
 
 def ours(section: str) -> set[str]:
@@ -217,15 +211,21 @@ def test_the_same_minutes_are_told_everywhere(target: str) -> None:
 # --- the site --------------------------------------------------------------------------------
 
 
-def test_help_texts_become_tables() -> None:
-    page = command_page("eval")
-    assert "# nlcli eval" in page
-    assert "$ nlcli eval runs/noisy runs/residual --split test" in page
-    assert re.search(r"^\| `--split` \| `train`, `validation`, `test` \| .* \| Split to score", page, re.MULTILINE)
-    assert re.search(r"^\| `--output`, `-o` \| path \| +\| Directory to write", page, re.MULTILINE)
-    assert split_default("Seed. [default: 0]") == ("`0`", "Seed.")
-    assert split_default("Data set. [required]") == ("*required*", "Data set.")
-    assert split_default("Data set.") == ("", "Data set.")
+def test_commands_become_tables() -> None:
+    command = every_command()["eval"]
+    assert command.example == "nlcli eval runs/noisy runs/residual --split test"
+    options = {one.flags[0]: one for one in command.parameters}
+    assert row(options["--output"]).startswith("| `--output`, `-o` | path | | Directory to write")
+    assert options["model"].required
+    assert options["model"].kind == "path, several"
+    assert options["--split"].kind == "`train`, `validation`, `test`"
+    assert options["--bootstrap"].default == "`1000`"
+    assert options["--force"].kind == options["--force"].default == ""
+    assert kind(float | None) == "number"
+    assert [shown(value) for value in (None, False, [], ["a", "b"], 0.1)] == ["", "", "", "`a`, `b`", "`0.1`"]
+    command_line = "nlcli eval a b --output " + "x" * 90 + " --json"
+    assert wrapped(command_line).replace(" \\\n     ", "") == command_line
+    assert [len(line) for line in wrapped(command_line).splitlines()] == [16, 107, 12]
 
 
 def test_links_of_the_repository_become_links_of_the_site() -> None:

@@ -1,115 +1,152 @@
-"""The reference of commands for the site, made from ``--help``: a page a command, its options in tables."""
+"""The reference of commands, made from the command line itself: for docs/cli.md and for the site.
+
+It shows what ``--help`` shows, in tables, and does not depend on how a version of Typer draws them.
+"""
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from tools.printed import printed
-
-WIDE = 2000  # columns: no line of a help text is broken
-NO_CONTENTS = "---\nhide: [toc]\n---\n"  # a page of tables needs the width more than a table of contents
-
-
-@dataclass
-class HelpPanel:
-    """A framed list of a help text: its title, and of every row the name (flags), the type, the words."""
-
-    title: str
-    rows: list[tuple[str, str, str]]
+WORDS: dict[Any, str] = {int: "integer", float: "number", str: "text", Path: "path", bool: ""}
 
 
-def command_page(name: str) -> str:
-    """A command's help as a page: an example, and its options in tables."""
-    lines, panels = read_help(printed(name, "--help", width=WIDE))
-    usage = next(line.removeprefix("Usage: ") for line in lines if line.startswith("Usage: "))
-    example = next(line.removeprefix("Example: ") for line in lines if line.startswith("Example: "))
-    words = [line for line in lines if not line.startswith(("Usage: ", "Example: "))]
-    parts = [NO_CONTENTS, f"# nlcli {name}", "", *words, "", "```console", f"$ {wrapped(example)}", "```", ""]
-    if not usage.endswith(f"{name} [OPTIONS]"):
-        parts += ["```text", usage, "```", ""]
-    for panel in panels:
-        parts += [f"## {panel.title}", "", "| | type | default | |", "|---|---|---|---|"]
-        for flags, type_words, text in panel.rows:
-            default, about = split_default(text)
-            parts.append(f"| {names(flags)} | {kind(type_words)} | {default} | {cell(about)} |")
-        parts.append("")
-    return "\n".join(parts)
+@dataclass(frozen=True)
+class Parameter:
+    """An option or an argument of a command.
 
-
-def commands_page() -> str:
-    """The list of commands, as ``nlcli --help`` has it."""
-    lines, panels = read_help(printed("--help", width=WIDE))
-    parts = [NO_CONTENTS, "# Commands", "", *(line for line in lines if not line.startswith("Usage: ")), ""]
-    for panel in panels:
-        parts += [f"## {panel.title}", "", "| | |", "|---|---|"]
-        for name, _, about in panel.rows:
-            parts.append(f"| {names(name) if name.startswith('-') else f'[`{name}`]({name}.md)'} | {cell(about)} |")
-        parts.append("")
-    parts += ["Exit code 0 is success, 1 a failure told in a sentence, 2 wrong usage, 130 stopped by Ctrl-C.", ""]
-    return "\n".join(parts)
-
-
-def read_help(text: str) -> tuple[list[str], list[HelpPanel]]:
-    """The lines above the frames of a help text, and what stands in each frame.
-
-    The text must be wide enough that nothing is broken into lines.
+    Attributes:
+        flags: Such as ``("--output", "-o")``; of an argument its name alone.
+        kind: Its type as people read it; "" for a switch.
+        default: As it is shown; "" where there is none to show.
+        required: Whether it must be given.
+        about: Its help.
+        panel: The heading under which ``--help`` lists it.
     """
-    lines: list[str] = []
-    panels: list[HelpPanel] = []
-    for line in text.splitlines():
-        inside = line.strip("│╭╮╰╯─ ")
-        if line.startswith("╭"):
-            panels.append(HelpPanel(inside, []))
-        elif line.startswith("│") and inside.startswith("[") and panels[-1].rows:
-            name, words, about = panels[-1].rows[-1]
-            panels[-1].rows[-1] = (name, words, f"{about} {inside}")
-        elif line.startswith("│") and inside:
-            panels[-1].rows.append(read_row(inside))
-        elif inside:
-            lines.append(inside)
-    return lines, panels
+
+    flags: tuple[str, ...]
+    kind: str
+    default: str
+    required: bool
+    about: str
+    panel: str
 
 
-def read_row(text: str) -> tuple[str, str, str]:
-    """Name or flags, type, words: ``*  --output  -o  <path>  Directory to write.``"""
-    cells = [part for part in re.split(r" {2,}", text.removeprefix("*").strip()) if part]
-    flags = [part for part in cells if part.startswith("-")] or cells[:1]
-    rest = cells[len(flags) :]
-    words = rest.pop(0) if rest and rest[0].startswith("<") else ""
-    return ", ".join(flags), words.strip("<>"), " ".join(rest)
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in a line, an example, the heading of ``nlcli --help``, its parameters."""
+
+    name: str
+    about: str
+    example: str
+    panel: str
+    parameters: tuple[Parameter, ...]
+
+    def flags(self) -> set[str]:
+        """Every option that it knows."""
+        return {"--help", "-h"} | {flag for one in self.parameters for flag in one.flags if flag.startswith("-")}
 
 
-def split_default(about: str) -> tuple[str, str]:
-    """The words ``[default: 1]`` or ``[required]`` at the end of a help text, for a column of their own."""
-    match = re.search(r" \[(?:default: (?P<value>.*?)|required)\]$", about)
-    if match is None:
-        return "", about
-    return "*required*" if match["value"] is None else f"`{match['value']}`", about[: match.start()]
+@cache
+def every_command() -> dict[str, Command]:
+    """Every command of nlcli itself, in the order of the help."""
+    import typer
+
+    from nlcli.cli import app
+
+    group: Any = typer.main.get_command(app)
+    context = group.context_class(group, info_name="nlcli")
+    made = {}
+    for name, stub in group.commands.items():
+        command = group.resolve_command(context, [name])[1]
+        about, _, example = command.help.partition("**Example:**")
+        made[name] = Command(
+            name, " ".join(about.split()), example.strip(" `\n"), stub.rich_help_panel, _parameters(command)
+        )
+    return made
 
 
-def names(flags: str) -> str:
-    """``--output, -o``, each as code."""
-    return ", ".join(f"`{flag}`" for flag in flags.split(", "))
+def _parameters(command: Any) -> tuple[Parameter, ...]:
+    annotations = inspect.signature(command.callback, eval_str=True).parameters
+    return tuple(
+        Parameter(
+            flags=(*one.opts, *one.secondary_opts),
+            kind=kind(annotations[one.name].annotation),
+            default="" if one.required or not one.show_default else shown(one.default),
+            required=one.required,
+            about=one.help or "",
+            panel=one.rich_help_panel or ("Options" if one.opts[0].startswith("-") else "Arguments"),
+        )
+        for one in command.params
+    )
 
 
-def kind(words: str) -> str:
-    """A type as people read it: alternatives one by one, a switch without any."""
-    if words == "bool":
+def kind(annotation: Any) -> str:
+    """A type in words: ``Literal["a", "b"]`` -> "`a`, `b`"; ``list[Path]`` -> "path, several"."""
+    if get_origin(annotation) is Annotated:
+        return kind(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return kind(next(part for part in get_args(annotation) if part is not type(None)))
+    if get_origin(annotation) is list:
+        return f"{kind(get_args(annotation)[0])}, several"
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    return WORDS[annotation]
+
+
+def shown(default: Any) -> str:
+    """A default as code; nothing for a switch that is off, or for none."""
+    if default is None or default is False or default in ((), []):
         return ""
-    inner = re.fullmatch(r"list\[(.+)\]", words)
-    word = inner[1].lower() if inner else words
-    shown = ", ".join(f"`{choice}`" for choice in word.split("|")) if "|" in word else word
-    return f"{shown}, several" if inner else shown
+    if isinstance(default, (list, tuple)):
+        return ", ".join(f"`{one}`" for one in default)
+    return f"`{default if isinstance(default, (str, Path)) else json.dumps(default)}`"
+
+
+# --- Markdown --------------------------------------------------------------------------------
+
+
+def command_lines(command: Command, heading: str) -> list[str]:
+    """What a command does, an example, and a table of each panel; ``heading`` is that of the panels (``##``)."""
+    lines = [command.about, "", "```console", f"$ {wrapped(command.example)}", "```", ""]
+    for panel in dict.fromkeys(one.panel for one in command.parameters):
+        lines += [f"{heading} {panel}", "", "| | type | default | |", "|---|---|---|---|"]
+        lines += [row(one) for one in command.parameters if one.panel == panel]
+        lines.append("")
+    return lines
+
+
+def list_lines(heading: str, link: str) -> list[str]:
+    """The commands in tables by panel; ``link`` leads to one, with its name for ``{}``."""
+    lines = []
+    for panel in dict.fromkeys(command.panel for command in every_command().values()):
+        lines += [f"{heading} {panel}", "", "| | |", "|---|---|"]
+        for command in every_command().values():
+            if command.panel == panel:
+                lines.append(f"| [`{command.name}`]({link.format(command.name)}) | {cell(command.about)} |")
+        lines.append("")
+    return lines
+
+
+def row(one: Parameter) -> str:
+    names = ", ".join(f"`{flag}`" for flag in one.flags)
+    default = "*required*" if one.required else one.default
+    return re.sub(r" +", " ", f"| {names} | {one.kind} | {default} | {cell(one.about)} |")
 
 
 def wrapped(command: str) -> str:
     """A command on lines of at most 100 characters."""
     lines = [""]
-    for word in command.split():
-        if len(lines[-1]) + len(word) > 95:
+    for words in re.findall(r"--\S+(?: [^-\s]\S*)*|\S+", command):  # an option stays beside its value
+        if len(lines[-1]) + len(words) > 95:
             lines.append("     ")
-        lines[-1] += f" {word}" if lines[-1] else word
+        lines[-1] += f" {words}" if lines[-1] else words
     return " \\\n".join(lines)
 
 

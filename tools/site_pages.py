@@ -12,9 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tools.command_pages import WIDE, cell, command_page, commands_page
-from tools.printed import command_names, printed
+from tools.command_pages import Command, cell, command_lines, every_command, list_lines
+from tools.make_cli_reference import ABOUT
+
+if TYPE_CHECKING:
+    from nlcli.registry import Catalogue
 
 ROOT = Path(__file__).parents[1]
 # Files outside docs/ that are pages, and pages in docs/ that are made anew for the site: where they stand on it.
@@ -26,6 +30,7 @@ PLACES = {
     "docs/cli.md": "commands/index.md",
 }
 CARDS = {"methods": "nlcli/methods/cards", "detectors": "nlcli/detection/detectors/cards"}
+NO_CONTENTS = "---\nhide: [toc]\n---\n"  # a page of tables needs the width more than a table of contents
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 
@@ -48,12 +53,11 @@ class Page:
 def made_pages() -> list[Page]:
     """All pages that do not stand in docs/ as they are."""
     pages = [from_file(origin, place) for origin, place in PLACES.items() if origin != "docs/cli.md"]
-    for section, folder in CARDS.items():
-        command = "methods" if section == "methods" else "detectors"
-        pages += [card_page(command, file.stem, folder, section) for file in sorted((ROOT / folder).glob("*.md"))]
-        pages.append(catalogue_page(command, folder, section))
-    pages += [Page(f"commands/{name}.md", command_page(name), "docs/cli.md") for name in command_names()]
-    pages.append(Page("commands/index.md", commands_page(), "docs/cli.md"))
+    for section in CARDS:
+        pages += [card_page(section, file.stem) for file in card_files(section)]
+        pages.append(catalogue_page(section))
+    pages += [command_page(command) for command in every_command().values()]
+    pages.append(commands_page())
     return pages
 
 
@@ -101,10 +105,23 @@ def from_file(origin: str, place: str) -> Page:
 # --- methods and detectors -------------------------------------------------------------------
 
 
-def card_page(command: str, name: str, folder: str, section: str) -> Page:
+def card_files(section: str) -> list[Path]:
+    """The cards of a section."""
+    return sorted((ROOT / CARDS[section]).glob("*.md"))
+
+
+def catalogue(section: str) -> Catalogue[Any, Any]:
+    """Our methods, or our detectors."""
+    from nlcli.detection import DETECTORS
+    from nlcli.methods import METHODS
+
+    return METHODS if section == "methods" else DETECTORS
+
+
+def card_page(section: str, name: str) -> Page:
     """A method's or detector's card with its options and its citation."""
-    card = json.loads(printed(command, name, "--json", width=WIDE))
-    place, origin = f"{section}/{name}.md", f"{folder}/{name}.md"
+    card = catalogue(section).describe(name)
+    place, origin = f"{section}/{name}.md", f"{CARDS[section]}/{name}.md"
     parts = [relinked(card["card"].rstrip(), origin, place), "", "## All options", ""]
     if card["options"]:
         parts += ["Given as `--set NAME=VALUE`.", "", "| option | default | |", "|---|---|---|"]
@@ -118,9 +135,10 @@ def card_page(command: str, name: str, folder: str, section: str) -> Page:
     return Page(place, "\n".join(parts), origin)
 
 
-def catalogue_page(command: str, folder: str, section: str) -> Page:
+def catalogue_page(section: str) -> Page:
     """The list of methods or detectors, each a link to its card."""
-    rows = json.loads(printed(command, "--json", width=WIDE))
+    ours = [file.stem for file in card_files(section)]
+    rows = sorted((row for row in catalogue(section).listing() if row["name"] in ours), key=lambda row: row["name"])
     about = {
         "methods": "What `nlcli train-head --method NAME` trains; `nlcli methods NAME` prints the same card. "
         "[How to choose](../choosing.md).",
@@ -129,7 +147,22 @@ def catalogue_page(command: str, folder: str, section: str) -> Page:
     }[section]
     parts = [f"# {section.capitalize()}", "", about, "", "| | what it does | paper |", "|---|---|---|"]
     parts += [f"| [`{row['name']}`]({row['name']}.md) | {cell(row['title'])} | {cell(row['paper'])} |" for row in rows]
-    return Page(f"{section}/index.md", "\n".join([*parts, ""]), folder)
+    return Page(f"{section}/index.md", "\n".join([*parts, ""]), CARDS[section])
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+def command_page(command: Command) -> Page:
+    """One command: an example, and its options in tables."""
+    lines = [NO_CONTENTS, f"# nlcli {command.name}", "", *command_lines(command, "##")]
+    return Page(f"commands/{command.name}.md", "\n".join(lines), "docs/cli.md")
+
+
+def commands_page() -> Page:
+    """The list of commands."""
+    lines = [NO_CONTENTS, "# Commands", "", ABOUT, *list_lines("##", "{}.md")]
+    return Page("commands/index.md", "\n".join(lines), "docs/cli.md")
 
 
 # --- what stands where -----------------------------------------------------------------------
@@ -138,8 +171,8 @@ def catalogue_page(command: str, folder: str, section: str) -> Page:
 def section_pages(section: str) -> list[str]:
     """The places of a section's pages, the list first: ``commands``, ``methods`` or ``detectors``."""
     if section == "commands":
-        return [f"{section}/index.md", *(f"{section}/{name}.md" for name in command_names())]
-    return [f"{section}/index.md", *(f"{section}/{file.name}" for file in sorted((ROOT / CARDS[section]).glob("*.md")))]
+        return [f"{section}/index.md", *(f"{section}/{name}.md" for name in every_command())]
+    return [f"{section}/index.md", *(f"{section}/{file.name}" for file in card_files(section))]
 
 
 def links(page: Page) -> Iterator[str]:
