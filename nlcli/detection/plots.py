@@ -1,4 +1,4 @@
-"""Figures of a detection: the images whose labels are worst, and how well the score parts right from wrong."""
+"""Plots of a detection: the images whose labels are worst, and how well the score parts right from wrong."""
 
 from __future__ import annotations
 

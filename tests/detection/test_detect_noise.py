@@ -20,7 +20,7 @@ from nlcli.data.detection_files import ScoredLabels, read_detection, read_weight
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import read_dataset, write_truth
 from nlcli.data.labels import NONE, choose_clean
-from nlcli.detection import DETECTORS, base
+from nlcli.detection import DETECTORS, base, plots
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
 from nlcli.detection.detectors.knn import Knn
@@ -126,20 +126,20 @@ def test_rows_are_all_noisy_labels_worst_first(world: World, knn: Path) -> None:
 
 
 def test_the_worst_labels_are_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nlcli.detection import plots
-
-    drawn: dict[str, Any] = {}
+    read: list[Path] = []
+    drawn: list[list[str]] = []
     grid = plots.photograph_grid
-    monkeypatch.setattr(
-        plots,
-        "photograph_grid",
-        lambda cells, path, columns: drawn.update(cells=cells) or grid(cells, path, columns),
-    )
+
+    def watched(cells: Any, path: Path, columns: int) -> None:
+        drawn.extend([text for text, _ in lines] for _, lines in cells)
+        grid(cells, path, columns)
+
+    monkeypatch.setattr(plots, "read_photograph", read.append)  # gives None: there is no such file
+    monkeypatch.setattr(plots, "photograph_grid", watched)
     directory = detect_noise(world.config("suspects", "knn", suspects=7))
     rows = pd.read_parquet(directory / "noise.parquet").query("split == 'train'").head(7)
-    for (path, lines), row in zip(drawn["cells"], rows.itertuples(), strict=True):
-        assert str(path) == f"/images/{row.path}"
-        texts = [text for text, _ in lines]
+    assert read == [Path("/images") / path for path in rows.path]
+    for texts, row in zip(drawn, rows.itertuples(), strict=True):
         assert texts[:2] == [f"'{row.label}'?", f"score {row.score:.3f}"]
         said = {"right": "✓ verified: right", "wrong": "✗ verified: wrong"}
         assert texts[2] == (said[row.verified] if isinstance(row.verified, str) else "not verified")
