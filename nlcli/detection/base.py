@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -22,11 +22,11 @@ from nlcli.data.features.extract import require_finite
 from nlcli.data.labels import noisy_classes
 from nlcli.detection.verification import UNVERIFIED, verification_labels
 from nlcli.seeds import stream
-from nlcli.training.loop.pools import stored_rows
+from nlcli.training.loop.pools import CachedFeatures, stored_rows
 
 if TYPE_CHECKING:
-    from nlcli.data.features.store import FeatureStore
     from nlcli.data.labels import LabelTable
+    from nlcli.networks.linear_layer import LinearLayer
 
 READ_ROWS = 4096  # images that are read or scored at a time
 CLASS_IMAGES = 20_000
@@ -36,6 +36,22 @@ class DetectorConfig(BaseModel):
     """Base of a detector's options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Features(CachedFeatures, Protocol):
+    """Features of images, a ``FeatureStore`` or something in memory.
+
+    Attributes:
+        path: Where they lie.
+        keys: (N,) strings.
+        last_layer: Of the network that they are of, where it is known.
+        backbone_fingerprint: Of that network.
+    """
+
+    path: Path
+    keys: np.ndarray
+    last_layer: LinearLayer | None
+    backbone_fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class Data:
     def __init__(
         self,
         table: LabelTable,
-        store: FeatureStore,
+        store: Features,
         *,
         classifier: Path | None = None,
         class_images: int = CLASS_IMAGES,
@@ -196,7 +212,7 @@ class Detector(ABC):
 # --- from a table ----------------------------------------------------------------------------
 
 
-def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) -> Images:
+def labelled_images(table: LabelTable, store: Features, rows: np.ndarray) -> Images:
     """Those of ``rows`` that have a noisy label and features, with the verification that ``table`` has."""
     rows = rows[np.diff(table.noisy.indptr)[rows] > 0]
     with_features = stored_rows(table, store, rows)
@@ -204,7 +220,7 @@ def labelled_images(table: LabelTable, store: FeatureStore, rows: np.ndarray) ->
     return Images(rows, with_features.stored, noisy_classes(table)[rows], verification_labels(table)[rows])
 
 
-def read_features(store: FeatureStore, stored: np.ndarray) -> np.ndarray:
+def read_features(store: Features, stored: np.ndarray) -> np.ndarray:
     """(n, D) float32 features of the rows ``stored`` (n,) in that order.
 
     They are read, not mapped: what lies on disk does not come to count as this process's memory.
