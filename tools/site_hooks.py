@@ -48,5 +48,7 @@ def _with_pages(entry: Any) -> Any:
         return {title: [_with_pages(inner) for inner in value]}
     if value.endswith("/"):
         pages = site_pages.section_pages(value.removesuffix("/"))
+        if value == "interface/":  # these pages are called by their titles, the others by what they describe
+            return {title: pages}
         return {title: [pages[0], *({posixpath.basename(page).removesuffix(".md"): page} for page in pages[1:])]}
     return entry

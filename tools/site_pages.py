@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.command_pages import Command, cell, command_lines, every_command, list_lines
+from tools.interface_pages import interface_pages
 from tools.make_cli_reference import ABOUT
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def made_pages() -> list[Page]:
         pages.append(catalogue_page(section))
     pages += [command_page(command) for command in every_command().values()]
     pages.append(commands_page())
+    pages += [Page(f"interface/{name}", text, "nlcli/__init__.pyi") for name, text in interface_pages().items()]
     return pages
 
 
@@ -169,7 +171,9 @@ def commands_page() -> Page:
 
 
 def section_pages(section: str) -> list[str]:
-    """The places of a section's pages, the list first: ``commands``, ``methods`` or ``detectors``."""
+    """The places of a section's pages, the list first: ``commands``, ``interface``, ``methods`` or ``detectors``."""
+    if section == "interface":
+        return [f"{section}/{name}" for name in interface_pages()]
     if section == "commands":
         return [f"{section}/index.md", *(f"{section}/{name}.md" for name in every_command())]
     return [f"{section}/index.md", *(f"{section}/{file.name}" for file in card_files(section))]
