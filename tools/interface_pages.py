@@ -8,8 +8,8 @@ from __future__ import annotations
 OF_OTHERS = {
     "methods": (
         "Writing a method",
-        "What the author of a method imports from `nlcli.methods`, and the battery that the method must pass. [Add your "
-        "own](../contributing.md#add-your-own) tells how they fit together.",
+        "What the author of a method imports from `nlcli.methods`, and the battery that the method must pass. "
+        "[Add your own](../contributing.md#add-your-own) tells how they fit together.",
         [
             "nlcli.methods.base.method.Method",
             "nlcli.methods.base.contract.MethodConfig",
@@ -24,8 +24,13 @@ OF_OTHERS = {
     ),
     "detectors": (
         "Writing a detector",
-        "What the author of a detector subclasses. [Add your own](../contributing.md#add-your-own) tells how it fits in.",
-        ["nlcli.detection.base.Detector", "nlcli.detection.base.DetectorConfig"],
+        "What the author of a detector subclasses, and the battery that the detector must pass. "
+        "[Add your own](../contributing.md#add-your-own) tells how they fit together.",
+        [
+            "nlcli.detection.base.Detector",
+            "nlcli.detection.base.DetectorConfig",
+            "nlcli.detection.checks.check_detector",
+        ],
     ),
 }
 

@@ -94,8 +94,8 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "pos
         counts: ``(C,)`` integers, positives (images) of each class.
         per_class: ``(B, C)`` floats, replicates of each class's metric; NaN where a resample has none of the class.
 
-    A class with few positives varies more than its resamples do. One with a single positive hardly varies in them; it is
-    taken to vary as the average of the others, but in a difference, where simulation shows no need of it.
+    A class with few positives varies more than its resamples do. One with a single positive hardly varies in them; it
+    is taken to vary as the average of the others, but in a difference, where simulation shows no need of it.
     """
     counts, per_class = np.asarray(counts), np.asarray(per_class, np.float64)
     seen = counts > 0
