@@ -201,10 +201,10 @@ def build_folders(
         output: Directory to write.
         table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.
         classes: Class names in order, one a line (default: those that occur, sorted).
-        verified: Splits in which the folder's name is the true class.
+        verified: Splits whose folders name the true class; one that is drawn is as train.
         validation_share: Share of each class for validation, where there is none.
         test_share: Share of each class for test, where there are no splits.
-        allow_missing: Share of the table's images that may be missing on disk; they are left out.
+        allow_missing: Share of the table's images that may be missing on disk; they are left out. Only with table.
         limit: Use only so many images of every split, drawn by the seed, for rehearsals.
         seed: Seed of the shares that are drawn.
         force: Replace a different result at the output.

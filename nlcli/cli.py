@@ -22,7 +22,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nlcli.console import print_markdown, print_pairs, say, set_quiet
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, printable
 from nlcli.registry import load
 from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
 
@@ -354,7 +354,7 @@ def main() -> None:
     try:
         app()
     except NlcliError as error:
-        print(f"nlcli: {error}", file=sys.stderr)
+        print(f"nlcli: {printable(' '.join(str(error).split()), None)}", file=sys.stderr)
         sys.exit(1)
     except (Stopped, KeyboardInterrupt):
         say("nlcli: stopped; the same command continues where it was")

@@ -1,4 +1,4 @@
-"""The one exception a user ever sees."""
+"""The one exception a user ever sees, and the parts of its sentences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+_MOST_SHOWN = 80  # characters of a value or a name from outside
+_MOST_NAMES = 40  # names that are listed where none is near
 
 
 class NlcliError(Exception):
@@ -21,18 +24,26 @@ class NlcliError(Exception):
 def unknown_name(name: str, known: Any, kind: str) -> str:
     """A sentence for an unknown ``name``, with the nearest known one or the whole list."""
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
-    return f"unknown {kind} '{name}'; {hint}"
+    near = difflib.get_close_matches(name[:_MOST_SHOWN], names, n=1)
+    if near:
+        return f"unknown {kind} '{printable(name)}'; did you mean '{printable(near[0])}'?"
+    listed = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))
+    return f"unknown {kind} '{printable(name)}'; known: {listed}"
+
+
+def printable(text: str, most: int | None = _MOST_SHOWN) -> str:
+    """At most ``most`` characters of ``text``, safe to print: no line breaks, no codes that a terminal obeys."""
+    plain = "".join(c if c.isprintable() else "?" for c in text[:most])
+    return plain if most is None or len(text) <= most else plain + "..."
 
 
 def first_problem(error: ValidationError, kind: str = "option") -> str:
     """The first of pydantic's complaints, as a clause naming the option (or another ``kind`` of field)."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "value"
-    message = first["msg"].removeprefix("Value error, ")
+    place = printable(".".join(str(part) for part in first["loc"])) or "value"
+    message = printable(" ".join(first["msg"].removeprefix("Value error, ").split()), 300)
     given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (given: {printable(repr(given))})" if isinstance(given, str | int | float | bool) else ""
     if first["type"] == "missing":
         return f"{kind} '{place}' is required"
     return f"{kind} '{place}': {message[:1].lower()}{message[1:]}{shown}"
@@ -50,5 +61,6 @@ def sentence(what: str) -> Iterator[None]:
 
 
 def shortened(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    """What a library says, on one line of at most 160 characters."""
+    text = printable(" ".join(str(error).split()), None)
     return text if len(text) <= 160 else text[:157] + "..."

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from nlcli.errors import unknown_name
-from nlcli.stages.commands import Command, StageCommand, commands, load
+from nlcli.registry import load
+from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -53,10 +54,20 @@ def attribute(name: str) -> Any:
     """
     if name in OBJECTS:
         return load(OBJECTS[name])
-    by_name = {command.python_name: command for command in commands().values()}
-    if name not in by_name:
+    command = _command(name)
+    if command is None:
         raise AttributeError(f"module 'nlcli': {unknown_name(name, names(), 'name')}")
-    return _function(by_name[name])
+    return _function(command)
+
+
+def _command(name: str) -> Command | None:
+    """The command whose function is called ``name``: one of ours, or a source of another package."""
+    for command in commands().values():
+        if command.python_name == name:
+            return command
+    source = name.replace("_", "-")
+    # Only a name that could be a source's is worth looking through the installed packages.
+    return SOURCES.get(source) if source.startswith("build-") and source in SOURCES else None
 
 
 def _function(command: Command) -> Callable[..., Any]:

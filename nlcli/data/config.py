@@ -181,6 +181,7 @@ class BuildFolders(StageConfig):
             "Share of the table's images that may be missing on disk; they are left out.",
             panel="Data",
             role="runtime",
+            only_with="table",
             ge=0,
             le=1,
         ),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, printable
 
 _LONGEST_LINE = 1 << 16
 
@@ -114,8 +114,7 @@ def check_inside(name: str, path: Path, line: int) -> None:
 
 def shown(text: str) -> str:
     """At most 80 characters of ``text``, safe to print."""
-    plain = "".join(c if c.isprintable() else "?" for c in text[:80])
-    return plain + ("..." if len(text) > 80 else "")
+    return printable(text)
 
 
 def find_file(folders: Sequence[Path], name: str, what: str) -> Path:
