@@ -714,7 +714,7 @@ def compare(
     seed: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Set evaluations side by side: table, CSV, Markdown and figure.
+    """Set evaluations side by side: table, CSV, Markdown and plot.
 
     The same as ``nlcli compare`` on the command line.
 

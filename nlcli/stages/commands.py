@@ -195,7 +195,7 @@ _STAGES = (
     ),
     StageCommand(
         "compare",
-        "Set evaluations side by side: table, CSV, Markdown and figure.",
+        "Set evaluations side by side: table, CSV, Markdown and plot.",
         "nlcli.evaluation.config:Compare",
         "nlcli.evaluation.comparison.compare:compare_evaluations",
         "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
