@@ -36,8 +36,8 @@ def dense(images: int, classes: int, turns: int) -> list[dict]:
     scores = (rng.random((images, classes), np.float32) + 0.3 * labels).astype(np.float32)
 
     def ours() -> tuple[np.ndarray, float]:
-        found = ranking_metrics(labels, scores)
-        return found.per_class, found.ap_all
+        measured = ranking_metrics(labels, scores)
+        return measured.per_class, measured.ap_all
 
     def loop() -> tuple[np.ndarray, float]:
         per_class = [average_precision_score(labels[:, c], scores[:, c]) for c in range(classes)]
@@ -70,8 +70,8 @@ def sparse(images: int, classes: int, turns: int) -> list[dict]:
     score = (rng.random(count, np.float32) + 0.3 * label).astype(np.float32)
 
     def ours() -> tuple[np.ndarray, float]:
-        found = sparse_ranking_metrics(column, label, score, classes)
-        return found.per_class, found.ap_all
+        measured = sparse_ranking_metrics(column, label, score, classes)
+        return measured.per_class, measured.ap_all
 
     def loop() -> tuple[np.ndarray, float]:
         # Grouped by class first: comparing all entries with each class would be slower still.
@@ -104,6 +104,7 @@ def bootstrap(images: int, classes: int, resamples: int, turns: int) -> list[dic
 
     from nlcli.metrics.bootstrap import bootstrap as resample
     from nlcli.metrics.bootstrap import resample_weights
+    from nlcli.runtime import cpu_count
 
     rng = np.random.default_rng(2)
     labels = (rng.random((images, classes)) < 2.2 * rng.dirichlet(np.ones(classes))).astype(np.uint8)
@@ -112,7 +113,7 @@ def bootstrap(images: int, classes: int, resamples: int, turns: int) -> list[dic
     by_hand = 2
 
     def ours() -> Any:
-        return resample(labels, scores, resamples=resamples)
+        return resample(labels, scores, resamples=resamples, threads=cpu_count())
 
     def loop() -> Any:
         for b in range(by_hand):

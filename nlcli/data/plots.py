@@ -12,7 +12,14 @@ from nlcli.drawing import new_figure, save_figure
 from nlcli.metrics.confusion import Confusion
 
 # Right of the title: inside, a legend would hide bars.
-_ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3, "frameon": False, "fontsize": 8}
+_ABOVE: dict[str, Any] = {
+    "loc": "lower right",
+    "bbox_to_anchor": (1, 1),
+    "ncols": 3,
+    "columnspacing": 1.2,
+    "frameon": False,
+    "fontsize": 8,
+}
 
 
 def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
@@ -32,7 +39,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     frequency.bar([x - 0.2 for x in position], [c["verified"] for c in classes], 0.4, label="verified", color="#2b6c8f")
     frequency.bar([x + 0.2 for x in position], [c["noisy"] for c in classes], 0.4, label="noisy", color="#d98c3f")
     frequency.set_ylabel("images")
-    frequency.set_title("(a) Class frequency", loc="left")
+    frequency.set_title("(a) Class frequency", fontsize=10, loc="left")
     frequency.legend(**_ABOVE)
 
     share = [c["quality"] or 0 for c in classes]
@@ -45,7 +52,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
         quality.axhline(overall, color="0.4", linewidth=0.8, linestyle="--", label=label)
     quality.set_ylim(0, 1.05)
     quality.set_ylabel("share")
-    quality.set_title("(b) Annotation quality", loc="left")
+    quality.set_title("(b) Annotation quality", fontsize=10, loc="left")
     quality.legend(**_ABOVE)
     step = max(1, len(classes) // 120)  # thousands of names cannot be read anyway
     quality.set_xticks(position[::step], [c["class"] for c in classes][::step], rotation=90, fontsize=7)

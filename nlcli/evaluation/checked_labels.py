@@ -16,38 +16,21 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlcli.errors import NlcliError
+from nlcli.evaluation.measured import Measured
+from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.ranking import mean_over_classes
 from nlcli.stages.files import atomic_path
 
 FILE = "checked.parquet"
-
-
-@dataclass(frozen=True)
-class DetectionMetrics:
-    """Figures of one detection on some images, and the same on every bootstrap resample.
-
-    Attributes:
-        values: By name: average_error, held_out_error (where classes were held out), micro_error,
-            AUC, AP_wrong; NaN where it is not defined.
-        of_classes: ``(C,)`` float64 error rate of the classes, NaN for one without an image.
-        counts: ``(C,)`` int64 images of the classes.
-        replicates: By the same names as ``values`` ``(B,)`` float64; empty without a bootstrap.
-        per_class: ``(B, C)`` float64, error rates of the classes.
-    """
-
-    values: dict[str, float]
-    of_classes: np.ndarray
-    counts: np.ndarray
-    replicates: dict[str, np.ndarray]
-    per_class: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -65,32 +48,33 @@ class CheckedLabels:
     """
 
     classes: tuple[str, ...]
-    keys: np.ndarray
-    noisy: np.ndarray
-    right: np.ndarray
-    called_right: np.ndarray
-    score: np.ndarray
-    held_out: np.ndarray
+    keys: NDArray[np.object_]
+    noisy: Ints
+    right: Bools
+    called_right: Bools
+    score: NDArray[np.float32]
+    held_out: Bools
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
-    def wrongly_judged(self) -> np.ndarray:
+    def wrongly_judged(self) -> Bools:
         """``(n,)`` bool: the verdict is not the truth."""
-        return self.right != self.called_right
+        wrongly: Bools = self.right != self.called_right
+        return wrongly
 
     @property
-    def held_out_classes(self) -> np.ndarray:
+    def held_out_classes(self) -> Ints:
         """Indices of the classes of held-out images."""
         return np.unique(self.noisy[self.held_out])
 
-    def only(self, keys: np.ndarray) -> CheckedLabels:
+    def only(self, keys: NDArray[np.object_]) -> CheckedLabels:
         """The images called ``keys``, in that order; every key must be among these images."""
         where = {key: i for i, key in enumerate(self.keys.tolist())}
         return self._at(np.array([where[key] for key in keys.tolist()], np.int64))
 
-    def _at(self, rows: np.ndarray) -> CheckedLabels:
+    def _at(self, rows: Ints) -> CheckedLabels:
         columns = [field.name for field in fields(self) if field.name != "classes"]
         return CheckedLabels(self.classes, *(getattr(self, name)[rows] for name in columns))
 
@@ -103,29 +87,26 @@ class CheckedLabels:
 
     def naive(self) -> CheckedLabels:
         """The same images with every label called right."""
-        every = np.ones(len(self), bool)
-        return CheckedLabels(
-            self.classes, self.keys, self.noisy, self.right, every, np.ones(len(self), np.float32), self.held_out
-        )
+        return replace(self, called_right=np.ones(len(self), bool), score=np.ones(len(self), np.float32))
 
-    def figures(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> DetectionMetrics:
-        """All figures with ``resamples`` bootstrap replicates over images (0: none)."""
+    def measure(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Measured:
+        """All metrics with ``resamples`` bootstrap replicates over images (0: none)."""
         count = _Counter(self)
         values, of_classes = count(np.ones(len(self), np.int64))
         sizes = np.bincount(self.noisy, minlength=len(self.classes)).astype(np.int64)
         per_class = np.empty((resamples, len(self.classes)))
         replicates = {name: np.empty(resamples) for name in values} if resamples else {}
         for b in range(resamples):
-            found, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
-            for name, value in found.items():
+            drawn, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
+            for name, value in drawn.items():
                 replicates[name][b] = value
             if advance is not None:
                 advance(1)
-        return DetectionMetrics(values, of_classes, sizes, replicates, per_class)
+        return Measured(values, of_classes, sizes, replicates, per_class)
 
 
 class _Counter:
-    """Figures of weighted images; what does not depend on the weights is prepared once."""
+    """Metrics of weighted images; what does not depend on the weights is prepared once."""
 
     def __init__(self, labels: CheckedLabels) -> None:
         self._labels = labels
@@ -136,7 +117,7 @@ class _Counter:
         self._starts = np.concatenate([[0], np.flatnonzero(np.diff(score) != 0) + 1])  # of each different score
         self._right = labels.right[self._order]
 
-    def __call__(self, weights: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+    def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
         classes = len(self._labels.classes)
         counts = np.bincount(self._cells, weights=weights, minlength=2 * classes).reshape(classes, 2)
         images, errors = counts.sum(axis=1), counts[:, 1]
@@ -149,7 +130,7 @@ class _Counter:
         values["AUC"], values["AP_wrong"] = self._areas(weights)
         return values, of_classes
 
-    def _areas(self, weights: np.ndarray) -> tuple[float, float]:
+    def _areas(self, weights: Ints) -> tuple[float, float]:
         """Area under the ROC curve of right against wrong, and average precision of finding the wrong ones.
 
         Images of one score share their ranks, as scikit-learn has it.

@@ -1,18 +1,17 @@
-"""Evaluation of a detection of label noise: its error rates, by class, on held-out classes, on planted truth.
+"""How wrong a detection of label noise is: its error rates, by class, on held-out classes, on planted truth.
 
 The verdicts that count are those of the detection's column ``measured``: on test, by the threshold
 that validation chose; where only validation is verified, each image's by a threshold that was
 chosen without the image's fold. No threshold is chosen here.
 
-``metrics.json`` holds every figure, ``per_class.csv`` those of the classes, ``checked.parquet`` the
-images themselves (see ``nlcli.checked_labels``), ``replicates.npz`` the bootstrap replicates,
-``roc.csv`` the curve of right against wrong labels; the figures lie beside them.
+``metrics.json`` holds every metric (see ``nlcli.evaluation.metrics_file``), ``per_class.csv`` those of
+the classes, ``checked.parquet`` the images themselves (see ``nlcli.evaluation.checked_labels``),
+``replicates.npz`` the bootstrap replicates, ``roc.csv`` the curve of right against wrong labels; the
+plots lie beside them.
 """
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,122 +19,80 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
-from nlcli.evaluation.checked_labels import FILE, CheckedLabels, DetectionMetrics, write_checked
+from nlcli.evaluation.checked_labels import FILE, CheckedLabels, write_checked
 from nlcli.evaluation.config import Evaluate
-from nlcli.evaluation.models import settings_of
-from nlcli.evaluation.score_files import METRICS, shown
-from nlcli.metrics.bootstrap import LEVEL
+from nlcli.evaluation.measured import Measured
+from nlcli.evaluation.metrics_file import (
+    METRICS,
+    Bootstrap,
+    CleanSet,
+    DetectionMetrics,
+    MeasuredHeldOut,
+    Named,
+    Planted,
+    SelectedBy,
+    Selection,
+    estimates,
+    flat,
+)
+from nlcli.evaluation.plots import areas_plot, errors_plot
+from nlcli.evaluation.score_files import REPLICATES, write_replicates
+from nlcli.evaluation.tested_model import tested_model
+from nlcli.metrics.arrays import Bools, Ints
 from nlcli.metrics.curves import RocCurve, roc_curve
-from nlcli.metrics.names import LABEL_NOISE
-from nlcli.stages.files import atomic_path, number, read_json, write_json
-from nlcli.stages.stage import StageRecord, open_stage, read_stage
+from nlcli.metrics.formats import exact
+from nlcli.metrics.names import ERRORS, LABEL_NOISE
+from nlcli.stages.files import read_json, write_csv
+from nlcli.stages.stage import StageRecord
 
 if TYPE_CHECKING:
-    from nlcli.data.detection_files import Detection
+    from nlcli.data.detection_files import Detection, Threshold
 
 
-def evaluate_detection(config: Evaluate, model: StageRecord, *, force: bool = False) -> Path:
-    """Measure the detection ``model``; the evaluation's directory.
-
-    Args:
-        config: Without ``output`` the directory is ``DETECTION-SPLIT`` beside the detection.
+def measure_detection(
+    config: Evaluate, split: str, detection: Detection, dataset: StageRecord, work: Path
+) -> dict[str, Any]:
+    """Write the evaluation of ``detection``, measured on ``split``, into ``work``; what a person wants to know of it.
 
     Raises:
-        NlcliError: options that mean nothing to a detection, a split that the detection was not
-            measured on, a data set that is gone or another one.
+        NlcliError: it judges no verified image, or others than those of the data set.
     """
-    for name in ("features", "score"):
-        if getattr(config, name) is not None:
-            raise NlcliError(f"{model.path} is a detection of label noise; leave out --{name}")
-    from nlcli.data.detection_files import read_detection
-
-    detection = read_detection(model.path)
-    split = detection.info.errors.split
-    if split is None:
-        raise NlcliError(
-            f"no noisy label of test or validation is verified, so the errors of {model.path} cannot be measured; "
-            "verify some"
-        )
-    if config.split not in (None, split):
-        raise NlcliError(f"{model.path} was measured on {split}, not on {config.split}; leave out --split")
-    where = Path(config.model)
-    output = config.output or where.with_name(f"{where.resolve().name}-{split}")
-    config = config.model_copy(update={"split": split, "output": output})
-    if config.dataset is not None:
-        dataset = read_stage(config.dataset, "dataset")
-    else:
-        dataset = model.input_stage("dataset", "--dataset")
-    if dataset.fingerprint != detection.info.dataset_fingerprint:
-        raise NlcliError(f"{model.path} is of another data set than {dataset.path}; pass the one that it was made on")
-    inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "dataset": dataset}
-    with open_stage("evaluation", config, inputs, seed=config.seed, force=force) as stage:
-        if not stage.up_to_date:
-            stage.finish(_evaluate(config, detection, dataset, stage.work))
-    return stage.output
-
-
-def _evaluate(config: Evaluate, detection: Detection, dataset: StageRecord, work: Path) -> dict[str, Any]:
-    from nlcli.evaluation.plots import areas_plot, errors_plot
-    from nlcli.evaluation.score_files import REPLICATES, write_replicates
-    from nlcli.metrics.bootstrap import interval
-
     counted = np.flatnonzero(detection.measured >= 0)
     if not len(counted):
-        raise NlcliError(f"{detection.record.path} judges no verified image of {config.split}; run detect-noise again")
+        raise NlcliError(f"{detection.record.path} judges no verified image of {split}; run detect-noise again")
     checked = checked_labels(detection, counted, detection.verified[counted] == 1, detection.measured[counted] == 1)
-    say(f"{len(checked):,} verified noisy labels of split '{config.split}', judged by {detection.method}")
-    with progress(max(1, config.bootstrap), "bootstrap over images", unit="resamples") as bar:
-        found = checked.figures(config.bootstrap, config.seed, bar.advance)
-    naive = checked.naive().figures(config.bootstrap, config.seed)
+    say(f"{len(checked):,} verified noisy labels of split '{split}', judged by {detection.method}")
+    measured = _measure(config, checked, "bootstrap over images")
+    naive = checked.naive().measure(config.bootstrap, config.seed)
     write_checked(work / FILE, checked)
     if config.bootstrap:
-        write_replicates(work / REPLICATES, found.replicates, found.per_class)
+        write_replicates(work / REPLICATES, measured.replicates, measured.per_class)
     planted = _planted(config, detection, dataset)
-    per_class = interval(found.per_class, LEVEL) if config.bootstrap else None
+    metrics = _metrics(config, split, detection, dataset, checked, measured, naive, planted)
+    metrics.write(work / METRICS)
 
-    def told(figures: DetectionMetrics, *, only: tuple[str, ...] | None = None) -> dict[str, Any]:
-        wanted = {name: value for name, value in figures.values.items() if only is None or name in only}
-        values: dict[str, Any] = {}
-        for name, value in wanted.items():
-            values[name] = number(value)
-            if figures.replicates:
-                values[f"{name}_interval"] = [number(end) for end in interval(figures.replicates[name], LEVEL)]
-        return values
-
-    errors = ("average_error", "held_out_error", "micro_error")
-    metrics = _about(config, detection, dataset, checked, found) | told(found)
-    metrics["naive"] = told(naive, only=errors)
-    if planted is not None:
-        metrics["planted"] = told(planted.figures) | {
-            "images": planted.images,
-            "wrong": planted.wrong,
-            "naive": told(planted.naive, only=errors),
-        }
-        metrics["planted_error"] = metrics["planted"]["average_error"]
-        if config.bootstrap:
-            metrics["planted_error_interval"] = metrics["planted"]["average_error_interval"]
-    write_json(work / METRICS, metrics)
-    _write_per_class(work / "per_class.csv", detection, checked, found, naive, per_class)
+    ends = measured.class_ends
+    _write_per_class(work / "per_class.csv", detection, checked, measured, naive)
     curve = roc_curve(checked.right, checked.score)
     _write_roc(work / "roc.csv", curve)
-    held_out = np.isin(np.asarray(detection.classes, object), detection.held_out)
-    errors_plot(detection.classes, found, naive.of_classes, per_class, held_out, work / "per_class.png")
-    areas_plot(curve, checked, found, work / "areas.png")
-    first = ("name", "split", "images", "cross_fitted", "planted_error", "planted_error_interval")
-    names = (*first, *(n for value in found.values for n in (value, f"{value}_interval")))
-    return {name: metrics[name] for name in names if name in metrics} | {
-        "naive_average_error": metrics["naive"]["average_error"],
+    held_out = _held_out(detection)
+    errors_plot(detection.classes, measured, naive.of_classes, ends, held_out, work / "per_class.png")
+    areas_plot(curve, checked, measured, work / "areas.png")
+    return {
+        "name": metrics.name,
+        "split": metrics.split,
+        "images": metrics.images,
+        "cross_fitted": metrics.cross_fitted,
+        **flat(metrics.metrics),
+        "naive_average_error": metrics.naive["average_error"].value,
         "held_out_classes": len(detection.held_out),
     }
 
 
-def checked_labels(
-    detection: Detection, rows: np.ndarray, right: np.ndarray, called_right: np.ndarray
-) -> CheckedLabels:
-    """The images ``rows`` of a detection with truth and verdict (bool each), sorted by key."""
+def checked_labels(detection: Detection, rows: Ints, right: Bools, called_right: Bools) -> CheckedLabels:
+    """The images ``rows`` of a detection with truth and verdict, sorted by key."""
     order = np.argsort(detection.keys[rows].astype(str), kind="stable")
     rows, right, called_right = rows[order], right[order], called_right[order]
-    held_out = np.isin(np.asarray(detection.classes, object), detection.held_out)
     return CheckedLabels(
         detection.classes,
         np.asarray(detection.keys[rows], object),
@@ -143,60 +100,83 @@ def checked_labels(
         right,
         called_right,
         detection.score[rows],
-        held_out[detection.noisy[rows]],
+        _held_out(detection)[detection.noisy[rows]],
     )
 
 
-def _about(
-    config: Evaluate, detection: Detection, dataset: StageRecord, checked: CheckedLabels, found: DetectionMetrics
-) -> dict[str, Any]:
-    """What was measured on what, and what chose it."""
+def _held_out(detection: Detection) -> Bools:
+    """``(C,)`` bool: the verification of the class was withheld."""
+    return np.isin(np.asarray(detection.classes, object), detection.held_out)
+
+
+def _measure(config: Evaluate, checked: CheckedLabels, title: str) -> Measured:
+    with progress(max(1, config.bootstrap), title, unit="resamples") as bar:
+        return checked.measure(config.bootstrap, config.seed, bar.advance)
+
+
+# --- metrics ---------------------------------------------------------------------------------
+
+
+def _metrics(
+    config: Evaluate,
+    split: str,
+    detection: Detection,
+    dataset: StageRecord,
+    checked: CheckedLabels,
+    measured: Measured,
+    naive: Measured,
+    planted: Planted | None,
+) -> DetectionMetrics:
     record, info = detection.record, detection.info
-    threshold, without = info.threshold, np.flatnonzero(found.counts == 0)
-    by = "hand" if threshold.chosen_on == "given" else "the detector itself"
-    chosen: dict[str, Any] = {"split": None, "by": by}
+    cross_fitted = info.errors.cross_fitted
+    without = np.flatnonzero(measured.counts == 0)
+    metrics = estimates(measured.values, measured.replicates)
+    if planted is not None:
+        metrics["planted_error"] = planted.metrics["average_error"]
+    return DetectionMetrics(
+        version=DetectionMetrics.FORMAT,
+        task=LABEL_NOISE,
+        name=detection.method,
+        score="score",
+        split=split,
+        images=len(checked),
+        wrong=int((~checked.right).sum()),
+        classes=len(detection.classes),
+        dataset=read_json(dataset.path / "dataset.json").get("name"),
+        backbone=_backbone_of(record),
+        model=tested_model(record),
+        selection=Selection(selected_by=_selected_by(info.threshold, cross_fitted), clean=CleanSet.of(info.clean)),
+        bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
+        metrics=metrics,
+        classes_without_images=Named(count=len(without), names=tuple(detection.classes[c] for c in without)),
+        cross_fitted=cross_fitted,
+        threshold=info.threshold,
+        held_out=MeasuredHeldOut.of(info.held_out, int(checked.held_out.sum())),
+        naive=estimates(naive.values, naive.replicates, ERRORS),
+        planted=planted,
+    )
+
+
+def _selected_by(threshold: Threshold, cross_fitted: bool) -> SelectedBy:
     if threshold.chosen_on == "validation":
-        told = "average error" + (", each image's without its fold" if info.errors.cross_fitted else "")
-        chosen = {"split": "validation", "metric": told, "images": threshold.images}
-    features = None
+        told = "average error" + (", each image's without its fold" if cross_fitted else "")
+        return SelectedBy(split="validation", metric=told, images=threshold.images)
+    return SelectedBy(split=None, by="hand" if threshold.chosen_on == "given" else "the detector itself")
+
+
+def _backbone_of(detection: StageRecord) -> str | None:
+    """The network whose features the detector saw; None where they are gone."""
     try:
-        features = read_json(record.input_stage("features").path / "features.json")
+        features = detection.input_stage("features")
     except NlcliError:
-        say(f"the features of {record.path} are gone or changed, so its backbone is not known")
-    return {
-        "task": LABEL_NOISE,
-        "name": detection.method,
-        "score": "score",
-        "split": config.split,
-        "images": len(checked),
-        "wrong": int((~checked.right).sum()),
-        "classes": len(detection.classes),
-        "dataset": read_json(dataset.path / "dataset.json").get("name"),
-        "backbone": None if features is None else features.get("backbone"),
-        "classes_without_images": {"count": len(without), "names": [detection.classes[c] for c in without]},
-        "cross_fitted": info.errors.cross_fitted,
-        "threshold": threshold.model_dump(mode="json"),
-        "held_out": info.held_out.model_dump(mode="json") | {"images": int(checked.held_out.sum())},
-        "model": {"directory": record.path.resolve().name, "kind": record.kind, "settings": settings_of(record)},
-        "selection": {"selected_by": chosen, "clean": info.clean.model_dump(mode="json")},
-        "bootstrap": {"resamples": config.bootstrap, "seed": config.seed, "level": LEVEL},
-    }
+        say(f"the features of {detection.path} are gone or changed, so its backbone is not known")
+        return None
+    name: str | None = read_json(features.path / "features.json").get("backbone")
+    return name
 
 
-# --- planted truth ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Planted:
-    """Figures on training images whose verification the detector did not see."""
-
-    images: int
-    wrong: int
-    figures: DetectionMetrics
-    naive: DetectionMetrics
-
-
-def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _Planted | None:
+def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> Planted | None:
+    """The same on training images of planted truth whose verification the detector did not see."""
     import pandas as pd
 
     from nlcli.data.label_files import TRUTH, read_dataset, read_truth
@@ -208,7 +188,7 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _P
     position = pd.Index(table.keys).get_indexer(detection.keys)
     if (position < 0).any():
         raise NlcliError(f"{detection.record.path} names images that are not in {dataset.path}; run detect-noise again")
-    withheld = np.isin(np.asarray(detection.classes, object), detection.held_out)
+    withheld = _held_out(detection)
     if detection.info.held_out.verification_used:
         withheld[:] = False
     clean = detection.info.clean
@@ -218,62 +198,46 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> _P
     if not len(rows):
         return None
     checked = checked_labels(detection, rows, true[rows] == detection.noisy[rows], detection.verdict[rows] == 1)
-    with progress(max(1, config.bootstrap), "bootstrap over planted labels", unit="resamples") as bar:
-        found = checked.figures(config.bootstrap, config.seed, bar.advance)
-    naive = checked.naive().figures(0, config.seed)
-    return _Planted(len(checked), int((~checked.right).sum()), found, naive)
+    measured = _measure(config, checked, "bootstrap over planted labels")
+    naive = checked.naive().measure(0, config.seed)
+    return Planted(
+        images=len(checked),
+        wrong=int((~checked.right).sum()),
+        metrics=estimates(measured.values, measured.replicates),
+        naive=estimates(naive.values, naive.replicates, ERRORS),
+    )
+
+
+# --- files -----------------------------------------------------------------------------------
 
 
 def _write_roc(path: Path, curve: RocCurve) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["threshold", "right_called_wrong", "wrong_called_wrong", "precision"])
-        for point in zip(curve.threshold, curve.rejected, curve.caught, curve.precision, strict=True):
-            rows.writerow([f"{value:.6g}" for value in point])
+    points = zip(curve.threshold, curve.rejected, curve.caught, curve.precision, strict=True)
+    rows = ([f"{value:.6g}" for value in point] for point in points)
+    write_csv(path, ["threshold", "right_called_wrong", "wrong_called_wrong", "precision"], rows)
 
 
 def _write_per_class(
-    path: Path,
-    detection: Detection,
-    checked: CheckedLabels,
-    found: DetectionMetrics,
-    naive: DetectionMetrics,
-    ends: tuple[np.ndarray, np.ndarray] | None,
+    path: Path, detection: Detection, checked: CheckedLabels, measured: Measured, naive: Measured
 ) -> None:
-    count = len(detection.classes)
+    count, ends = len(detection.classes), measured.class_ends
     wrong, missed, rejected = (
         np.bincount(checked.noisy[which], minlength=count)
         for which in (~checked.right, ~checked.right & checked.called_right, checked.right & ~checked.called_right)
     )
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(
-            [
-                "class",
-                "held_out",
-                "images",
-                "wrong",
-                "error",
-                "low",
-                "high",
-                "naive_error",
-                "missed",
-                "rejected",
-            ]
+    rows = (
+        (
+            name,
+            int(name in detection.held_out),
+            measured.counts[c],
+            wrong[c],
+            exact(measured.of_classes[c]),
+            *(("", "") if ends is None else (exact(ends[0][c]), exact(ends[1][c]))),
+            exact(naive.of_classes[c]),
+            missed[c],
+            rejected[c],
         )
-        for c, name in enumerate(detection.classes):
-            low, high = ("", "") if ends is None else (shown(ends[0][c]), shown(ends[1][c]))
-            rows.writerow(
-                [
-                    name,
-                    int(name in detection.held_out),
-                    found.counts[c],
-                    wrong[c],
-                    shown(found.of_classes[c]),
-                    low,
-                    high,
-                    shown(naive.of_classes[c]),
-                    missed[c],
-                    rejected[c],
-                ]
-            )
+        for c, name in enumerate(detection.classes)
+    )
+    header = ["class", "held_out", "images", "wrong", "error", "low", "high", "naive_error", "missed", "rejected"]
+    write_csv(path, header, rows)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +11,13 @@ import numpy as np
 
 from nlcli.data.labels import LabelTable
 from nlcli.drawing import SIGNS, key_end, photograph_grid
-from nlcli.evaluation.config import Evaluate
-from nlcli.evaluation.models import _ROWS
+from nlcli.evaluation.score_files import StoredScores, read_images
+from nlcli.metrics.arrays import Ints
+from nlcli.metrics.formats import exact
 from nlcli.networks.photographs import read_photograph
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_csv
 
-_EXAMPLE_TOP = 5
-
-
-# --- examples --------------------------------------------------------------------------------
+_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -41,57 +38,51 @@ class Example:
     top: tuple[Prediction, ...]
     missed: tuple[str, ...]
 
+    @classmethod
+    def of(cls, key: str, path: Path, classes: Sequence[str], image: StoredScores) -> Example:
+        """The top predictions of an image, each right, wrong or unverified."""
+        order = np.argsort(-image.scores, kind="stable")[:_TOP]
+        top = tuple(
+            Prediction(
+                classes[c],
+                float(image.scores[c]),
+                "right" if image.present[c] else "wrong" if image.verified[c] else "unverified",
+            )
+            for c in order
+        )
+        missed = tuple(classes[c] for c in np.flatnonzero(image.present).tolist() if c not in order)
+        return cls(key, path, top, missed)
 
-def _examples(config: Evaluate, table: LabelTable, rows: np.ndarray, scores: Path) -> list[Example]:
-    """Images drawn at random among those with a verified present class."""
-    import pyarrow.parquet as pq
+    @property
+    def csv_rows(self) -> Iterator[tuple[int | str, str, str, str]]:
+        """Rank, class, score and verdict of what was predicted, then of what was missed."""
+        for rank, prediction in enumerate(self.top, 1):
+            yield rank, prediction.name, exact(prediction.score), prediction.verdict
+        for name in self.missed:
+            yield "", name, "", "missed"
 
+
+def draw_examples(images: Ints, count: int, seed: int) -> Ints:
+    """At most ``count`` of ``images`` (those with a verified present class), at random, in their order."""
+    count = min(count, len(images))
+    drawn = np.random.default_rng([seed, 0x6578]).choice(len(images), count, replace=False)
+    return images[np.sort(drawn)]
+
+
+def examples_of(table: LabelTable, rows: Ints, scores: Path, count: int, seed: int) -> list[Example]:
+    """Examples among the table rows ``rows``, scored in the file ``scores``."""
     labelled = rows[np.diff(table.present.indptr)[rows] > 0]
-    count = min(config.examples, len(labelled))
-    if not count:
+    if not min(count, len(labelled)):
         return []
-    drawn = np.random.default_rng([config.seed, 0x6578]).choice(len(labelled), count, replace=False)
-    chosen = labelled[np.sort(drawn)]
-    position = {int(row): i for i, row in enumerate(rows)}
-    wanted = [position[int(row)] for row in chosen]
-    values: dict[int, np.ndarray] = {}
-    first = 0
-    with pq.ParquetFile(scores) as file:  # a block at a time: the scores may be larger than memory
-        for batch in file.iter_batches(_ROWS, columns=["scores"]):
-            for i in wanted:
-                if first <= i < first + len(batch):
-                    values[i] = np.array(batch.column(0)[i - first].as_py(), np.float32)
-            first += len(batch)
-    return [_example(table, int(row), values[i]) for row, i in zip(chosen, wanted, strict=True)]
+    paths = {str(table.keys[row]): table.image_path(int(row)) for row in draw_examples(labelled, count, seed)}
+    images = read_images(scores, paths)  # not all: the scores may be larger than memory
+    return [Example.of(key, path, table.classes, images[key]) for key, path in paths.items()]
 
 
-def _example(table: LabelTable, row: int, scores: np.ndarray) -> Example:
-    (present,), (verified,) = table.verified_targets(np.array([row]))
-    return example_of(str(table.keys[row]), table.image_path(row), table.classes, scores, present, verified)
-
-
-def example_of(
-    key: str, path: Path, classes: Sequence[str], scores: np.ndarray, present: np.ndarray, verified: np.ndarray
-) -> Example:
-    """The top predictions of an image, each right, wrong or unverified; the arrays are ``(C,)``."""
-    order = np.argsort(-scores, kind="stable")[:_EXAMPLE_TOP]
-    top = tuple(
-        Prediction(classes[c], float(scores[c]), "right" if present[c] else "wrong" if verified[c] else "unverified")
-        for c in order
-    )
-    missed = tuple(classes[c] for c in np.flatnonzero(present).tolist() if c not in order)
-    return Example(key, path, top, missed)
-
-
-def _write_examples(path: Path, examples: list[Example]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["key", "rank", "class", "score", "verdict"])
-        for example in examples:
-            for rank, prediction in enumerate(example.top, 1):
-                rows.writerow([example.key, rank, prediction.name, f"{prediction.score:.6f}", prediction.verdict])
-            for name in example.missed:
-                rows.writerow([example.key, "", name, "", "missed"])
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    """Write ``examples.csv``."""
+    rows = ((example.key, *row) for example in examples for row in example.csv_rows)
+    write_csv(path, ["key", "rank", "class", "score", "verdict"], rows)
 
 
 def examples_plot(examples: Sequence[Example], path: Path) -> None:

@@ -7,20 +7,23 @@ share among all of them is what a random order would have at every rank.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlcli.drawing import BLUE, ORANGE, new_figure, save_figure
+from nlcli.evaluation.metrics_file import ConfusingNoise, Estimate
 from nlcli.methods.base.transition import NOISE_TYPES
-from nlcli.metrics.bootstrap import bootstrap, interval
+from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.metrics.bootstrap import bootstrap
+from nlcli.metrics.formats import exact
 from nlcli.metrics.ranking import average_precision, rank_precision
-from nlcli.stages.files import atomic_path
+from nlcli.runtime import cpu_count
+from nlcli.stages.files import write_csv
 
-TABLE, FIGURE = "rank_precision.csv", "rank_precision.png"
+TABLE, PLOT = "rank_precision.csv", "rank_precision.png"
 _RANKS = (100, 200, 500, 1000, 2000, 5000)  # of which metrics.json tells the precision; the paper's text: 500
 
 
@@ -35,38 +38,39 @@ class NoiseRanking:
         precision: (n,) float64 at ranks 1 to n; among equal probabilities as in a random order.
     """
 
-    keys: np.ndarray
-    true: np.ndarray
-    noisy: np.ndarray
-    probabilities: np.ndarray
-    precision: np.ndarray
+    keys: NDArray[np.object_]
+    true: Ints
+    noisy: Ints
+    probabilities: NDArray[np.float32]
+    precision: Floats
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
-    def wrong(self) -> np.ndarray:
+    def wrong(self) -> Bools:
         """(n,) bool: the noisy label is not the true one."""
-        return self.true != self.noisy
+        wrong: Bools = self.true != self.noisy
+        return wrong
 
-    def figures(self, resamples: int, seed: int, level: float) -> dict[str, Any]:
-        """JSON values: how many images and wrong labels, precision at some ranks and on the whole."""
+    def measure(self, resamples: int, seed: int) -> ConfusingNoise:
+        """How many images and wrong labels, precision at some ranks and on the whole."""
         wrong, score = self.wrong.astype(np.uint8), self.probabilities[:, 2]
-        value = average_precision(wrong, score)
-        found: dict[str, Any] = {
-            "images": len(self),
-            "wrong": int(wrong.sum()),
-            "base_rate": float(wrong.mean()),
-            "precision_at": {str(rank): float(self.precision[rank - 1]) for rank in _RANKS if rank <= len(self)},
-            "average_precision": value if wrong.any() else None,
-        }
+        replicates = None
         if resamples and wrong.any():
-            replicates = bootstrap(wrong[:, None], score[:, None], resamples=resamples, seed=seed)
-            found["average_precision_interval"] = [float(end) for end in interval(replicates.ap_all, level)]
-        return found
+            threads = cpu_count()
+            made = bootstrap(wrong[:, None], score[:, None], resamples=resamples, seed=seed, threads=threads)
+            replicates = made.ap_all
+        return ConfusingNoise(
+            images=len(self),
+            wrong=int(wrong.sum()),
+            base_rate=float(wrong.mean()),
+            precision_at={rank: float(self.precision[rank - 1]) for rank in _RANKS if rank <= len(self)},
+            average_precision=Estimate.of(average_precision(wrong, score), replicates),
+        )
 
 
-def rank_noise(keys: np.ndarray, true: np.ndarray, noisy: np.ndarray, probabilities: np.ndarray) -> NoiseRanking:
+def rank_noise(keys: NDArray[np.object_], true: Ints, noisy: Ints, probabilities: NDArray[np.float32]) -> NoiseRanking:
     """Sort images by p(confusing); arguments as the attributes of ``NoiseRanking``, in any order."""
     order = np.lexsort((keys.astype(str), -probabilities[:, 2]))
     precision = rank_precision(true != noisy, probabilities[:, 2])
@@ -75,13 +79,19 @@ def rank_noise(keys: np.ndarray, true: np.ndarray, noisy: np.ndarray, probabilit
 
 def write_ranking(path: Path, ranking: NoiseRanking, classes: tuple[str, ...]) -> None:
     """Write ``rank_precision.csv``, the images that are most surely confusing first."""
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["rank", "key", "noisy", "true", *NOISE_TYPES, "wrong", "precision"])
-        for i, key in enumerate(ranking.keys.tolist()):
-            shares = (f"{value:.6f}" for value in ranking.probabilities[i])
-            names = classes[ranking.noisy[i]], classes[ranking.true[i]]
-            rows.writerow([i + 1, key, *names, *shares, int(ranking.wrong[i]), f"{ranking.precision[i]:.6f}"])
+    rows = (
+        (
+            i + 1,
+            key,
+            classes[ranking.noisy[i]],
+            classes[ranking.true[i]],
+            *(exact(float(share)) for share in ranking.probabilities[i]),
+            int(ranking.wrong[i]),
+            exact(float(ranking.precision[i])),
+        )
+        for i, key in enumerate(ranking.keys.tolist())
+    )
+    write_csv(path, ["rank", "key", "noisy", "true", *NOISE_TYPES, "wrong", "precision"], rows)
 
 
 def ranking_plot(ranking: NoiseRanking, path: Path) -> None:

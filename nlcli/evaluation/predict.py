@@ -6,23 +6,24 @@ be read is a row with the reason. A file appears whole or not at all.
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
-from nlcli.evaluation.models import Model, open_model
+from nlcli.evaluation.image_scorer import ImageScorer, Values, open_scorer
+from nlcli.metrics.formats import exact
 from nlcli.networks.image_files import find_images
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, write_csv_rows
+from nlcli.stages.stage import read_stage
 
 _MOST_WIDE = 60  # characters of an image's name in a table
 
@@ -38,7 +39,7 @@ class ScoredImage:
     """
 
     image: str
-    scores: np.ndarray | None
+    scores: Values | None
     error: str | None = None
 
 
@@ -53,7 +54,7 @@ def predict(config: Predict) -> dict[str, int]:
             that cannot be written.
     """
     images = _images(config.images)
-    model = open_model(config)
+    scorer = open_scorer(read_stage(config.run, ("run", "backbone")), backbone=config.backbone)
     counts = {"images": 0, "errors": 0}
     # rich's bar takes over sys.stdout while it is drawn: hold on to the real one.
     out = sys.stdout
@@ -62,9 +63,9 @@ def predict(config: Predict) -> dict[str, int]:
         # A bar among lines on one terminal would be unreadable.
         beside = config.output is not None or not out.isatty()
         with progress(len(images), "predicting", unit="images") if beside else nullcontext() as bar:
-            for found in score_images(model, images, config):
-                counts["errors" if found.error is not None else "images"] += 1
-                write(found, [] if found.scores is None else _chosen(found.scores, model.classes, config))
+            for image in score_images(scorer, images, config):
+                counts["errors" if image.error is not None else "images"] += 1
+                write(image, [] if image.scores is None else _chosen(image.scores, scorer.classes, config))
                 if bar is not None:
                     bar.advance()
     if counts["errors"]:
@@ -81,28 +82,24 @@ def _images(path: Path) -> dict[str, Path]:
         if not path.exists():
             raise NlcliError(f"{path} does not exist; give an image or a folder of images")
         return {str(path): path}
-    found = {name: image.path for name, image in sorted(find_images([path])[path].items())}
-    if not found:
+    images = {name: image.path for name, image in sorted(find_images([path])[path].items())}
+    if not images:
         raise NlcliError(f"there is no image in {path} or its subfolders; give a folder of images")
-    return found
+    return images
 
 
-def score_images(model: Model, images: dict[str, Path], config: Predict) -> Iterator[ScoredImage]:
+def score_images(scorer: ImageScorer, images: dict[str, Path], config: Predict) -> Iterator[ScoredImage]:
     """Scores of ``images`` in their order, a batch in memory at a time."""
-    from nlcli.networks.images import iterate_images
-
     names = list(images)
-    batches = iterate_images(list(images.values()), model.backbone.preprocessing, config.batch_size, config.workers)
-    for batch in batches:
-        found = {position: ScoredImage(names[position], None, reason) for position, reason in batch.errors}
-        if len(batch.rows):
-            for position, scores in zip(batch.rows.tolist(), model(batch.images), strict=True):
-                found[position] = ScoredImage(names[position], scores)
-        for position in sorted(found):
-            yield found[position]
+    for batch in scorer.score_files(list(images.values()), config.batch_size, config.workers):
+        scored = {position: ScoredImage(names[position], None, reason) for position, reason in batch.errors}
+        for position, scores in zip(batch.positions.tolist(), batch.scores, strict=True):
+            scored[position] = ScoredImage(names[position], scores)
+        for position in sorted(scored):
+            yield scored[position]
 
 
-def _chosen(scores: np.ndarray, classes: tuple[str, ...], config: Predict) -> list[tuple[str, float]]:
+def _chosen(scores: Values, classes: tuple[str, ...], config: Predict) -> list[tuple[str, float]]:
     """Best first: the ``top`` classes, or all from ``threshold`` on."""
     order = np.argsort(-scores, kind="stable")
     if config.threshold is None:
@@ -113,14 +110,14 @@ def _chosen(scores: np.ndarray, classes: tuple[str, ...], config: Predict) -> li
 
 
 class _Write(Protocol):
-    def __call__(self, found: ScoredImage, chosen: list[tuple[str, float]]) -> None: ...
+    def __call__(self, image: ScoredImage, chosen: list[tuple[str, float]]) -> None: ...
 
 
-def _jsonl(file: IO[str], images: dict[str, Path], to_file: bool) -> _Write:
-    def write(found: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        row: dict[str, Any] = {"image": found.image}
-        if found.error is not None:
-            row["error"] = found.error
+def _jsonl(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
+    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
+        row: dict[str, Any] = {"image": image.image}
+        if image.error is not None:
+            row["error"] = image.error
         else:
             row["predictions"] = [{"class": name, "score": round(score, 6)} for name, score in chosen]
         file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -128,28 +125,28 @@ def _jsonl(file: IO[str], images: dict[str, Path], to_file: bool) -> _Write:
     return write
 
 
-def _csv(file: IO[str], images: dict[str, Path], to_file: bool) -> _Write:
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["image", "rank", "class", "score", "error"])
+def _csv(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
+    write_csv_rows(file, ["image", "rank", "class", "score", "error"], [])
 
-    def write(found: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        for rank, (name, score) in enumerate(chosen, 1):
-            rows.writerow([found.image, rank, name, f"{score:.6f}", ""])
-        if not chosen:  # broken, or no class reaches the threshold: no image is without a row
-            rows.writerow([found.image, "", "", "", found.error or ""])
+    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
+        rows: list[tuple[object, ...]] = [
+            (image.image, rank, name, exact(score), "") for rank, (name, score) in enumerate(chosen, 1)
+        ]
+        # Broken, or no class reaches the threshold: no image is without a row.
+        write_csv_rows(file, None, rows or [(image.image, "", "", "", image.error or "")])
 
     return write
 
 
-def _table(file: IO[str], images: dict[str, Path], to_file: bool) -> _Write:
+def _table(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
     width = min(_MOST_WIDE, max(len(name) for name in images))
 
-    def write(found: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        if found.error is not None:
-            told = f"error: {found.error}"
+    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
+        if image.error is not None:
+            told = f"error: {image.error}"
         else:
             told = "  ".join(f"{name} {score:.3f}" for name, score in chosen) or "-"
-        file.write(f"{_clean(found.image):<{width}}  {told}\n")
+        file.write(f"{_clean(image.image):<{width}}  {told}\n")
         if not to_file:
             file.flush()
 
@@ -165,7 +162,7 @@ _WRITERS = {"table": _table, "csv": _csv, "jsonl": _jsonl}
 
 
 @contextmanager
-def _output(path: Path | None, standard: IO[str]) -> Iterator[IO[str]]:
+def _output(path: Path | None, standard: TextIO) -> Iterator[TextIO]:
     """The file to write, put in place when everything is in it; or standard output."""
     if path is None:
         yield standard

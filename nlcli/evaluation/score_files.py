@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,33 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlcli.data.labels import FULL, LabelTable
 from nlcli.errors import NlcliError
-from nlcli.evaluation.scored_images import Answers, Dense, Entries, ScoredImages, _joined
+from nlcli.evaluation.scored_images import Answers, Dense, Entries, ScoredImages, joined
+from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.stages.files import atomic_path
-
-METRICS = "metrics.json"
-
-
-def shown(value: float) -> str:
-    """A figure for a table; empty where there is none."""
-    return "" if math.isnan(value) else f"{value:.6f}"
-
 
 FILE = "scores.parquet"
 REPLICATES = "replicates.npz"
-_BATCH = 1024  # images whose scores are in memory at a time
+BATCH = 1024
+"""Images whose scores are read at a time; no result depends on it."""
 
 
-def write_replicates(path: Path, replicates: dict[str, np.ndarray], per_class: np.ndarray) -> None:
-    """Write replicates by figure ``(B,)`` and those of the classes ``(B, C)``, whole or not at all."""
+def write_replicates(path: Path, replicates: dict[str, Floats], per_class: Floats) -> None:
+    """Write replicates by metric ``(B,)`` and those of the classes ``(B, C)``, whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, per_class=per_class, **replicates)  # type: ignore[arg-type]
+        arrays: dict[str, Any] = {"per_class": per_class, **replicates}
+        np.savez(file, **arrays)
 
 
-def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The replicates of the figures ``names``, and those of the classes.
+def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, Floats], Floats]:
+    """The replicates of the metrics ``names``, and those of the classes.
 
     Raises:
         NlcliError: missing or damaged.
@@ -52,16 +47,16 @@ def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, np.nd
 class ScoreWriter:
     """Collects scored blocks: every score goes to the file, what metrics need stays in memory."""
 
-    def __init__(self, writer: Any, table: LabelTable, rows: np.ndarray) -> None:
+    def __init__(self, writer: Any, table: LabelTable, rows: Ints) -> None:
         self._writer = writer
         self._table = table
         self._dense = bool((table.verification[rows] == FULL).all())
-        self._rows: list[np.ndarray] = []
+        self._rows: list[Ints] = []
         self._blocks: list[Dense | Entries] = []
         self._answers: list[Answers] = []
         self._count = 0
 
-    def add(self, rows: np.ndarray, scores: np.ndarray) -> None:
+    def add(self, rows: Ints, scores: NDArray[Any]) -> None:
         """Add the scores ``(n, C)`` of table rows ``rows``.
 
         Raises:
@@ -104,18 +99,18 @@ class ScoreWriter:
         self._rows.append(np.asarray(rows))
         self._count += len(rows)
 
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Ints:
         """Table rows of the images added so far, in order."""
         return np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
 
     def scored(self) -> ScoredImages:
         """The images added so far."""
         keys = self._table.keys[self.rows()]
-        return ScoredImages(self._table.classes, keys, _joined(self._blocks), _joined(self._answers))
+        return ScoredImages(self._table.classes, keys, joined(self._blocks), joined(self._answers))
 
 
 @contextmanager
-def write_scores(path: Path, table: LabelTable, rows: np.ndarray) -> Iterator[ScoreWriter]:
+def write_scores(path: Path, table: LabelTable, rows: Ints) -> Iterator[ScoreWriter]:
     """Write ``scores.parquet``, whole or not at all.
 
     Args:
@@ -140,12 +135,12 @@ def read_scores(path: Path) -> ScoredImages:
 
     with _sentences(path), pq.ParquetFile(path) as file:
         classes = _classes_of(path, file)
-        absent = (batch.column("absent") for batch in file.iter_batches(_BATCH, columns=["absent"]))
+        absent = (batch.column("absent") for batch in file.iter_batches(BATCH, columns=["absent"]))
         dense = all(column.null_count == len(column) for column in absent)
         keys: list[str] = []
         parts: list[Dense | Entries] = []
         answers: list[Answers] = []
-        for batch in file.iter_batches(_BATCH):
+        for batch in file.iter_batches(BATCH):
             scores, label, verified = _labelled(path, batch, len(classes))
             if dense:
                 parts.append(Dense(label.astype(np.uint8), scores))
@@ -155,11 +150,11 @@ def read_scores(path: Path) -> ScoredImages:
             truth = np.where(label.sum(axis=1) == 1, label.argmax(axis=1), -1)
             answers.append(Answers.of(truth, scores))
             keys += batch.column("key").to_pylist()
-    return ScoredImages(classes, np.array(keys, object), _joined(parts), _joined(answers))
+    return ScoredImages(classes, np.array(keys, object), joined(parts), joined(answers))
 
 
 @dataclass(frozen=True)
-class ScoredImage:
+class StoredScores:
     """One image with all its scores; the arrays are ``(C,)``.
 
     Attributes:
@@ -168,12 +163,12 @@ class ScoredImage:
         verified: bool.
     """
 
-    scores: np.ndarray
-    present: np.ndarray
-    verified: np.ndarray
+    scores: NDArray[np.float32]
+    present: Bools
+    verified: Bools
 
 
-def read_images(path: Path, keys: Collection[str]) -> dict[str, ScoredImage]:
+def read_images(path: Path, keys: Collection[str]) -> dict[str, StoredScores]:
     """The images called ``keys`` by key; scores of other images are not decoded where that can be helped.
 
     Raises:
@@ -182,18 +177,18 @@ def read_images(path: Path, keys: Collection[str]) -> dict[str, ScoredImage]:
     import pyarrow.parquet as pq
 
     wanted = set(keys)
-    found: dict[str, ScoredImage] = {}
+    images: dict[str, StoredScores] = {}
     with _sentences(path), pq.ParquetFile(path) as file:
         classes = _classes_of(path, file)
         for group in range(file.num_row_groups):
             if wanted.isdisjoint(file.read_row_group(group, columns=["key"]).column(0).to_pylist()):
                 continue
-            for batch in file.iter_batches(_BATCH, row_groups=[group]):
+            for batch in file.iter_batches(BATCH, row_groups=[group]):
                 scores, label, verified = _labelled(path, batch, len(classes))
                 for i, key in enumerate(batch.column("key").to_pylist()):
                     if key in wanted:
-                        found[key] = ScoredImage(scores[i].copy(), label[i].copy(), verified[i].copy())
-    return found
+                        images[key] = StoredScores(scores[i].copy(), label[i].copy(), verified[i].copy())
+    return images
 
 
 @contextmanager
@@ -214,7 +209,7 @@ def _classes_of(path: Path, file: Any) -> tuple[str, ...]:
     return classes
 
 
-def _labelled(path: Path, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _labelled(path: Path, batch: Any, classes: int) -> tuple[NDArray[np.float32], Bools, Bools]:
     """Scores float32, present bool and verified bool of a batch: (n, C) each."""
     flat = batch.column("scores").flatten().to_numpy()
     if len(flat) != len(batch) * classes:
@@ -227,7 +222,7 @@ def _labelled(path: Path, batch: Any, classes: int) -> tuple[np.ndarray, np.ndar
     return flat.reshape(-1, classes), label, verified
 
 
-def _positions(lists: Any) -> tuple[np.ndarray, np.ndarray]:
+def _positions(lists: Any) -> tuple[Ints, Ints]:
     lengths = lists.value_lengths().fill_null(0).to_numpy()
     return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy()
 

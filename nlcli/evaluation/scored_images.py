@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from nlcli.evaluation.measured import MeasuredRanking
+from nlcli.metrics.arrays import Array, Bools, Floats, Ints
 from nlcli.metrics.bootstrap import Replicates, bootstrap, resample_weights, sparse_bootstrap
 from nlcli.metrics.decisions import ThresholdMetrics, classes_ahead, threshold_metrics, threshold_metrics_of_counts
+from nlcli.metrics.names import accuracies_of
 from nlcli.metrics.ranking import RankingMetrics, ranking_metrics, sparse_ranking_metrics
-
-ACCURACIES = {"top_1": 1, "top_5": 5}
-"""How many of the first classes count, by the figure's name."""
+from nlcli.runtime import cpu_count
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,18 @@ class Entries:
         score: float32.
     """
 
-    image: np.ndarray
-    column: np.ndarray
-    label: np.ndarray
-    score: np.ndarray
+    image: Ints
+    column: Ints
+    label: Bools
+    score: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Dense:
     """Labels ``(N, C)`` uint8 and scores ``(N, C)`` float32 of fully verified images."""
 
-    labels: np.ndarray
-    scores: np.ndarray
+    labels: NDArray[np.uint8]
+    scores: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,12 @@ class Answers:
         ahead: Classes that score higher than the true one (0: it comes first); -1 where it is not known.
     """
 
-    truth: np.ndarray
-    first: np.ndarray
-    ahead: np.ndarray
+    truth: NDArray[np.int32]
+    first: NDArray[np.int32]
+    ahead: NDArray[np.int32]
 
     @classmethod
-    def of(cls, truth: np.ndarray, scores: np.ndarray) -> Answers:
+    def of(cls, truth: Ints, scores: NDArray[np.float32]) -> Answers:
         """From true classes ``(n,)``, -1 where not known, and scores ``(n, C)``."""
         ahead = np.full(len(truth), -1, np.int32)
         known = np.flatnonzero(truth >= 0)
@@ -72,7 +74,7 @@ class Answers:
         return cls(truth.astype(np.int32), scores.argmax(axis=1).astype(np.int32), ahead)
 
     @property
-    def known(self) -> np.ndarray:
+    def known(self) -> Bools:
         """``(N,)`` bool: the true class is known."""
         return self.truth >= 0
 
@@ -86,7 +88,7 @@ class ScoredImages:
     """
 
     classes: tuple[str, ...]
-    keys: np.ndarray
+    keys: NDArray[np.object_]
     verified: Dense | Entries
     answers: Answers
 
@@ -101,14 +103,24 @@ class ScoredImages:
         return sparse_ranking_metrics(v.column, v.label, v.score, len(self.classes))
 
     def resampled(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Replicates:
-        """The same on bootstrap resamples of the images."""
-        v, settings = self.verified, {"resamples": resamples, "seed": seed}
+        """The same on bootstrap resamples of the images, on all processors."""
+        v, images, classes, threads = self.verified, len(self), len(self.classes), cpu_count()
         if isinstance(v, Dense):
-            return bootstrap(v.labels, v.scores, advance=advance, **settings)
-        sizes = len(self), len(self.classes)
-        return sparse_bootstrap(v.image, v.column, v.label, v.score, *sizes, advance=advance, **settings)
+            return bootstrap(v.labels, v.scores, resamples=resamples, seed=seed, threads=threads, advance=advance)
+        return sparse_bootstrap(
+            v.image,
+            v.column,
+            v.label,
+            v.score,
+            images,
+            classes,
+            resamples=resamples,
+            seed=seed,
+            threads=threads,
+            advance=advance,
+        )
 
-    def accuracies(self) -> dict[str, np.ndarray]:
+    def accuracies(self) -> dict[str, Bools]:
         """Whether the true class is the first one, and among the first five where there are more: ``(N,)`` bool each.
 
         False where the true class is not known: count those of ``answers.known`` alone. Nothing where
@@ -117,9 +129,7 @@ class ScoredImages:
         known, ahead = self.answers.known, self.answers.ahead
         if not known.any():
             return {}
-        # Among five classes the true one is always one of the first five.
-        places = {name: k for name, k in ACCURACIES.items() if k == 1 or len(self.classes) > k}
-        return {name: known & (ahead < k) for name, k in places.items()}
+        return {name: known & (ahead < k) for name, k in accuracies_of(len(self.classes)).items()}
 
     def at_threshold(self, threshold: float) -> ThresholdMetrics:
         """Micro and macro precision, recall and F1 at a threshold."""
@@ -131,7 +141,7 @@ class ScoredImages:
         right, calls, positives = (np.bincount(v.column[c], minlength=len(self.classes)) for c in chosen)
         return threshold_metrics_of_counts(right, calls, positives, threshold)
 
-    def by_class(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def by_class(self) -> Iterator[tuple[Array, NDArray[np.float32]]]:
         """Labels and scores of the verified entries of each class in turn."""
         v = self.verified
         if isinstance(v, Dense):
@@ -143,14 +153,14 @@ class ScoredImages:
         for start, end in itertools.pairwise(ends):
             yield v.label[order[start:end]], v.score[order[start:end]]
 
-    def together(self) -> tuple[np.ndarray, np.ndarray]:
+    def together(self) -> tuple[Array, NDArray[np.float32]]:
         """Labels and scores of all verified entries."""
         v = self.verified
         if isinstance(v, Dense):
             return v.labels.reshape(-1), v.scores.reshape(-1)
         return v.label, v.score
 
-    def of_classes(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of_classes(self, columns: Ints) -> tuple[Array, NDArray[np.float32]]:
         """Labels and scores of all verified entries of the classes ``columns`` (int64)."""
         v = self.verified
         if isinstance(v, Dense):
@@ -174,7 +184,7 @@ class ScoredImages:
             hashed.update(part.data)
         return hashed.hexdigest()
 
-    def only(self, keys: np.ndarray) -> ScoredImages:
+    def only(self, keys: NDArray[np.object_]) -> ScoredImages:
         """The images called ``keys``, in that order; every key must be among these images."""
         where = {key: i for i, key in enumerate(self.keys.tolist())}
         rows = np.array([where[key] for key in keys.tolist()], np.int64)
@@ -189,44 +199,17 @@ class ScoredImages:
         return ScoredImages(self.classes, keys, entries, answers)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Figures of one model on some images, and the same on every bootstrap resample.
-
-    Attributes:
-        values: By name, the leading one first: for single-label data top_1 and top_5, then mAP, AP_all.
-        ranking: Per-class AP and counts.
-        replicates: By the same names ``(B,)`` float64; empty without a bootstrap.
-        per_class: ``(B, C)`` float64, AP of the classes.
-    """
-
-    values: dict[str, float]
-    ranking: RankingMetrics
-    replicates: dict[str, np.ndarray]
-    per_class: np.ndarray
-
-    @property
-    def of_classes(self) -> np.ndarray:
-        """``(C,)`` float64 AP of the classes."""
-        return self.ranking.per_class
-
-    @property
-    def counts(self) -> np.ndarray:
-        """``(C,)`` int64 positives of the classes."""
-        return self.ranking.positives
-
-
-def figures(
+def measure(
     scored: ScoredImages,
     task: str,
     resamples: int,
     seed: int,
     advance: Callable[[int], None] | None = None,
-) -> Figures:
-    """All figures of ``scored`` with ``resamples`` bootstrap replicates (0: none).
+) -> MeasuredRanking:
+    """All metrics of ``scored`` with ``resamples`` bootstrap replicates (0: none).
 
     Accuracies are shares of the images whose true class is known; resamples draw from all images,
-    so that they stay paired with those of the other figures.
+    so that they stay paired with those of the other metrics.
     """
     ranking = scored.metrics()
     correct = scored.accuracies() if task == "single-label" else {}
@@ -234,16 +217,14 @@ def figures(
     values = {name: float(right[known].mean()) for name, right in correct.items()}
     values |= {"mAP": ranking.mean_ap, "AP_all": ranking.ap_all}
     if not resamples:
-        return Figures(values, ranking, {}, np.empty((0, len(scored.classes))))
-    found = scored.resampled(resamples, seed, advance)
+        return MeasuredRanking.of(values, ranking, {}, np.empty((0, len(scored.classes))))
+    made = scored.resampled(resamples, seed, advance)
     replicates = _resampled_shares(correct, known, resamples, seed)
-    replicates |= {"mAP": found.mean_ap, "AP_all": found.ap_all}
-    return Figures(values, ranking, replicates, found.per_class)
+    replicates |= {"mAP": made.mean_ap, "AP_all": made.ap_all}
+    return MeasuredRanking.of(values, ranking, replicates, made.per_class)
 
 
-def _resampled_shares(
-    correct: dict[str, np.ndarray], known: np.ndarray, resamples: int, seed: int
-) -> dict[str, np.ndarray]:
+def _resampled_shares(correct: dict[str, Bools], known: Bools, resamples: int, seed: int) -> dict[str, Floats]:
     """The share of the known images that are right, on every resample: ``(B,)``; NaN where it has no known image."""
     if not correct:
         return {}
@@ -257,7 +238,8 @@ def _resampled_shares(
 _Part = TypeVar("_Part", bound=Dense | Entries | Answers)
 
 
-def _joined(blocks: list[_Part]) -> _Part:
+def joined(blocks: Sequence[_Part]) -> _Part:
+    """Blocks of one kind behind one another."""
     kind = type(blocks[0])
     names = [field.name for field in fields(kind)]
     return kind(*(np.concatenate([getattr(block, name) for block in blocks]) for name in names))

@@ -268,7 +268,7 @@ def _replicates(
     by_class = _segments(entries, n_images, by_class=True)
     together = _segments(entries, n_images, by_class=False)
     segments = max(by_class.all.shape[0], together.all.shape[0])
-    batch = max(1, min(32, resamples, BATCH_BYTES // (8 * n_images + 32 * segments + 1)))
+    batch: int = max(1, min(32, resamples, BATCH_BYTES // (8 * n_images + 32 * segments + 1)))
     result = Replicates(np.empty(resamples), np.empty(resamples), np.empty((resamples, n_classes)))
 
     def work(first: int) -> int:

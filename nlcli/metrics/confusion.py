@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nlcli.metrics.arrays import Floats, Ints
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -17,7 +19,7 @@ class Confusion:
     """
 
     classes: tuple[str, ...]
-    counts: np.ndarray
+    counts: Ints
 
     @property
     def images(self) -> int:
@@ -30,14 +32,16 @@ class Confusion:
         return float(np.trace(self.counts)) / self.images if self.images else None
 
     @property
-    def frequency(self) -> np.ndarray:
+    def frequency(self) -> Floats:
         """Share of the images that each class is the true one of: (C,) float64."""
-        return self.counts.sum(axis=1) / max(1, self.images)
+        shares: Floats = self.counts.sum(axis=1) / max(1, self.images)
+        return shares
 
     @property
-    def shares(self) -> np.ndarray:
+    def shares(self) -> Floats:
         """(C, C) float64: of the images of a true class (row) the share called each class; 0 without images."""
-        return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        shares: Floats = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        return shares
 
     def largest(self, most: int) -> list[tuple[str, str, int, float]]:
         """The commonest mistakes: true class, class it was called, images, share of the true class's images."""

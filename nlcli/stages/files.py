@@ -102,10 +102,11 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
         write_csv_rows(file, header, rows)
 
 
-def write_csv_rows(file: TextIO, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """The same into an open file, such as standard output."""
+def write_csv_rows(file: TextIO, header: Sequence[str] | None, rows: Iterable[Sequence[Any]]) -> None:
+    """The same into an open file, such as standard output; without a header where the file has one already."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([csv_cell(name) for name in header])
+    if header is not None:
+        writer.writerow([csv_cell(name) for name in header])
     writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 

@@ -116,16 +116,16 @@ def test_a_run_predicts_what_its_evaluation_scored(chain: Chain, tmp_path: Path)
     assert isinstance(scored.verified, Dense)
     output = tmp_path / "all.jsonl"
     predict(Predict(images=chain.root / "squares", run=run, format="jsonl", output=output, top=3, batch_size=7))
-    found = {}
+    scores_by_image = {}
     for line in output.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["image"] == "060.jpg":
             assert "error" in row
             continue
-        found[row["image"]] = {p["class"]: p["score"] for p in row["predictions"]}
-    assert len(found) == 79
+        scores_by_image[row["image"]] = {p["class"]: p["score"] for p in row["predictions"]}
+    assert len(scores_by_image) == 79
     for key, expected in zip(scored.keys, scored.verified.scores, strict=True):
-        scores = found[key.removeprefix("squares/")]
+        scores = scores_by_image[key.removeprefix("squares/")]
         assert [scores[c] for c in CLASSES] == pytest.approx(expected.tolist(), abs=2e-5)
 
 

@@ -34,23 +34,23 @@ def test_replicates_are_brute_force(levels, masked):
     if not masked:
         mask[:] = 1
     scores[0, 0], mask[0, 0] = (np.nan, 0) if masked else (scores[0, 0], 1)
-    found = bootstrap.bootstrap(labels, scores, mask if masked else None, resamples=37, seed=5)
+    measured = bootstrap.bootstrap(labels, scores, mask if masked else None, resamples=37, seed=5)
     weights = bootstrap.resample_weights(60, 0, 37, 5)
     for b in range(37):
         per_class, together = brute_force(labels, np.nan_to_num(scores), mask, weights[b])
-        np.testing.assert_allclose(found.per_class[b], per_class, rtol=0, atol=EXACT)
-        assert found.ap_all[b] == pytest.approx(together, abs=EXACT)
-        assert found.mean_ap[b] == pytest.approx(np.nanmean(per_class), abs=EXACT)
-    assert np.isnan(found.per_class[:, 1]).all()
-    assert 0 < np.isnan(found.per_class[:, 2]).sum() < 37
+        np.testing.assert_allclose(measured.per_class[b], per_class, rtol=0, atol=EXACT)
+        assert measured.ap_all[b] == pytest.approx(together, abs=EXACT)
+        assert measured.mean_ap[b] == pytest.approx(np.nanmean(per_class), abs=EXACT)
+    assert np.isnan(measured.per_class[:, 1]).all()
+    assert 0 < np.isnan(measured.per_class[:, 2]).sum() < 37
 
 
 def test_replicates_are_scikit_learns_weighted():
     labels, scores, _ = random_case(200, 3, seed=4)
-    found = bootstrap.bootstrap(labels, scores, resamples=3, seed=1)
+    measured = bootstrap.bootstrap(labels, scores, resamples=3, seed=1)
     for b, weight in enumerate(bootstrap.resample_weights(200, 0, 3, 1)):
         expected = average_precision_score(labels.ravel(), scores.ravel(), sample_weight=np.repeat(weight, 3))
-        assert found.ap_all[b] == pytest.approx(expected, abs=EXACT)
+        assert measured.ap_all[b] == pytest.approx(expected, abs=EXACT)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -119,10 +119,10 @@ def test_interval_covers_the_true_value():
 
 
 def test_no_positive_and_nan():
-    found = bootstrap.bootstrap(np.zeros((5, 2)), np.ones((5, 2), np.float32), resamples=3)
-    assert np.isnan(found.mean_ap).all()
-    assert np.isnan(found.ap_all).all()
-    assert np.isnan(bootstrap.interval(found.ap_all)).all()
+    measured = bootstrap.bootstrap(np.zeros((5, 2)), np.ones((5, 2), np.float32), resamples=3)
+    assert np.isnan(measured.mean_ap).all()
+    assert np.isnan(measured.ap_all).all()
+    assert np.isnan(bootstrap.interval(measured.ap_all)).all()
     scores = np.ones((5, 2), np.float32)
     scores[3, 1] = np.nan
     with pytest.raises(NlcliError, match="row 3, class 1 is NaN"):

@@ -41,14 +41,14 @@ def test_top_k_is_scikit_learns():
 
 def test_threshold_metrics_are_scikit_learns():
     labels, scores, mask = random_case()
-    found = threshold_metrics(labels, scores, threshold=0.3)
+    measured = threshold_metrics(labels, scores, threshold=0.3)
     called = scores >= 0.3
     for average, prefix in (("micro", "micro"), ("macro", "macro")):
         precision, recall, f1, _ = reference.precision_recall_fscore_support(labels, called, average=average)
-        assert getattr(found, f"{prefix}_precision") == pytest.approx(precision, abs=EXACT)
-        assert getattr(found, f"{prefix}_recall") == pytest.approx(recall, abs=EXACT)
+        assert getattr(measured, f"{prefix}_precision") == pytest.approx(precision, abs=EXACT)
+        assert getattr(measured, f"{prefix}_recall") == pytest.approx(recall, abs=EXACT)
         if average == "micro":
-            assert found.micro_f1 == pytest.approx(f1, abs=EXACT)
+            assert measured.micro_f1 == pytest.approx(f1, abs=EXACT)
     masked = threshold_metrics(labels, scores, mask, threshold=0.3)
     keep = mask.astype(bool)
     assert masked.micro_precision == pytest.approx(reference.precision_score(labels[keep], called[keep]), abs=EXACT)

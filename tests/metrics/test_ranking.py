@@ -58,20 +58,20 @@ def test_dense_metrics_are_scikit_learns(masked, levels, halve, monkeypatch):
     assert len(list(arrays.row_blocks(scores))) == (20 if halve else 1)  # 15 rows of 17 scores each, or all
     labels[:, 3] = 0
     keep = mask.astype(bool) if masked else np.ones(mask.shape, bool)
-    found = ranking.ranking_metrics(labels, scores, mask if masked else None)
+    measured = ranking.ranking_metrics(labels, scores, mask if masked else None)
     expected = [
         reference.average_precision_score(labels[k, c], scores[k, c]) if labels[k, c].any() else math.nan
         for c, k in enumerate(keep.T)
     ]
-    np.testing.assert_allclose(found.per_class, expected, rtol=0, atol=EXACT)
-    assert found.mean_ap == pytest.approx(np.nanmean(expected), abs=EXACT)
-    assert found.ap_all == pytest.approx(reference.average_precision_score(labels[keep], scores[keep]), abs=EXACT)
-    assert found.classes_without_positives == 1
-    assert math.isnan(found.per_class[3])
-    np.testing.assert_array_equal(found.positives, (labels * keep).sum(axis=0))
-    np.testing.assert_array_equal(found.scored, keep.sum(axis=0))
+    np.testing.assert_allclose(measured.per_class, expected, rtol=0, atol=EXACT)
+    assert measured.mean_ap == pytest.approx(np.nanmean(expected), abs=EXACT)
+    assert measured.ap_all == pytest.approx(reference.average_precision_score(labels[keep], scores[keep]), abs=EXACT)
+    assert measured.classes_without_positives == 1
+    assert math.isnan(measured.per_class[3])
+    np.testing.assert_array_equal(measured.positives, (labels * keep).sum(axis=0))
+    np.testing.assert_array_equal(measured.scored, keep.sum(axis=0))
     one_by_one = ranking.mean_ap, ranking.ap_all
-    assert [f(labels, scores, mask if masked else None) for f in one_by_one] == [found.mean_ap, found.ap_all]
+    assert [f(labels, scores, mask if masked else None) for f in one_by_one] == [measured.mean_ap, measured.ap_all]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -94,9 +94,9 @@ def test_sparse_metrics_are_the_dense_ones(dtype, levels):
 
 
 def test_no_positive_at_all_is_nan_not_zero():
-    found = ranking.ranking_metrics(np.zeros((4, 2)), np.ones((4, 2)))
-    assert math.isnan(found.mean_ap)
-    assert math.isnan(found.ap_all)
+    measured = ranking.ranking_metrics(np.zeros((4, 2)), np.ones((4, 2)))
+    assert math.isnan(measured.mean_ap)
+    assert math.isnan(measured.ap_all)
     empty = ranking.sparse_ranking_metrics(np.zeros(0, int), np.zeros(0), np.zeros(0, np.float32), 3)
     assert empty.classes_without_positives == 3
 
@@ -144,11 +144,11 @@ def test_memory_of_dense_and_sparse():
 
 
 def test_rank_precision_by_hand():
-    found = ranking.rank_precision([1, 0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6, 0.5])
-    assert found == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4, 3 / 5], abs=EXACT)
+    measured = ranking.rank_precision([1, 0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6, 0.5])
+    assert measured == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4, 3 / 5], abs=EXACT)
     # Three in the middle share one score, one of them is wrong: each counts a third.
-    found = ranking.rank_precision([1, 0, 1, 0, 1], [0.1, 0.5, 0.5, 0.5, 0.9])
-    assert found == pytest.approx([1, (1 + 1 / 3) / 2, (1 + 2 / 3) / 3, 2 / 4, 3 / 5], abs=EXACT)
+    measured = ranking.rank_precision([1, 0, 1, 0, 1], [0.1, 0.5, 0.5, 0.5, 0.9])
+    assert measured == pytest.approx([1, (1 + 1 / 3) / 2, (1 + 2 / 3) / 3, 2 / 4, 3 / 5], abs=EXACT)
     assert ranking.rank_precision([1, 0, 0, 0], [0.5] * 4) == pytest.approx([0.25] * 4)
     with pytest.raises(NlcliError, match="NaN"):
         ranking.rank_precision([1, 0], [0.5, math.nan])

@@ -22,7 +22,7 @@ from nlcli.data.labels import choose_clean
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate, Predict
 from nlcli.evaluation.evaluate import evaluate
-from nlcli.evaluation.models import open_model
+from nlcli.evaluation.image_scorer import open_scorer
 from nlcli.evaluation.predict import score_images
 from nlcli.methods import configure, get_method
 from nlcli.methods.base.contract import Batch, Problem
@@ -37,6 +37,7 @@ from nlcli.training.loop.loop import CHECKPOINT
 from nlcli.training.pretrain import pretrain_backbone
 from nlcli.training.train_head import train_head
 from worlds.drawn_images import SIZE, config, make_dataset
+from worlds.evaluated import metrics_of
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +131,14 @@ def test_learns_and_scores_without_features(dataset: Path, trained: Path, tmp_pa
     assert not (trained / CHECKPOINT).exists()
 
     scored = evaluate(Evaluate(model=trained, split="validation", output=tmp_path / "eval", bootstrap=0, examples=0))
-    metrics = read_json(scored / "metrics.json")
-    assert metrics["AP_all"] == pytest.approx(best, abs=1e-3)  # the weights of the best step were saved
-    assert metrics["name"] == "residual"
+    metrics = metrics_of(scored)
+    assert metrics.metrics["AP_all"].value == pytest.approx(best, abs=1e-3)  # the weights of the best step were saved
+    assert metrics.name == "residual"
     table = read_dataset(dataset)
     path = table.image_path(int(table.rows("validation")[0]))
-    model = open_model(Predict(images=path, run=trained))
-    (found,) = score_images(model, {"a": path}, Predict(images=path, run=trained))
-    assert model.classes == table.classes
+    scorer = open_scorer(read_stage(trained))
+    (found,) = score_images(scorer, {"a": path}, Predict(images=path, run=trained))
+    assert scorer.classes == table.classes
     own = load_head(trained)
     pixels = next(iterate_images([path], own.open_backbone().preprocessing, 1)).images
     expected = own.score(own.open_backbone().inference()(pixels).numpy())[0]
@@ -145,7 +146,7 @@ def test_learns_and_scores_without_features(dataset: Path, trained: Path, tmp_pa
     noise = evaluate(
         Evaluate(model=trained, split="validation", score="noisy", output=tmp_path / "noise", bootstrap=0, examples=0)
     )
-    assert read_json(noise / "metrics.json")["AP_all"] != metrics["AP_all"]
+    assert metrics_of(noise).metrics["AP_all"] != metrics.metrics["AP_all"]
 
 
 def test_the_trunk_is_changed_by_its_own_rate(dataset: Path, backbone: Path, trained: Path, tmp_path: Path) -> None:

@@ -10,8 +10,21 @@ import numpy as np
 
 from nlcli.data.labels import LabelTable
 from nlcli.evaluation.config import Evaluate
+from nlcli.evaluation.metrics_file import (
+    FORMAT,
+    METRICS,
+    Bootstrap,
+    ClassifierMetrics,
+    CleanSet,
+    Metrics,
+    Named,
+    Selection,
+    TestedModel,
+    estimates,
+)
 from nlcli.evaluation.score_files import FILE, REPLICATES, write_replicates, write_scores
-from nlcli.evaluation.scored_images import figures
+from nlcli.evaluation.scored_images import measure
+from nlcli.stages.config import StageConfig
 from nlcli.stages.files import write_json
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.stage_builders import MakeConfig
@@ -50,27 +63,42 @@ def made_evaluation(
     """An evaluation directory of ``scores`` for the test images of ``table``."""
     rows = table.rows("test")
     config = Evaluate(model=run, output=output, bootstrap=resamples)
-    with open_stage("evaluation", config, {"model": read_stage(run), "dataset": read_stage(dataset)}) as stage:
+    inputs = {"model": read_stage(run), "dataset": read_stage(dataset)}
+    with open_stage("evaluation", config, inputs, format=FORMAT) as stage:
         with write_scores(stage.work / FILE, table, rows) as writer:
             writer.add(rows, scores)
-        found = figures(writer.scored(), table.task, resamples, 0)
+        measured = measure(writer.scored(), table.task, resamples, 0)
         if resamples:
-            write_replicates(stage.work / REPLICATES, found.replicates, found.per_class)
+            write_replicates(stage.work / REPLICATES, measured.replicates, measured.per_class)
         settings = {"method": name, "seed": seed} | ({} if fraction is None else {"clean_fraction": fraction})
-        clean = {} if fraction is None else {"clean": {"images": round(100 * fraction)}}
-        write_json(
-            stage.work / "metrics.json",
-            {
-                "name": name,
-                "score": "clean",
-                "score_chosen": False,
-                "split": "test",
-                "task": table.task,
-                "model": {"directory": run.name, "kind": "run", "settings": settings},
-                "selection": clean,
-                "bootstrap": {"resamples": resamples, "seed": 0, "level": 0.95},
-                **found.values,
-            },
-        )
+        ClassifierMetrics(
+            version=FORMAT,
+            task=table.task,
+            name=name,
+            score="clean",
+            split="test",
+            images=len(rows),
+            classes=len(table.classes),
+            model=TestedModel(directory=run.name, kind="run", settings=settings),
+            selection=Selection(clean=None if fraction is None else made_clean_set(fraction)),
+            bootstrap=Bootstrap(resamples=resamples, seed=0),
+            metrics=estimates(measured.values, measured.replicates),
+            verified_entries=int(measured.ranking.scored.sum()),
+            positives=int(measured.counts.sum()),
+            classes_without_positives=Named(count=0),
+        ).write(stage.work / METRICS)
+        stage.finish({})
+    return output
+
+
+def made_clean_set(fraction: float, images: int | None = None) -> CleanSet:
+    """A part of a clean set of 100 images."""
+    return CleanSet(images=round(100 * fraction) if images is None else images, keys="made", fraction=fraction, seed=0)
+
+
+def written(metrics: Metrics, output: Path, config: StageConfig | None = None) -> Path:
+    """A finished evaluation that holds nothing but ``metrics``."""
+    with open_stage("evaluation", config or MakeConfig(output=output), {}, format=FORMAT) as stage:
+        metrics.write(stage.work / METRICS)
         stage.finish({})
     return output

@@ -1,4 +1,4 @@
-"""Figures of an analysis; a model has the same colour, marker and line in all of them."""
+"""Plots of an analysis; a model has the same colour, marker and line in all of them."""
 
 from __future__ import annotations
 
@@ -6,98 +6,112 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nlcli.drawing import COLORS, MARKERS, SIGNS, new_figure, save_figure, show_photograph
-from nlcli.evaluation.comparison.breakdown import group_range
-from nlcli.evaluation.comparison.learning_curves import over_seeds
+from nlcli.drawing import COLORS, MARKERS, SIGNS, new_figure, plain_axes, save_figure, show_photograph
+from nlcli.evaluation.comparison.breakdown_record import ALL, Analysis, CutRecord
+from nlcli.evaluation.comparison.learning_curves import SeedCurve, over_seeds
+from nlcli.evaluation.metrics_file import Ends
+from nlcli.metrics.formats import percent
 from nlcli.metrics.names import LEARNING
 from nlcli.networks.photographs import read_photograph
 
 if TYPE_CHECKING:
-    from nlcli.evaluation.comparison.learning_curves import LearningCurve
-    from nlcli.evaluation.examples import Example
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-MOST = len(COLORS)  # models in one figure; the files hold all
+    from nlcli.evaluation.examples import Example
+    from nlcli.metrics.arrays import Floats
+
+MOST = len(COLORS)
+"""Models in one plot; the files hold all."""
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), (0, (1, 1)), (0, (8, 2, 2, 2)))
 _PANELS = 12
 
 
-def category_plot(found: dict[str, Any], path: Path) -> None:
+def category_plot(analysis: Analysis, cut: CutRecord, path: Path) -> None:
     """mAP of every model in every category, with its interval (Veit 2017, table 3)."""
-    groups = [group for group in found["category"]["groups"] if group["with_positives"]]
-    models = found["models"][:MOST]
-    figure = new_figure(8.2, 1.3 + len(groups) * (0.22 + 0.13 * len(models)))
+    groups = [group for group in cut.groups if group.with_positives]
+    labels = analysis.labels[:MOST]
+    figure = new_figure(8.2, 1.3 + len(groups) * (0.22 + 0.13 * len(labels)))
     axes = figure.subplots()
-    for i, model in enumerate(models):
-        at = np.arange(len(groups)) + _beside(i, len(models), 0.62)
-        own = [group["models"][i] for group in groups]
+    for i, label in enumerate(labels):
+        at = np.arange(len(groups)) + _beside(i, len(labels), 0.62)
+        own = [group.models[i] for group in groups]
         axes.errorbar(
-            [100 * f["mAP"] for f in own],
+            [_percent(metric.value) for metric in own],
             at,
-            xerr=_errors(own, "mAP", "interval"),
+            xerr=_errors([(metric.value, metric.interval) for metric in own]),
             fmt=MARKERS[i],
             color=COLORS[i],
             markersize=4.5,
             elinewidth=1.1,
-            label=model["label"],
+            label=label,
         )
-    names = [f"{group['name']}\n{_count(group['with_positives'])}" for group in groups]
+    names = [f"{group.name}\n{group.count_told}" for group in groups]
     axes.set_yticks(range(len(groups)), names, fontsize=8)
     axes.set_ylim(len(groups) - 0.5, -0.5)
     for y in np.arange(len(groups) - 1) + 0.5:
         axes.axhline(y, color="0.9", linewidth=0.6)
-    axes.set_xlabel("mAP (%)" + _interval_told(found))
+    axes.set_xlabel("mAP (%)" + _interval_told(analysis))
     axes.set_title("mAP by category", fontsize=10, loc="left")
-    _finish(axes, "x")
-    _legend(figure, axes, len(found["models"]))
+    plain_axes(axes, "x")
+    _legend(figure, axes, len(analysis.models))
     save_figure(figure, path)
 
 
-def gain_plot(found: dict[str, Any], path: Path) -> None:
+def gain_plot(analysis: Analysis, path: Path) -> None:
     """Gain in mAP over the baseline by class frequency and by annotation quality (Veit 2017, figure 5)."""
     figure = new_figure(12.6, 4.6)
     panels = figure.subplots(1, 2, sharey=True)
-    titles = {"frequency": "(a) Class frequency, rare to common", "quality": "(b) Annotation quality, low to high"}
-    about = {"frequency": "noisy annotations in train", "quality": "noisy annotations that are right"}
-    models = found["models"][1:MOST]
-    for axes, by in zip(panels, titles, strict=True):
-        groups = found[by]["groups"]
-        axes.axhline(0, color="0.35", linewidth=0.9)
-        for i, model in enumerate(models, 1):
-            at = np.arange(len(groups)) + _beside(i - 1, len(models), 0.55)
-            own = [group["models"][i] for group in groups]
-            axes.errorbar(
-                at,
-                [100 * f["gain"] for f in own],
-                yerr=_errors(own, "gain", "gain_interval"),
-                color=COLORS[i],
-                marker=MARKERS[i],
-                markersize=4.5,
-                linewidth=1.0,
-                elinewidth=1.1,
-                alpha=0.95,
-                label=model["label"],
-            )
-        sizes = sorted({group["classes"] for group in groups})
-        told = " or ".join(map(str, sizes))
-        turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(groups) > 5 else {}
-        axes.set_xticks(range(len(groups)), [group_range(by, group) for group in groups], fontsize=8, **turned)
-        axes.set_xlabel(f"{about[by]} (groups of {told} classes)" if groups else "no class can be grouped")
-        axes.set_title(titles[by], fontsize=10, loc="left")
-        _finish(axes, "y")
-    panels[0].set_ylabel(f"gain in mAP over '{found['baseline']}'\n(percentage points)")
-    _legend(figure, panels[0], len(found["models"]))
-    if found["resamples"]:
-        told = f"bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images, paired"
+    _gain_panel(panels[0], analysis, "frequency", "(a) Class frequency, rare to common", "noisy annotations in train")
+    _gain_panel(
+        panels[1], analysis, "quality", "(b) Annotation quality, low to high", "noisy annotations that are right"
+    )
+    panels[0].set_ylabel(f"gain in mAP over '{analysis.baseline}'\n(percentage points)")
+    _legend(figure, panels[0], len(analysis.models))
+    if analysis.resamples:
+        told = f"bars: {percent(analysis.level)} bootstrap interval over {analysis.images:,} images, paired"
         figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
 
+def _gain_panel(axes: Axes, analysis: Analysis, by: Literal["frequency", "quality"], title: str, about: str) -> None:
+    groups = analysis.sorted_cut(by).groups
+    labels = analysis.labels[1:MOST]
+    axes.axhline(0, color="0.35", linewidth=0.9)
+    for i, label in enumerate(labels, 1):
+        own = [group.models[i] for group in groups]
+        axes.errorbar(
+            np.arange(len(groups)) + _beside(i - 1, len(labels), 0.55),
+            [_percent(metric.difference) for metric in own],
+            yerr=_errors([(metric.difference, metric.difference_interval) for metric in own]),
+            color=COLORS[i],
+            marker=MARKERS[i],
+            markersize=4.5,
+            linewidth=1.0,
+            elinewidth=1.1,
+            alpha=0.95,
+            label=label,
+        )
+    told = " or ".join(map(str, sorted({group.classes for group in groups})))
+    turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(groups) > 5 else {}
+    axes.set_xticks(range(len(groups)), [group.range_told(by) for group in groups], fontsize=8, **turned)
+    axes.set_xlabel(f"{about} (groups of {told} classes)" if groups else "no class can be grouped")
+    axes.set_title(title, fontsize=10, loc="left")
+    plain_axes(axes, "y")
+
+
 def precision_recall_plot(
-    labels: Sequence[str], recall: np.ndarray, curves: dict[str, list[np.ndarray]], pooled: dict[str, Any], path: Path
+    labels: Sequence[str],
+    recall: Floats,
+    curves: dict[str, list[Floats]],
+    pooled: dict[str, tuple[float | None, ...]],
+    path: Path,
 ) -> None:
     """Precision over recall of all models, over all entries and by category (Veit 2017, figure 6).
 
@@ -121,9 +135,9 @@ def precision_recall_plot(
             )
         values = [value for value in pooled[name][:MOST] if value is not None]
         best = f"AP {100 * min(values):.1f} to {100 * max(values):.1f}" if values else ""
-        title = "All annotations" if name == "(all)" else name
+        title = "All annotations" if name == ALL else name
         axes.set_title(f"{title}  ({best})", fontsize=9, loc="left")
-        _finish(axes, "both")
+        plain_axes(axes, "both")
     for axes in panels[max(0, len(names) - columns) : len(names)]:  # the last of every column
         axes.tick_params(labelbottom=True)
     for axes in panels[len(names) :]:
@@ -138,20 +152,18 @@ def precision_recall_plot(
     save_figure(figure, path)
 
 
-def learning_curve_plot(
-    labels: Sequence[str], learned: Sequence[Sequence[tuple[int, LearningCurve]]], path: Path
-) -> None:
-    """Validation figures over training steps (Hu 2019, figure 4): mean and range over seeds.
+def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCurve]], path: Path) -> None:
+    """Validation metrics over training steps (Hu 2019, figure 4): mean and range over seeds.
 
     Args:
         labels: Of the models.
         learned: For every model the curves of its seeds.
         path: File to write, PNG or SVG.
     """
-    names = [name for name in LEARNING if any(name in curve.figures for own in learned for _, curve in own)]
+    names = [name for name in LEARNING if any(name in curve.metrics for own in learned for _, curve in own)]
     figure = new_figure(5.2 * len(names) + 2.4, 4.1)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    shown: dict[str, Any] = {}
+    shown: dict[str, Line2D] = {}
     for axes, name in zip(panels, names, strict=True):
         for i, own in enumerate(learned[:MOST]):
             steps, values = over_seeds([curve for _, curve in own], name)
@@ -163,10 +175,10 @@ def learning_curve_plot(
                 ends = 100 * values.min(axis=0), 100 * values.max(axis=0)
                 axes.fill_between(steps, *ends, color=COLORS[i], alpha=0.13, linewidth=0)
             for _, curve in own:
-                if curve.chosen is not None and name in curve.figures:
+                if curve.chosen is not None and name in curve.metrics:
                     axes.plot(
                         curve.steps[curve.chosen],
-                        100 * curve.figures[name][curve.chosen],
+                        100 * curve.metrics[name][curve.chosen],
                         MARKERS[i],
                         color=COLORS[i],
                         markerfacecolor="none",
@@ -176,7 +188,7 @@ def learning_curve_plot(
         axes.set_title(f"{name} on the validation split (%)", fontsize=10, loc="left")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=_settled(learned, name))
-        _finish(axes, "both")
+        plain_axes(axes, "both")
     figure.legend(
         list(shown.values()), _short(list(shown)), loc="outside right center", frameon=False, fontsize=8, handlelength=3
     )
@@ -187,10 +199,10 @@ def learning_curve_plot(
     save_figure(figure, path)
 
 
-def _settled(learned: Sequence[Sequence[tuple[int, LearningCurve]]], name: str) -> float | None:
+def _settled(learned: Sequence[Sequence[SeedCurve]], name: str) -> float | None:
     """Lower end of the axis: an untrained start would squeeze what is to be seen."""
-    curves = [curve for own in learned[:MOST] for _, curve in own if name in curve.figures]
-    late = [curve.figures[name][curve.steps >= 0.05 * curve.steps[-1]] for curve in curves]
+    curves = [curve for own in learned[:MOST] for _, curve in own if name in curve.metrics]
+    late = [curve.metrics[name][curve.steps >= 0.05 * curve.steps[-1]] for curve in curves]
     values = np.concatenate(late)
     values = 100 * values[~np.isnan(values)]
     return None if not len(values) else max(0.0, values.min() - 0.08 * (values.max() - values.min()) - 0.5)
@@ -259,30 +271,33 @@ def _beside(i: int, count: int, width: float) -> float:
     return width * ((i + 0.5) / count - 0.5)
 
 
-def _errors(figures: list[dict[str, Any]], name: str, ends: str) -> np.ndarray | None:
-    if any(f[ends] is None or None in f[ends] for f in figures):
-        return None
-    # The percentile interval need not hold the value itself: no negative lengths.
-    low = [100 * max(0.0, f[name] - f[ends][0]) for f in figures]
-    high = [100 * max(0.0, f[ends][1] - f[name]) for f in figures]
-    return np.array([low, high])
+def _percent(value: float | None) -> float:
+    return math.nan if value is None else 100 * value
 
 
-def _count(classes: int) -> str:
-    return f"{classes} {'class' if classes == 1 else 'classes'}"
+def _errors(metrics: Sequence[tuple[float | None, Ends | None]]) -> NDArray[np.float64] | None:
+    """Lengths of the bars below and above values with their intervals, ``(2, n)``; None where one is not known."""
+    lengths = []
+    for value, ends in metrics:
+        low, high = ends or (None, None)
+        if value is None or low is None or high is None:
+            return None
+        # The percentile interval need not hold the value itself: no negative lengths.
+        lengths.append((100 * max(0.0, value - low), 100 * max(0.0, high - value)))
+    return np.array(lengths).reshape(-1, 2).T
 
 
-def _interval_told(found: dict[str, Any]) -> str:
-    if not found["resamples"]:
+def _interval_told(analysis: Analysis) -> str:
+    if not analysis.resamples:
         return ""
-    return f", bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images"
+    return f", bars: {percent(analysis.level)} bootstrap interval over {analysis.images:,} images"
 
 
 def _short(labels: Sequence[str]) -> list[str]:
     return [textwrap.fill(label, 30) for label in labels]
 
 
-def _legend(figure: Any, axes: Any, models: int) -> None:
+def _legend(figure: Figure, axes: Axes, models: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
     title = f"the first {MOST} of {models} models" if models > MOST else None
     figure.legend(
@@ -295,9 +310,3 @@ def _legend(figure: Any, axes: Any, models: int) -> None:
         title=title,
         title_fontsize=8,
     )
-
-
-def _finish(axes: Any, grid: str) -> None:
-    axes.grid(axis=grid, color="0.92", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

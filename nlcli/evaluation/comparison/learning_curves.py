@@ -1,14 +1,16 @@
-"""Validation figures over the steps of a training, from the ``metrics.jsonl`` of runs."""
+"""Validation metrics over the steps of a training, from the ``metrics.jsonl`` of runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.names import LEARNING
 from nlcli.stages.files import read_json
 
@@ -17,20 +19,24 @@ FILE = "metrics.jsonl"
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Figures on the validation split while a model was trained.
+    """Metrics on the validation split while a model was trained.
 
     Attributes:
         steps: ``(K,)`` int64, steps of all phases so far; a phase's first evaluation stands where the
             phase before it ended.
         phases: Of every point.
-        figures: By name ``(K,)`` float64; NaN where an evaluation has none.
+        metrics: By name ``(K,)`` float64; NaN where an evaluation has none.
         chosen: Position of the evaluation whose weights were kept; None where it is not recorded.
     """
 
-    steps: np.ndarray
+    steps: Ints
     phases: tuple[str, ...]
-    figures: dict[str, np.ndarray]
+    metrics: dict[str, Floats]
     chosen: int | None
+
+
+SeedCurve = tuple[int, LearningCurve]
+"""A seed of a model, and its curve."""
 
 
 def read_learning_curve(run: Path) -> LearningCurve | None:
@@ -48,7 +54,7 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
             line = json.loads(text)
             lines.append((str(line["phase"]), int(line["step"]), dict(line["validation"])))
         except (ValueError, KeyError, TypeError) as error:
-            told = f"{where}, line {number}: not a line of training figures; train the model again"
+            told = f"{where}, line {number}: not a line of training metrics; train the model again"
             raise NlcliError(told) from error
     steps, before, last = [], 0, ("", 0)
     for phase, step, validation in lines:
@@ -61,19 +67,19 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
     if not lines:
         return None
     names = [name for name in LEARNING if any(name in line[2] for line in lines)]
-    figures = {name: np.array([line[2].get(name, np.nan) for line in lines], np.float64) for name in names}
+    metrics = {name: np.array([line[2].get(name, np.nan) for line in lines], np.float64) for name in names}
     result = read_json(run / "result.json") if (run / "result.json").is_file() else {}
     kept = (result.get("phase"), result.get("step"))
     chosen = next((i for i, line in enumerate(lines) if line[:2] == kept), None)
-    return LearningCurve(np.array(steps, np.int64), tuple(line[0] for line in lines), figures, chosen)
+    return LearningCurve(np.array(steps, np.int64), tuple(line[0] for line in lines), metrics, chosen)
 
 
-def over_seeds(curves: list[LearningCurve], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps ``(K,)`` that every curve has an evaluation at, and the figure there, ``(S, K)``.
+def over_seeds(curves: Sequence[LearningCurve], name: str) -> tuple[Ints, Floats]:
+    """Steps ``(K,)`` that every curve has an evaluation at, and the metric there, ``(S, K)``.
 
     The later of two evaluations at one step (the end of a phase and the beginning of the next) counts.
     """
-    series = [dict(zip(c.steps.tolist(), c.figures[name].tolist(), strict=True)) for c in curves if name in c.figures]
+    series = [dict(zip(c.steps.tolist(), c.metrics[name].tolist(), strict=True)) for c in curves if name in c.metrics]
     if not series:
         return np.empty(0, np.int64), np.empty((0, 0))
     shared = sorted(set.intersection(*(set(values) for values in series)))

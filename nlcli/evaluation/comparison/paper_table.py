@@ -1,4 +1,4 @@
-"""A paper's table: what was measured beside what was published, cell by cell.
+"""Stage ``table``: what was measured beside what a paper published, cell by cell.
 
 A table has a row for each method or variant and a column for each part of the clean set, or what
 else its columns go by: the data set, the split, the number of held-out classes. A cell is the mean
@@ -8,30 +8,32 @@ as the papers print them, with the backbone that they were reached with.
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nlcli.console import say
+from nlcli.console import markdown_table, print_table, say
 from nlcli.errors import NlcliError, unknown_name
-from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, _notes, _title, table_cells
+from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, table_text
 from nlcli.evaluation.config import Table
-from nlcli.evaluation.score_files import METRICS
-from nlcli.metrics.names import LABEL_NOISE, shown_metrics
-from nlcli.stages.files import atomic_path, read_json, write_json
+from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, Part, read_metrics
+from nlcli.metrics.names import LOWER_IS_BETTER, TABLED, shown_metrics
+from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 
+if TYPE_CHECKING:
+    from nlcli.stages.stage import Stage
+
 FILE = "table.json"
-_ALL = "1"
+By = Literal["clean_fraction", "dataset", "split", "held_out", "none"]
+_EVERYTHING = "1"  # column of what was trained on all verified labels
 _GROUP = "mAP "  # of one high-level category, such as "mAP vehicles"
-
-
-_ALIKE = {
+_ALIKE: dict[By, str] = {
     "clean_fraction": "the same part of the clean set",
     "dataset": "the same data set",
     "split": "the same split",
@@ -39,208 +41,297 @@ _ALIKE = {
     "none": "one column",
 }
 """What two evaluations of one cell have in common, by what the columns go by."""
-_FIGURES = ("top_1", "top_5", "mAP", "AP_all", "average_error", "held_out_error", "micro_error", "planted_error", "AUC")
+
+
+class PublishedRow(Part):
+    """``cells[column][metric]`` in percent."""
+
+    name: str
+    cells: dict[str, dict[str, float]]
+
+
+class PublishedTable(Part):
+    """A table as a paper prints it."""
+
+    source: str
+    about: str
+    by: By
+    backbone: str
+    rows: tuple[PublishedRow, ...]
 
 
 def published_tables() -> dict[str, Any]:
-    """Every published table by name."""
+    """Every published table by name, as JSON values."""
     text = resources.files("nlcli").joinpath("resources", "published_tables.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    tables: dict[str, Any] = json.loads(text)
+    return tables
 
 
 def paper_table(config: Table, *, force: bool = False) -> Path:
-    """Write a paper's table as JSON, CSV, Markdown and figure; the report's directory.
+    """Write a paper's table as JSON, CSV, Markdown and a plot; the report's directory.
 
     Raises:
         NlcliError: an unknown published table, a row that it does not have, columns that it does not
             go by, or evaluations that cannot stand in one cell.
     """
     published = _published(config.published)
-    by = config.by or (published["by"] if published is not None else "clean_fraction")
-    if published is not None and by != published["by"]:
-        raise NlcliError(f"the columns of {config.published} go by {published['by']}, not by {by}; leave out --by")
-    for name in config.rows:
-        if published is not None and name not in {row["name"] for row in published["rows"]}:
-            known = [row["name"] for row in published["rows"]]
-            raise NlcliError(f"table {config.published}: {unknown_name(name, known, 'row')}")
+    by: By = config.by or (published.by if published is not None else "clean_fraction")
+    if published is not None:
+        if by != published.by:
+            raise NlcliError(f"the columns of {config.published} go by {published.by}, not by {by}; leave out --by")
+        known = [row.name for row in published.rows]
+        for name in config.rows:
+            if name not in known:
+                raise NlcliError(f"table {config.published}: {unknown_name(name, known, 'row')}")
     records = {name: [read_stage(path, "evaluation") for path in paths] for name, paths in config.rows.items()}
-    inputs = {f"{name}/{i}": record for name, row in records.items() for i, record in enumerate(row)}
-    with open_stage("table", config, inputs, force=force) as stage:
-        if stage.up_to_date:
-            return stage.output
-        table = _measured(records, published, by)
-        table.deviations = [*config.deviations, *_deviations(records, published)]
-        found = table.as_json()
-        write_json(stage.work / FILE, found)
-        _write_csv(stage.work / "table.csv", table)
-        header, rows = table_cells(found)
-        from nlcli.console import markdown_table
-
-        with atomic_path(stage.work / "table.md") as temporary:
-            notes = "".join(f"\n- {note}" for note in _notes(found))
-            temporary.write_text(f"{_title(found)}\n\n{markdown_table(header, rows)}\n{notes}\n", encoding="utf-8")
-        from nlcli.evaluation.comparison.table_plot import table_plot
-
-        for suffix in ("png", "svg"):
-            table_plot(found, stage.work / f"table.{suffix}")
-        cells = [cell for row in table.rows.values() for column in row.values() for cell in column.values()]
-        stage.finish(
-            {
-                "table": config.published or "measured",
-                "rows": len(table.rows),
-                "cells_measured": sum(cell.measured is not None for cell in cells),
-                "cells_published": sum(cell.published is not None for cell in cells),
-            }
-        )
+    inputs: dict[str, StageRecord | Path | str | None] = {
+        f"{name}/{i}": record for name, row in records.items() for i, record in enumerate(row)
+    }
+    with open_stage("table", config, inputs, force=force, format=PaperTable.FORMAT) as stage:
+        if not stage.up_to_date:
+            _write(_table_of(records, published, by, config.deviations), config.published, stage)
     return stage.output
 
 
-def _published(name: str | None) -> dict[str, Any] | None:
+def _published(name: str | None) -> PublishedTable | None:
     if name is None:
         return None
     tables = published_tables()
     if name not in tables:
         raise NlcliError(unknown_name(name, tables, "published table"))
-    return tables[name]
+    return PublishedTable.model_validate(tables[name])
 
 
 # --- cells -----------------------------------------------------------------------------------
 
 
-def _measured(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None, by: str) -> PaperTable:
-    values: dict[tuple[str, str, str], list[float]] = {}
-    seen: dict[tuple[str, str, Any], Path] = {}
-    read = {name: [read_json(record.path / METRICS) for record in row] for name, row in records.items()}
-    places = {
-        name: [_column(metrics, by, record) for metrics, record in zip(read[name], row, strict=True)]
-        for name, row in records.items()
-    }
-    parts = {column for row in places.values() for column in row} - {ANY, _ALL}
-    for name, row in records.items():
-        # A bound trained on all verified labels, among methods that get a part of them.
-        bound = by == "clean_fraction" and bool(parts) and set(places[name]) == {_ALL}
-        for record, metrics, own in zip(row, read[name], places[name], strict=True):
-            settings = metrics["model"]["settings"]
-            column = ANY if bound else own
-            place = (name, column, settings.get("seed"))
-            if place in seen:
-                raise NlcliError(
-                    f"row '{name}': {seen[place]} and {record.path} have {_ALIKE[by]} and the same seed; give them "
-                    "different rows"
-                )
-            seen[place] = record.path
-            for figure, value in _figures(metrics).items():
-                values.setdefault((name, column, figure), []).append(100 * value)
-    figures = shown_metrics({figure for _, _, figure in values})
-    figures += [figure for _, _, figure in values if figure not in figures]
+@dataclass(frozen=True)
+class _Measured:
+    """One evaluation of a row."""
+
+    row: str
+    path: Path
+    metrics: ClassifierMetrics | DetectionMetrics
+    column: str
+
+
+@dataclass
+class _Values:
+    """What was measured, in percent, of every seed: by row, column and metric."""
+
+    of_cells: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+
+    def metrics(self) -> list[str]:
+        """In the order in which they are shown, those of categories behind."""
+        names = [metric for _, _, metric in self.of_cells]
+        return list(dict.fromkeys([*shown_metrics(set(names)), *names]))
+
+    def cell(self, row: str, column: str, metric: str, published: float | None) -> Cell | None:
+        """None where there is nothing to show."""
+        values = self.of_cells.get((row, column, metric))
+        if values is None:
+            return None if published is None else Cell(published=published)
+        return Cell(
+            measured=float(np.mean(values)),
+            spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            seeds=len(values),
+            published=published,
+        )
+
+
+def _table_of(
+    records: Mapping[str, Sequence[StageRecord]],
+    published: PublishedTable | None,
+    by: By,
+    deviations: Sequence[str],
+) -> PaperTable:
+    evaluations = _read(records, by)
+    values = _values(evaluations, by)
+    metrics = values.metrics()
+    told: dict[str, dict[str, dict[str, float]]] = {}
     if published is not None:
-        figures = [f for row in published["rows"] for cells in row["cells"].values() for f in cells]
-    figures = list(dict.fromkeys(figures))
-    names = list(dict.fromkeys([*([row["name"] for row in published["rows"]] if published else []), *records]))
-    table: dict[str, dict[str, dict[str, Cell]]] = {name: {} for name in names}
-    for row in published["rows"] if published else ():
-        for column, cells in row["cells"].items():
-            for figure, value in cells.items():
-                table[row["name"]].setdefault(column, {}).setdefault(figure, Cell()).published = value
-    for (name, column, figure), found in values.items():
-        if figure in figures:
-            cell = table[name].setdefault(column, {}).setdefault(figure, Cell())
-            cell.measured, cell.seeds = float(np.mean(found)), len(found)
-            cell.spread = float(np.std(found, ddof=1)) if len(found) > 1 else None
-    columns = list(dict.fromkeys(c for row in table.values() for c in row if c != ANY))
+        told = {row.name: row.cells for row in published.rows}
+        metrics = list(dict.fromkeys(m for row in published.rows for cells in row.cells.values() for m in cells))
+    rows = tuple(_row(name, told.get(name, {}), values, metrics) for name in dict.fromkeys([*told, *records]))
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells if column != ANY))
     if by in NUMBERED:
         columns.sort(key=float)
     return PaperTable(
-        published["source"] if published else "",
-        published["about"] if published else "",
-        by,
-        tuple(figures),
-        tuple(columns) or (ANY,),
-        table,
+        version=PaperTable.FORMAT,
+        source=published.source if published is not None else "",
+        about=published.about if published is not None else "",
+        by=by,
+        metrics=tuple(metrics),
+        lower_is_better=tuple(name for name in metrics if name in LOWER_IS_BETTER),
+        columns=tuple(columns) or (ANY,),
+        rows=rows,
+        deviations=(*deviations, *_deviations(evaluations, list(records), published)),
     )
 
 
-def _column(metrics: dict[str, Any], by: str, record: StageRecord) -> str:
+def _row(name: str, published: dict[str, dict[str, float]], values: _Values, metrics: Sequence[str]) -> TableRow:
+    """Published columns first, then those that were only measured."""
+    cells: dict[str, dict[str, Cell]] = {}
+    places = [(column, metric) for column, own in published.items() for metric in own]
+    places += [(column, metric) for row, column, metric in values.of_cells if row == name and metric in metrics]
+    for column, metric in dict.fromkeys(places):
+        cell = values.cell(name, column, metric, published.get(column, {}).get(metric))
+        if cell is not None:
+            cells.setdefault(column, {})[metric] = cell
+    return TableRow(name=name, cells=cells)
+
+
+def _read(records: Mapping[str, Sequence[StageRecord]], by: By) -> list[_Measured]:
+    """The evaluations of all rows with their columns."""
+    evaluations = []
+    for name, row in records.items():
+        for record in row:
+            metrics = read_metrics(record)
+            evaluations.append(_Measured(name, record.path, metrics, _column(metrics, by, record)))
+    parts = {e.column for e in evaluations} - {ANY, _EVERYTHING}
+    if by != "clean_fraction" or not parts:
+        return evaluations
+    # A bound trained on all verified labels, among methods that get a part of them.
+    bounds = {name for name in records if {e.column for e in evaluations if e.row == name} == {_EVERYTHING}}
+    return [_Measured(e.row, e.path, e.metrics, ANY) if e.row in bounds else e for e in evaluations]
+
+
+def _values(evaluations: Iterable[_Measured], by: By) -> _Values:
+    values = _Values()
+    seen: dict[tuple[str, str, int | None], Path] = {}
+    for e in evaluations:
+        place = (e.row, e.column, e.metrics.model.seed)
+        if place in seen:
+            raise NlcliError(
+                f"row '{e.row}': {seen[place]} and {e.path} have {_ALIKE[by]} and the same seed; give them "
+                "different rows"
+            )
+        seen[place] = e.path
+        for metric, value in _metrics_of(e.metrics):
+            values.of_cells.setdefault((e.row, e.column, metric), []).append(100 * value)
+    return values
+
+
+def _column(metrics: ClassifierMetrics | DetectionMetrics, by: By, record: StageRecord) -> str:
     """The column of an evaluation; ``any`` where it belongs to none or to all alike."""
     if by == "none":
         return ANY
     if by == "clean_fraction":
-        clean = metrics["selection"].get("clean") or {}
-        fraction = metrics["model"]["settings"].get("clean_fraction")
-        return ANY if fraction is None or not clean.get("images") else f"{fraction:g}"
+        fraction = metrics.model.clean_fraction
+        return ANY if fraction is None or metrics.clean_images is None else f"{fraction:g}"
     if by == "held_out":
         # Of a detection itself, or of the one that weighted a classifier's labels.
-        judged = metrics["held_out"] if metrics["task"] == LABEL_NOISE else metrics["selection"].get("detection")
-        if judged is None:
-            return ANY
-        return str(len(judged["classes"] if metrics["task"] == LABEL_NOISE else judged["held_out"]))
-    if not metrics.get(by):
+        if isinstance(metrics, DetectionMetrics):
+            return str(len(metrics.held_out.classes))
+        weighted = metrics.selection.detection
+        return ANY if weighted is None else str(len(weighted.held_out))
+    column = metrics.split if by == "split" else metrics.dataset
+    if not column:
         raise NlcliError(f"{record.path} does not tell its {by}; evaluate again with --force")
-    return str(metrics[by])
+    return column
 
 
-def _figures(metrics: dict[str, Any]) -> dict[str, float]:
-    found: dict[str, float | None] = {name: metrics[name] for name in _FIGURES if name in metrics}
-    groups = metrics.get("mAP_by_group", {})
+def _metrics_of(metrics: ClassifierMetrics | DetectionMetrics) -> Iterator[tuple[str, float]]:
+    """Name and value of what a table may show."""
+    for name in TABLED:
+        estimate = metrics.metrics.get(name)
+        if estimate is not None and estimate.value is not None:
+            yield name, estimate.value
+    groups = metrics.mAP_by_group if isinstance(metrics, ClassifierMetrics) else {}
     if len(groups) > 1:  # one group alone says nothing that mAP does not
-        found |= {f"{_GROUP}{group}": value for group, value in groups.items()}
-    return {name: value for name, value in found.items() if value is not None}
+        for group, value in groups.items():
+            if value is not None:
+                yield f"{_GROUP}{group}", value
 
 
-def _deviations(records: Mapping[str, Sequence[StageRecord]], published: dict[str, Any] | None) -> list[str]:
+# --- what differs from the paper -------------------------------------------------------------
+
+
+def _deviations(evaluations: Sequence[_Measured], names: Sequence[str], published: PublishedTable | None) -> list[str]:
     """What can be read off the evaluations: the data, the backbone, shortened training, what is missing."""
-    read = {name: [read_json(record.path / METRICS) for record in row] for name, row in records.items()}
-    every = [metrics for row in read.values() for metrics in row]
-    if not every:
+    if not evaluations:
         return ["nothing was measured"]
-    found = list(dict.fromkeys(_measured_on(metrics) for metrics in every))
-    scales = {metrics["model"]["settings"].get("scale", 1.0) for metrics in every} - {1.0, None}
+    told = list(dict.fromkeys(_measured_on(e.metrics) for e in evaluations))
+    scales = {e.metrics.model.scale for e in evaluations} - {1.0}
     if scales:
-        found.append(f"training shortened to {', '.join(f'{100 * s:g} %' for s in sorted(scales))} of its steps")
+        told.append(f"training shortened to {', '.join(f'{100 * s:g} %' for s in sorted(scales))} of its steps")
     if published is None:
-        return found
-    others: dict[str, list[str]] = {}
-    for name, row in read.items():
-        for other in {metrics.get("backbone") for metrics in row} - {None, published["backbone"]}:
-            others.setdefault(other, []).append(name)
+        return told
+    others: dict[str, dict[str, None]] = {}
+    for e in evaluations:
+        if e.metrics.backbone not in (None, published.backbone):
+            others.setdefault(str(e.metrics.backbone), {})[e.row] = None
     for other, rows in others.items():
-        where = "" if len(rows) == len(read) else f" ({', '.join(rows)})"
-        found.append(f"backbone {other} instead of {published['backbone']}{where}")
-    missing = [row["name"] for row in published["rows"] if not records.get(row["name"])]
+        where = "" if len(rows) == len(names) else f" ({', '.join(rows)})"
+        told.append(f"backbone {other} instead of {published.backbone}{where}")
+    measured = {e.row for e in evaluations}
+    missing = [row.name for row in published.rows if row.name not in measured]
     if missing:
-        found.append(f"not measured: {', '.join(missing)}")
-    return found
+        told.append(f"not measured: {', '.join(missing)}")
+    return told
 
 
-def _measured_on(metrics: dict[str, Any]) -> str:
-    what = "verified noisy labels" if metrics["task"] == LABEL_NOISE else "images"
-    of = f" of {metrics['dataset']}" if metrics.get("dataset") else ""
-    where = f"split '{metrics['split']}'{of} with {metrics['classes']} classes"
-    told = f"measured on {metrics['images']:,} {what} of {where}"
-    return told + (", each image's threshold chosen without its fold" if metrics.get("cross_fitted") else "")
+def _measured_on(metrics: ClassifierMetrics | DetectionMetrics) -> str:
+    judged = isinstance(metrics, DetectionMetrics)
+    what = "verified noisy labels" if judged else "images"
+    of = f" of {metrics.dataset}" if metrics.dataset else ""
+    where = f"split '{metrics.split}'{of} with {metrics.classes} classes"
+    told = f"measured on {metrics.images:,} {what} of {where}"
+    fitted = isinstance(metrics, DetectionMetrics) and metrics.cross_fitted
+    return told + (", each image's threshold chosen without its fold" if fitted else "")
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def _write(table: PaperTable, published: str | None, stage: Stage) -> None:
+    from nlcli.evaluation.comparison.table_plot import table_plot
+
+    table.write(stage.work / FILE)
+    _write_csv(stage.work / "table.csv", table)
+    header, rows, notes = table_text(table)
+    with atomic_path(stage.work / "table.md") as temporary:
+        told = "".join(f"\n- {note}" for note in notes)
+        temporary.write_text(f"{table.title}\n\n{markdown_table(header, rows)}\n{told}\n", encoding="utf-8")
+    for suffix in ("png", "svg"):
+        table_plot(table, stage.work / f"table.{suffix}")
+    stage.finish(
+        {
+            "table": published or "measured",
+            "rows": len(table.rows),
+            "cells_measured": sum(cell.measured is not None for cell in table.every_cell),
+            "cells_published": sum(cell.published is not None for cell in table.every_cell),
+        }
+    )
+
+
+def _write_csv(path: Path, table: PaperTable) -> None:
+    def decimals(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    rows = (
+        (
+            row.name,
+            column,
+            metric,
+            decimals(cell.measured),
+            decimals(cell.spread),
+            cell.seeds,
+            decimals(cell.published),
+            decimals(cell.difference),
+        )
+        for row in table.rows
+        for column, cells in row.cells.items()
+        for metric, cell in cells.items()
+    )
+    by = "column" if table.by == "none" else table.by
+    write_csv(path, ["row", by, "metric", "measured", "spread", "seeds", "published", "difference"], rows)
 
 
 def show_table(outputs: Sequence[Path]) -> None:
     """Print tables."""
-    from nlcli.console import print_table
-
     for output in outputs:
-        found = read_json(output / FILE)
-        header, rows = table_cells(found)
-        print(f"{_title(found)}\n")
-        print_table(header, rows, _notes(found))
+        table = PaperTable.read(output / FILE)
+        print(f"{table.title}\n")
+        print_table(*table_text(table))
         say(f"table, CSV, Markdown and figure: {output}")
-
-
-def _write_csv(path: Path, table: PaperTable) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        column = "column" if table.by == "none" else table.by
-        writer.writerow(["row", column, "figure", "measured", "spread", "seeds", "published", "difference"])
-        for name, columns in table.rows.items():
-            for column, figures in columns.items():
-                for figure, cell in figures.items():
-                    difference = None if None in (cell.measured, cell.published) else cell.measured - cell.published  # type: ignore[operator]
-                    numbers = (cell.measured, cell.spread, cell.published, difference)
-                    measured, spread, published, gap = ("" if n is None else f"{n:.4f}" for n in numbers)
-                    writer.writerow([name, column, figure, measured, spread, cell.seeds, published, gap])

@@ -1,97 +1,113 @@
-"""Figure of a comparison: models over the clean fraction, or beside each other."""
+"""Plot of a comparison: models over the clean fraction, or beside each other."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nlcli.drawing import COLORS, MARKERS, new_figure, save_figure
-from nlcli.evaluation.comparison.side_by_side_table import figure_names
-from nlcli.metrics.names import LOWER_IS_BETTER, heading
+from nlcli.drawing import COLORS, MARKERS, new_figure, plain_axes, save_figure
+from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
+from nlcli.metrics.formats import percent
+from nlcli.metrics.names import plot_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def comparison_plot(found: dict[str, Any], path: Path) -> None:
-    """Draw every figure of a comparison with its interval.
+def comparison_plot(comparison: Comparison, path: Path) -> None:
+    """Draw every metric of a comparison with its interval.
 
-    Where a model was trained at several clean fractions, the figures stand over the fraction, as in
+    Where a model was trained at several clean fractions, the metrics stand over the fraction, as in
     Hu et al. 2018, figure 5; otherwise one line a model.
 
     Args:
-        found: What ``Comparison.as_json`` returns.
         path: File to write, PNG or SVG.
     """
-    rows = found["rows"]
-    names = figure_names(found)
-    fractions = {(row["label"], row["clean_fraction"]) for row in rows if row["clean_images"] is not None}
+    rows = comparison.rows
+    fractions = {(row.label, row.clean_fraction) for row in rows if row.clean_images is not None}
     labels = [label for label, _ in fractions]
     if len(labels) > len(set(labels)):
-        figure = _over_fractions(rows, names)
+        figure = _over_fractions(rows, comparison.names)
     else:
-        figure = _beside(rows, names)
-    if found["resamples"]:
-        told = f"bars: {100 * found['level']:g} % bootstrap interval over {found['images']:,} images"
+        figure = _beside(rows, comparison.names)
+    if comparison.resamples:
+        told = f"bars: {percent(comparison.level)} bootstrap interval over {comparison.images:,} images"
         figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
 
-def _over_fractions(rows: list[dict[str, Any]], names: list[str]) -> Any:
+def _over_fractions(rows: Sequence[Row], names: Sequence[str]) -> Figure:
     figure = new_figure(4.6 * len(names) + 2.2, 3.9)
-    labels = list(dict.fromkeys(row["label"] for row in rows))
-    ticks = sorted({row["clean_fraction"] for row in rows if row["clean_images"] is not None})
+    labels = list(dict.fromkeys(row.label for row in rows))
+    ticks = sorted({_share(row) for row in rows if row.clean_images is not None})
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for axes, name in zip(panels, names, strict=True):
         for i, label in enumerate(labels):
-            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
-            own = [row for row in rows if row["label"] == label and row[name]["value"] is not None]
-            flat = [row for row in own if row["clean_images"] is None]
-            steep = sorted((r for r in own if r["clean_images"] is not None), key=lambda r: r["clean_fraction"])
-            if flat:  # a model without clean labels is the same at every fraction
-                axes.axhline(flat[0][name]["value"], color=color, linestyle="--", linewidth=1.2, label=label)
-                if flat[0][name]["interval"]:
-                    axes.axhspan(*flat[0][name]["interval"], color=color, alpha=0.08, linewidth=0)
-            if steep:
-                # Intervals side by side, not on top of each other.
-                shift = 1 + 0.025 * (i - (len(labels) - 1) / 2)
-                x = np.array([100 * row["clean_fraction"] for row in steep]) * shift
-                y = np.array([row[name]["value"] for row in steep])
-                axes.errorbar(
-                    x,
-                    y,
-                    yerr=_errors([row[name] for row in steep]),
-                    color=color,
-                    marker=marker,
-                    markersize=5,
-                    linewidth=1.4,
-                    elinewidth=0.9,
-                    capsize=2,
-                    label=label if not flat else None,
-                )
+            own = [row for row in rows if row.label == label and row.metrics[name].value is not None]
+            # Intervals side by side, not on top of each other.
+            _line(axes, i, label, own, name, 1 + 0.025 * (i - (len(labels) - 1) / 2))
         axes.set_xscale("log")
         axes.set_xticks([100 * tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
         axes.set_xticks([], minor=True)
         axes.set_xlabel("clean images (% of the clean set)")
-        _finish(axes, name)
-        axes.grid(axis="y", color="0.92", linewidth=0.6)
+        _finish(axes, name, "y")
     panels[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
 
 
-def _beside(rows: list[dict[str, Any]], names: list[str]) -> Any:
+def _line(axes: Axes, i: int, label: str, own: Sequence[Row], name: str, shift: float) -> None:
+    """One model over the clean fraction; without clean labels it is the same at every fraction."""
+    color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+    flat = [row.metrics[name] for row in own if row.clean_images is None]
+    steep = sorted((row for row in own if row.clean_images is not None), key=_share)
+    if flat:
+        axes.axhline(_number(flat[0].value), color=color, linestyle="--", linewidth=1.2, label=label)
+        if flat[0].interval is not None:
+            low, high = map(_number, flat[0].interval)
+            axes.axhspan(low, high, color=color, alpha=0.08, linewidth=0)
+    if steep:
+        axes.errorbar(
+            np.array([100 * _share(row) for row in steep]) * shift,
+            np.array([row.metrics[name].value for row in steep]),
+            yerr=_errors([row.metrics[name] for row in steep]),
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.4,
+            elinewidth=0.9,
+            capsize=2,
+            label=label if not flat else None,
+        )
+
+
+def _share(row: Row) -> float:
+    return _number(row.clean_fraction)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _beside(rows: Sequence[Row], names: Sequence[str]) -> Figure:
     figure = new_figure(3.6 * len(names) + 2.4, 1.2 + 0.34 * len(rows))
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     at = np.arange(len(rows))
-    labels = [row["label"] + _percent(row) for row in rows]
+    labels = [row.label + (row.percent_told if row.clean_images is not None else "") for row in rows]
     for axes, name in zip(panels, names, strict=True):
         for y, row in zip(at, rows, strict=True):
-            f = row[name]
-            if f["value"] is None:
+            metric = row.metrics[name]
+            if metric.value is None:
                 continue
             axes.errorbar(
-                [f["value"]],
+                [metric.value],
                 [y],
-                xerr=_errors([f]),
+                xerr=_errors([metric]),
                 color=COLORS[0],
                 marker="o",
                 markersize=5,
@@ -100,37 +116,35 @@ def _beside(rows: list[dict[str, Any]], names: list[str]) -> Any:
                 capsize=0,
             )
             axes.annotate(
-                f"{f['value']:.3f}",
-                (f["value"], y),
+                f"{metric.value:.3f}",
+                (metric.value, y),
                 xytext=(0, 5),
                 textcoords="offset points",
                 ha="center",
                 fontsize=7,
                 color="0.3",
             )
-        if rows[0][name]["value"] is not None:
-            axes.axvline(rows[0][name]["value"], color="0.6", linewidth=0.8, linestyle="--")
+        first = rows[0].metrics[name].value
+        if first is not None:
+            axes.axvline(first, color="0.6", linewidth=0.8, linestyle="--")
         axes.set_ylim(len(rows) - 0.4, -0.7)
-        _finish(axes, name)
-        axes.grid(axis="x", color="0.92", linewidth=0.6)
+        _finish(axes, name, "x")
     panels[0].set_yticks(at, labels, fontsize=9)
     return figure
 
 
-def _percent(row: dict[str, Any]) -> str:
-    return "" if row["clean_images"] is None else f", {100 * row['clean_fraction']:g} % clean"
+def _errors(metrics: Sequence[OverSeeds]) -> NDArray[np.float64] | None:
+    """Lengths of the bars below and above, ``(2, n)``; None where an interval is not known."""
+    lengths = []
+    for metric in metrics:
+        low, high = metric.interval or (None, None)
+        if metric.value is None or low is None or high is None:
+            return None
+        # The percentile interval need not hold the value itself: no negative lengths.
+        lengths.append((max(0.0, metric.value - low), max(0.0, high - metric.value)))
+    return np.array(lengths).T
 
 
-def _errors(figures: list[dict[str, Any]]) -> np.ndarray | None:
-    if any(f["interval"] is None or None in f["interval"] for f in figures):
-        return None
-    # The percentile interval need not hold the value itself: no negative lengths.
-    low = [max(0.0, f["value"] - f["interval"][0]) for f in figures]
-    high = [max(0.0, f["interval"][1] - f["value"]) for f in figures]
-    return np.array([low, high])
-
-
-def _finish(axes: Any, name: str) -> None:
-    axes.set_title(heading(name) + (" (lower is better)" if name in LOWER_IS_BETTER else ""), fontsize=10, loc="left")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+def _finish(axes: Axes, name: str, grid: Literal["x", "y"]) -> None:
+    axes.set_title(plot_title(name), fontsize=10, loc="left")
+    plain_axes(axes, grid)

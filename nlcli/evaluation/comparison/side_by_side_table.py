@@ -1,107 +1,104 @@
-"""Tables for people: on a terminal, in a pipe, and in Markdown."""
+"""Comparisons as tables for people: on a terminal, in a pipe, and in Markdown."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from nlcli.console import print_table
-from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading, shown_metrics
+from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
+from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading
 
 
-def figure_names(found: dict[str, Any]) -> list[str]:
-    """The figures of a comparison that every row has, in the order in which they are shown."""
-    rows = found["rows"]
-    return shown_metrics([name for name in rows[0] if all(name in row for row in rows)])
-
-
-def comparison_table(found: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header, rows and notes of a comparison (what ``Comparison.as_json`` returns)."""
-    rows = found["rows"]
-    names = figure_names(found)
+def comparison_table(comparison: Comparison) -> tuple[list[str], list[list[str]], list[str]]:
+    """Header, rows and notes."""
+    rows, names = comparison.rows, comparison.names
     several = len(rows) > 1
-    seeds = any(len(row["seeds"]) > 1 for row in rows)
-    clean = any(row["clean_fraction"] is not None for row in rows)
+    seeds = any(len(row.seeds) > 1 for row in rows)
+    clean = any(row.clean_fraction is not None for row in rows)
     header = ["model", *(["clean"] if clean else []), *(["seeds"] if seeds else [])]
     for name in names:
         header += [heading(name), *(["difference"] if several else [])]
     cells = []
     for row in rows:
-        line = [row["label"], *([_clean(row)] if clean else []), *([str(len(row["seeds"]))] if seeds else [])]
+        line = [row.label, *([_clean(row)] if clean else []), *([str(len(row.seeds))] if seeds else [])]
         for name in names:
-            line += [_value(row[name]), *([_difference(row[name])] if several else [])]
+            line += [_value(row.metrics[name]), *([_difference(row.metrics[name])] if several else [])]
         cells.append(line)
-    return header, cells, _notes(found, seeds, several)
+    return header, cells, [*_how(comparison, seeds, several), *_what_else(comparison), *_selected(comparison)]
 
 
-def _clean(row: dict[str, Any]) -> str:
-    if row["clean_fraction"] is None or row["clean_images"] is None:
+def print_comparison(comparison: Comparison) -> None:
+    """Print a comparison to standard output."""
+    header, rows, notes = comparison_table(comparison)
+    print_table(header, rows, notes)
+
+
+def _clean(row: Row) -> str:
+    if row.clean_fraction is None or row.clean_images is None:
         return "none"
-    return f"{100 * row['clean_fraction']:g} % ({row['clean_images']:,})"
+    return f"{percent(row.clean_fraction)} ({row.clean_images:,})"
 
 
-def _value(figure: dict[str, Any]) -> str:
-    if figure["value"] is None:
+def _value(metric: OverSeeds) -> str:
+    if metric.value is None:
         return "-"
-    spread = "" if figure["spread"] is None else f" ± {figure['spread']:.3f}"
-    return f"{figure['value']:.3f}{spread}{_ends(figure['interval'], '.3f')}"
+    spread = "" if metric.spread is None else f" ± {metric.spread:.3f}"
+    return f"{metric.value:.3f}{spread}{ends_text(metric.interval, '.3f')}"
 
 
-def _difference(figure: dict[str, Any]) -> str:
-    if figure["difference"] is None:
+def _difference(metric: OverSeeds) -> str:
+    if metric.difference is None:
         return ""
-    return f"{figure['difference']:+.3f}{_ends(figure['difference_interval'], '+.3f')}"
+    return f"{metric.difference:+.3f}{ends_text(metric.difference_interval, '+.3f')}"
 
 
-def _ends(pair: list[float | None] | None, style: str) -> str:
-    if pair is None or None in pair:
-        return ""
-    return f" [{pair[0]:{style}}, {pair[1]:{style}}]"
+# --- notes -----------------------------------------------------------------------------------
 
 
-def _notes(found: dict[str, Any], seeds: bool, several: bool) -> list[str]:
-    notes = [f"{found['images']:,} images of split '{found['split']}'"]
-    if found["images_left_out"]:
-        notes[0] += f"; {found['images_left_out']:,} not scored by every model are left out"
-    if found["resamples"]:
-        notes.append(
-            f"[low, high]: {100 * found['level']:g} % bootstrap interval over images, {found['resamples']:,} resamples"
-        )
+def _how(comparison: Comparison, seeds: bool, several: bool) -> list[str]:
+    """On what the metrics rest, and how intervals and differences are meant."""
+    notes = [f"{comparison.images:,} images of split '{comparison.split}'"]
+    if comparison.images_left_out:
+        notes[0] += f"; {comparison.images_left_out:,} not scored by every model are left out"
+    if comparison.resamples:
+        told = f"{percent(comparison.level)} bootstrap interval over images, {comparison.resamples:,} resamples"
+        notes.append(f"[low, high]: {told}")
     if seeds:
         notes.append("±: standard deviation over seeds; intervals are of the mean over seeds")
     if several:
-        paired = ", its interval paired by image" if found["resamples"] else ""
-        notes.append(f"difference: to '{found['reference']}'{paired}")
-    if found["images_of_unknown_class"]:
-        count = found["images_of_unknown_class"]
-        notes.append(f"the true class of {count:,} images is not known; they have no part in top-1 and top-5")
-    if LOWER_IS_BETTER.intersection(figure_names(found)):
-        notes.append(f"{DOWN}: lower is better")
-    if found["naive"]:
-        known = {HEADINGS[name]: value for name, value in found["naive"].items() if value is not None}
-        errors = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
-        notes.append(f"calling every label right: {errors}")
-    planted = [f"{row['label']} {row['planted']:.3f}" for row in found["rows"] if row["planted"] is not None]
-    if planted:
-        notes.append(f"average error on unverified training images, whose noise was planted: {', '.join(planted)}")
-    without, judged = found["classes_without_positives"], found["task"] == LABEL_NOISE
-    if without:
-        have = "class has" if without == 1 else "classes have"
-        notes.append(
-            f"{without} {have} no verified noisy label here and no part in the average error"
-            if judged
-            else f"{without} {have} no positive here and no part in mAP"
-        )
-    what = "thresholds chosen by" if judged else "checkpoints selected by"
-    chosen = dict.fromkeys(row["selected_by"] for row in found["rows"])
-    if len(chosen) == 1:
-        notes.append(f"{what}: {next(iter(chosen))}")
-    else:
-        told = "; ".join(f"{row['label']}: {row['selected_by']}" for row in found["rows"])
-        notes.append(f"{what}: {told}")
+        paired = ", its interval paired by image" if comparison.resamples else ""
+        notes.append(f"difference: to '{comparison.reference}'{paired}")
     return notes
 
 
-def print_comparison(found: dict[str, Any]) -> None:
-    """Print a comparison to standard output."""
-    header, rows, notes = comparison_table(found)
-    print_table(header, rows, notes)
+def _what_else(comparison: Comparison) -> list[str]:
+    """What has no part in the metrics, and what they are to be held against."""
+    notes = []
+    if comparison.images_of_unknown_class:
+        count = comparison.images_of_unknown_class
+        notes.append(f"the true class of {count:,} images is not known; they have no part in top-1 and top-5")
+    if LOWER_IS_BETTER.intersection(comparison.names):
+        notes.append(f"{DOWN}: lower is better")
+    if comparison.naive:
+        errors = [f"{HEADINGS[name]} {value:.3f}" for name, value in comparison.naive.items() if value is not None]
+        notes.append(f"calling every label right: {', '.join(errors)}")
+    planted = [f"{row.label} {row.planted:.3f}" for row in comparison.rows if row.planted is not None]
+    if planted:
+        notes.append(f"average error on unverified training images, whose noise was planted: {', '.join(planted)}")
+    without = comparison.classes_without_positives
+    if without:
+        have = "class has" if without == 1 else "classes have"
+        missing = (
+            "no verified noisy label here and no part in the average error"
+            if comparison.task == LABEL_NOISE
+            else "no positive here and no part in mAP"
+        )
+        notes.append(f"{without} {have} {missing}")
+    return notes
+
+
+def _selected(comparison: Comparison) -> list[str]:
+    what = "thresholds chosen by" if comparison.task == LABEL_NOISE else "checkpoints selected by"
+    chosen = list(dict.fromkeys(row.selected_by for row in comparison.rows))
+    if len(chosen) == 1:
+        return [f"{what}: {chosen[0]}"]
+    return [f"{what}: {'; '.join(f'{row.label}: {row.selected_by}' for row in comparison.rows)}"]

@@ -1,11 +1,13 @@
-"""A paper's table, and its text."""
+"""``table.json``: a paper's table, what was measured beside what was published; and its text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
-from nlcli.metrics.names import DOWN, LOWER_IS_BETTER, heading
+from nlcli.evaluation.metrics_file import Part
+from nlcli.metrics.formats import percent
+from nlcli.metrics.names import DOWN, heading
+from nlcli.stages.records import Record
 
 ANY = "any"
 """Column of what has no column of its own, such as a model without clean labels: it stands beside every column."""
@@ -13,9 +15,8 @@ NUMBERED = ("clean_fraction", "held_out")
 """What columns go by that are numbers: they are sorted, and drawn along an axis."""
 
 
-@dataclass
-class Cell:
-    """One figure of one row in one column, in percent.
+class Cell(Part):
+    """One metric of one row in one column, in percent.
 
     Attributes:
         measured: Mean over seeds; None where nothing was measured.
@@ -29,60 +30,78 @@ class Cell:
     seeds: int = 0
     published: float | None = None
 
+    @property
+    def difference(self) -> float | None:
+        """Measured less published, in percentage points; None where either is missing."""
+        return None if self.measured is None or self.published is None else self.measured - self.published
 
-@dataclass
-class PaperTable:
-    """Rows in order; ``rows[name][column][figure]`` is a cell, ``by`` what the columns go by."""
+    @property
+    def told(self) -> str:
+        """``measured ± spread (published)``."""
+        measured = "-" if self.measured is None else f"{self.measured:.2f}"
+        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
+        published = "" if self.published is None else f" ({self.published:.2f})"
+        return f"{measured}{spread}{published}"
+
+
+class TableRow(Part):
+    """A row; ``cells[column][metric]`` is one of its cells."""
+
+    name: str
+    cells: dict[str, dict[str, Cell]]
+
+    def cell(self, column: str, metric: str) -> Cell | None:
+        """That of ``column``, or of every column alike; None where it has none."""
+        own = self.cells.get(column, {}).get(metric)
+        return self.cells.get(ANY, {}).get(metric) if own is None else own
+
+
+class PaperTable(Record):
+    """A table.
+
+    Attributes:
+        source, about: Of the published table; empty where only what was measured is shown.
+        by: What the columns go by.
+        metrics: In the order in which they are shown.
+        lower_is_better: Those of the metrics.
+        deviations: What differs from the paper.
+    """
+
+    FORMAT: ClassVar[int] = 1
+    made_by: ClassVar[str] = "table --row NAME=EVALUATION ... --output DIRECTORY"
 
     source: str
     about: str
     by: str
-    figures: tuple[str, ...]
+    metrics: tuple[str, ...]
+    lower_is_better: tuple[str, ...]
     columns: tuple[str, ...]
-    rows: dict[str, dict[str, dict[str, Cell]]]
-    deviations: list[str] = field(default_factory=list)
+    rows: tuple[TableRow, ...]
+    deviations: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """JSON values."""
-        rows = [
-            {
-                "name": name,
-                "cells": {column: {f: vars(cell) for f, cell in cells.items()} for column, cells in columns.items()},
-            }
-            for name, columns in self.rows.items()
-        ]
-        return {
-            "source": self.source,
-            "about": self.about,
-            "by": self.by,
-            "figures": list(self.figures),
-            "lower_is_better": [name for name in self.figures if name in LOWER_IS_BETTER],
-            "columns": list(self.columns),
-            "rows": rows,
-            "deviations": self.deviations,
-        }
+    @property
+    def every_cell(self) -> list[Cell]:
+        """All cells that there are."""
+        return [cell for row in self.rows for column in row.cells.values() for cell in column.values()]
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.source}: {self.about}" if self.source else "measured"
 
 
-# --- for people ------------------------------------------------------------------------------
-
-
-def table_cells(found: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table: ``measured ± spread (published)``; what an only column is, is a note."""
-    several = len(found["columns"]) > 1
+def table_text(table: PaperTable) -> tuple[list[str], list[list[str]], list[str]]:
+    """Header, rows and notes for people; what an only column is, is a note."""
+    several = len(table.columns) > 1
+    places = [(metric, column) for metric in table.metrics for column in table.columns]
     heads = [
-        f"{heading(figure)} {column_name(found['by'], column) if several else ''}".rstrip()
-        for figure in found["figures"]
-        for column in found["columns"]
+        f"{heading(metric)} {column_name(table.by, column) if several else ''}".rstrip() for metric, column in places
     ]
     rows = []
-    for row in found["rows"]:
-        cells = [row["name"]]
-        for figure in found["figures"]:
-            for column in found["columns"]:
-                entry = row["cells"].get(column, {}).get(figure) or row["cells"].get(ANY, {}).get(figure) or {}
-                cells.append(_shown(entry))
-        rows.append(cells)
-    return ["", *heads], rows
+    for row in table.rows:
+        cells = [row.cell(column, metric) for metric, column in places]
+        rows.append([row.name, *("-" if cell is None else cell.told for cell in cells)])
+    return ["", *heads], rows, _notes(table)
 
 
 def column_name(by: str, column: str) -> str:
@@ -90,32 +109,18 @@ def column_name(by: str, column: str) -> str:
     if column == ANY:
         return ""
     if by == "clean_fraction":
-        return f"{100 * float(column):g} %"
+        return percent(float(column))
     return f"{column} held out" if by == "held_out" else column
 
 
-def _shown(cell: dict[str, Any]) -> str:
-    if not cell:
-        return "-"
-    measured = "-" if cell["measured"] is None else f"{cell['measured']:.2f}"
-    spread = "" if cell["spread"] is None else f" ± {cell['spread']:.2f}"
-    published = "" if cell["published"] is None else f" ({cell['published']:.2f})"
-    return f"{measured}{spread}{published}"
-
-
-def _title(found: dict[str, Any]) -> str:
-    return f"{found['source']}: {found['about']}" if found["source"] else "measured"
-
-
-def _notes(found: dict[str, Any]) -> list[str]:
-    cells = [cell for row in found["rows"] for column in row["cells"].values() for cell in column.values()]
-    seeds = {cell["seeds"] for cell in cells} - {0}
+def _notes(table: PaperTable) -> list[str]:
+    seeds = {cell.seeds for cell in table.every_cell} - {0}
     counted = f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else f"{max(seeds, default=0)} seed(s)"
     told = f"percent; mean ± standard deviation over {counted}"
-    if any(cell["published"] is not None for cell in cells):
+    if any(cell.published is not None for cell in table.every_cell):
         told += "; in brackets the published figure"
-    if found["lower_is_better"]:
+    if table.lower_is_better:
         told += f"; {DOWN}: lower is better"
-    if len(found["columns"]) == 1 and (name := column_name(found["by"], found["columns"][0])):
-        told += f"; {name} of the clean set" if found["by"] == "clean_fraction" else f"; {name}"
-    return [told, *(f"deviation: {text}" for text in found["deviations"])]
+    if len(table.columns) == 1 and (name := column_name(table.by, table.columns[0])):
+        told += f"; {name} of the clean set" if table.by == "clean_fraction" else f"; {name}"
+    return [told, *(f"deviation: {text}" for text in table.deviations)]

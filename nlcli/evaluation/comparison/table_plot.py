@@ -1,112 +1,110 @@
-"""Figure of a paper's table: measured figures filled, published ones hollow."""
+"""Plot of a paper's table: what was measured filled, what was published hollow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nlcli.drawing import COLORS, MARKERS, new_figure, save_figure
-from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, column_name
-from nlcli.metrics.names import LOWER_IS_BETTER, heading
+from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, column_name
+from nlcli.metrics.names import plot_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def table_plot(found: dict[str, Any], path: Path) -> None:
+def table_plot(table: PaperTable, path: Path) -> None:
     """Draw a table: over what its columns go by where they are numbers, else a panel a column, a line a row.
 
     Args:
-        found: What ``PaperTable.as_json`` returns.
         path: File to write, PNG or SVG.
     """
-    columns = [column for column in found["columns"] if column != ANY]
-    numbered = len(columns) > 1 and found["by"] in NUMBERED
-    save_figure(_over_numbers(found, columns) if numbered else _beside(found), path)
+    columns = [column for column in table.columns if column != ANY]
+    numbered = len(columns) > 1 and table.by in NUMBERED
+    figure = _over_numbers(table, columns) if numbered else _beside(table)
+    told = "percent; filled: measured, bars: standard deviation over seeds"
+    if any(cell.published is not None for cell in table.every_cell):
+        told += "; hollow and dotted: published"
+    figure.supxlabel(told, fontsize=8, color="0.4")
+    save_figure(figure, path)
 
 
-def _over_numbers(found: dict[str, Any], columns: list[str]) -> Any:
-    figure = new_figure(4.8 * len(found["figures"]) + 2.6, 4.4)
-    panels = figure.subplots(1, len(found["figures"]), squeeze=False)[0]
-    fractions = found["by"] == "clean_fraction"
+def _over_numbers(table: PaperTable, columns: Sequence[str]) -> Figure:
+    figure = new_figure(4.8 * len(table.metrics) + 2.6, 4.4)
+    panels = figure.subplots(1, len(table.metrics), squeeze=False)[0]
+    fractions = table.by == "clean_fraction"
     places = [100 * float(column) if fractions else float(column) for column in columns]
-    for axes, name in zip(panels, found["figures"], strict=True):
-        for i, row in enumerate(found["rows"]):
-            color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
-            cells = row["cells"]
-            flat = cells.get(ANY, {}).get(name)
-            if flat is not None:
-                if flat["measured"] is not None:
-                    axes.axhline(flat["measured"], color=color, linestyle="--", linewidth=1.3, label=row["name"])
-                if flat["published"] is not None:
-                    axes.axhline(flat["published"], color=color, linestyle=":", linewidth=0.9)
-            own = [(x, cells[c][name]) for x, c in zip(places, columns, strict=True) if name in cells.get(c, {})]
-            measured = [(x, cell) for x, cell in own if cell["measured"] is not None]
-            if measured:
-                spreads = [cell["spread"] or 0.0 for _, cell in measured]
-                axes.errorbar(
-                    [x for x, _ in measured],
-                    [cell["measured"] for _, cell in measured],
-                    spreads,
-                    color=color,
-                    marker=marker,
-                    markersize=5,
-                    linewidth=1.4,
-                    capsize=2.5,
-                    label=row["name"],
-                )
-            told = [(x, cell["published"]) for x, cell in own if cell["published"] is not None]
-            if told:
-                label = None if measured else f"{row['name']} (published)"
-                axes.plot(
-                    [x for x, _ in told],
-                    [y for _, y in told],
-                    color=color,
-                    marker=marker,
-                    markersize=6,
-                    markerfacecolor="none",
-                    linestyle=":",
-                    linewidth=0.9,
-                    label=label,
-                )
+    for axes, metric in zip(panels, table.metrics, strict=True):
+        for i, row in enumerate(table.rows):
+            cells = {
+                x: row.cells[c][metric] for x, c in zip(places, columns, strict=True) if metric in row.cells.get(c, {})
+            }
+            _line(axes, row, row.cells.get(ANY, {}).get(metric), cells, i)
         if fractions:
             axes.set_xscale("log")
         axes.set_xticks(places, [f"{x:g}" for x in places])
         axes.minorticks_off()
         axes.set_xlabel("verified training images (%)" if fractions else "classes held out")
-        axes.set_title(_title(name), loc="left")
+        axes.set_title(plot_title(metric), loc="left")
         axes.grid(alpha=0.25, linewidth=0.6)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
-    figure.supxlabel(_caption(found), fontsize=8, color="0.4")
     return figure
 
 
-def _beside(found: dict[str, Any]) -> Any:
-    panels = [(name, column) for name in found["figures"] for column in found["columns"]]
-    names = [row["name"] for row in found["rows"]]
+def _line(axes: Axes, row: TableRow, flat: Cell | None, cells: dict[float, Cell], i: int) -> None:
+    """One row: ``flat`` is the same in every column, ``cells`` stand at their places."""
+    color, marker = COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+    if flat is not None and flat.measured is not None:
+        axes.axhline(flat.measured, color=color, linestyle="--", linewidth=1.3, label=row.name)
+    if flat is not None and flat.published is not None:
+        axes.axhline(flat.published, color=color, linestyle=":", linewidth=0.9)
+    measured = {x: cell.measured for x, cell in cells.items() if cell.measured is not None}
+    if measured:
+        axes.errorbar(
+            list(measured),
+            list(measured.values()),
+            [cells[x].spread or 0.0 for x in measured],
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.4,
+            capsize=2.5,
+            label=row.name,
+        )
+    published = {x: cell.published for x, cell in cells.items() if cell.published is not None}
+    if published:
+        axes.plot(
+            list(published),
+            list(published.values()),
+            color=color,
+            marker=marker,
+            markersize=6,
+            markerfacecolor="none",
+            linestyle=":",
+            linewidth=0.9,
+            label=None if measured else f"{row.name} (published)",
+        )
+
+
+def _beside(table: PaperTable) -> Figure:
+    panels = [(metric, column) for metric in table.metrics for column in table.columns]
+    names = [row.name for row in table.rows]
     figure = new_figure(max(4.2, 3.4 * len(panels)) + 2.0, 0.36 * len(names) + 1.4)
     drawn = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (name, column) in zip(drawn, panels, strict=True):
-        for place, row in enumerate(found["rows"]):
-            cell = row["cells"].get(column, {}).get(name) or row["cells"].get(ANY, {}).get(name)
+    for axes, (metric, column) in zip(drawn, panels, strict=True):
+        for place, row in enumerate(table.rows):
+            cell = row.cell(column, metric)
             if cell is None:
                 continue
-            if cell["measured"] is not None:
-                axes.errorbar(cell["measured"], place, xerr=cell["spread"], color=COLORS[0], marker="o", capsize=2.5)
-            if cell["published"] is not None:
-                axes.plot(cell["published"], place, "s", color=COLORS[1], markerfacecolor="none")
-        axes.set_title(f"{_title(name)}\n{column_name(found['by'], column)}".rstrip(), loc="left", fontsize=10)
+            if cell.measured is not None:
+                axes.errorbar(cell.measured, place, xerr=cell.spread, color=COLORS[0], marker="o", capsize=2.5)
+            if cell.published is not None:
+                axes.plot(cell.published, place, "s", color=COLORS[1], markerfacecolor="none")
+        axes.set_title(f"{plot_title(metric)}\n{column_name(table.by, column)}".rstrip(), loc="left", fontsize=10)
         axes.grid(axis="x", alpha=0.25, linewidth=0.6)
     drawn[0].set_yticks(range(len(names)), names)
     drawn[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.supxlabel(_caption(found), fontsize=8, color="0.4")
     return figure
-
-
-def _title(figure: str) -> str:
-    return heading(figure) + (" (lower is better)" if figure in LOWER_IS_BETTER else "")
-
-
-def _caption(found: dict[str, Any]) -> str:
-    told = "percent; filled: measured, bars: standard deviation over seeds"
-    if any(c["published"] is not None for row in found["rows"] for f in row["cells"].values() for c in f.values()):
-        told += "; hollow and dotted: published"
-    return told

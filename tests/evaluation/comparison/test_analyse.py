@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,25 +66,25 @@ def test_ten_groups_of_6012_classes():
 
 def test_means_leave_out_classes_without_positives():
     per_class = np.array([[0.2, NAN, 0.6, 1.0], [NAN, NAN, 0.5, 0.3]])
-    found = mean_in_groups(per_class, [np.array([0, 1]), np.array([2, 3]), np.array([1])])
-    np.testing.assert_allclose(found, [[0.2, 0.8, NAN], [NAN, 0.4, NAN]])
+    means = mean_in_groups(per_class, [np.array([0, 1]), np.array([2, 3]), np.array([1])])
+    np.testing.assert_allclose(means, [[0.2, 0.8, NAN], [NAN, 0.4, NAN]])
 
 
 def test_categories_need_two():
-    found = categories(("b", None, "a", "b"))
-    assert {name: group.tolist() for name, group in found.items()} == {"b": [0, 3], "a": [2]}
+    by_name = categories(("b", None, "a", "b"))
+    assert {name: group.tolist() for name, group in by_name.items()} == {"b": [0, 3], "a": [2]}
     assert categories(("a", "a", None)) == {}
     assert categories(None) == {}
 
 
 def test_annotations_are_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     dataset = published(small_table(), tmp_path / "dataset")
-    found, paths = count_annotations(dataset, {"x", "z"})
-    assert found.in_train.tolist() == [1, 1, 1]
-    assert found.checked.tolist() == [1, 1, 1]  # a and c of w, b of x; c of z was never verified
-    assert found.right.tolist() == [0, 0, 1]
-    assert found.quality.tolist() == [0, 0, 1]
-    assert found.verified_images == {"train": 2, "validation": 1, "test": 0}
+    counted, paths = count_annotations(dataset, {"x", "z"})
+    assert counted.in_train.tolist() == [1, 1, 1]
+    assert counted.checked.tolist() == [1, 1, 1]  # a and c of w, b of x; c of z was never verified
+    assert counted.right.tolist() == [0, 0, 1]
+    assert counted.quality.tolist() == [0, 0, 1]
+    assert counted.verified_images == {"train": 2, "validation": 1, "test": 0}
     assert paths == {"x": Path("/images/x, 1.jpg"), "z": Path("/images/z.jpg")}
 
 
@@ -105,21 +106,21 @@ def test_a_data_set_in_blocks_is_the_data_set(tmp_path: Path):
 def test_steps_of_phases_follow_each_other(tmp_path: Path):
     lines = curve_lines([0.1, 0.3, 0.2], "teacher") + curve_lines([0.25, 0.4], "student")
     lines.insert(1, {"phase": "teacher", "step": 5, "train": {"loss": 1.0}, "validation": {}})
-    found = read_learning_curve(made_run(tmp_path / "run", lines, ("student", 10)))
-    assert found is not None
-    assert found.steps.tolist() == [0, 10, 20, 20, 30]
-    assert found.phases == ("teacher", "teacher", "teacher", "student", "student")
-    assert found.figures["mAP"].tolist() == [0.1, 0.3, 0.2, 0.25, 0.4]
-    assert found.figures["AP_all"].tolist() == pytest.approx([0.2, 0.4, 0.3, 0.35, 0.5])
-    assert found.chosen == 4
+    curve = read_learning_curve(made_run(tmp_path / "run", lines, ("student", 10)))
+    assert curve is not None
+    assert curve.steps.tolist() == [0, 10, 20, 20, 30]
+    assert curve.phases == ("teacher", "teacher", "teacher", "student", "student")
+    assert curve.metrics["mAP"].tolist() == [0.1, 0.3, 0.2, 0.25, 0.4]
+    assert curve.metrics["AP_all"].tolist() == pytest.approx([0.2, 0.4, 0.3, 0.35, 0.5])
+    assert curve.chosen == 4
     short = read_learning_curve(made_run(tmp_path / "short", curve_lines([0.5, 0.1])))
     assert short is not None
     assert short.chosen is None
-    steps, values = over_seeds([found, short], "mAP")
+    steps, values = over_seeds([curve, short], "mAP")
     assert steps.tolist() == [0, 10]
     assert values.tolist() == [[0.1, 0.3], [0.5, 0.1]]
-    assert over_seeds([found], "mAP")[1].tolist() == [[0.1, 0.3, 0.25, 0.4]]
-    assert over_seeds([found], "top_1")[0].tolist() == []
+    assert over_seeds([curve], "mAP")[1].tolist() == [[0.1, 0.3, 0.25, 0.4]]
+    assert over_seeds([curve], "top_1")[0].tolist() == []
 
 
 def test_runs_without_validation_and_broken_files(tmp_path: Path):
@@ -127,7 +128,7 @@ def test_runs_without_validation_and_broken_files(tmp_path: Path):
     assert read_learning_curve(run) is None
     assert read_learning_curve(tmp_path) is None
     (run / "metrics.jsonl").write_text('{"phase": "a", "step": 0, "validation": {}}\n{"phase": "a"')
-    with pytest.raises(NlcliError, match="line 2: not a line of training figures"):
+    with pytest.raises(NlcliError, match="line 2: not a line of training metrics"):
         read_learning_curve(run)
 
 
@@ -194,13 +195,13 @@ class World:
 
     def per_class(self, name: str, seed: int, weight: np.ndarray | None = None) -> np.ndarray:
         """AP of the classes by scikit-learn."""
-        scores, found = self.scores[name, seed], []
+        scores, values = self.scores[name, seed], []
         weight = np.ones(40) if weight is None else weight
         for c in range(CLASSES):
             k = self.mask[:, c] & (weight > 0)
             truth = self.labels[k, c]
-            found.append(average_precision_score(truth, scores[k, c], sample_weight=weight[k]) if truth.any() else NAN)
-        return np.array(found)
+            values.append(average_precision_score(truth, scores[k, c], sample_weight=weight[k]) if truth.any() else NAN)
+        return np.array(values)
 
     def mean(self, name: str, classes: list[int], weight: np.ndarray | None = None) -> float:
         return float(np.mean([np.nanmean(self.per_class(name, seed, weight)[classes]) for seed in (0, 1)]))
@@ -262,13 +263,15 @@ def test_gain_intervals_are_paired_by_image(world: World):
 
 
 def test_categories_are_table_3(world: World):
-    found = {(line["category"], line["model"]): line for line in lines_of(world.root / "analysis" / "categories.csv")}
+    by_place = {
+        (line["category"], line["model"]): line for line in lines_of(world.root / "analysis" / "categories.csv")
+    }
     members = {"x": [0, 1, 7], "y": [2, 3, 4], "z": [6, 8]}
-    assert set(found) == {(name, model) for name in members for model in ("noisy", "veit")}
+    assert set(by_place) == {(name, model) for name in members for model in ("noisy", "veit")}
     for name, classes in members.items():
         some = [c for c in classes if c != 8]
         for model in ("noisy", "veit"):
-            line = found[name, model]
+            line = by_place[name, model]
             assert float(line["mAP"]) == pytest.approx(world.mean(model, some), abs=1e-6)
             assert (int(line["classes"]), int(line["with_positives"])) == (len(classes), len(some))
             keep = world.mask[:, classes]
@@ -321,8 +324,8 @@ def test_examples_are_the_same_images_for_all_models(world: World):
         assert world.labels[test.index(key)].any()
         for model in ("noisy", "veit"):
             own = [line for line in lines if (line["key"], line["model"]) == (key, model)]
-            found = {line["class"] for line in own if line["verdict"] in ("right", "missed")}
-            assert found == {f"c{c}" for c in np.flatnonzero(world.labels[test.index(key)])}
+            shown = {line["class"] for line in own if line["verdict"] in ("right", "missed")}
+            assert shown == {f"c{c}" for c in np.flatnonzero(world.labels[test.index(key)])}
 
 
 def test_learning_curves_are_those_of_the_runs(world: World):
@@ -334,7 +337,7 @@ def test_learning_curves_are_those_of_the_runs(world: World):
     assert len(lines) == 12
 
 
-def test_every_figure_is_drawn(world: World):
+def test_every_plot_is_drawn(world: World):
     output = world.root / "analysis"
     for name in ("categories", "gains", "precision_recall", "learning_curves"):
         with Image.open(output / f"{name}.png") as image:
@@ -439,17 +442,25 @@ def test_scores_are_read_alike_in_any_block(tmp_path: Path, monkeypatch: pytest.
         for part in (slice(0, 11), slice(11, 40)):
             writer.add(rows[part], scores[part])
     whole = read_scores(tmp_path / "s.parquet")
-    monkeypatch.setattr(score_files, "_BATCH", 7)
+    read: list[int] = []
+
+    def counted(blocks: Sequence[Any]) -> Any:
+        read.append(len(blocks))
+        return stored.joined(blocks)
+
+    monkeypatch.setattr(score_files, "joined", counted)
+    monkeypatch.setattr(score_files, "BATCH", 7)
     parts = read_scores(tmp_path / "s.parquet")
+    assert read == [7, 7]  # 11 and 29 images of two row groups, seven at a time
     assert parts.keys.tolist() == whole.keys.tolist() == table.keys[rows].tolist()
     assert parts.label_hash() == whole.label_hash()
     assert isinstance(parts.verified, stored.Entries if partly else stored.Dense)
     assert parts.metrics().ap_all == whole.metrics().ap_all
     wanted = [str(table.keys[rows[i]]) for i in (3, 12, 39)]
-    found = read_images(tmp_path / "s.parquet", [*wanted, "unknown"])
-    assert list(found) == wanted
+    images = read_images(tmp_path / "s.parquet", [*wanted, "unknown"])
+    assert list(images) == wanted
     present, verified = table.verified_targets(rows)
     for i, key in zip((3, 12, 39), wanted, strict=True):
-        np.testing.assert_array_equal(found[key].scores, scores[i])
-        np.testing.assert_array_equal(found[key].present, present[i] > 0)
-        np.testing.assert_array_equal(found[key].verified, verified[i] > 0)
+        np.testing.assert_array_equal(images[key].scores, scores[i])
+        np.testing.assert_array_equal(images[key].present, present[i] > 0)
+        np.testing.assert_array_equal(images[key].verified, verified[i] > 0)

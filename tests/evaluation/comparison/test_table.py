@@ -9,36 +9,63 @@ from typing import Any
 
 import pytest
 
+from nlcli.data.detection_files import Threshold
 from nlcli.errors import NlcliError
 from nlcli.evaluation.comparison.paper_table import paper_table, published_tables, show_table
 from nlcli.evaluation.comparison.table_cells import NUMBERED
 from nlcli.evaluation.config import Table
+from nlcli.evaluation.metrics_file import (
+    FORMAT,
+    Bootstrap,
+    ClassifierMetrics,
+    DetectionMetrics,
+    Estimate,
+    MeasuredHeldOut,
+    Named,
+    Selection,
+    TestedModel,
+    WeightedBy,
+)
 from nlcli.metrics.names import LOWER_IS_BETTER
-from nlcli.stages.files import write_json
 from nlcli.stages.pipeline import read_pipeline
-from nlcli.stages.stage import open_stage
-from worlds.stage_builders import MakeConfig
+from worlds.made_evaluations import made_clean_set, written
+
+
+def classifier(output: Path, settings: dict[str, Any], values: dict[str, float], **more: Any) -> Path:
+    """A finished evaluation of a classifier that holds what a table reads."""
+    told: dict[str, Any] = {
+        "task": "multi-label",
+        "split": "test",
+        "selection": Selection(clean=made_clean_set(settings.get("clean_fraction", 1.0))),
+    }
+    metrics = ClassifierMetrics(
+        version=FORMAT,
+        name="m",
+        score="clean",
+        images=100,
+        classes=5,
+        model=TestedModel(directory=output.name, kind="run", settings=settings),
+        bootstrap=Bootstrap(resamples=0, seed=0),
+        metrics={name: Estimate(value=value) for name, value in values.items()},
+        verified_entries=500,
+        positives=100,
+        classes_without_positives=Named(count=0),
+        **(told | more),
+    )
+    return written(metrics, output)
 
 
 def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, ap_all: float, **more: Any) -> Path:
-    """A finished evaluation that holds just what a table reads."""
-    clean = {"images": 0 if fraction is None else round(1000 * fraction)}
+    """A finished evaluation of a multi-label classifier; without a fraction it used no clean label."""
     settings = {"clean_fraction": fraction or 0.05, "seed": seed, "method": "m", **more}
-    metrics = {
-        "task": "multi-label",
-        "images": 100,
-        "classes": 5,
-        "split": "test",
-        "mAP": mean_ap,
-        "AP_all": ap_all,
-        "selection": {"clean": clean},
-        "model": {"settings": settings},
-        "mAP_by_group": {"vehicles": mean_ap + 0.1, "art": 0.5},
-    }
-    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
-        write_json(stage.work / "metrics.json", metrics)
-        stage.finish({})
-    return output
+    clean = made_clean_set(fraction or 0.05, images=0 if fraction is None else round(1000 * fraction))
+    return classifier(
+        output,
+        settings,
+        {"mAP": mean_ap, "AP_all": ap_all},
+        selection=Selection(clean=clean),
+        mAP_by_group={"vehicles": mean_ap + 0.1, "art": 0.5},
+    )
 
 
 def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: Path, capsys) -> None:
@@ -47,17 +74,17 @@ def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: P
         "Proposed (hard label)": [evaluation(tmp_path / "h", 0.1, 0, 0.55, 0.61, scale=0.01)],
     }
     output = paper_table(Table(rows=rows, output=tmp_path / "table", published="hu2018-table6", deviations=("ours",)))
-    found = json.loads((output / "table.json").read_text())
-    soft, hard = (row["cells"] for row in found["rows"])
-    assert found["columns"] == ["0.05", "0.1"]
-    assert found["figures"] == ["mAP", "AP_all"]
+    table = json.loads((output / "table.json").read_text())
+    soft, hard = (row["cells"] for row in table["rows"])
+    assert table["columns"] == ["0.05", "0.1"]
+    assert table["metrics"] == ["mAP", "AP_all"]
     assert soft["0.05"]["mAP"] == pytest.approx({"measured": 52.0, "spread": 2.0, "seeds": 3, "published": 56.82})
     assert soft["0.1"]["mAP"] == {"measured": None, "spread": None, "seeds": 0, "published": 58.38}
     assert hard["0.1"]["AP_all"] == pytest.approx({"measured": 61.0, "spread": None, "seeds": 1, "published": 60.95})
-    assert found["deviations"][0] == "ours"
-    assert "training shortened to 1 % of its steps" in found["deviations"]
+    assert table["deviations"][0] == "ours"
+    assert "training shortened to 1 % of its steps" in table["deviations"]
     with open(output / "table.csv", newline="") as file:
-        lines = {(line["row"], line["clean_fraction"], line["figure"]): line for line in csv.DictReader(file)}
+        lines = {(line["row"], line["clean_fraction"], line["metric"]): line for line in csv.DictReader(file)}
     assert float(lines["Proposed (hard label)", "0.1", "AP_all"]["difference"]) == pytest.approx(0.05)
     assert "52.00 ± 2.00 (56.82)" in (output / "table.md").read_text()
     assert (output / "table.png").stat().st_size > 5000
@@ -93,8 +120,8 @@ def test_a_bound_with_all_labels_stands_beside_every_part(tmp_path: Path) -> Non
 
 def test_categories_and_tables_of_our_own(tmp_path: Path) -> None:
     rows = {"Baseline": [evaluation(tmp_path / "n", None, 0, 0.4, 0.3)]}
-    found = paper_table(Table(rows=rows, output=tmp_path / "t3", published="veit2017-table3"))
-    cell = json.loads((found / "table.json").read_text())["rows"][0]["cells"]["any"]["mAP vehicles"]
+    told = paper_table(Table(rows=rows, output=tmp_path / "t3", published="veit2017-table3"))
+    cell = json.loads((told / "table.json").read_text())["rows"][0]["cells"]["any"]["mAP vehicles"]
     assert cell == pytest.approx({"measured": 50.0, "spread": None, "seeds": 1, "published": 56.92})
     own = paper_table(Table(rows={"mine": [tmp_path / "n"]}, output=tmp_path / "own"))
     assert json.loads((own / "table.json").read_text())["columns"] == ["any"]
@@ -111,61 +138,51 @@ def test_what_cannot_stand_in_a_table_is_refused(tmp_path: Path) -> None:
         paper_table(Table(rows={"x": [one]}, output=tmp_path / "t", published="hu2018-tabel6"))
 
 
-def single(
-    output: Path, seed: int = 0, *, top_1: float = 0.5, split: str = "test", fraction: float = 1.0, **more: Any
-) -> Path:
+def single(output: Path, seed: int = 0, *, top_1: float = 0.5, fraction: float = 1.0, **more: Any) -> Path:
     """A finished evaluation of a single-label classifier."""
-    metrics = {
-        "task": "single-label",
-        "images": 100,
-        "classes": 5,
-        "split": split,
-        "top_1": top_1,
-        "mAP": 0.6,
-        "AP_all": 0.7,
-        "selection": {"clean": {"images": 50}},
-        "backbone": "resnet50",
-        "dataset": "Clothing1M",
-        "model": {"settings": {"clean_fraction": fraction, "seed": seed}},
-    } | more
-    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
-        write_json(stage.work / "metrics.json", metrics)
-        stage.finish({})
-    return output
+    settings = {"clean_fraction": fraction, "seed": seed}
+    told = {"task": "single-label", "backbone": "resnet50", "dataset": "Clothing1M"} | more
+    return classifier(output, settings, {"top_1": top_1, "mAP": 0.6, "AP_all": 0.7}, **told)
 
 
 def judged(
     output: Path, seed: int = 0, *, error: float, held_out: int = 0, apart: float | None = None, **more: Any
 ) -> Path:
     """A finished evaluation of a detection."""
-    metrics = (
-        {
-            "task": "label-noise",
-            "images": 40,
-            "classes": 5,
-            "split": "validation",
-            "cross_fitted": True,
-            "average_error": error,
-            "micro_error": error + 0.01,
-            "AUC": 0.9,
-            "held_out": {"classes": list("abcde")[:held_out]},
-            "selection": {"clean": {"images": 50}},
-            "backbone": "resnet50",
-            "dataset": "Clothing1M",
-            "model": {"settings": {"clean_fraction": 1.0, "seed": seed}},
-        }
-        | ({} if apart is None else {"held_out_error": apart})
-        | more
+    values = {"average_error": error, "micro_error": error + 0.01, "AUC": 0.9}
+    values |= {} if apart is None else {"held_out_error": apart}
+    told: dict[str, Any] = {
+        "split": "validation",
+        "cross_fitted": True,
+        "backbone": "resnet50",
+        "dataset": "Clothing1M",
+    }
+    metrics = DetectionMetrics(
+        version=FORMAT,
+        task="label-noise",
+        name="knn",
+        score="score",
+        images=40,
+        wrong=10,
+        classes=5,
+        model=TestedModel(directory=output.name, kind="detection", settings={"clean_fraction": 1.0, "seed": seed}),
+        selection=Selection(clean=made_clean_set(1.0)),
+        bootstrap=Bootstrap(resamples=0, seed=0),
+        metrics={name: Estimate(value=value) for name, value in values.items()},
+        classes_without_images=Named(count=0),
+        threshold=Threshold(value=0.5, chosen_on="validation"),
+        held_out=MeasuredHeldOut(
+            classes=tuple("abcde"[:held_out]), drawn=False, verification_used=False, images=held_out
+        ),
+        naive={},
+        **(told | more),
     )
-    with open_stage("evaluation", MakeConfig(output=output), {}) as stage:
-        write_json(stage.work / "metrics.json", metrics)
-        stage.finish({})
-    return output
+    return written(metrics, output)
 
 
 def read_table(config: Table) -> tuple[dict[str, Any], dict[str, dict[str, dict[str, Any]]]]:
-    found = json.loads((paper_table(config) / "table.json").read_text())
-    return found, {row["name"]: row["cells"] for row in found["rows"]}
+    table = json.loads((paper_table(config) / "table.json").read_text())
+    return table, {row["name"]: row["cells"] for row in table["rows"]}
 
 
 def test_detections_stand_in_columns_by_data_set(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -178,9 +195,9 @@ def test_detections_stand_in_columns_by_data_set(tmp_path: Path, capsys: pytest.
         "naive baseline": [judged(tmp_path / "n", error=0.4, dataset="my own")],
     }
     config = Table(rows=rows, output=tmp_path / "t2", published="lee2018-table2")
-    found, cells = read_table(config)
-    assert (found["by"], found["columns"]) == ("dataset", ["Food-101N", "Clothing1M", "my own"])
-    assert (found["figures"], found["lower_is_better"]) == (["average_error"], ["average_error"])
+    told, cells = read_table(config)
+    assert (told["by"], told["columns"]) == ("dataset", ["Food-101N", "Clothing1M", "my own"])
+    assert (told["metrics"], told["lower_is_better"]) == (["average_error"], ["average_error"])
     assert cells["CleanNet"]["Clothing1M"]["average_error"] == pytest.approx(
         {"measured": 21.0, "spread": 2**0.5, "seeds": 2, "published": 15.91}
     )
@@ -188,7 +205,7 @@ def test_detections_stand_in_columns_by_data_set(tmp_path: Path, capsys: pytest.
         {"measured": 10.0, "spread": None, "seeds": 1, "published": 9.61}
     )
     assert cells["naive baseline"]["my own"]["average_error"]["measured"] == pytest.approx(40)
-    assert found["deviations"][:2] == [
+    assert told["deviations"][:2] == [
         "measured on 40 verified noisy labels of split 'validation' of Clothing1M with 5 classes, each image's threshold "
         "chosen without its fold",
         "measured on 40 verified noisy labels of split 'test' of Food-101N with 5 classes",
@@ -212,8 +229,8 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
         ],
         "classification filtering": [judged(tmp_path / f"k{n}", error=0.1, held_out=n, apart=0.3) for n in (3, 1)],
     }
-    found, cells = read_table(Table(rows=rows, output=tmp_path / "f5", published="lee2018-figure5"))
-    assert (found["by"], found["columns"], found["figures"]) == ("held_out", ["1", "3", "50"], ["held_out_error"])
+    told, cells = read_table(Table(rows=rows, output=tmp_path / "f5", published="lee2018-figure5"))
+    assert (told["by"], told["columns"], told["metrics"]) == ("held_out", ["1", "3", "50"], ["held_out_error"])
     assert cells["CleanNet"]["3"]["held_out_error"] == pytest.approx(
         {"measured": 13.0, "spread": 0.0, "seeds": 2, "published": None}
     )
@@ -225,8 +242,14 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
     }
     assert "held-out error ↓ 3 held out" in (tmp_path / "f5" / "table.md").read_text()
     assert (tmp_path / "f5" / "table.png").stat().st_size > 5000
-    weighted = {"selection": {"clean": {"images": 50}, "detection": {"method": "cleannet", "held_out": ["a", "b"]}}}
-    whole = {"selection": {"clean": {"images": 50}, "detection": {"method": "cleannet", "held_out": []}}}
+    weighted, whole = (
+        {
+            "selection": Selection(
+                clean=made_clean_set(0.5), detection=WeightedBy(method="cleannet", threshold=0.1, held_out=classes)
+            )
+        }
+        for classes in (("a", "b"), ())
+    )
     rows = {
         "CleanNet, w_soft": [
             single(tmp_path / "w2", top_1=0.8, **weighted),
@@ -234,8 +257,8 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
         ],
         "None": [single(tmp_path / "w", top_1=0.7)],
     }
-    found, cells = read_table(Table(rows=rows, output=tmp_path / "f6", published="lee2018-figure6"))
-    assert found["columns"] == ["0", "2", "50", "70"]
+    told, cells = read_table(Table(rows=rows, output=tmp_path / "f6", published="lee2018-figure6"))
+    assert told["columns"] == ["0", "2", "50", "70"]
     assert cells["CleanNet, w_soft"]["2"]["top_1"]["measured"] == pytest.approx(80)
     assert cells["CleanNet, w_soft"]["0"]["top_1"] == pytest.approx(
         {"measured": 85, "spread": None, "seeds": 1, "published": 83.95}
@@ -250,17 +273,17 @@ def test_columns_by_split_or_one_alone(tmp_path: Path) -> None:
         single(tmp_path / name, top_1=value, split=name, backbone="alexnet")
         for name, value in (("test", 0.6), ("validation", 0.5))
     ]
-    found, cells = read_table(Table(rows={"6 Ours, from 2": six}, output=tmp_path / "x", published="xiao2015-table2"))
-    assert found["columns"] == ["validation", "test"]
+    told, cells = read_table(Table(rows={"6 Ours, from 2": six}, output=tmp_path / "x", published="xiao2015-table2"))
+    assert told["columns"] == ["validation", "test"]
     assert cells["6 Ours, from 2"]["test"]["top_1"] == pytest.approx(
         {"measured": 60, "spread": None, "seeds": 1, "published": 78.24}
     )
     assert cells["6 Ours, from 2"]["validation"]["top_1"]["measured"] == pytest.approx(50)
-    assert not [text for text in found["deviations"] if "backbone" in text]
+    assert not [text for text in told["deviations"] if "backbone" in text]
     # Whatever part of the clean set: the table has one column.
     rows = {"7 Proposed (sigmoid)": [single(tmp_path / "h", top_1=0.7, fraction=0.3)]}
-    found, cells = read_table(Table(rows=rows, output=tmp_path / "h4", published="hu2019-table4"))
-    assert found["columns"] == ["any"]
+    told, cells = read_table(Table(rows=rows, output=tmp_path / "h4", published="hu2019-table4"))
+    assert told["columns"] == ["any"]
     assert cells["7 Proposed (sigmoid)"]["any"]["top_1"] == pytest.approx(
         {"measured": 70, "spread": None, "seeds": 1, "published": 79.93}
     )
@@ -272,20 +295,20 @@ def test_another_backbone_is_a_deviation_by_itself(tmp_path: Path) -> None:
         "2 ResNet50 (Clean)": [single(tmp_path / "b"), single(tmp_path / "c", 1, backbone="mobilenet_v2")],
         "5 Forward": [single(tmp_path / "d", backbone=None)],
     }
-    found, _ = read_table(Table(rows=rows, output=tmp_path / "t", published="hu2019-table4"))
-    told = [text for text in found["deviations"] if "backbone" in text]
-    assert told == ["backbone mobilenet_v2 instead of resnet50 (1 ResNet50 (Noisy), 2 ResNet50 (Clean))"]
+    told, _ = read_table(Table(rows=rows, output=tmp_path / "t", published="hu2019-table4"))
+    others = [text for text in told["deviations"] if "backbone" in text]
+    assert others == ["backbone mobilenet_v2 instead of resnet50 (1 ResNet50 (Noisy), 2 ResNet50 (Clean))"]
     alone = {"1 ResNet50 (Noisy)": [tmp_path / "a"]}
-    found, _ = read_table(Table(rows=alone, output=tmp_path / "u", published="hu2019-table4"))
-    assert "backbone mobilenet_v2 instead of resnet50" in found["deviations"]
+    told, _ = read_table(Table(rows=alone, output=tmp_path / "u", published="hu2019-table4"))
+    assert "backbone mobilenet_v2 instead of resnet50" in told["deviations"]
 
 
 def test_tables_of_our_own_lead_with_what_ranks_the_rows(tmp_path: Path) -> None:
     rows = {"a": [single(tmp_path / "a")], "b": [judged(tmp_path / "b", error=0.2, held_out=2, apart=0.3)]}
-    found, cells = read_table(Table(rows=rows, output=tmp_path / "own", by="none"))
-    assert found["figures"] == ["top_1", "mAP", "AP_all", "average_error", "micro_error", "held_out_error", "AUC"]
+    told, cells = read_table(Table(rows=rows, output=tmp_path / "own", by="none"))
+    assert told["metrics"] == ["top_1", "mAP", "AP_all", "average_error", "micro_error", "held_out_error", "AUC"]
     assert cells["b"]["any"]["held_out_error"]["measured"] == pytest.approx(30)
-    assert found["lower_is_better"] == ["average_error", "micro_error", "held_out_error"]
+    assert told["lower_is_better"] == ["average_error", "micro_error", "held_out_error"]
 
 
 def test_columns_that_a_table_cannot_have(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
-"""Evaluations of detections: error rates by hand, intervals by brute force, held-out classes, planted truth."""
+"""Evaluations of detections: error rates by hand, held-out classes, planted truth."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nlcli.data.config import AddNoise
 from nlcli.data.derived.add_noise import add_noise
+from nlcli.data.detection_files import read_detection
 from nlcli.data.labels import LabelTable
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
 from nlcli.errors import NlcliError
-from nlcli.evaluation.checked_labels import CheckedLabels, read_checked, write_checked
+from nlcli.evaluation.checked_labels import read_checked
 from nlcli.evaluation.comparison.analyse import analyse
 from nlcli.evaluation.comparison.compare import compare, compare_evaluations, show_evaluations
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Analyse, Compare, Evaluate
 from nlcli.evaluation.evaluate import evaluate
+from nlcli.evaluation.metrics_file import SelectedBy
 from nlcli.metrics import bootstrap as of
-from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
-from worlds.evaluated import evaluated
+from worlds.evaluated import errors_of, evaluated, value_of
 from worlds.made_detections import CLASSES, checked_table, made_dataset, made_detection
 from worlds.scored_chain import shared_chain
 
@@ -52,25 +52,27 @@ def dataset(tmp_path: Path, table: LabelTable) -> Path:
     return made_dataset(tmp_path / "dataset", table)
 
 
-def test_every_figure_by_hand(tmp_path: Path, table: LabelTable, dataset: Path) -> None:
+def test_every_metric_by_hand(tmp_path: Path, table: LabelTable, dataset: Path) -> None:
     detection = made_detection(tmp_path / "detection", dataset, table, SCORE)
     output = evaluate(Evaluate(model=detection, bootstrap=80))
     assert output == tmp_path / "detection-test"
-    metrics = read_json(output / "metrics.json")
-    assert metrics["task"] == "label-noise"
-    assert (metrics["images"], metrics["wrong"]) == (10, 4)
-    assert metrics["average_error"] == pytest.approx((2 / 4 + 0 + 2 / 4) / 3)
-    assert metrics["micro_error"] == pytest.approx(4 / 10)
-    assert metrics["naive"]["average_error"] == pytest.approx((2 / 4 + 1 / 2 + 1 / 4) / 3)
-    assert metrics["naive"]["micro_error"] == pytest.approx(0.4)
+    metrics = errors_of(output)
+    assert metrics.task == "label-noise"
+    assert (metrics.images, metrics.wrong) == (10, 4)
+    assert metrics.metrics["average_error"].value == pytest.approx((2 / 4 + 0 + 2 / 4) / 3)
+    assert metrics.metrics["micro_error"].value == pytest.approx(4 / 10)
+    assert metrics.naive["average_error"].value == pytest.approx((2 / 4 + 1 / 2 + 1 / 4) / 3)
+    assert metrics.naive["micro_error"].value == pytest.approx(0.4)
     right, score = np.array(TRUE_[6:]) == np.array(NOISY[6:]), np.array(SCORE[6:])
-    assert metrics["AUC"] == pytest.approx(roc_auc_score(right, score))
-    assert metrics["AP_wrong"] == pytest.approx(average_precision_score(~right, -score))
-    assert metrics["average_error_interval"][0] <= metrics["average_error"] <= metrics["average_error_interval"][1]
-    assert "held_out_error" not in metrics
-    assert "planted_error" not in metrics
-    assert metrics["selection"]["selected_by"] == {"split": "validation", "metric": "average error", "images": 6}
-    assert metrics["selection"]["clean"]["images"] == 2
+    assert metrics.metrics["AUC"].value == pytest.approx(roc_auc_score(right, score))
+    assert metrics.metrics["AP_wrong"].value == pytest.approx(average_precision_score(~right, -score))
+    checked = read_checked(output / "checked.parquet").measure(80, 0)
+    ends = [float(end) for end in of.interval(checked.replicates["average_error"])]
+    assert metrics.metrics["average_error"].interval == pytest.approx(ends)
+    assert "held_out_error" not in metrics.metrics
+    assert "planted_error" not in metrics.metrics
+    assert metrics.selection.selected_by == SelectedBy(split="validation", metric="average error", images=6)
+    assert metrics.clean_images == 2
     with open(output / "per_class.csv", encoding="utf-8") as file:
         lines = {line["class"]: line for line in csv.DictReader(file)}
     told = {name: [line[c] for c in ("images", "wrong", "missed", "rejected")] for name, line in lines.items()}
@@ -80,7 +82,7 @@ def test_every_figure_by_hand(tmp_path: Path, table: LabelTable, dataset: Path) 
     for name in ("per_class.png", "areas.png"):
         with Image.open(output / name) as image:
             assert image.width > 300
-    assert read_stage(output).summary["average_error"] == metrics["average_error"]
+    assert read_stage(output).summary["average_error"] == metrics.metrics["average_error"].value
 
 
 def test_the_verdicts_that_count_are_those_of_the_detection(tmp_path: Path) -> None:
@@ -98,52 +100,23 @@ def test_the_verdicts_that_count_are_those_of_the_detection(tmp_path: Path) -> N
     )
     output = evaluate(Evaluate(model=detection, bootstrap=0))
     assert output.name == "detection-validation"
-    metrics = read_json(output / "metrics.json")
-    assert metrics["average_error"] == pytest.approx((1 / 2 + 0) / 2)
-    assert "average_error_interval" not in metrics
-    assert metrics["selection"]["selected_by"]["metric"] == "average error, each image's without its fold"
+    metrics = errors_of(output)
+    assert metrics.metrics["average_error"].value == pytest.approx((1 / 2 + 0) / 2)
+    assert metrics.metrics["average_error"].interval is None
+    assert metrics.selection.selected_by is not None
+    assert metrics.selection.selected_by.metric == "average error, each image's without its fold"
     with pytest.raises(NlcliError, match="measured on validation, not on test; leave out --split"):
         evaluate(Evaluate(model=detection, bootstrap=0, split="test", output=tmp_path / "other"))
 
 
-def test_intervals_are_those_of_a_brute_force_bootstrap() -> None:
-    rng = np.random.default_rng(0)
-    n = 60
-    noisy, right = rng.integers(0, 3, n), rng.random(n) < 0.6
-    score = np.round(right * 0.3 + rng.random(n), 1).astype(np.float32)  # many are equal
-    labels = CheckedLabels(
-        CLASSES, np.array([f"k{i}" for i in range(n)], object), noisy, right, score >= 0.7, score, noisy == 2
-    )
-    found = labels.figures(70, 3)
-    assert found.counts.tolist() == np.bincount(noisy).tolist()
-    for b in range(70):
-        drawn = np.random.default_rng([3, b]).integers(0, n, n, dtype=np.int32)
-        wrongly = (right != (score >= 0.7))[drawn]
-        per_class = [wrongly[noisy[drawn] == c].mean() for c in range(3)]
-        np.testing.assert_allclose(found.per_class[b], per_class, atol=1e-12)
-        expected = {
-            "average_error": np.mean(per_class),
-            "held_out_error": per_class[2],
-            "micro_error": wrongly.mean(),
-            "AUC": roc_auc_score(right[drawn], score[drawn]),
-            "AP_wrong": average_precision_score(~right[drawn], -score[drawn]),
-        }
-        for name, value in expected.items():
-            assert found.replicates[name][b] == pytest.approx(value, abs=1e-12), name
-    # In a resample without an image of a class the average is over the others.
-    few = labels.only(labels.keys[[0, 1, 2]])
-    assert not np.isnan(few.figures(40, 0).replicates["average_error"]).any()
-    assert np.isnan(few.figures(40, 0).per_class).any()
-
-
 def test_held_out_classes_stand_apart(tmp_path: Path, table: LabelTable, dataset: Path) -> None:
     detection = made_detection(tmp_path / "d", dataset, table, SCORE, held_out=("b", "c"), hold_out=2)
-    metrics = read_json(evaluate(Evaluate(model=detection, bootstrap=20)) / "metrics.json")
-    assert metrics["held_out_error"] == pytest.approx((0 + 2 / 4) / 2)
-    assert metrics["naive"]["held_out_error"] == pytest.approx((1 / 2 + 1 / 4) / 2)
-    assert metrics["held_out"]["classes"] == ["b", "c"]
-    assert metrics["held_out"]["images"] == 6
-    assert len(metrics["held_out_error_interval"]) == 2
+    metrics = errors_of(evaluate(Evaluate(model=detection, bootstrap=20)))
+    assert metrics.metrics["held_out_error"].value == pytest.approx((0 + 2 / 4) / 2)
+    assert metrics.naive["held_out_error"].value == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert metrics.held_out.classes == ("b", "c")
+    assert metrics.held_out.images == 6
+    assert metrics.metrics["held_out_error"].interval is not None
 
 
 def test_planted_truth_of_what_the_detector_did_not_see(tmp_path: Path) -> None:
@@ -152,17 +125,23 @@ def test_planted_truth_of_what_the_detector_did_not_see(tmp_path: Path) -> None:
     table = checked_table(NOISY, TRUE_, split, verified)
     dataset = made_dataset(tmp_path / "dataset", table, TRUE_)
     seen = made_detection(tmp_path / "d", dataset, table, SCORE)
-    metrics = read_json(evaluate(Evaluate(model=seen, bootstrap=20)) / "metrics.json")
+    metrics = errors_of(evaluate(Evaluate(model=seen, bootstrap=20)))
+    planted = metrics.planted
+    assert planted is not None
+    assert metrics.planted_error is not None
     # train without k00: a 0.2 wrong ok; b 0.8 right ok, 0.6 wrong missed; c 0.1 right rejected, 0.3 wrong ok
-    assert metrics["planted"]["images"] == 5
-    assert metrics["planted"]["wrong"] == 3
-    assert metrics["planted_error"] == metrics["planted"]["average_error"] == pytest.approx((0 + 1 / 2 + 1 / 2) / 3)
-    assert metrics["planted"]["micro_error"] == pytest.approx(2 / 5)
-    assert metrics["planted"]["naive"]["micro_error"] == pytest.approx(3 / 5)
-    told = comparison_table(compare([seen.with_name("d-test")]).as_json())[2]
+    assert planted.images == 5
+    assert planted.wrong == 3
+    assert metrics.metrics["planted_error"] == planted.metrics["average_error"]
+    assert metrics.planted_error.value == pytest.approx((0 + 1 / 2 + 1 / 2) / 3)
+    assert planted.metrics["micro_error"].value == pytest.approx(2 / 5)
+    assert planted.naive["micro_error"].value == pytest.approx(3 / 5)
+    told = comparison_table(compare([seen.with_name("d-test")]))[2]
     assert "average error on unverified training images, whose noise was planted: average 0.333" in told
     withheld = made_detection(tmp_path / "w", dataset, table, SCORE, held_out=("a",), hold_out=1)
-    assert read_json(evaluate(Evaluate(model=withheld, bootstrap=0)) / "metrics.json")["planted"]["images"] == 6
+    planted = errors_of(evaluate(Evaluate(model=withheld, bootstrap=0))).planted
+    assert planted is not None
+    assert planted.images == 6
 
 
 def test_several_detections_in_one_table(
@@ -175,16 +154,16 @@ def test_several_detections_in_one_table(
         made_detection(tmp_path / "knn", dataset, table, better, method="knn"),
     ]
     evaluations = [evaluate(Evaluate(model=d, bootstrap=60)) for d in made]
-    found = compare(evaluations)
-    assert [(row.label, row.seeds) for row in found.rows] == [("average", (0, 1)), ("knn", (0,))]
-    errors = [read_json(path / "metrics.json")["average_error"] for path in evaluations]
-    assert found.rows[0].figures["average_error"].value == pytest.approx(np.mean(errors[:2]))
-    assert found.rows[1].figures["average_error"].difference == pytest.approx(0 - np.mean(errors[:2]))
+    comparison = compare(evaluations)
+    assert [(row.label, row.seeds) for row in comparison.rows] == [("average", (0, 1)), ("knn", (0,))]
+    errors = [value_of(path, "average_error") for path in evaluations]
+    assert comparison.rows[0].metrics["average_error"].value == pytest.approx(np.mean(errors[:2]))
+    assert comparison.rows[1].metrics["average_error"].difference == pytest.approx(0 - np.mean(errors[:2]))
     replicates = [
-        read_checked(path / "checked.parquet").figures(60, 0).replicates["average_error"] for path in evaluations
+        read_checked(path / "checked.parquet").measure(60, 0).replicates["average_error"] for path in evaluations
     ]
     paired = replicates[2] - (replicates[0] + replicates[1]) / 2
-    assert found.rows[1].figures["average_error"].difference_interval == pytest.approx(
+    assert comparison.rows[1].metrics["average_error"].difference_interval == pytest.approx(
         [float(end) for end in of.interval(paired)]
     )
     capsys.readouterr()
@@ -235,28 +214,6 @@ def test_what_a_detection_cannot_be_evaluated_with(tmp_path: Path, table: LabelT
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_checked_labels_on_disk(tmp_path: Path) -> None:
-    labels = CheckedLabels(
-        CLASSES,
-        np.array(["k1", "k2"], object),
-        np.array([0, 2]),
-        np.array([True, False]),
-        np.array([True, True]),
-        np.array([0.5, 0.25], np.float32),
-        np.array([False, True]),
-    )
-    write_checked(tmp_path / "checked.parquet", labels)
-    read = read_checked(tmp_path / "checked.parquet")
-    assert read.label_hash() == labels.label_hash()
-    assert (read.classes, read.score.tolist(), read.held_out.tolist()) == (CLASSES, [0.5, 0.25], [False, True])
-    (tmp_path / "checked.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(NlcliError, match="evaluate the detection again"):
-        read_checked(tmp_path / "checked.parquet")
-    write_checked(tmp_path / "out.parquet", replace(labels, classes=("a",)))  # a label of no class
-    with pytest.raises(NlcliError, match="does not hold the checked labels"):
-        read_checked(tmp_path / "out.parquet")
-
-
 @pytest.fixture(scope="module")
 def noisy_chain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A data set with planted noise, a part of train verified, and features of its images."""
@@ -281,16 +238,18 @@ def test_a_real_detection_has_the_errors_that_it_told_itself(
     detection = detect_noise(
         DetectNoise(dataset=dataset, features=features, output=tmp_path / "d", method="average", suspects=0, **settings)
     )
-    metrics = read_json(evaluate(Evaluate(model=detection, bootstrap=10)) / "metrics.json")
-    told = read_json(detection / "detection.json")
-    for found, own in ((metrics, told["errors"]), (metrics["planted"], told["planted"])):
-        assert found["images"] == own["all"]["images"]
-        assert found["average_error"] == pytest.approx(own["all"]["average"])
-        assert found["micro_error"] == pytest.approx(own["all"]["micro"])
-        assert found["naive"]["average_error"] == pytest.approx(own["all"]["naive_average"])
+    metrics = errors_of(evaluate(Evaluate(model=detection, bootstrap=10)))
+    told = read_detection(detection).info
+    assert metrics.planted is not None
+    assert told.planted is not None
+    for measured, own in ((metrics, told.errors), (metrics.planted, told.planted)):
+        assert own.all is not None
+        assert measured.images == own.all.images
+        assert measured.metrics["average_error"].value == pytest.approx(own.all.average)
+        assert measured.metrics["micro_error"].value == pytest.approx(own.all.micro)
+        assert measured.naive["average_error"].value == pytest.approx(own.all.naive_average)
         if "hold_out" in settings:
-            assert found["held_out_error"] == pytest.approx(own["held_out"]["average"])
-    assert metrics["split"] == "test"
-    assert metrics["backbone"] == "small_cnn"
-    assert metrics["dataset"] == "test"
-    assert metrics["model"]["settings"].get("hold_out") == settings.get("hold_out")
+            assert own.held_out is not None
+            assert measured.metrics["held_out_error"].value == pytest.approx(own.held_out.average)
+    assert (metrics.split, metrics.backbone, metrics.dataset) == ("test", "small_cnn", "test")
+    assert metrics.model.settings.get("hold_out") == settings.get("hold_out")

@@ -1,0 +1,82 @@
+"""Analyses as tables for people."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from nlcli.evaluation.comparison.breakdown_record import Analysis, CutRecord
+from nlcli.evaluation.comparison.model_rows import OverSeeds
+from nlcli.metrics.formats import ends_text, percent
+
+
+class Table(NamedTuple):
+    """A table with its title and the notes below it."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def analysis_tables(analysis: Analysis) -> list[Table]:
+    """Every table of an analysis, metrics in percent."""
+    tables = []
+    if analysis.category is not None:
+        tables.append(_by_category(analysis, analysis.category))
+    if len(analysis.models) > 1:
+        for by in _TITLES:
+            if analysis.sorted_cut(by).groups:
+                tables.append(_gains(analysis, by))
+    return tables
+
+
+def _by_category(analysis: Analysis, cut: CutRecord) -> Table:
+    header = ["model", *(f"{group.name} ({group.with_positives})" for group in cut.groups)]
+    rows = [[label, *(_value(group.models[i]) for group in cut.groups)] for i, label in enumerate(analysis.labels)]
+    notes = ["percent; in brackets the number of classes that have positives", *_notes(analysis, cut)]
+    return Table("mAP by category (Veit 2017, table 3)", header, rows, notes)
+
+
+_TITLES: dict[Literal["frequency", "quality"], str] = {
+    "frequency": "class frequency",
+    "quality": "annotation quality",
+}
+
+
+def _gains(analysis: Analysis, by: Literal["frequency", "quality"]) -> Table:
+    cut, title, labels = analysis.sorted_cut(by), _TITLES[by], analysis.labels
+    header = ["classes", title, f"mAP of {labels[0]}", *labels[1:]]
+    rows = [
+        [str(group.classes), group.range_told(by), _value(group.models[0]), *map(_gain, group.models[1:])]
+        for group in cut.groups
+    ]
+    told = f"gain in mAP over '{labels[0]}' in percentage points{_ends_told(analysis)}; {title}: {cut.about}"
+    return Table(f"Gain by {title} (Veit 2017, figure 5)", header, rows, [told, *_notes(analysis, cut)])
+
+
+def _value(metric: OverSeeds) -> str:
+    if metric.value is None:
+        return "-"
+    spread = "" if metric.spread is None else f" ± {100 * metric.spread:.2f}"
+    return f"{100 * metric.value:.2f}{spread}"
+
+
+def _gain(metric: OverSeeds) -> str:
+    if metric.difference is None:
+        return "-"
+    return f"{100 * metric.difference:+.2f}{ends_text(metric.difference_interval, '+.2f', 100)}"
+
+
+def _ends_told(analysis: Analysis) -> str:
+    if not analysis.resamples:
+        return ""
+    return f" with its {percent(analysis.level)} bootstrap interval, paired by image"
+
+
+def _notes(analysis: Analysis, cut: CutRecord) -> list[str]:
+    notes = [f"{analysis.images:,} images of split '{analysis.split}'"]
+    if any(len(model.seeds) > 1 for model in analysis.models):
+        notes.append("means over seeds; ±: standard deviation over seeds")
+    if cut.left_out:
+        notes.append(f"left out: {cut.left_out}")
+    return notes

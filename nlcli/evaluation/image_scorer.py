@@ -1,0 +1,305 @@
+"""Whatever scores images: a run with the network before it, or a backbone. ``eval`` and ``predict`` go by these rules:
+
+- A run goes with the network whose features it was trained on and no other; a fingerprint tells. It lies in the
+  run's directory where the run was trained from images, else where its features came from.
+- Images are decoded as they were for those features, which are computed in the same arithmetic and rounded to
+  the same type: what ``predict`` says of an image is what ``eval`` scored it.
+- Stored features stand for the network that they were made with.
+- A backbone scores with its own last layer, on its own preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlcli.console import say
+from nlcli.errors import NlcliError
+from nlcli.metrics.arrays import Ints
+from nlcli.runtime import quiet_tensorflow
+from nlcli.stages.stage import StageRecord
+
+if TYPE_CHECKING:
+    from nlcli.data.features.store import FeatureStore
+    from nlcli.data.labels import LabelTable
+    from nlcli.networks.backbone import Backbone
+    from nlcli.networks.images import Preprocessing
+    from nlcli.training.head import Head
+
+_ROWS = 2048  # images whose stored features are scored at a time
+_TOLD = 5  # images that cannot be read and are named on standard error
+
+Values = NDArray[np.float32]
+Apply = Callable[[Values], Values]
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """Some images with their scores.
+
+    Attributes:
+        positions: ``(n,)`` among the images that were asked for; those that cannot be scored are missing.
+        scores: ``(n, C)``, of the scorer's classes.
+        features: ``(n, D)`` where the scores were computed from features.
+        errors: Position and reason of image files that could not be read.
+    """
+
+    positions: Ints
+    scores: Values
+    features: Values | None = None
+    errors: Sequence[tuple[int, str]] = ()
+
+
+@dataclass(frozen=True)
+class ImageNetwork:
+    """A network as it reads image files.
+
+    Attributes:
+        preprocessing: How a file becomes pixels.
+        infer: Pixels ``(b, S, S, 3)`` uint8 to features ``(b, D)``, or to probabilities where nothing comes behind.
+    """
+
+    preprocessing: Preprocessing
+    infer: Callable[[NDArray[np.uint8]], Values]
+
+
+@dataclass(frozen=True)
+class ImageScorer:
+    """A model, and where what it scores comes from.
+
+    Attributes:
+        path: Directory of the model.
+        name: Of the method, or ``backbone NAME``.
+        classes: Of the scores, in order.
+        backbone: Name of the network that gives the features or the scores.
+        source: Stored features, or a network that reads image files.
+        head: Features ``(n, D)`` to scores ``(n, C)``; None where the network gives the scores.
+        score: Which of the method's scores.
+        noise_types: Of a method that models label noise: features ``(n, D)`` to p(noise type), ``(n, 3)``.
+    """
+
+    path: Path
+    name: str
+    classes: tuple[str, ...]
+    backbone: str
+    source: FeatureStore | ImageNetwork
+    head: Apply | None
+    score: str = "classifier"
+    noise_types: Apply | None = None
+    _order: Ints | None = field(default=None)
+
+    def for_classes(self, classes: tuple[str, ...]) -> ImageScorer:
+        """The same with its scores in the order of ``classes``.
+
+        Raises:
+            NlcliError: it does not score one of them.
+        """
+        if self.classes == classes:
+            return self
+        where = {name: i for i, name in enumerate(self.classes)}
+        missing = next((name for name in classes if name not in where), None)
+        if missing is not None or len(where) != len(self.classes):
+            raise NlcliError(
+                f"{self.path} does not score the classes of the data set (it has no '{missing}'); "
+                "give a model trained on this data set's classes"
+            )
+        return replace(self, classes=classes, _order=np.array([where[name] for name in classes]))
+
+    def score_rows(
+        self, table: LabelTable, rows: Ints, batch_size: int = 32, workers: int = 0
+    ) -> Iterator[tuple[Ints, ScoredBatch]]:
+        """Table rows, some at a time, with their scores; rows that cannot be scored are missing."""
+        if isinstance(self.source, ImageNetwork):
+            paths, told = [table.image_path(int(row)) for row in rows], 0
+            for batch in self.score_files(paths, batch_size, workers):
+                for position, reason in batch.errors:
+                    told += 1
+                    if told <= _TOLD:
+                        say(f"left out: {paths[position]}: {reason}")
+                if len(batch.positions):
+                    yield rows[batch.positions], batch
+        else:
+            for batch in self._score_stored(self.source, table.keys[rows]):
+                yield rows[batch.positions], batch
+
+    def score_files(self, paths: Sequence[Path], batch_size: int = 32, workers: int = 0) -> Iterator[ScoredBatch]:
+        """Scores of image files in their order, a batch in memory at a time; the source must be a network."""
+        from nlcli.networks.images import iterate_images
+
+        if not isinstance(self.source, ImageNetwork):
+            raise TypeError(f"{self.path} scores stored features here, not image files")
+        for images in iterate_images(paths, self.source.preprocessing, batch_size, workers):
+            if len(images.rows):
+                yield self._scored(images.rows, self.source.infer(images.images), images.errors)
+            else:
+                yield ScoredBatch(images.rows, np.empty((0, len(self.classes)), np.float32), None, images.errors)
+
+    def _score_stored(self, store: FeatureStore, keys: NDArray[np.object_]) -> Iterator[ScoredBatch]:
+        where = store.rows_of(keys, strict=False)
+        positions = np.flatnonzero(where >= 0)
+        for start in range(0, len(positions), _ROWS):
+            part = positions[start : start + _ROWS]
+            features = np.asarray(store.read(where[part]), np.float32)
+            bad = ~np.isfinite(features).all(axis=1)
+            if bad.any():
+                key = keys[part[int(np.argmax(bad))]]
+                raise NlcliError(
+                    f"the features of image '{key}' in {store.path} contain NaN or infinity; extract them again"
+                )
+            yield self._scored(part, features)
+
+    def _scored(self, positions: Ints, values: Values, errors: Sequence[tuple[int, str]] = ()) -> ScoredBatch:
+        """The scores that come from the features or probabilities ``values``."""
+        scores, features = (values, None) if self.head is None else (self.head(values), values)
+        return ScoredBatch(positions, scores if self._order is None else scores[:, self._order], features, errors)
+
+
+def open_scorer(
+    model: StageRecord,
+    store: FeatureStore | None = None,
+    *,
+    backbone: Path | str | None = None,
+    score: str | None = None,
+    precision: str = "float32",
+) -> ImageScorer:
+    """The run or backbone ``model`` as a scorer of stored features, or of image files.
+
+    Args:
+        store: Features to score; None reads image files.
+        backbone: Of a run: the network to read image files with (None: the run's own, or that of its features).
+        score: Of a run: one of its method's scores (None: the method's own choice).
+        precision: Arithmetic of a network that reads image files and no features are to be like.
+
+    Raises:
+        NlcliError: a network or features that do not belong to the model, options that mean nothing to it.
+    """
+    quiet_tensorflow()
+    if model.kind == "run":
+        return _run_scorer(model, store, backbone, score, precision)
+    if score is not None:
+        raise NlcliError(f"{model.path} is a backbone and has one score only; leave out --score")
+    if backbone is not None:
+        raise NlcliError(f"{model.path} is a backbone itself; leave out --backbone, or name a run")
+    return _backbone_scorer(model, store, precision)
+
+
+def _run_scorer(
+    run: StageRecord, store: FeatureStore | None, backbone: Path | str | None, score: str | None, precision: str
+) -> ImageScorer:
+    from nlcli.training.head import load_head
+
+    head = load_head(run.path)
+    name = score or head.score_names[0]
+    head.score(np.zeros((1, head.num_features), np.float32), name)  # an unknown score is told at once
+    source: FeatureStore | ImageNetwork
+    if store is None:
+        network, source = _network_of_run(run, head, backbone, precision)
+    else:
+        if store.backbone_fingerprint != head.backbone_fingerprint:
+            raise NlcliError(
+                f"{store.path} holds features of another backbone than the one {run.path} was trained on; "
+                "extract features with that backbone"
+            )
+        network, source = str(store.info["backbone"]), store
+
+    def apply(features: Values) -> Values:
+        return head.score(features, name)
+
+    noise_types = getattr(head.method, "noise_type_probabilities", None)
+    return ImageScorer(run.path, head.method.name, head.classes, network, source, apply, name, noise_types)
+
+
+def _network_of_run(
+    run: StageRecord, head: Head, backbone: Path | str | None, precision: str
+) -> tuple[str, ImageNetwork]:
+    """Name of the network whose features the run was trained on, and how it reads image files."""
+    from nlcli.training.head import own_backbone
+
+    if backbone is None and own_backbone(run.path) is not None:
+        own = head.open_backbone()
+        return own.name, _reading(own, precision)
+    features = _features_of_run(run, needed=backbone is None)
+    settings: dict[str, Any] = {} if features is None else features.config
+    network = _open_network(run, features, backbone)
+    if network.fingerprint != head.backbone_fingerprint:
+        raise NlcliError(
+            f"backbone {network.name} is not the one whose features {run.path} was trained on (their fingerprints "
+            "differ); pass that one with --backbone"
+        )
+    reading = _reading(network.with_decode(settings.get("decode")), settings.get("precision", precision))
+    stored = np.dtype(settings.get("dtype", "float32"))
+
+    def infer(images: NDArray[np.uint8]) -> Values:
+        # Rounded as the features that the run was trained and evaluated on.
+        return reading.infer(images).astype(stored).astype(np.float32)
+
+    return network.name, ImageNetwork(reading.preprocessing, infer)
+
+
+def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:
+    """What the run was trained on; it may be gone where the backbone is given."""
+    try:
+        return run.input_stage("features", "--backbone")
+    except NlcliError:
+        if needed:
+            raise
+        return None
+
+
+def _open_network(run: StageRecord, features: StageRecord | None, backbone: Path | str | None) -> Backbone:
+    from nlcli.networks.architectures import BACKBONES
+    from nlcli.networks.weights import open_backbone
+
+    if backbone is not None:
+        return open_backbone(backbone)
+    assert features is not None
+    named = str(features.config["backbone"])
+    if named in BACKBONES:
+        weights = features.input_path("weights")
+        return open_backbone(named, str(features.config["weights"]) if weights is None else weights)
+    where = features.input_path("backbone") or Path(named)
+    if not where.exists():
+        raise NlcliError(f"the backbone of {run.path} is no longer at {where}; pass --backbone")
+    return open_backbone(where)
+
+
+def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: str) -> ImageScorer:
+    from nlcli.networks.weights import load_backbone
+
+    backbone = load_backbone(model.path)
+    last = backbone.last_layer
+    if backbone.classes is None or last is None:
+        raise NlcliError(f"{model.path} has no classes to score; pretrain it on the data set, or train a head")
+    name = f"backbone {backbone.name}"
+    if store is None:
+        reading = _reading(backbone, precision, scores=True)
+        return ImageScorer(model.path, name, backbone.classes, backbone.name, reading, None)
+    if store.backbone_fingerprint != backbone.fingerprint:
+        raise NlcliError(
+            f"{store.path} holds features of another backbone than {model.path}; extract features with it, or leave "
+            "out --features to read the images"
+        )
+
+    def apply(features: Values) -> Values:
+        return probabilities(features @ last.kernel + last.bias, backbone.activation)
+
+    return ImageScorer(model.path, name, backbone.classes, backbone.name, store, apply)
+
+
+def _reading(backbone: Backbone, precision: str, *, scores: bool = False) -> ImageNetwork:
+    infer = backbone.inference(precision, output="probabilities" if scores else "features")
+    return ImageNetwork(backbone.preprocessing, lambda images: np.asarray(infer(images)))
+
+
+def probabilities(logits: Values, activation: str) -> Values:
+    """Sigmoid or softmax of ``(n, C)`` logits, float32, without overflow."""
+    if activation == "softmax":
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    small = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0, 1, small) / (1 + small))
