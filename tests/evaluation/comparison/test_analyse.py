@@ -451,7 +451,7 @@ def test_scores_are_read_alike_in_any_block(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(score_files, "joined", counted)
     monkeypatch.setattr(score_files, "BATCH", 7)
     parts = read_scores(tmp_path / "s.parquet")
-    assert read == [7, 7]  # 11 and 29 images of two row groups, seven at a time
+    assert read == [6, 6]  # 40 images, seven at a time: labels with scores, and answers
     assert parts.keys.tolist() == whole.keys.tolist() == table.keys[rows].tolist()
     assert parts.label_hash() == whole.label_hash()
     assert isinstance(parts.verified, stored.Entries if partly else stored.Dense)
