@@ -57,6 +57,7 @@ def write_features(
             {
                 "schema": SCHEMA,
                 "images": len(keys),
+                "backbone": "made up",
                 "num_features": features.shape[1],
                 "dtype": str(features.dtype),
                 "shards": len(records),

@@ -56,7 +56,8 @@ def attribute(name: str) -> Any:
         return load(OBJECTS[name])
     command = _command(name)
     if command is None:
-        raise AttributeError(f"module 'nlcli': {unknown_name(name, names(), 'name')}")
+        known = {*names(), *(source.replace("-", "_") for source in SOURCES)}
+        raise AttributeError(f"module 'nlcli': {unknown_name(name, known, 'name')}")
     return _function(command)
 
 

@@ -17,7 +17,8 @@ import pytest
 import nlcli
 from nlcli.errors import NlcliError
 from nlcli.interface import OBJECTS, names
-from nlcli.stages.commands import STAGES, StageCommand, commands, load
+from nlcli.registry import load
+from nlcli.stages.commands import STAGES, StageCommand, commands
 from tools.make_python_stub import TARGET, stub
 from worlds.stage_builders import MakeConfig, published, small_table
 

@@ -1,14 +1,30 @@
-"""Label-noise detection; a detector's file is imported when it is asked for."""
+"""Label-noise detection; a detector's file is imported when it is asked for.
+
+What the author of a detector needs comes from here (docs/add-your-own.md): the base class, its options, and what it
+sees of a data set.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlcli.registry import Catalogue
 
 if TYPE_CHECKING:
-    from nlcli.detection.base import Detector, DetectorConfig
+    from nlcli.detection.base import Data as Data
+    from nlcli.detection.base import Detector as Detector
+    from nlcli.detection.base import DetectorConfig as DetectorConfig
+    from nlcli.detection.base import Images as Images
+
+_OF_AUTHORS = ("Data", "Detector", "DetectorConfig", "Images")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_AUTHORS:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(importlib.import_module("nlcli.detection.base"), name)
 
 
 def _facts(detector: type[Detector]) -> dict[str, Any]:
