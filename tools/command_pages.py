@@ -116,7 +116,7 @@ def command_lines(command: Command, heading: str) -> list[str]:
     """What a command does, an example, and a table of each panel; ``heading`` is that of the panels (``##``)."""
     lines = [command.about, "", "```console", f"$ {wrapped(command.example)}", "```", ""]
     for panel in dict.fromkeys(one.panel for one in command.parameters):
-        lines += [f"{heading} {panel}", "", "| | type | default | |", "|---|---|---|---|"]
+        lines += [f"{heading} {panel}", "", "| option | type | default | |", "|---|---|---|---|"]
         lines += [row(one) for one in command.parameters if one.panel == panel]
         lines.append("")
     return lines
@@ -126,7 +126,7 @@ def list_lines(heading: str, link: str) -> list[str]:
     """The commands in tables by panel; ``link`` leads to one, with its name for ``{}``."""
     lines = []
     for panel in dict.fromkeys(command.panel for command in every_command().values()):
-        lines += [f"{heading} {panel}", "", "| | |", "|---|---|"]
+        lines += [f"{heading} {panel}", "", "| command | |", "|---|---|"]
         for command in every_command().values():
             if command.panel == panel:
                 lines.append(f"| [`{command.name}`]({link.format(command.name)}) | {cell(command.about)} |")

@@ -66,7 +66,7 @@ def interface_pages() -> dict[str, str]:
                 "",
                 "## Functions",
                 "",
-                "| | |",
+                "| function | |",
                 "|---|---|",
                 *listed,
                 "",

@@ -147,7 +147,7 @@ def catalogue_page(section: str) -> Page:
         "detectors": "What `nlcli detect-noise --method NAME` finds wrong labels by; `nlcli detectors NAME` prints the "
         "same card. [Which one?](../detection.md#what-it-needs)",
     }[section]
-    parts = [f"# {section.capitalize()}", "", about, "", "| | what it does | paper |", "|---|---|---|"]
+    parts = [f"# {section.capitalize()}", "", about, "", "| name | what it does | paper |", "|---|---|---|"]
     parts += [f"| [`{row['name']}`]({row['name']}.md) | {cell(row['title'])} | {cell(row['paper'])} |" for row in rows]
     return Page(f"{section}/index.md", "\n".join([*parts, ""]), CARDS[section])
 
