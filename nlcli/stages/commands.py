@@ -61,9 +61,11 @@ class StageCommand(Command):
 
     Attributes:
         show: ``module:function`` printing the result's table for people; None for the plain summary.
+        is_report: Whether people look at it at the end of a pipeline.
     """
 
     show: str | None = None
+    is_report: bool = False
 
     returns: ClassVar[str] = "Path"
 
@@ -200,6 +202,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.compare:compare_evaluations",
         "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
         show="nlcli.evaluation.comparison.compare:show_report",
+        is_report=True,
     ),
     StageCommand(
         "analyse",
@@ -208,6 +211,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.analyse:analyse",
         "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis",
         show="nlcli.evaluation.comparison.analyse:show_analysis",
+        is_report=True,
     ),
     StageCommand(
         "table",
@@ -216,6 +220,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.paper_table:paper_table",
         "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
         show="nlcli.evaluation.comparison.paper_table:show_table",
+        is_report=True,
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}

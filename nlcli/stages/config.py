@@ -27,9 +27,11 @@ class StageConfig(BaseModel):
         for name, field in cls.model_fields.items():
             try:
                 shape_of(field)
-                option_of(field)
+                option = option_of(field)
             except TypeError as error:
                 raise TypeError(f"{cls.__name__}.{name}: {error}") from None
+            if option.only_with is not None and option.only_with not in cls.model_fields:
+                raise TypeError(f"{cls.__name__}.{name}: {unknown_name(option.only_with, cls.model_fields, 'option')}")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide the result, as JSON types.

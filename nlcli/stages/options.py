@@ -98,7 +98,7 @@ def option_of(field: FieldInfo) -> Option:
     for part in field.metadata:
         if isinstance(part, Option):
             return part
-    raise TypeError("the field has no Option in its annotation")
+    raise TypeError("the field has no Option; write Annotated[TYPE, Option('Help.')]")
 
 
 def default_of(field: FieldInfo) -> Any:

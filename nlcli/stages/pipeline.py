@@ -48,7 +48,6 @@ from nlcli.stages.pipeline_file import Entry, read_pipeline_file
 from nlcli.stages.workers import Step
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_REPORTS = ("compare", "analyse", "table")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._%-]*")
 
 
@@ -196,7 +195,5 @@ def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:
 def reports(plan: Plan, names: Collection[str]) -> list[Step]:
     """Those of the steps ``names`` that people look at: reports that nothing else needs, or else the last step."""
     needed = {name for step in plan.steps for name in step.needs}
-    shown = [
-        step for step in plan.steps if step.name in names and step.name not in needed and step.stage.name in _REPORTS
-    ]
+    shown = [step for step in plan.steps if step.name in names and step.name not in needed and step.stage.is_report]
     return shown or [step for step in plan.steps[-1:] if step.name in names]

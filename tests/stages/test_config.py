@@ -116,6 +116,12 @@ def test_a_field_says_what_it_is() -> None:
             output: Output
             size: int = 3
 
+    with pytest.raises(TypeError, match=r"Alone\.size: unknown option 'rows'"):
+
+        class Alone(StageConfig):
+            output: Output
+            size: Annotated[int, Option("Size.", only_with="rows")] = 3
+
     with pytest.raises(TypeError, match=r"Strange\.sizes: no option can have the type"):
 
         class Strange(StageConfig):
