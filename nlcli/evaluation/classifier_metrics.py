@@ -205,7 +205,7 @@ def _metrics(
         dataset=table.info.get("name"),
         backbone=scorer.backbone,
         model=tested_model(model),
-        selection=selection(model),
+        selection=selection(model.path),
         bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
         metrics=estimates(measured.values, measured.replicates),
         verified_entries=int(ranking.scored.sum()),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from nlcli.errors import NlcliError, first_problem
 from nlcli.evaluation.metrics_file import Selection, TestedModel
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
@@ -21,8 +26,16 @@ def tested_model(model: StageRecord) -> TestedModel:
     )
 
 
-def selection(model: StageRecord) -> Selection:
-    """What chose the checkpoint and which clean labels it used, as the model's own result tells."""
-    where = model.path / "result.json"
+def selection(model: Path) -> Selection:
+    """What chose the checkpoint and which clean labels it used, as the result of the run or backbone ``model`` tells.
+
+    Raises:
+        NlcliError: its ``result.json`` is damaged.
+    """
+    where = model / "result.json"
     result = read_json(where) if where.is_file() else {}
-    return Selection.model_validate({name: result[name] for name in Selection.model_fields if name in result})
+    try:
+        return Selection.model_validate({name: result[name] for name in Selection.model_fields if name in result})
+    except (ValidationError, TypeError) as error:
+        told = first_problem(error, "field") if isinstance(error, ValidationError) else str(error)
+        raise NlcliError(f"{where} is not the result of a training ({told}); train the model again") from error

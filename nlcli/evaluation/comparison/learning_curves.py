@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.evaluation.tested_model import selection
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.names import LEARNING
-from nlcli.stages.files import read_json
 
 FILE = "metrics.jsonl"
 
@@ -68,9 +68,8 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
         return None
     names = [name for name in LEARNING if any(name in line[2] for line in lines)]
     metrics = {name: np.array([line[2].get(name, np.nan) for line in lines], np.float64) for name in names}
-    result = read_json(run / "result.json") if (run / "result.json").is_file() else {}
-    kept = (result.get("phase"), result.get("step"))
-    chosen = next((i for i, line in enumerate(lines) if line[:2] == kept), None)
+    kept = selection(run)
+    chosen = next((i for i, line in enumerate(lines) if line[:2] == (kept.phase, kept.step)), None)
     return LearningCurve(np.array(steps, np.int64), tuple(line[0] for line in lines), metrics, chosen)
 
 

@@ -130,6 +130,12 @@ def test_runs_without_validation_and_broken_files(tmp_path: Path):
     (run / "metrics.jsonl").write_text('{"phase": "a", "step": 0, "validation": {}}\n{"phase": "a"')
     with pytest.raises(NlcliError, match="line 2: not a line of training metrics"):
         read_learning_curve(run)
+    (run / "metrics.jsonl").write_text('{"phase": "a", "step": 0, "validation": {"mAP": 0.5}}\n')
+    (run / "result.json").write_text('{"phase": "a", "step": "first"}')
+    with pytest.raises(
+        NlcliError, match=r"result.json is not the result of a training \(field 'step': .*train the model"
+    ):
+        read_learning_curve(run)
 
 
 # --- whole analyses --------------------------------------------------------------------------
@@ -374,9 +380,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_without_bootstrap_and_with_one_made_here(plain: World):
     without = lines_of(plain.analyse() / "gains.csv")
     assert {line["low"] + line["gain_high"] for line in without} == {""}
-    made = lines_of(plain.analyse("made", bootstrap=60, examples=0, groups=2) / "gains.csv")
+    output = plain.analyse("made", bootstrap=60, examples=0, groups=2)
+    made = lines_of(output / "gains.csv")
     assert {line["classes"] for line in made} == {"4"}
-    assert all(float(line["gain_low"]) <= float(line["gain_high"]) for line in made if line["gain"])
+    places = {line["class"]: line["quality_group"] for line in lines_of(output / "classes.csv")}
+    classes = [c for c in range(CLASSES) if places[f"c{c}"] == "2"]
+    weights = resample_weights(40, 0, 60, 0)
+    gains = [plain.mean("veit", classes, w) - plain.mean("noisy", classes, w) for w in weights]
+    expected = tuple(float(end) for end in interval(np.array(gains)))
+    (line,) = [e for e in made if (e["by"], e["group"], e["model"]) == ("quality", "2", "veit")]
+    assert (float(line["gain_low"]), float(line["gain_high"])) == pytest.approx(expected, abs=1e-6)
     assert not (plain.root / "made" / "examples.png").exists()
 
 
