@@ -9,7 +9,7 @@ OF_OTHERS = {
     "methods": (
         "Writing a method",
         "What the author of a method imports from `nlcli.methods`, and the battery that the method must pass. "
-        "[Add your own](../contributing.md#add-your-own) tells how they fit together.",
+        "[Add your own](../add-your-own.md) shows them at work.",
         [
             "nlcli.methods.base.method.Method",
             "nlcli.methods.base.contract.MethodConfig",
@@ -25,7 +25,7 @@ OF_OTHERS = {
     "detectors": (
         "Writing a detector",
         "What the author of a detector subclasses, and the battery that the detector must pass. "
-        "[Add your own](../contributing.md#add-your-own) tells how they fit together.",
+        "[Add your own](../add-your-own.md) shows them at work.",
         [
             "nlcli.detection.base.Detector",
             "nlcli.detection.base.DetectorConfig",
