@@ -220,7 +220,7 @@ def training(classes: int, block_steps: int) -> Contender:
     import tensorflow as tf
 
     from nlcli.detection.cleannet_matching import MatchingNetwork
-    from nlcli.detection.detectors.cleannet import CleanNetConfig
+    from nlcli.detection.cleannet_options import CleanNetConfig
     from nlcli.detection.references import References
     from nlcli.methods.base.contract import Problem
     from nlcli.training.loop.interfaces import Block, Settings

@@ -126,6 +126,19 @@ class Registry(Generic[Thing]):
         """
         return self._got(name)[0]
 
+    def reference(self, name: str) -> str:
+        """``"module:name"`` of the thing called ``name``, which is not imported.
+
+        Raises:
+            NlcliError: there is none, with the nearest name.
+        """
+        if name in self._here():
+            return _reference(self._here()[name])
+        offers = self._offers(self._tell)
+        if name not in offers:
+            raise NlcliError(unknown_name(name, [*self._here(), *offers], self.kind))
+        return offers[name].value
+
     def items(self) -> Iterator[tuple[str, Thing]]:
         """Every name and its thing; those that cannot be used are told and left out."""
         for name in self.names():
@@ -143,13 +156,11 @@ class Registry(Generic[Thing]):
         if name in self._registered:
             target = self._registered[name]
             source = f"registered as {_reference(target)}"
-            offer = None
         else:
             offers = self._offers(self._tell)
             if name not in offers:
                 raise NlcliError(unknown_name(name, [*self._here(), *offers], self.kind))
-            offer = offers[name]
-            target, source = offer.value, f"package {_package(offer)}"
+            target, source = offers[name].value, f"package {_package(offers[name])}"
         try:
             thing = self._loaded(target)
         except (Exception, SystemExit) as error:  # whatever a foreign module does
@@ -312,13 +323,7 @@ class Catalogue(Registry[type[Cls]], Generic[Cls, Config]):
         return title.groupdict()
 
     def _card(self, name: str) -> str | None:
-        target = self._here().get(name)
-        if target is None:
-            offer = self._offers().get(name)
-            if offer is None:
-                raise NlcliError(unknown_name(name, self.names(), self.kind))
-            target = offer.value
-        card = _card_beside(_reference(target).partition(":")[0], name)
+        card = _card_beside(self.reference(name).partition(":")[0], name)
         if card is None and name in self._ours:
             raise FileNotFoundError(f"{self.kind} {name} has no card")
         return card

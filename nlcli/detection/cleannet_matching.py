@@ -32,7 +32,7 @@ from nlcli.training.loop.pools import StoredRows
 
 if TYPE_CHECKING:
     from nlcli.detection.base import Data
-    from nlcli.detection.detectors.cleannet import CleanNetConfig, Transform
+    from nlcli.detection.cleannet_options import CleanNetConfig, Transform
     from nlcli.detection.references import References
     from nlcli.methods.base.contract import Tensor
 

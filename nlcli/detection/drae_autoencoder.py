@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,9 +11,6 @@ from keras import ops
 
 from nlcli.seeds import stream
 from nlcli.training.loop.optimizers import Adam
-
-if TYPE_CHECKING:
-    from nlcli.detection.detectors.drae import DraeConfig
 
 Tensor = Any
 
@@ -67,10 +64,18 @@ def spread_ratio(errors: Tensor, below: Tensor) -> Tensor:
 
 
 class Autoencoder:
-    """``D -> hidden, tanh -> D, linear``, used for one class after the other."""
+    """``D -> hidden, tanh -> D, linear``, used for one class after the other.
 
-    def __init__(self, num_features: int, config: DraeConfig) -> None:
-        self._config, hidden = config, config.hidden
+    Args:
+        num_features: D.
+        steps, learning_rate: Of the training of a class.
+        discrimination: lambda, at the end of it.
+    """
+
+    def __init__(
+        self, num_features: int, *, hidden: int, steps: int, learning_rate: float, discrimination: float
+    ) -> None:
+        self._steps, self._learning_rate, self._discrimination = steps, learning_rate, discrimination
         wide, narrow = (num_features,), (hidden,)
         shapes = {"into": wide + narrow, "bias": narrow, "out": narrow + wide, "mean": wide}
         self._weights = {name: keras.Variable(np.zeros(shape, np.float32), name=name) for name, shape in shapes.items()}
@@ -108,7 +113,7 @@ class Autoencoder:
         return ops.mean(ops.square(features - given_back), axis=-1)
 
     def _many(self, features: Tensor) -> Tensor:
-        rates = tf.constant([self._config.learning_rate], tf.float32)
+        rates = tf.constant([self._learning_rate], tf.float32)
 
         def body(k: Tensor) -> tuple[Tensor]:
             variables = [variable.value for variable in self._weights.values()]
@@ -117,9 +122,9 @@ class Autoencoder:
                 errors = self._reconstruction_errors(features)
                 _, ratio = best_split(errors)
                 # From 0 to lambda: at first errors say how large an image's deviation is, not yet what it is.
-                share = tf.cast(k, tf.float32) / self._config.steps
-                loss = ops.mean(errors) + share * self._config.discrimination * ratio
+                share = tf.cast(k, tf.float32) / self._steps
+                loss = ops.mean(errors) + share * self._discrimination * ratio
             self._adam.apply(tape.gradient(loss, variables), rates, k)
             return (k + 1,)
 
-        return tf.while_loop(lambda k: k < self._config.steps, body, (tf.constant(0),))[0]
+        return tf.while_loop(lambda k: k < self._steps, body, (tf.constant(0),))[0]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nlcli.runtime import memory_available, quiet_tensorflow
 from nlcli.stages.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def train_on_noisy_labels(
     Args:
         table: That of ``data``, or one with the same images and more columns of noisy labels.
     """
-    from nlcli.runtime import memory_available
+    quiet_tensorflow()
     from nlcli.training.loop.feature_source import FeatureSource, row_bytes, training_rows
     from nlcli.training.loop.interfaces import Settings
     from nlcli.training.loop.loop import train

@@ -54,7 +54,7 @@ class Drae(Detector):
         from nlcli.detection.drae_autoencoder import Autoencoder
 
         self._work, self._loaded = work, -1
-        self._network = Autoencoder(data.num_features, self.config)
+        self._network = Autoencoder(data.num_features, **self.config.model_dump(exclude={"images"}))
         self._without, ratios = set(), {}
         with progress(len(data.classes), "fitting drae", unit="classes") as bar:
             for c in range(len(data.classes)):

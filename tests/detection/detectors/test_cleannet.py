@@ -24,7 +24,8 @@ from nlcli.detection.cleannet_network import (
     self_reinforcing_loss,
     total_loss,
 )
-from nlcli.detection.detectors.cleannet import CleanNetConfig, CleanNetDetector
+from nlcli.detection.cleannet_options import CleanNetConfig
+from nlcli.detection.detectors.cleannet import CleanNetDetector
 from nlcli.detection.references import References
 from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError

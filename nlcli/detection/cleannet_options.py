@@ -1,0 +1,27 @@
+"""The options of CleanNet, which its detector and its network read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nlcli.detection.base import DetectorConfig
+
+Transform = Literal["log", "l2", "none"]
+
+
+class CleanNetConfig(DetectorConfig):
+    """Options of CleanNet. The defaults are for small data; in brackets what the paper's tables take."""
+
+    steps: int = Field(3000, ge=1, description="Training steps; the rate is divided by 10 at half of them (60000).")
+    batch_size: int = Field(64, ge=2, description="Rows in a step, half of them verified.")
+    learning_rate: float = Field(0.01, gt=0, description="Of SGD with momentum 0.9.")
+    weight_decay: float = Field(1e-4, ge=0, description="L2 on kernels: half of it times their squares is added.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="In the reference encoder, during training.")
+    references: int = Field(50, ge=1, description="K: K-means centroids of a class.")
+    transform: Transform = Field("log", description="How features enter: log(1 + x), l2 (of one length), none.")
+    margin: float = Field(0.1, ge=-1, lt=1, description="rho, of wrong labels and of self-reinforcement.")
+    negative_weight: float = Field(5.0, gt=0, description="omega, weight of wrong labels.")
+    reconstruction: float = Field(0.1, ge=0, description="beta, weight of the autoencoder's error.")
+    reinforcement: float = Field(0.1, ge=0, description="gamma, weight of unverified images.")
