@@ -1,0 +1,425 @@
+"""Every reader, fed with damaged and invented files: a result or a sentence, within limits of time and memory.
+
+Inputs are changed in their structure (a JSON value of another type, a column of another kind, a line twice) and in
+their bytes. Each runs under an alarm and a limit of memory, in children that die without harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import random
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torture._command import forked
+from torture._report import Count
+from torture._world import write_photographs
+
+INPUTS = 20_000
+QUICK_INPUTS = 60
+MEMORY = 3 << 30
+SECONDS = 20
+_CHUNK = 200
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A function that reads a file from outside.
+
+    Attributes:
+        name: What it reads.
+        function: ``module:name``, imported in the children.
+        sample: A good file's content.
+        form: How its structure is changed: ``json``, ``lines``, ``parquet``, or ``bytes`` alone.
+        call: Calls the function with the file's path.
+        place: The file's name; in a directory, which copies stand beside it.
+        beside: A directory whose other files are linked beside it.
+    """
+
+    name: str
+    function: str
+    sample: bytes
+    form: str
+    call: Callable[[Any, Path], object] = lambda function, path: function(path)
+    place: str = "file"
+    beside: Path | None = None
+
+
+# --- changes ---------------------------------------------------------------------------------
+
+_ODD: tuple[object, ...] = (
+    None, True, -1, 0, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", " ", "\0",
+    "\x1b[31m", "../../x", "/etc/passwd",
+    "a" * 70_000, "\ud800", "=1+1", [], [[]], {}, {"a": {}}, [None], "nan", "1.0", "0x10", "1e400",
+)  # fmt: skip
+
+
+def _json(value: Any, draw: random.Random) -> Any:
+    """``value`` with one part changed, left out, doubled or of another type."""
+    paths: list[tuple[Any, Any]] = []
+
+    def walk(part: Any) -> None:
+        items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+        for key, inner in list(items)[:200]:
+            paths.append((part, key))
+            walk(inner)
+
+    walk(value)
+    if not paths:
+        return draw.choice(_ODD)
+    for _ in range(draw.choice((1, 1, 1, 2, 5))):
+        part, key = draw.choice(paths)
+        with contextlib.suppress(KeyError, IndexError):
+            match draw.randrange(4):
+                case 0:
+                    del part[key]
+                case 1 if isinstance(part, list):
+                    part.append(part[key])
+                case 2 if isinstance(part, dict):
+                    part[draw.choice(("extra", "", "\x1b[0m", "version"))] = part[key]
+                case _:
+                    part[key] = draw.choice(_ODD)
+    return value
+
+
+def _bytes(data: bytes, draw: random.Random) -> bytes:
+    if not data:
+        return draw.randbytes(draw.randrange(64))
+    changed = bytearray(data)
+    match draw.randrange(5):
+        case 0:
+            return data[: draw.randrange(len(data))]
+        case 1:
+            start = draw.randrange(len(data))
+            return data[:start] + draw.randbytes(draw.randrange(1, 64)) + data[start:]
+        case 2:
+            start = draw.randrange(len(data))
+            return data[:start] + data[start : start + 300] * draw.randrange(2, 40) + data[start:]
+        case 3:
+            start = draw.randrange(len(data))
+            return data[:start] + data[start + draw.randrange(1, 200) :]
+        case _:
+            for _ in range(draw.choice((1, 2, 8, 64))):
+                changed[draw.randrange(len(changed))] = draw.randrange(256)
+            return bytes(changed)
+
+
+def _lines(data: bytes, draw: random.Random) -> bytes:
+    lines = data.decode(errors="replace").splitlines()
+    if not lines:
+        return _bytes(data, draw)
+    for _ in range(draw.choice((1, 1, 2, 6))):
+        number = draw.randrange(len(lines))
+        separator = draw.choice((",", "\t", " ", ": ", "|"))
+        cells = lines[number].split(separator)
+        match draw.randrange(6):
+            case 0:
+                lines.insert(number, lines[draw.randrange(len(lines))])
+            case 1:
+                lines.pop(number)
+                lines = lines or [""]
+            case 2:
+                lines[number] += separator + str(draw.choice(_ODD))
+            case _:
+                cells[draw.randrange(len(cells))] = str(draw.choice(_ODD))
+                lines[number] = separator.join(cells)
+    encoding = draw.choice(("utf-8",) * 8 + ("utf-16", "latin-1", "utf-8-sig"))
+    return draw.choice(("\n",) * 5 + ("\r\n", "\r", "\n\n")).join(lines).encode(encoding, errors="replace")
+
+
+def _parquet(data: bytes, draw: random.Random) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(data))
+    name = draw.choice(table.column_names)
+    position, rows = table.column_names.index(name), len(table)
+    columns: tuple[Callable[[], Any], ...] = (
+        lambda: pa.nulls(rows),
+        lambda: pa.array(range(rows)),
+        lambda: pa.array([float(i) for i in range(rows)]),
+        lambda: pa.array([float("nan")] * rows),
+        lambda: pa.array(["\x1b[31m"] * rows),
+        lambda: pa.array([draw.choice(("", "../x", "a\0b", "x" * 100_000))] * rows),
+        lambda: pa.array([b"\xff\xfe"] * rows),
+        lambda: pa.array([[None, 10**9, -5]] * rows, pa.list_(pa.int32())),
+        lambda: pa.array([[draw.choice((0.5, float("nan"), -1e30))] * 3] * rows, pa.list_(pa.float32())),
+        lambda: pa.array([{"a": 1}] * rows),
+        lambda: pa.array([None if i % 2 else "a" for i in range(rows)]),
+        lambda: table.column(name).cast(pa.large_string()),
+        lambda: table.column(name).take(pa.array([draw.randrange(rows) for _ in range(rows)])),
+    )
+    with contextlib.suppress(pa.ArrowException):
+        match draw.randrange(5):
+            case 0:
+                table = table.drop_columns([name])
+            case 1:
+                table = table.slice(draw.randrange(max(rows, 1)))
+            case 2:
+                table = pa.concat_tables([table, table.slice(draw.randrange(max(rows, 1)))])
+            case _:
+                table = table.set_column(position, name, draw.choice(columns)())
+    target = io.BytesIO()
+    pq.write_table(table, target)
+    return target.getvalue()
+
+
+def changed(reader: Reader, draw: random.Random) -> bytes:
+    """A file that is not quite the reader's sample."""
+    if reader.form == "bytes" or draw.random() < 0.3:
+        return _bytes(reader.sample, draw)
+    if reader.form == "json":
+        text = json.dumps(_json(json.loads(reader.sample), draw))
+        # What json.dumps writes no more: repeated keys, absurd depth and length.
+        oddity = draw.random()
+        if oddity < 0.03:
+            text = text.replace("{", '{"a": ' + "[" * 100_000, 1)
+        elif oddity < 0.06:
+            text = text.replace(": ", ": " + "9" * 5000, 1)
+        elif oddity < 0.09:
+            text = text.replace("{", "{" + text[1:-1] + ", ", 1) if len(text) > 4 else text
+        return text.encode(errors="surrogatepass")
+    return _parquet(reader.sample, draw) if reader.form == "parquet" else _lines(reader.sample, draw)
+
+
+# --- running ---------------------------------------------------------------------------------
+
+
+def _try(reader: Reader, folder: Path, seeds: range) -> Iterator[str]:
+    """The outcome of each input: ``fine``, ``sentence`` or what went wrong."""
+    from nlcli.errors import NlcliError
+
+    module, _, name = reader.function.partition(":")
+    function = importlib.import_module(module)
+    for part in name.split("."):
+        function = getattr(function, part)
+    path = folder / reader.place
+    for seed in seeds:
+        path.unlink(missing_ok=True)
+        path.write_bytes(changed(reader, random.Random(seed)))
+        signal.alarm(SECONDS)
+        try:
+            result = reader.call(function, path)
+            if hasattr(result, "__next__"):
+                for _ in zip(result, range(100_000), strict=False):
+                    pass
+            yield "fine"
+        except NlcliError as error:
+            told = str(error)
+            odd = "\n" in told or "\x1b" in told or len(told) > 900
+            yield f"no plain sentence: {told[:120]!r}" if odd else "sentence"
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            yield f"{type(error).__name__}: {str(error)[:80]} ({Path(where.filename).name}:{where.lineno})"
+        finally:
+            signal.alarm(0)
+
+
+def _chunk(reader: Reader, seeds: range) -> list[str]:
+    """Outcomes of ``seeds`` in a child with limits; what kills the child is found by halving."""
+    with tempfile.TemporaryDirectory() as root:
+        folder, results = Path(root) / "d", Path(root) / "results"
+        folder.mkdir()
+        for path in reader.beside.iterdir() if reader.beside is not None else ():
+            if path.name != reader.place:
+                (folder / path.name).symlink_to(path)
+        child = os.fork()
+        if child == 0:
+            try:
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+                os.dup2(os.open("/dev/null", os.O_WRONLY), 2)
+                os.dup2(2, 1)
+                with open(results, "w", encoding="utf-8", errors="replace") as file:
+                    for outcome in _try(reader, folder, seeds):
+                        file.write(json.dumps(outcome) + "\n")
+                        file.flush()
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        outcomes = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    if len(outcomes) < len(seeds):
+        code = os.waitstatus_to_exitcode(status)
+        name = signal.Signals(-code).name if code < 0 else f"exit {code}"
+        outcomes.append(f"the process ended: {name}")
+        outcomes += _chunk(reader, range(seeds.start + len(outcomes), seeds.stop)) if len(outcomes) < len(seeds) else []
+    return outcomes
+
+
+def _fuzz(reader: Reader, inputs: int, seed: int) -> Count:
+    count = Count("fuzz", f"{reader.name} ({reader.form})")
+    wrong: Counter[str] = Counter()
+    examples: dict[str, int] = {}
+    first = seed * 10**9
+    for start in range(first, first + inputs, _CHUNK):
+        seeds = range(start, min(start + _CHUNK, first + inputs))
+        for number, outcome in zip(seeds, _chunk(reader, seeds), strict=True):
+            count.times += 1
+            if outcome not in ("fine", "sentence"):
+                wrong[outcome] += 1
+                examples.setdefault(outcome, number)
+    count.failures += [
+        f"{times} times, first with seed {examples[what]}: {what}" for what, times in wrong.most_common()
+    ]
+    return count
+
+
+# --- the readers -----------------------------------------------------------------------------
+
+_COCO = {
+    "images": [{"id": i, "file_name": f"{i}.jpg", "width": 20, "height": 20} for i in range(6)],
+    "annotations": [{"id": i, "image_id": i % 6, "category_id": 1 + i % 3, "bbox": [0, 0, 5, 5]} for i in range(12)],
+    "categories": [{"id": 1 + i, "name": f"thing {i}", "supercategory": "s"} for i in range(3)],
+}
+
+
+def _world(root: Path) -> dict[str, Path]:
+    """Directories of stages made of embedded data, without a network."""
+    write_photographs(root / "photographs", images=8)
+    commands = {
+        "data": [
+            "build-folders",
+            "--images",
+            "photographs",
+            *(f"--verified={s}" for s in ("train", "validation", "test")),
+        ],
+        "noisy": ["add-noise", "--dataset", "data", "--rate", "0.3", "--verified", "0.5"],
+        "features": ["extract-features", "--dataset", "noisy", "--backbone", "small_cnn", "--weights", "none"],
+        "detection": [
+            "detect-noise",
+            "--method",
+            "knn",
+            "--dataset",
+            "noisy",
+            "--features",
+            "features",
+            "--set",
+            "neighbours=1",
+        ],
+        "run": ["train-head", "--method", "noisy", "--dataset", "noisy", "--features", "features", "--steps", "20"],
+        "scored": ["eval", "run", "--bootstrap", "20", "--examples", "0"],
+    }
+    for name, arguments in commands.items():
+        ended = forked([*arguments, "--output", name], root, seconds=300)
+        if ended.code:
+            raise RuntimeError(f"{name} cannot be made: {ended.errors[-400:]}")
+    return {name: root / name for name in commands}
+
+
+def readers(made: dict[str, Path]) -> list[Reader]:
+    """Every reader of files that may come from outside, with a good file of each."""
+    texts = {
+        "lists of classes": ("nlcli.data.lists:read_names", b"cat\ndog\nbird\n"),
+        "lists of images": ("nlcli.data.lists:read_keys", b"a/1.jpg\na/2.jpg\nb/3.jpg\n"),
+        "class maps": (
+            "nlcli.data.class_map:read_class_map",
+            b"source_index,source_id,source_name,target_name\n0,n1,a,cat\n1,n2,b,\n",
+        ),
+        "pipelines": (
+            "nlcli.stages.pipeline:read_pipeline",
+            b"name: p\nworkdir: w\nstages:\n  - name: s\n    run: build-digits\n    each: {seed: [0, 1]}\n"
+            b"    with: {train_images: 50}\n",
+        ),
+    }
+    all_readers = [
+        Reader(name, function, sample, "lines", place="file.csv") for name, (function, sample) in texts.items()
+    ]
+    table = (
+        b"path,noisy_label,clean_label,verification,split\n"
+        b"a.jpg,cat,dog,0,train\nb.jpg,dog,,1,test\nc.jpg,cat,cat,,validation\n"
+    )
+    all_readers += [
+        Reader(
+            "lists with classes",
+            "nlcli.data.lists:read_labelled",
+            b"a/1.jpg 0\na/2 b.jpg 1\n",
+            "lines",
+            lambda f, p: f(p, 3),
+        ),
+        Reader("tables in CSV", "nlcli.data.sources.folders:read_table", table, "lines", place="t.csv"),
+        Reader(
+            "tables in Parquet",
+            "nlcli.data.sources.folders:read_table",
+            _as_parquet(table),
+            "parquet",
+            place="t.parquet",
+        ),
+        Reader(
+            "COCO annotations",
+            "nlcli.data.sources.coco_annotations:read_instances",
+            json.dumps(_COCO).encode(),
+            "json",
+            place="i.json",
+        ),
+    ]
+    for what, directory, place, function in (
+        ("stage records", "data", "stage.json", "nlcli.stages.stage:read_stage"),
+        ("data sets", "data", "dataset.json", "nlcli.data.label_files:read_dataset"),
+        ("label tables", "noisy", "images.parquet", "nlcli.data.label_files:read_dataset"),
+        ("feature records", "features", "features.json", "nlcli.data.features.store:FeatureStore"),
+        ("feature indices", "features", "index.parquet", "nlcli.data.features.store:FeatureStore"),
+        ("detections", "detection", "detection.json", "nlcli.data.detection_files:read_detection"),
+        ("detected labels", "detection", "noise.parquet", "nlcli.data.detection_files:read_detection"),
+        ("scores", "scored", "scores.parquet", "nlcli.evaluation.score_files:read_scores"),
+        ("metrics", "scored", "metrics.json", "nlcli.stages.lineage:describe_path"),
+        ("learning curves", "run", "metrics.jsonl", "nlcli.evaluation.comparison.learning_curves:read_learning_curve"),
+    ):
+        path = made[directory] / place
+        form = {"json": "json", "parquet": "parquet"}.get(path.suffix[1:], "lines")
+        of_file = place == "scores.parquet"
+        call: Callable[[Any, Path], object] = (lambda f, p: f(p)) if of_file else (lambda f, p: f(p.parent))
+        all_readers.append(Reader(what, function, path.read_bytes(), form, call, place, made[directory]))
+    picture = next(made["data"].parent.glob("photographs/*/*.png")).read_bytes()
+    for kind, sample in {"PNG": picture, **_pictures(picture)}.items():
+        all_readers.append(Reader(f"pictures in {kind}", "nlcli.networks.images:load_image", sample, "bytes", _load))
+    return all_readers
+
+
+def _load(function: Any, path: Path) -> object:
+    from nlcli.errors import NlcliError
+    from nlcli.networks.images import ImageError, Preprocessing
+
+    try:
+        return function(path, Preprocessing(size=32, scaling="unit"))
+    except ImageError as error:  # a row with an error
+        raise NlcliError(str(error)) from error
+
+
+def _pictures(png: bytes) -> dict[str, bytes]:
+    from PIL import Image
+
+    pictures = {}
+    for kind in ("JPEG", "GIF", "TIFF", "WEBP", "BMP"):
+        target = io.BytesIO()
+        Image.open(io.BytesIO(png)).convert("RGB").save(target, kind)
+        pictures[kind] = target.getvalue()
+    return pictures
+
+
+def _as_parquet(table: bytes) -> bytes:
+    import pandas as pd
+
+    target = io.BytesIO()
+    pd.read_csv(io.BytesIO(table), dtype=str).to_parquet(target, index=False)
+    return target.getvalue()
+
+
+def run(quick: bool, seed: int) -> list[Count]:
+    """20,000 inputs a reader (``quick``: 60, and only of readers that need no trained run)."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as root:
+        made = _world(Path(root))
+        counts = [_fuzz(reader, QUICK_INPUTS if quick else INPUTS, seed) for reader in readers(made)]
+    print(f"fuzz: {sum(c.times for c in counts):,} inputs in {time.monotonic() - started:.0f} s")
+    return counts
