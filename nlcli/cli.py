@@ -16,13 +16,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nlcli.console import print_markdown, print_pairs, say, set_quiet
-from nlcli.errors import NlcliError, printable
+from nlcli.errors import NlcliError, plain
 from nlcli.registry import load
 from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
 
@@ -138,11 +138,12 @@ def _function(command: Command) -> Callable[..., None]:
         as_json = typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Output")
         parameters = [_parameter("force", bool, force, False), _parameter("json", bool, as_json, False)]
 
-    def function(**given: Any) -> None:
+    def function(context: typer.Context, **given: Any) -> None:
         force, as_json = given.pop("force", False), given.pop("json", False)
         values = {}
         for name, value in given.items():
-            if value is not None and value != []:
+            source = context.get_parameter_source(name)
+            if source is not None and source.name != "DEFAULT":  # the configuration has defaults of its own
                 values[name] = _read(value, options[name].flags(name), model.model_fields[name])
         if isinstance(command, StageCommand):
             configs = [model.parse(one, command.name) for one in _each(values, options)]
@@ -153,7 +154,9 @@ def _function(command: Command) -> Callable[..., None]:
     parameters = [
         _typer_parameter(name, field, options[name]) for name, field in model.model_fields.items()
     ] + parameters
-    function.__signature__ = inspect.Signature(sorted(parameters, key=_place_in_help))  # type: ignore[attr-defined]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    signature = inspect.Signature([context, *sorted(parameters, key=_place_in_help)])
+    function.__signature__ = signature  # type: ignore[attr-defined]
     function.__name__ = command.python_name
     return function
 
@@ -351,24 +354,36 @@ def info(
 
 def main() -> None:
     """Entry point: every failure that a user can mend is one sentence and exit code 1."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of any script, in any locale
     try:
-        app()
+        try:
+            app()
+        except SystemExit:  # what cannot be written must be known before the interpreter ends
+            sys.stdout.flush()
+            raise
     except NlcliError as error:
-        print(f"nlcli: {printable(' '.join(str(error).split()), None)}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
     except (Stopped, KeyboardInterrupt):
         say("nlcli: stopped; the same command continues where it was")
         sys.exit(130)
     except BrokenPipeError:  # such as `nlcli ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(None)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        print(f"nlcli: {where}{error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(f"{where}{error.strerror or error}")
     except MemoryError:
-        print("nlcli: there is not enough memory; try a smaller --memory or --batch-size", file=sys.stderr)
-        sys.exit(1)
+        _fail("there is not enough memory; try a smaller --memory or --batch-size")
+
+
+def _fail(sentence: str | None) -> NoReturn:
+    """Print the sentence and exit with 1, standard output being closed or full or not."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sentence is not None:
+        print(f"nlcli: {plain(sentence)}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

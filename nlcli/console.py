@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from nlcli.errors import plain, printable
+
 _PLAIN_SECONDS = 10.0  # between two lines where standard error is not a terminal
 _quiet = False
 
@@ -19,9 +21,14 @@ def set_quiet(quiet: bool) -> None:
 
 
 def say(line: str) -> None:
-    """Print one line to standard error."""
+    """Print one line to standard error, fit for a terminal whatever names are in it."""
     if not _quiet:
-        print(line, file=sys.stderr, flush=True)
+        print(plain(line), file=sys.stderr, flush=True)
+
+
+def tell(text: str = "") -> None:
+    """Print to standard output, fit for a terminal whatever names are in it."""
+    print(printable(text, None, "\n\t"))
 
 
 class Bar:
@@ -112,7 +119,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     flat = {k.replace("_", " "): v for k, v in pairs.items() if not isinstance(v, dict | list)}
     width = max((len(name) for name in flat), default=0)
     for name, value in flat.items():
-        print(f"{name:<{width}}  {_shown(value)}")
+        tell(f"{name:<{width}}  {_shown(value)}")
 
 
 def _shown(value: Any) -> str:
@@ -145,22 +152,22 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Seq
 
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         for i, name in enumerate(header):
-            table.add_column(name, overflow="fold", ratio=None, no_wrap=i == 0)
+            table.add_column(Text(printable(name, None)), overflow="fold", ratio=None, no_wrap=i == 0)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))  # Text: brackets are no markup
+            table.add_row(*(Text(printable(cell, None)) for cell in row))  # Text: brackets are no markup
         console = Console()
         console.print(table)
         for note in notes:
-            console.print(Text(note, style="dim"))
+            console.print(Text(printable(note, None), style="dim"))
         return
-    print(text_table(header, rows))
+    tell(text_table(header, rows))
     for note in notes:
-        print(note)
+        tell(note)
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned by spaces."""
-    lines = [header, *rows]
+    lines = [[printable(cell, None) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

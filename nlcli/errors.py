@@ -1,4 +1,4 @@
-"""The one exception a user ever sees, and the parts of its sentences."""
+"""The one exception a user ever sees, and how its sentences are made fit to print."""
 
 from __future__ import annotations
 
@@ -17,8 +17,35 @@ _MOST_NAMES = 40  # names that are listed where none is near
 class NlcliError(Exception):
     """A failure reported as one sentence: what is wrong, where, and what to do.
 
-    The command line prints the sentence and exits with 1; from Python it is raised as it is.
+    The command line prints the sentence and exits with 1; from Python it is raised as it is. Whatever was put
+    into the sentence, it is one line that a terminal shows as it is (see ``plain``).
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(plain(sentence))
+
+
+_LONGEST_WORD, _LONGEST_LINE = 300, 1000
+_JOINERS = "\u200c\u200d"
+"""Characters of Persian, of scripts of India and of emoji, which show nothing themselves and turn nothing."""
+
+
+def plain(text: str) -> str:
+    """``text`` as one line that is safe to print, what is too long for a sentence cut."""
+    words = [printable(word, _LONGEST_WORD) for word in text.split()]
+    return printable(" ".join(words), _LONGEST_LINE)
+
+
+def printable(text: str, most: int | None = _MOST_SHOWN, keep: str = "") -> str:
+    """At most ``most`` characters of ``text``, safe to print: no line breaks, no codes that a terminal obeys.
+
+    Args:
+        keep: Characters that stay all the same, such as line breaks.
+    """
+    shown = text if most is None or len(text) <= most else text[:most] + "..."
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() or c in keep or c in _JOINERS else "?" for c in shown)
 
 
 def unknown_name(name: str, known: Any, kind: str) -> str:
@@ -29,12 +56,6 @@ def unknown_name(name: str, known: Any, kind: str) -> str:
         return f"unknown {kind} '{printable(name)}'; did you mean '{printable(near[0])}'?"
     listed = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))
     return f"unknown {kind} '{printable(name)}'; known: {listed}"
-
-
-def printable(text: str, most: int | None = _MOST_SHOWN) -> str:
-    """At most ``most`` characters of ``text``, safe to print: no line breaks, no codes that a terminal obeys."""
-    plain = "".join(c if c.isprintable() else "?" for c in text[:most])
-    return plain if most is None or len(text) <= most else plain + "..."
 
 
 def first_problem(error: ValidationError, kind: str = "option") -> str:

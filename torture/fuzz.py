@@ -218,7 +218,7 @@ def _try(reader: Reader, folder: Path, seeds: range) -> Iterator[str]:
             yield "fine"
         except NlcliError as error:
             told = str(error)
-            odd = "\n" in told or "\x1b" in told or len(told) > 900
+            odd = "\n" in told or "\x1b" in told or len(told) > 1100
             yield f"no plain sentence: {told[:120]!r}" if odd else "sentence"
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]

@@ -65,7 +65,7 @@ def _attack(count: Count, work: Path, what: str, arguments: list[str], code: int
     if code is not None:
         count.expect(ended.code == code, f"{what}: ended with {ended.code}, expected {code}: {last[-200:]}")
     if code == 1:
-        count.expect(last.startswith("nlcli: ") and len(last) < 700, f"{what}: no sentence: {last[:200]}")
+        count.expect(last.startswith("nlcli: ") and len(last) < 1100, f"{what}: no sentence: {last[:200]}")
     for stream in (ended.errors, ended.output):
         count.expect(
             "\x1b" not in stream and "\u202e" not in stream, f"{what}: an escape sequence reached the terminal"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_json, read_json
-from nlcli.stages.stage import RECORD, StageRecord, read_stage
+from nlcli.stages.publishing import RECORD
+from nlcli.stages.stage import StageRecord, read_stage
 
 
 def backbone_inputs(backbone: str, weights: str) -> dict[str, StageRecord | Path | str]:

@@ -79,7 +79,17 @@ def read_json(path: Path) -> Any:
     """Parsed JSON file; a missing or malformed one becomes a sentence with its place."""
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            return parse_json(file.read(), path)
+    except UnicodeDecodeError as error:
+        raise NlcliError(f"{path}: not valid JSON, byte {error.start} is not UTF-8") from error
+    except OSError as error:
+        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+def parse_json(text: str | bytes, path: Path) -> Any:
+    """The value of ``text``, which stands in ``path``; what is malformed becomes a sentence."""
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise NlcliError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
@@ -89,8 +99,8 @@ def read_json(path: Path) -> Any:
         raise NlcliError(f"{path}: not valid JSON, byte {error.start} is not UTF-8") from error
     except RecursionError as error:
         raise NlcliError(f"{path}: not valid JSON, it is nested too deeply") from error
-    except OSError as error:
-        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a whole number of more digits than Python reads
+        raise NlcliError(f"{path}: a number has thousands of digits, which no file of this kind holds") from error
 
 
 # --- CSV -------------------------------------------------------------------------------------
@@ -138,14 +148,19 @@ def _is_number(text: str) -> bool:
     return True
 
 
-_SENTENCES = {
+_DO = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again, finished work is kept",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose another --output",
     errno.EACCES: "permission denied; choose another --output",
     errno.EPERM: "permission denied; choose another --output",
     errno.ENOTDIR: "a part of the path is not a directory; choose another --output",
+    errno.EEXIST: "a part of the path is a file; choose another --output",
     errno.ENAMETOOLONG: "the name is too long; choose another --output",
+    errno.EFBIG: "the file is larger than 'ulimit -f' or this disk allows; lift the limit, or choose another --output",
+    errno.EMFILE: "too many files are open; raise 'ulimit -n'",
+    errno.EIO: "the disk or the network drive does not answer; see to it and run the same command again",
+    errno.ESTALE: "the network drive was changed from elsewhere; run the same command again",
 }
 
 
@@ -158,6 +173,7 @@ def system_sentences(output: Path) -> Iterator[None]:
         code = error.errno
         if code is None and "No space left" in str(error):  # HDF5 hides the number in its text
             code = errno.ENOSPC
-        if code in _SENTENCES:
-            raise NlcliError(f"cannot write {error.filename or output}: {_SENTENCES[code]}") from error
-        raise
+        if code is None or isinstance(error, BrokenPipeError):
+            raise
+        what = _DO.get(code, f"{error.strerror}; run the same command again, or choose another --output")
+        raise NlcliError(f"cannot write {error.filename or output}: {what}") from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nlcli.console import duration, print_pairs
+from nlcli.console import duration, print_pairs, tell
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json
-from nlcli.stages.stage import RECIPE, RECORD, WORK, StageRecord, read_stage, work_path
+from nlcli.stages.publishing import RECIPE, RECORD, WORK, work_path
+from nlcli.stages.stage import StageRecord, read_stage
 
 _WHAT = {
     "digits": "scenes of handwritten digits with COCO annotations and an annotating classifier",
@@ -83,28 +84,28 @@ def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
 def print_lineage(described: dict[str, Any]) -> None:
     """Print ``describe_path``'s result for people."""
     if not described["complete"]:
-        print(f"{described['path']}: unfinished {described['stage']}; the command that began it continues it")
+        tell(f"{described['path']}: unfinished {described['stage']}; the command that began it continues it")
         print_pairs(described["config"] or {"config": "unknown"})
         return
-    print(f"{described['path']}: {described['stage']}, {described['what']}")
-    print(
+    tell(f"{described['path']}: {described['stage']}, {described['what']}")
+    tell(
         f"made in {duration(described['seconds'])} with "
         + ", ".join(f"{k} {v}" for k, v in described["versions"].items())
     )
-    print("\nresult")
+    tell("\nresult")
     print_pairs(described["summary"] or {"summary": "-"})
-    print("\nsettings")
+    tell("\nsettings")
     print_pairs(described["config"])
-    print("\nmade from")
+    tell("\nmade from")
     _print_tree(described, 0)
 
 
 def _print_tree(described: dict[str, Any], depth: int) -> None:
     if not described["inputs"] and depth == 0:
-        print("nothing but its settings")
+        tell("nothing but its settings")
     for name, entry in described["inputs"].items():
         kind = f"{entry['stage']} " if entry.get("stage") else ""
         state = "" if entry["state"] in ("unchanged", "not a directory") else f" ({entry['state']})"
-        print(f"{'  ' * depth}{name}: {kind}{entry['path'] or entry['fingerprint'][:19]}{state}")
+        tell(f"{'  ' * depth}{name}: {kind}{entry['path'] or entry['fingerprint'][:19]}{state}")
         if "made_from" in entry:
             _print_tree(entry["made_from"], depth + 1)

@@ -1,14 +1,13 @@
-"""Stage directories: fingerprints, atomic publishing, resuming, skipping, refusing to overwrite.
+"""Stage directories: fingerprints, resuming, skipping, refusing to overwrite.
 
-A stage writes into ``OUT.partial`` and renames it to ``OUT`` when everything is there, with
-``stage.json`` as the last file written. Killed at any moment, it is resumed by the same command.
-The lock is on the directory ``OUT.partial`` itself, so the kernel drops it with the process.
+A stage writes into ``OUT.partial`` and renames it to ``OUT`` when everything is there, with ``stage.json`` as the
+last file written. Killed at any moment, it is resumed by the same command (``publishing.py``). The lock is on the
+directory ``OUT.partial`` itself, so the kernel drops it with the process.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import fnmatch
 import os
 import shutil
@@ -24,29 +23,27 @@ from pydantic import ValidationError
 from nlcli.console import say
 from nlcli.errors import NlcliError, first_problem
 from nlcli.runtime import versions
-from nlcli.stages.files import TEMPORARY, fingerprint_file, fingerprint_json, read_json, system_sentences, write_json
+from nlcli.stages.files import fingerprint_file, fingerprint_json, read_json, system_sentences, write_json
+from nlcli.stages.publishing import (
+    RECIPE,
+    RECORD,
+    claim,
+    empty,
+    place_of,
+    publish,
+    refuse_what_is_not_ours,
+    remove_temporary_files,
+    tidy,
+    work_path,
+)
 from nlcli.stages.records import InputRecord, StageFile
 
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
 
 SCHEMA = 1
-RECORD = "stage.json"
-WORK = ".partial"  # behind the name of a directory that is being made
-OLD = ".replaced"  # behind the name of one that is being replaced
-RECIPE = "recipe.json"  # in OUT.partial only: what the unfinished work belongs to
 _MOST_FILES_LISTED = 200
 _SPOKEN = {"dataset": "data set", "features": "features directory"}  # inputs that sentences call otherwise
-
-
-def work_path(output: Path) -> Path:
-    """Where a stage writes before ``output`` is there."""
-    return output.with_name(output.name + WORK)
-
-
-def old_path(output: Path) -> Path:
-    """Where the result that ``output`` replaces lies for a moment."""
-    return output.with_name(output.name + OLD)
 
 
 # --- finished stages -------------------------------------------------------------------------
@@ -248,7 +245,7 @@ def open_stage(
         NlcliError: the output holds something else, another process is writing it, or the disk is
             full or read-only.
     """
-    output = Path(os.path.abspath(config.output))  # type: ignore[attr-defined]
+    output = place_of(config.output)  # type: ignore[attr-defined]
     described = {name: _describe(value, output) for name, value in inputs.items() if value is not None}
     recipe = {
         "stage": kind,
@@ -264,22 +261,23 @@ def open_stage(
         while lock is None:
             if _is_up_to_date(stage, force):
                 break
-            lock = _lock(stage, force)
+            lock = _claim(stage, force)
         if lock is None or stage.up_to_date:
             stage.up_to_date = True
+            tidy(output)
             say(f"{output} is up to date")
             yield stage
             return
         try:
             if stage.finished:  # killed between its last file and its renaming
-                _publish(stage)
+                publish(stage.output)
                 stage.up_to_date = True
                 yield stage
                 return
             yield stage
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
-            _publish(stage)
+            publish(stage.output)
         except BaseException:
             _discard_if_nothing_was_done(stage)
             raise
@@ -309,6 +307,8 @@ def _describe(value: StageRecord | Path | str, output: Path) -> InputRecord:
 
 def _is_up_to_date(stage: Stage, force: bool) -> bool:
     output = stage.output
+    if os.path.lexists(output) and not output.is_dir():
+        raise NlcliError(f"{output} is a file and was not made by nlcli; choose another --output")
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return False
     if not (output / RECORD).is_file():
@@ -328,66 +328,40 @@ def _is_up_to_date(stage: Stage, force: bool) -> bool:
     return False
 
 
-def _lock(stage: Stage, force: bool) -> int | None:
+def _claim(stage: Stage, force: bool) -> int | None:
     """Take ``OUT.partial`` for this process; None when the directory moved meanwhile (try again)."""
-    work = stage.work
-    work.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    refuse_what_is_not_ours(stage.output)
+    descriptor = claim(stage.output)
+    if descriptor is not None:
         try:
-            moved = os.stat(work).st_ino != os.fstat(descriptor).st_ino
-        except FileNotFoundError:
-            moved = True
-        if moved:
+            _prepare(stage, force)
+        except BaseException:
             os.close(descriptor)
-            return None
-        _prepare(stage, force)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise NlcliError(
-            f"{stage.output} is being written by another process; wait for it, or choose another --output"
-        ) from None
-    except BaseException:
-        os.close(descriptor)
-        raise
+            raise
     return descriptor
 
 
 def _prepare(stage: Stage, force: bool) -> None:
     """Resume what is in the work directory if it is ours, or begin anew."""
     work = stage.work
-    shutil.rmtree(old_path(stage.output), ignore_errors=True)
-    for path in work.rglob(f".*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
-    left = list(work.iterdir())
+    remove_temporary_files(work)
     # Another version may leave other files behind or go on otherwise: what comes out would be of neither.
     ours = stage.recipe | {"nlcli": versions()["nlcli"]}
-    if left:
+    if any(work.iterdir()):
+        stage.finished = (work / RECORD).is_file() and _read_file(work).recipe == stage.recipe
         recipe = read_json(work / RECIPE) if (work / RECIPE).is_file() else None
-        if recipe == ours:
+        if stage.finished or recipe == ours:
             stage.resumed = True
-            stage.finished = (work / RECORD).is_file()
             say(f"resuming {stage.output}")
             return
         if not force:
-            difference = _differences(recipe, ours) if isinstance(recipe, dict) else "not made by nlcli"
+            difference = _differences(recipe, ours) if isinstance(recipe, dict) else "its recipe is damaged"
             raise NlcliError(
                 f"{work} holds unfinished work of another configuration ({difference}); "
                 "pass --force to discard it, or choose another --output"
             )
-        for path in left:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        empty(work)
     write_json(work / RECIPE, ours)
-
-
-def _publish(stage: Stage) -> None:
-    old = old_path(stage.output)
-    if stage.output.exists():
-        os.replace(stage.output, old)
-    (stage.work / RECIPE).unlink(missing_ok=True)
-    os.replace(stage.work, stage.output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ import pytest
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.lineage import describe_path, print_lineage
-from nlcli.stages.stage import RECIPE, RECORD, open_stage, read_stage, work_path
+from nlcli.stages.publishing import RECIPE, RECORD, work_path
+from nlcli.stages.stage import open_stage, read_stage
 from worlds.stage_builders import MakeConfig
 
 OF_0_1_0 = {

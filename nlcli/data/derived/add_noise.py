@@ -41,7 +41,8 @@ from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.metrics.decisions import confusion_matrix
 from nlcli.stages.files import csv_text
-from nlcli.stages.stage import RECORD, open_stage, read_stage
+from nlcli.stages.publishing import RECORD
+from nlcli.stages.stage import open_stage, read_stage
 
 MATRIX = "noise_matrix.csv"
 _FOLDS = 5
