@@ -13,8 +13,8 @@ from nlcli.interface import StrPath
 from nlcli.registry import register as register
 from nlcli.stages.stage import StageRecord as StageRecord
 from nlcli.stages.stage import read_stage as read_stage
-from nlcli.training.head import Head as Head
-from nlcli.training.head import load_head as load_head
+from nlcli.training.saved_head import Head as Head
+from nlcli.training.saved_head import load_head as load_head
 from nlcli.version import __version__ as __version__
 
 __all__ = [

@@ -27,11 +27,11 @@ StrPath = str | os.PathLike[str]
 
 OBJECTS = {
     "FeatureStore": "nlcli.data.features.store:FeatureStore",
-    "Head": "nlcli.training.head:Head",
+    "Head": "nlcli.training.saved_head:Head",
     "LabelTable": "nlcli.data.labels:LabelTable",
     "StageRecord": "nlcli.stages.stage:StageRecord",
     "choose_clean": "nlcli.data.labels:choose_clean",
-    "load_head": "nlcli.training.head:load_head",
+    "load_head": "nlcli.training.saved_head:load_head",
     "read_dataset": "nlcli.data.label_files:read_dataset",
     "read_stage": "nlcli.stages.stage:read_stage",
     "register": "nlcli.registry:register",

@@ -38,7 +38,7 @@ def train_on_noisy_labels(
     quiet_tensorflow()
     from nlcli.training.loop.feature_source import FeatureSource, row_bytes, training_rows
     from nlcli.training.loop.interfaces import Settings
-    from nlcli.training.loop.loop import train
+    from nlcli.training.loop.train import train
 
     rows = training_rows(table, data.store, [phase], 1.0, seed)
     budget = memory_available() // 2

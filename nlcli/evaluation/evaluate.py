@@ -50,7 +50,7 @@ def _classifier(config: Evaluate, model: StageRecord, force: bool) -> Path:
 
 def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
     """The features to score; None where image files are read."""
-    from nlcli.training.head import own_backbone
+    from nlcli.training.saved_head import own_backbone
 
     if config.features is not None:
         return read_stage(config.features, "features")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.networks.backbone import Backbone
     from nlcli.networks.images import Preprocessing
-    from nlcli.training.head import Head
+    from nlcli.training.saved_head import Head
 
 _ROWS = 2048  # images whose stored features are scored at a time
 _TOLD = 5  # images that cannot be read and are named on standard error
@@ -191,7 +191,7 @@ def open_scorer(
 def _run_scorer(
     run: StageRecord, store: FeatureStore | None, backbone: Path | str | None, score: str | None, precision: str
 ) -> ImageScorer:
-    from nlcli.training.head import load_head
+    from nlcli.training.saved_head import load_head
 
     head = load_head(run.path)
     name = score or head.score_names[0]
@@ -218,7 +218,7 @@ def _network_of_run(
     run: StageRecord, head: Head, backbone: Path | str | None, precision: str
 ) -> tuple[str, ImageNetwork]:
     """Name of the network whose features the run was trained on, and how it reads image files."""
-    from nlcli.training.head import own_backbone
+    from nlcli.training.saved_head import own_backbone
 
     if backbone is None and own_backbone(run.path) is not None:
         own = head.open_backbone()

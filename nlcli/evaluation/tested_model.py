@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from nlcli.errors import NlcliError, first_problem
 from nlcli.evaluation.metrics_file import Selection, TestedModel
-from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
+from nlcli.training.result import read_result
 
 
 def tested_model(model: StageRecord) -> TestedModel:
@@ -32,10 +29,8 @@ def selection(model: Path) -> Selection:
     Raises:
         NlcliError: its ``result.json`` is damaged.
     """
-    where = model / "result.json"
-    result = read_json(where) if where.is_file() else {}
-    try:
-        return Selection.model_validate({name: result[name] for name in Selection.model_fields if name in result})
-    except (ValidationError, TypeError) as error:
-        told = first_problem(error, "field") if isinstance(error, ValidationError) else str(error)
-        raise NlcliError(f"{where} is not the result of a training ({told}); train the model again") from error
+    result = read_result(model)
+    if result is None:
+        return Selection()
+    told = result.model_dump(mode="json", include=set(Selection.model_fields), exclude_unset=True)
+    return Selection.model_validate(told)

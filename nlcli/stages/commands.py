@@ -161,7 +161,7 @@ _STAGES = (
         "pretrain-backbone",
         "Fine-tune a whole network on noisy or on verified labels.",
         "nlcli.training.config:PretrainBackbone",
-        "nlcli.training.pretrain:pretrain_backbone",
+        "nlcli.training.pretrain_backbone:pretrain_backbone",
         "nlcli pretrain-backbone --dataset data/coco-noisy --backbone resnet50 --output runs/backbone",
     ),
     StageCommand(

@@ -127,13 +127,13 @@ class Case:
         """
         from nlcli.training.loop.feature_source import RowFeatures
         from nlcli.training.loop.interfaces import Settings
-        from nlcli.training.loop.loop import train
         from nlcli.training.loop.pools import stored_rows
-        from nlcli.training.validation import Validation
+        from nlcli.training.loop.train import train
+        from nlcli.training.validation import validation_of
 
         table, store = self.planted.table, self.planted.store
         rows = stored_rows(table, store, table.rows("validation"))
-        validate = Validation(method, table, RowFeatures(store, table, rows, 1 << 30))
+        validate = validation_of(method, table, RowFeatures(store, table, rows, 1 << 30))
         evaluations = 0
 
         def evaluate(phase: Phase) -> Mapping[str, float]:
@@ -300,10 +300,10 @@ def check_learns(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         outcome = case.train(method, Path(folder))
     for phase in method.phases():
-        lines = [line["train"]["loss"] for line in outcome.history if line["train"] and line["phase"] == phase.name]
+        lines = [line.train["loss"] for line in outcome.history if line.train and line.phase == phase.name]
         assert len(lines) < 2 or lines[-1] < lines[0], f"{name}: the loss of phase '{phase.name}' does not fall"
     metric, least = LEARNT[case.task]
-    before, after = outcome.history[0]["validation"][metric], outcome.figures()[metric]
+    before, after = outcome.history[0].validation[metric], outcome.metrics()[metric]
     assert after > least, f"{name} reaches {metric} {after:.3f} on the planted problem, where {least} is asked for"
     assert case.cls.needs_last_layer or after > before + 0.2, f"{name} has {metric} {before:.3f} before training"
     check_saved_weights_give_the_same_scores(method)
@@ -311,7 +311,7 @@ def check_learns(case: Case) -> None:
 
 def check_saved_weights_give_the_same_scores(method: Method) -> None:
     """Built anew with its saved weights, as a run is loaded, it scores the same bits."""
-    from nlcli.training.head import with_weights
+    from nlcli.training.saved_head import with_weights
 
     saved = {name: variable.numpy() for name, variable in method.weights().items()}
     loaded = with_weights(type(method), method.config, replace(method.problem, pairs=None), saved)

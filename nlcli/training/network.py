@@ -60,7 +60,8 @@ class Network:
         if self._probabilities is None:  # one graph for batches of any size
             images_like = tf.TensorSpec((None, *self.model.input.shape[1:]), tf.uint8)
             self._probabilities = tf.function(self._score).get_concrete_function(images_like)
-        return self._probabilities(tf.convert_to_tensor(images)).numpy()
+        probabilities: np.ndarray = self._probabilities(tf.convert_to_tensor(images)).numpy()
+        return probabilities
 
     def _score(self, images: Any) -> Any:
         logits = self._logits(images, training=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,23 @@ from nlcli.console import say
 from nlcli.data.labels import NONE, choose_clean, clean_set_record, verified_pairs
 from nlcli.errors import NlcliError
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path, write_json
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
-from nlcli.training.feeds import FeatureFeed, Feed, verified_rows
-from nlcli.training.head import CONFIG, WEIGHTS, load_head
+from nlcli.training.head_feed import Feed, verified_rows
+from nlcli.training.result import RESULT, CleanLabels, HeadResult, SelectedBy, WeightedBy
+from nlcli.training.run_config import CONFIG, RunConfig
+from nlcli.training.saved_head import load_head, save_weights
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-    from nlcli.methods.base.contract import MethodConfig, Problem
+    from nlcli.methods.base.contract import MethodConfig, Phase, Problem
     from nlcli.methods.base.method import Method
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
-    from nlcli.training.feeds import Start
+    from nlcli.training.head_feed import Prepared, Start
     from nlcli.training.loop.interfaces import Outcome
-_FIGURES = ("top_1", "top_5", "AP_all", "mAP")
+    from nlcli.training.validation import Validation
+
+_SHOWN = ("top_1", "top_5", "AP_all", "mAP")
 _SCRATCH = ("checkpoint.npz", "seen-training.json", "seen-validation.json")
 
 
@@ -37,7 +40,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
 
     It holds ``config.json`` (everything needed to repeat the run), ``metrics.jsonl`` (one line an
     evaluation), ``head.npz`` (the chosen weights by name) and ``result.json`` (which split and step
-    chose them, with which clean images, and the figures). A run from images also holds ``backbone/``,
+    chose them, with which clean images, and the metrics). A run from images also holds ``backbone/``,
     the network as it was when the head was chosen, with which the run scores images on its own, and
     ``unreadable.csv`` where images were left out. While it runs, ``checkpoint.npz`` lies there too,
     and the same command takes up a killed run to the same result.
@@ -47,7 +50,6 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
             the data set, features or a loss that are not finite, no layer to start from, a method
             that trains the whole network where that is not possible.
     """
-    quiet_tensorflow()
     from nlcli.data.label_files import read_dataset
 
     settings = _method_config(config)
@@ -111,128 +113,185 @@ def _method_config(config: TrainHead) -> MethodConfig:
     return configure(config.method, options, config.preset)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """The method, and what it was built from.
+
+    Attributes:
+        fraction: Of the verified training images, those that are the clean set.
+        paired: By split, rows whose pairs of true and noisy class it counted; None where it counts none.
+        initial_layer: What brought the layer that it starts from.
+    """
+
+    method: Method
+    phases: list[Phase]
+    fraction: float
+    paired: dict[str, np.ndarray] | None
+    initial_layer: str | None
+
+
 def _train(
     config: TrainHead, settings: MethodConfig, table: LabelTable, work: Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train; the stage's summary, and hashes of files that are known."""
-
-    from nlcli.methods import get_method
-    from nlcli.methods.base.contract import Problem
+    quiet_tensorflow()
     from nlcli.training.loop.interfaces import Settings
-    from nlcli.training.loop.loop import train
-    from nlcli.training.validation import Validation
+    from nlcli.training.loop.train import train
+    from nlcli.training.validation import validation_of
 
     feed = open_feed(config, table, work)
-    method_class = get_method(config.method)
-    fraction = 1.0 if method_class.all_verified else config.clean_fraction
-    paired = _paired_rows(table, method_class, settings, fraction, config.seed)
-    problem = Problem(
-        feed.start.num_features,
-        table.classes,
-        table.task,
-        None if paired is None else verified_pairs(table, np.concatenate([*paired.values()])),
-    )
-    init = _initial_layer(config, settings, feed.start, problem, method_class)
-    method = method_class(settings, problem, init, config.seed)
-    phases = [phase.scaled(config.scale) for phase in method.phases()]
-    steps = sum(phase.steps for phase in phases)
-    prepared = feed.prepare(method, phases, fraction)
-    rows, validation = prepared.rows, prepared.validation.rows
-    record = {
-        "method": config.method,
-        "method_config": settings.model_dump(mode="json"),
-        "preset": config.preset,
-        "num_features": problem.num_features,
-        "classes": list(problem.classes),
-        "task": problem.task,
-        "seed": config.seed,
-        "clean_fraction": fraction,
-        "eval_every": config.eval_every,
-        "patience": config.patience,
-        "dataset_fingerprint": table.fingerprint,
-        "backbone_fingerprint": feed.start.fingerprint,
-        **prepared.record,
-    }
-    write_json(work / CONFIG, record)
+    built = _build(config, settings, table, feed.start)
+    prepared = feed.prepare(built.method, built.phases, built.fraction)
+    described = _run_config(config, settings, table, built, feed.start, prepared)
+    described.write(work / CONFIG)
 
-    validate = Validation(method, table, prepared.validation)
+    validate = validation_of(built.method, table, prepared.validation)
     outcome = train(
         prepared.model,
         prepared.phases,
         prepared.source,
         validate if validate.possible else None,
         Settings(
-            eval_every=config.eval_every or max(1, steps // 40),
+            eval_every=config.eval_every or max(1, sum(phase.steps for phase in built.phases) // 40),
             patience=config.patience,
             title=f"training {config.method}",
             **prepared.settings,
         ),
         work,
     )
-    with atomic_path(work / WEIGHTS) as temporary, open(temporary, "wb") as file:
-        weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
-        np.savez(file, **weights)
-    chosen_clean = rows.chosen if paired is None else np.union1d(rows.chosen, paired["train"])
-    clean = clean_set_record(table, chosen_clean) | {"fraction": fraction, "seed": config.seed}
-    if paired is not None:
-        clean["pairs"] = {split: int(verified_pairs(table, found).sum()) for split, found in paired.items()}
-    detection = _detection_record(config)
-    if detection is not None and detection["clean"]["images"] > clean["images"]:
-        clean = detection["clean"]  # of one seed, which the run's own are among
-    content = feed.publish(method, outcome, clean if clean["images"] else None)
-    write_json(work / CONFIG, record | {"backbone_fingerprint": feed.start.fingerprint})
+    save_weights(work, built.method)
+    detection = _weighted_by(config)
+    clean = _clean_labels(config, table, built, prepared, detection)
+    content = feed.publish(built.method, outcome, clean if clean.images else None)
+    described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
+    _result(config, settings, built, prepared, outcome, validate, clean, detection).write(work / RESULT)
+    return _summary(config, prepared, outcome), content
 
-    chosen = outcome.figures()
-    known = {} if validate.of_known_class is None else {"images_of_known_class": validate.of_known_class}
-    write_json(
-        work / "result.json",
-        {
-            "method": config.method,
-            "score": method.offered()[0],
-            "selected_by": {"split": "validation", "metric": outcome.selected_by, "value": outcome.value}
-            if outcome.selected_by
-            else {"split": None, "why": "no verified label on validation; the last step was kept"},
-            "phase": outcome.phase,
-            "step": outcome.step,
-            "steps": outcome.steps,
-            "stopped_by": outcome.stopped,
-            "validation": chosen | {"images": len(validation)} | known,
-            "clean": clean,
-            "training_images": {"clean": len(rows.clean), "noisy": len(rows.labelled)},
-            prepared.left_out: {"train": rows.used.missing, "validation": validation.missing},
-            "classes_without_positives": rows.without_positives,
-            **({} if detection is None else {"detection": detection}),
-            "initial_layer": None if init is None else "init" if config.init is not None else feed.start.kind,
-            "settings": settings.model_dump(mode="json"),
-            **prepared.record,
-        },
+
+def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: Start) -> _Built:
+    """The method for this data set, from new weights or from the layer that it starts from."""
+    from nlcli.methods import get_method
+    from nlcli.methods.base.contract import Problem
+
+    cls = get_method(config.method)
+    fraction = 1.0 if cls.all_verified else config.clean_fraction
+    paired = _paired_rows(table, cls, settings, fraction, config.seed)
+    pairs = None if paired is None else verified_pairs(table, np.concatenate([*paired.values()]))
+    problem = Problem(start.num_features, table.classes, table.task, pairs)
+    init = _initial_layer(config, settings, start, problem, cls)
+    method = cls(settings, problem, init, config.seed)
+    return _Built(
+        method=method,
+        phases=[phase.scaled(config.scale) for phase in method.phases()],
+        fraction=fraction,
+        paired=paired,
+        initial_layer=None if init is None else "init" if config.init is not None else start.kind,
     )
-    say(_summary_line(config.method, outcome, chosen))
+
+
+def _run_config(
+    config: TrainHead, settings: MethodConfig, table: LabelTable, built: _Built, start: Start, prepared: Prepared
+) -> RunConfig:
+    return RunConfig(
+        method=config.method,
+        method_config=settings.model_dump(mode="json"),
+        preset=config.preset,
+        num_features=start.num_features,
+        classes=table.classes,
+        task=table.task,
+        seed=config.seed,
+        clean_fraction=built.fraction,
+        eval_every=config.eval_every,
+        patience=config.patience,
+        dataset_fingerprint=table.fingerprint,
+        backbone_fingerprint=start.fingerprint,
+        **prepared.how,
+    )
+
+
+def _result(
+    config: TrainHead,
+    settings: MethodConfig,
+    built: _Built,
+    prepared: Prepared,
+    outcome: Outcome,
+    validate: Validation,
+    clean: CleanLabels,
+    detection: WeightedBy | None,
+) -> HeadResult:
+    rows, images = prepared.rows, prepared.validation.rows
+    known = {} if validate.of_known_class is None else {"images_of_known_class": validate.of_known_class}
+    left_out = {"train": rows.used.missing, "validation": images.missing}
+    from_images = prepared.left_out == "unreadable_images"
+    # What is not given is not in the file: see ``Result.to_json``.
+    return HeadResult(
+        method=config.method,
+        score=built.method.offered()[0],
+        selected_by=SelectedBy.of(outcome.selected_by, outcome.value),
+        phase=outcome.phase,
+        step=outcome.step,
+        steps=outcome.steps,
+        stopped_by=outcome.stopped,
+        validation=outcome.metrics() | {"images": len(images)} | known,
+        clean=clean,
+        training_images={"clean": len(rows.clean), "noisy": len(rows.labelled)},
+        classes_without_positives=rows.without_positives,
+        initial_layer=built.initial_layer,
+        settings=settings.model_dump(mode="json"),
+        **({"unreadable_images": left_out} if from_images else {"images_without_features": left_out}),
+        **({} if detection is None else {"detection": detection}),
+        **prepared.how,
+    )
+
+
+def _summary(config: TrainHead, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+    """What the stage's record says; a line of it is told."""
+    metrics = outcome.metrics()
+    shown = {name: metrics[name] for name in _SHOWN if name in metrics}
+    # On single-label data people look at accuracies.
+    told = {name: value for name, value in shown.items() if "top_1" not in shown or name.startswith("top_")}
+    say(outcome.summary(config.method, told))
     return {
         "method": config.method,
-        "clean_images": len(rows.clean),
+        "clean_images": len(prepared.rows.clean),
         "steps": outcome.steps,
         "best_step": outcome.step,
         "steps_per_second": round(outcome.steps_per_second, 1),
-        **prepared.record,
+        **prepared.how,
         **prepared.summary,
-        **{f"validation_{name}": chosen[name] for name in _FIGURES if name in chosen},
-    }, content
+        **{f"validation_{name}": value for name, value in shown.items()},
+    }
 
 
-def _detection_record(config: TrainHead) -> dict[str, Any] | None:
+def _clean_labels(
+    config: TrainHead, table: LabelTable, built: _Built, prepared: Prepared, detection: WeightedBy | None
+) -> CleanLabels:
+    """The verified training images that the method, or the detection that it is weighted by, used."""
+    rows, paired = prepared.rows.chosen, built.paired
+    if paired is None:
+        pairs = {}
+    else:
+        rows = np.union1d(rows, paired["train"])
+        pairs = {"pairs": {split: int(verified_pairs(table, of).sum()) for split, of in paired.items()}}
+    clean = CleanLabels(**clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **pairs)
+    if detection is not None and detection.clean.images > clean.images:
+        return detection.clean  # of one seed, which the run's own are among
+    return clean
+
+
+def _weighted_by(config: TrainHead) -> WeightedBy | None:
     """What a result says about the detection that weighted its labels."""
     if config.detection is None:
         return None
     from nlcli.data.detection_files import read_detection
 
-    found = read_detection(config.detection)
-    return {
-        "method": found.method,
-        "threshold": found.threshold,
-        "held_out": list(found.held_out),
-        "clean": found.info.clean.model_dump(mode="json"),
-    }
+    detection = read_detection(config.detection)
+    return WeightedBy(
+        method=detection.method,
+        threshold=detection.threshold,
+        held_out=tuple(detection.held_out),
+        clean=CleanLabels(**detection.info.clean.model_dump()),
+    )
 
 
 def _paired_rows(
@@ -244,15 +303,6 @@ def _paired_rows(
     some = (table.verification[table.rows("train")] > NONE).any()
     train = choose_clean(table, fraction, seed) if some else np.empty(0, np.int64)
     return {"train": train, "validation": verified_rows(table)}
-
-
-def _summary_line(method: str, outcome: Outcome, chosen: Mapping[str, float]) -> str:
-    names = [name for name in _FIGURES if name in chosen]
-    if "top_1" in names:  # what people look at on single-label data
-        names = names[: names.index("AP_all")]
-    figures = ", ".join(f"{name} {chosen[name]:.4f}" for name in names)
-    kept = f"best step {outcome.step:,} of {outcome.steps:,}" if outcome.selected_by else "last step kept"
-    return f"{method}: {kept}; validation {figures or 'has no verified labels'}"
 
 
 def _initial_layer(
@@ -296,7 +346,9 @@ def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LinearLaye
 def open_feed(config: TrainHead, table: LabelTable, work: Path) -> Feed:
     """The feed that ``config`` asks for."""
     if config.from_images is not None:
-        from nlcli.training.image_feed import ImageFeed
+        from nlcli.training.head_on_images import ImageFeed
 
         return ImageFeed(config, table, work)
+    from nlcli.training.head_on_features import FeatureFeed
+
     return FeatureFeed(config, table, work)

@@ -42,7 +42,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Chain:
 
 def test_a_run_is_scored_with_every_metric(chain: Chain) -> None:
     from nlcli.data.features.store import FeatureStore
-    from nlcli.training.head import load_head
+    from nlcli.training.saved_head import load_head
 
     run = chain.run()
     output = evaluated(run, examples=3)

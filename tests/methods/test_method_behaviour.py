@@ -15,7 +15,7 @@ from nlcli.methods.misra import Misra
 from nlcli.metrics.ranking import average_precision
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Outcome, Settings
-from nlcli.training.loop.loop import train
+from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, Planted, make, planted, validation
 
 
@@ -77,7 +77,7 @@ def test_veits_pretraining_ends_when_the_validation_loss_stops_falling(tmp_path:
     data = label_rules(1000, 0)
     method = make("veit", data, variant="pretrained", pretrain_steps=5000, pretrain_patience=2, steps=10, **VEIT)
     outcome = fit(method, data, tmp_path, eval_every=50)
-    alone = [line["validation"]["L_clean"] for line in outcome.history if line["phase"] == "cleaning"]
+    alone = [line.validation["L_clean"] for line in outcome.history if line.phase == "cleaning"]
     assert 4 < len(alone) < 101
     assert min(alone[-2:]) >= min(alone) == alone[-3]
     assert outcome.selected_by == "AP_all"

@@ -17,7 +17,7 @@ from nlcli.metrics.decisions import confusion_matrix
 from nlcli.metrics.ranking import average_precision
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.loop.interfaces import Settings
-from nlcli.training.loop.loop import train
+from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, Planted, make
 
 

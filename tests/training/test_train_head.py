@@ -21,11 +21,11 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Problem, Schedule
 from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.training.head import load_head
 from nlcli.training.loop.feature_source import FeatureSource, RowFeatures, training_rows
 from nlcli.training.loop.pools import StoredRows, stored_rows
+from nlcli.training.saved_head import load_head
 from nlcli.training.train_head import train_head
-from nlcli.training.validation import Validation
+from nlcli.training.validation import validation_of
 from worlds.heads import Work, single_label, table_of
 
 
@@ -124,9 +124,8 @@ _TRAIN = """
 import sys
 sys.path[:0] = {paths!r}
 from nlcli.training.config import TrainHead
-from nlcli.training.loop import loop as training
-save = training._Run._save
-training._Run._save = lambda run, force: save(run, True)  # a checkpoint at every evaluation
+from nlcli.training.loop import pace
+pace.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every block
 from nlcli.training.train_head import train_head
 train_head(TrainHead.model_validate_json({config!r}))
 """
@@ -296,7 +295,7 @@ class Known:
 
 
 @pytest.mark.parametrize("num_classes", [3, 7])
-def test_validation_figures_of_single_labels(num_classes: int) -> None:
+def test_validation_metrics_of_single_labels(num_classes: int) -> None:
     """Images: known (2 of them right), called right (predicted so), called wrong and unverified (not counted)."""
     true, noisy = np.array([0, 1, 2, -1, -1, -1]), np.array([0, 0, 0, 1, 2, 2])
     right = np.array([-1, -1, -1, 1, 0, -1])
@@ -318,7 +317,7 @@ def test_validation_figures_of_single_labels(num_classes: int) -> None:
             yield 0, scores[:4]
             yield 4, scores[4:]
 
-    validate = Validation(Known(num_classes), table, Data())
+    validate = validation_of(Known(num_classes), table, Data())
     found = validate(phase("noisy"))
     assert validate.of_known_class == 4
     expected = {"top_1": 3 / 4} if num_classes == 3 else {"top_1": 2 / 4, "top_5": 1.0}

@@ -21,12 +21,12 @@ from nlcli.methods.base.losses import weighted_softmax_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.config import TrainHead
-from nlcli.training.head import load_head
-from nlcli.training.image_feed import TRUNK, ImageFeed
-from nlcli.training.loop import loop as training
+from nlcli.training.head_on_images import TRUNK, ImageFeed
+from nlcli.training.loop import checkpoints, pace
 from nlcli.training.loop.interfaces import Settings
-from nlcli.training.loop.loop import train
-from nlcli.training.pretrain import pretrain_backbone
+from nlcli.training.loop.train import train
+from nlcli.training.pretrain_backbone import pretrain_backbone
+from nlcli.training.saved_head import load_head
 from nlcli.training.train_head import train_head
 from worlds.drawn_images import config as backbone_config
 from worlds.drawn_images import draw_images
@@ -369,21 +369,22 @@ def test_a_run_killed_after_a_phase_set_its_constants_ends_the_same(
     options = {"transition": "anchors", "noisy_steps": 40}
     config = work.config(tmp_path / "run", method="forward", options=options, steps=60, eval_every=10)
     whole = train_head(config.model_copy(update={"output": tmp_path / "whole"}))
-    save, begun = training._Run._save, []
+    write, begun = checkpoints.write_checkpoint, []
 
-    def dies(run: Any, force: bool) -> None:
-        save(run, True)
-        if run.at.phase == 1 and run.at.step >= 20:
+    def dies(folder: Path, checkpoint: checkpoints.Checkpoint) -> None:
+        write(folder, checkpoint)
+        if checkpoint.position.phase == 1 and checkpoint.position.step >= 20:
             raise KeyboardInterrupt
 
     begin = get_method("forward").begin
     monkeypatch.setattr(
         get_method("forward"), "begin", lambda self, phase, rows: (begun.append(phase), begin(self, phase, rows))
     )
-    monkeypatch.setattr(training._Run, "_save", dies)
+    monkeypatch.setattr(pace, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", dies)
     with pytest.raises(KeyboardInterrupt):
         train_head(config)
-    monkeypatch.setattr(training._Run, "_save", save)
+    monkeypatch.setattr(checkpoints, "write_checkpoint", write)
     run = train_head(config)
     assert begun == ["noisy", "corrected"]
     for name in ("head.npz", "metrics.jsonl", "result.json"):
@@ -449,7 +450,7 @@ def on_images(dataset: Path, output: Path, **options: Any) -> TrainHead:
 def test_single_label_methods_train_the_whole_network(
     colours: Path, tmp_path: Path, method: str, options: dict[str, Any]
 ) -> None:
-    """Losses fall and single-label figures choose the step; what is saved scores as the run did."""
+    """Losses fall and single-label metrics choose the step; what is saved scores as the run did."""
     table, given = read_dataset(colours), {}
     if method == "cleannet":
         right = table.noisy.indices == table.present.indices

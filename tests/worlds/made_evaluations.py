@@ -25,17 +25,36 @@ from nlcli.evaluation.metrics_file import (
 from nlcli.evaluation.score_files import FILE, REPLICATES, write_replicates, write_scores
 from nlcli.evaluation.scored_images import measure
 from nlcli.stages.config import StageConfig
-from nlcli.stages.files import write_json
 from nlcli.stages.stage import open_stage, read_stage
+from nlcli.training.result import RESULT, HeadResult, SelectedBy
 from worlds.stage_builders import MakeConfig
+
+
+def made_result(phase: str, step: int, **changes: Any) -> HeadResult:
+    """The result of a head whose weights are those of ``step`` of ``phase``."""
+    values: dict[str, Any] = {
+        "method": "noisy",
+        "score": "classifier",
+        "selected_by": SelectedBy.of("AP_all", 0.5),
+        "phase": phase,
+        "step": step,
+        "steps": step,
+        "stopped_by": "steps",
+        "validation": {"AP_all": 0.5, "images": 1},
+        "clean": None,
+        "training_images": {"clean": 0, "noisy": 1},
+        "classes_without_positives": {},
+        "initial_layer": None,
+        "settings": {},
+    }
+    return HeadResult(**values | changes)
 
 
 def made_run(output: Path, lines: list[dict[str, Any]], chosen: tuple[str, int] | None = None) -> Path:
     """A run directory with the lines of ``metrics.jsonl``."""
     with open_stage("run", MakeConfig(output=output, seed=len(str(output))), {}) as stage:
         (stage.work / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        result = {} if chosen is None else {"phase": chosen[0], "step": chosen[1]}
-        write_json(stage.work / "result.json", result | {"name": output.name})
+        made_result(*(chosen or ("another", 0)), settings={"name": output.name}).write(stage.work / RESULT)
         stage.finish({})
     return output
 

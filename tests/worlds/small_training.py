@@ -125,25 +125,25 @@ def make(name: str, data: Planted, seed: int = 0, single: bool = False, **option
     return cls(config, problem, layer if cls.needs_last_layer else None, seed)
 
 
-def figures(method: Method, data: Planted) -> dict[str, float]:
+def metrics_of(method: Method, data: Planted) -> dict[str, float]:
     """AP_all and mAP of the method's own score on the true labels, and top_1 on single-label data."""
     scores = method.score(tf.constant(data.features), method.offered()[0]).numpy()
-    found = {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}
+    metrics = {"AP_all": float(ap_all(data.true, scores)), "mAP": float(mean_ap(data.true, scores))}
     if method.problem.task == "single-label":
-        found["top_1"] = float((scores.argmax(1) == data.true.argmax(1)).mean())
-    return found
+        metrics["top_1"] = float((scores.argmax(1) == data.true.argmax(1)).mean())
+    return metrics
 
 
 def validation(method: Method, data: Planted) -> Callable[[Phase], dict[str, float]]:
-    """``figures``, and where a phase is chosen by a loss, its losses on ``data`` as if all of it were V."""
+    """``metrics_of``, and where a phase is chosen by a loss, its losses on ``data`` as if all of it were V."""
 
     def evaluate(phase: Phase) -> dict[str, float]:
-        found = figures(method, data)
-        if phase.monitor in (*found, "auto"):
-            return found
+        metrics = metrics_of(method, data)
+        if phase.monitor in (*metrics, "auto"):
+            return metrics
         noisy = data.noisy if phase.noisy_labels == "all" else data.noisy[:0]
         labels = (tf.constant(part, tf.float32) for part in (noisy, data.true, np.ones_like(data.true)))
         losses = method.losses(phase.name, tf.constant(data.features), Batch(len(data.true), *labels))
-        return found | {name: float(value) for name, value in losses.items()}
+        return metrics | {name: float(value) for name, value in losses.items()}
 
     return evaluate

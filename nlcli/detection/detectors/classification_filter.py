@@ -123,7 +123,7 @@ def _noisy_loss(outputs: Callable[[np.ndarray], np.ndarray], data: Data) -> floa
 
 def _of_run(data: Data) -> Callable[[np.ndarray], np.ndarray]:
     """Scores of the head in ``data.classifier``, its classes in the data set's order."""
-    from nlcli.training.head import load_head
+    from nlcli.training.saved_head import load_head
 
     assert data.classifier is not None
     head = load_head(data.classifier)

@@ -67,7 +67,7 @@ class CleanNetDetector(Detector):
         self.notes |= {
             "best_step": outcome.step,
             "steps": outcome.steps,
-            "validation": outcome.figures(),
+            "validation": outcome.metrics(),
             "classes_without_images": [data.classes[c] for c in np.flatnonzero(references.counts == 0)],
         }
         self._use(network)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nlcli.errors import NlcliError
 from nlcli.evaluation.tested_model import selection
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.names import LEARNING
-
-FILE = "metrics.jsonl"
+from nlcli.training.loop.history import read_history
 
 
 @dataclass(frozen=True)
@@ -45,32 +42,24 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
     Raises:
         NlcliError: a line of the file is not one of its kind.
     """
-    where = run / FILE
-    if not where.is_file():
+    history = read_history(run)
+    if history is None:
         return None
-    lines = []
-    for number, text in enumerate(where.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            line = json.loads(text)
-            lines.append((str(line["phase"]), int(line["step"]), dict(line["validation"])))
-        except (ValueError, KeyError, TypeError) as error:
-            told = f"{where}, line {number}: not a line of training metrics; train the model again"
-            raise NlcliError(told) from error
     steps, before, last = [], 0, ("", 0)
-    for phase, step, validation in lines:
-        if phase != last[0]:
+    for line in history:
+        if line.phase != last[0]:
             before += last[1]
-        last = (phase, step)
-        if validation:
-            steps.append(before + step)
-    lines = [line for line in lines if line[2]]
+        last = (line.phase, line.step)
+        if line.validation:
+            steps.append(before + line.step)
+    lines = [line for line in history if line.validation]
     if not lines:
         return None
-    names = [name for name in LEARNING if any(name in line[2] for line in lines)]
-    metrics = {name: np.array([line[2].get(name, np.nan) for line in lines], np.float64) for name in names}
+    names = [name for name in LEARNING if any(name in line.validation for line in lines)]
+    metrics = {name: np.array([line.validation.get(name, np.nan) for line in lines], np.float64) for name in names}
     kept = selection(run)
-    chosen = next((i for i, line in enumerate(lines) if line[:2] == (kept.phase, kept.step)), None)
-    return LearningCurve(np.array(steps, np.int64), tuple(line[0] for line in lines), metrics, chosen)
+    chosen = next((i for i, line in enumerate(lines) if (line.phase, line.step) == (kept.phase, kept.step)), None)
+    return LearningCurve(np.array(steps, np.int64), tuple(line.phase for line in lines), metrics, chosen)
 
 
 def over_seeds(curves: Sequence[LearningCurve], name: str) -> tuple[Ints, Floats]:

@@ -113,7 +113,7 @@ class Phase:
             (all of them, but on single-label data not those known only not to be of their noisy
             class); or ``pairs``, those with a noisy label that was itself verified.
         noisy_labels: of which rows the losses read noisy labels: those of T, or of V too.
-        monitor: the figure that chooses this phase's best step: ``auto`` (``top_1`` on single-label
+        monitor: the metric that chooses this phase's best step: ``auto`` (``top_1`` on single-label
             data, else ``AP_all``), ``top_1``, ``AP_all`` or ``mAP`` (higher is better), or the name of
             one of the phase's losses, taken on the verified validation rows as if they were V (lower
             is better).

@@ -20,7 +20,7 @@ from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, 
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import classification_loss
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.runtime import quiet_tensorflow
+from nlcli.runtime import memory_available, quiet_tensorflow
 from nlcli.seeds import stream
 
 if TYPE_CHECKING:
@@ -175,9 +175,13 @@ class Method(ABC):
         Args:
             zeros: whether its kernel begins as zeros; else it is drawn from Glorot's distribution.
             bias: what its bias begins as.
+
+        Raises:
+            NlcliError: it would not fit in memory.
         """
         import keras
 
+        self._require_room(name, (units_in + 1) * units)
         layer = keras.layers.Dense(
             units,
             kernel_initializer="zeros" if zeros else self.glorot(name),
@@ -201,6 +205,7 @@ class Method(ABC):
         """The papers' non-linear transform, from features to logits of the classes (or ``units``)."""
         from nlcli.methods.base.layers import NonLinear
 
+        self._require_room(name, (self.problem.num_features + 1 + (units or self.problem.num_classes)) * hidden)
         layer = NonLinear(
             hidden,
             units or self.problem.num_classes,
@@ -210,6 +215,14 @@ class Method(ABC):
             name=name,
         )
         return self.add(name, layer, self.problem.num_features, group)
+
+    def _require_room(self, name: str, weights: int) -> None:
+        """Refuse a layer of so many ``weights`` where memory does not hold them, before any is allocated."""
+        if 4 * weights > memory_available():
+            raise NlcliError(
+                f"layer '{name}' of method {self.name} would have {weights:,} weights, more than memory holds; "
+                "choose fewer units"
+            )
 
     def glorot(self, name: str) -> keras.initializers.Initializer:
         """Glorot's uniform distribution, from the seed's stream of the weight's name."""

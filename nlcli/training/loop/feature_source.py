@@ -37,7 +37,7 @@ _BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
 
 def row_bytes(store: CachedFeatures) -> int:
     """Bytes of one image's features."""
-    return int(store.shape[1]) * np.dtype(store.dtype).itemsize
+    return int(store.shape[1]) * int(np.dtype(store.dtype).itemsize)
 
 
 def training_rows(
@@ -64,7 +64,8 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     count = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.empty(count + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    return raw[start : start + count].view(dtype).reshape(shape)
+    aligned: np.ndarray = raw[start : start + count].view(dtype).reshape(shape)
+    return aligned
 
 
 def read_finite(store: CachedFeatures, stored: np.ndarray, out: np.ndarray, key: Callable[[int], str]) -> np.ndarray:
@@ -165,16 +166,16 @@ class FeatureSource:
         for first in range(0, len(self._rows.labelled), READ_ROWS):
             positions = self._rows.labelled[first : first + READ_ROWS]
             if self._table is not None:
-                found = tf.gather(self._table, positions).numpy()
+                features: np.ndarray = tf.gather(self._table, positions).numpy()
             else:
-                found = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
+                features = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
                 read_finite(
                     self._store,
                     self._rows.used.stored[positions],
-                    found,
+                    features,
                     lambda i, at=positions: self._key(int(at[i])),  # type: ignore[misc]
                 )
-            yield found.astype(np.float32, copy=False)
+            yield features.astype(np.float32, copy=False)
 
     def epoch_steps(self, phase: Phase) -> float:
         """Steps until the pool that gives most of a batch has been drawn once."""

@@ -6,7 +6,6 @@ left out of the pools, and a run's result does not depend on whether its images 
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,7 +20,8 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase
 from nlcli.networks.images import ImageBatch, Preprocessing, iterate_images
 from nlcli.seeds import stream
-from nlcli.stages.files import atomic_path, read_json, write_json
+from nlcli.stages.files import read_json, write_csv, write_json
+from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import DRAWS
 from nlcli.training.loop.feature_source import aligned_empty
 from nlcli.training.loop.interfaces import Block
@@ -29,11 +29,9 @@ from nlcli.training.loop.pools import batch_labels, clean_rows
 from nlcli.training.loop.sampling import BatchSampler, Pool
 
 UNREADABLE = "unreadable.csv"
-_PART = 64  # images decoded between two looks at the progress
 _BLOCK_STEPS = 1000
 _BLOCK_LABELS = 32 << 20  # bytes of dense labels in a block
 _BLOCK_PIXELS = 256 << 20  # bytes of streamed pixels in a block
-_SAVE_SECONDS = 10.0
 
 
 class ImageTable:
@@ -108,7 +106,7 @@ class ImageTable:
             np.take(self.pixels, positions, axis=0, out=out)
             return
         rows, first = self.rows[positions], 0
-        for batch in self._iterate(rows, self._pre, _PART):
+        for batch in self._iterate(rows, self._pre, pace.CHECKED_IMAGES):
             self._all_good(rows, batch)
             out[first : first + len(batch.images)] = batch.images
             first += len(batch.images)
@@ -125,7 +123,7 @@ class ImageTable:
     def _decode_all(self, wanted: np.ndarray, title: str) -> np.ndarray:
         pixels, count = self.empty(len(wanted)), 0
         with progress(len(wanted), title, unit="images") as bar:
-            for batch in self._iterate(wanted, self._pre, _PART):
+            for batch in self._iterate(wanted, self._pre, pace.CHECKED_IMAGES):
                 pixels[count : count + len(batch.images)] = batch.images
                 count += len(batch.images)
                 self._note(wanted, batch.errors)
@@ -141,11 +139,11 @@ class ImageTable:
             done, self.errors = int(record["done"]), {int(row): why for row, why in record["errors"]}
         saved = time.monotonic()
         with progress(len(wanted), title, unit="images", done=done) as bar:
-            for batch in self._iterate(wanted, quick, _PART, done):
+            for batch in self._iterate(wanted, quick, pace.CHECKED_IMAGES, done):
                 self._note(wanted, batch.errors)
                 done += len(batch.images) + len(batch.errors)
                 bar.advance(len(batch.images) + len(batch.errors))
-                if time.monotonic() - saved > _SAVE_SECONDS or done == len(wanted):
+                if time.monotonic() - saved > pace.CHECKED_SECONDS or done == len(wanted):
                     write_json(seen, {"done": done, "errors": list(self.errors.items())})
                     saved = time.monotonic()
 
@@ -157,11 +155,8 @@ def tell_unreadable(table: LabelTable, errors: Mapping[int, str], work: Path) ->
     """Count the images that are left out, and list them in ``unreadable.csv`` in ``work``."""
     if not errors:
         return
-    with atomic_path(work / UNREADABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["key", "split", "reason"])
-        for row in sorted(errors):
-            lines.writerow([table.keys[row], SPLITS[table.split[row]], errors[row]])
+    lines = [(str(table.keys[row]), SPLITS[table.split[row]], errors[row]) for row in sorted(errors)]
+    write_csv(work / UNREADABLE, ("key", "split", "reason"), lines)
     first = min(errors)
     say(
         f"{len(errors):,} images cannot be read and are left out ({table.keys[first]}: {errors[first]}"
@@ -218,8 +213,8 @@ class ImageSource:
 
     def inputs(self) -> Iterator[np.ndarray]:
         """Pixels of T, 64 images at a time."""
-        for first in range(0, len(self._labelled), _PART):
-            positions = self._labelled[first : first + _PART]
+        for first in range(0, len(self._labelled), pace.CHECKED_IMAGES):
+            positions = self._labelled[first : first + pace.CHECKED_IMAGES]
             pixels = self._images.empty(len(positions))
             self._images.read(positions, pixels)
             yield pixels

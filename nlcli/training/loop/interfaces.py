@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nlcli.methods.base.contract import Batch, Phase
+from nlcli.training.loop.history import Evaluation
 
 
 class Trainable(Protocol):
@@ -80,8 +81,8 @@ class Settings:
     Args:
         eval_every: steps between validations.
         patience: validations without a better one before a phase ends; 0 means never.
-        checkpoint_seconds: least time between two checkpoints. Resuming gives the same result from
-            any of them.
+        checkpoint_seconds: least time between two checkpoints; None: ``pace.CHECKPOINT_SECONDS``.
+            Resuming gives the same result from any of them.
         xla: compile the step with XLA.
         strategy: several devices: each takes an equal share of every batch, gradients are averaged.
             Variables must have been made in its scope.
@@ -95,7 +96,7 @@ class Settings:
 
     eval_every: int
     patience: int = 0
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float | None = None
     xla: bool = False
     strategy: tf.distribute.Strategy | None = None
     loss_scale: float | None = None
@@ -110,15 +111,15 @@ class Outcome:
     Args:
         history: one entry an evaluation.
         phase, step: of the chosen weights.
-        selected_by: the figure that chose them, or None where nothing could be validated and the
+        selected_by: the metric that chose them, or None where nothing could be validated and the
             last weights were kept.
-        value: of that figure.
+        value: of that metric.
         steps: taken in all phases.
         stopped: ``patience`` or ``steps``.
         steps_per_second: of the steps this process took, validations left out.
     """
 
-    history: list[dict[str, Any]]
+    history: list[Evaluation]
     phase: str
     step: int
     selected_by: str | None
@@ -127,13 +128,13 @@ class Outcome:
     stopped: str
     steps_per_second: float
 
-    def figures(self) -> dict[str, float]:
-        """Validation figures of the chosen weights; empty where nothing was validated."""
-        return next(
-            (
-                dict(line["validation"])
-                for line in self.history
-                if line["phase"] == self.phase and line["step"] == self.step
-            ),
-            {},
-        )
+    def summary(self, name: str, metrics: Mapping[str, float]) -> str:
+        """A line for people on the training of ``name``; ``metrics`` are those that it shows."""
+        shown = ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+        kept = f"best step {self.step:,} of {self.steps:,}" if self.selected_by else "last step kept"
+        return f"{name}: {kept}; validation {shown or 'has no verified labels'}"
+
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the chosen weights on validation; empty where nothing was validated."""
+        chosen = (line for line in self.history if (line.phase, line.step) == (self.phase, self.step))
+        return next((dict(line.validation) for line in chosen), {})

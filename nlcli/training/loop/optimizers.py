@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-Tensor = Any
+from nlcli.methods.base.contract import Tensor
 
 
 class Optimizer(ABC):

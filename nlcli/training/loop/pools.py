@@ -148,7 +148,8 @@ def _informs(table: LabelTable, rows: np.ndarray, what: str) -> np.ndarray:
     if what == "pairs":
         noisy, known = table.noisy[rows] > 0, table.present[rows] + table.absent[rows]
         checked = np.asarray(noisy.multiply(known).sum(axis=1)).ravel() > 0
-        return checked | ((table.verification[rows] == FULL) & (np.asarray(noisy.sum(axis=1)).ravel() > 0))
+        fully: np.ndarray = table.verification[rows] == FULL
+        return checked | (fully & (np.asarray(noisy.sum(axis=1)).ravel() > 0))
     if what == "named" and table.task == "single-label":
         return np.asarray(table.present[rows].sum(axis=1)).ravel() > 0
     return np.ones(len(rows), bool)

@@ -61,7 +61,8 @@ class Pool:
     def _from_epoch(self, epoch: int, offset: int, most: int) -> np.ndarray:
         if self.order == "shuffled":
             order = self._cached((epoch,), self._shuffled)
-            return self.rows[order[offset : offset + most]]
+            drawn: np.ndarray = self.rows[order[offset : offset + most]]
+            return drawn
         ends = self._cached((epoch, -1), self._superbatch_ends)
         number = int(np.searchsorted(ends, offset, side="right"))
         start = int(ends[number - 1]) if number else 0

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from nlcli.errors import NlcliError
-from nlcli.methods.base.contract import Batch, Phase
+from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.training.loop.interfaces import Block, Settings, Trainable
 from nlcli.training.loop.optimizers import Optimizer
 
-_SCALE_STEPS = 2000  # steps without overflow until the loss scale is doubled
+SCALE_STEPS: Final = 2000
+"""Steps without overflow until the loss scale is doubled."""
 
 
 class StepFunction:
@@ -65,7 +67,8 @@ class StepFunction:
         if self._block is None:  # one graph for blocks of any length and tables of any size
             specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in tensors]
             self._block = tf.function(self._many).get_concrete_function(*specs, tf.TensorSpec((), tf.int32))
-        return self._block(*tensors, tf.constant(first, tf.int32)).numpy()
+        losses: np.ndarray = self._block(*tensors, tf.constant(first, tf.int32)).numpy()
+        return losses
 
     def _place(self, dtype: Any) -> Any:
         """Where rows are gathered: on the host for bytes and for several devices, else where the step runs.
@@ -76,11 +79,22 @@ class StepFunction:
         on_host = self.replicas > 1 or tf.as_dtype(dtype) == tf.uint8
         return tf.device("CPU:0") if on_host else nullcontext()
 
-    def _many(self, table, rows, draws, noisy, verified, mask, weights, rates, first):
+    def _many(
+        self,
+        table: Tensor,
+        rows: Tensor,
+        draws: Tensor,
+        noisy: Tensor,
+        verified: Tensor,
+        mask: Tensor,
+        weights: Tensor,
+        rates: Tensor,
+        first: Tensor,
+    ) -> Tensor:
         count = tf.shape(rows)[0]
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
-        def body(k: Any, losses: Any) -> Any:
+        def body(k: Tensor, losses: Any) -> tuple[Tensor, Any]:
             with self._place(table.dtype):  # so that gathering does not wait for the step before
                 gathered = (table, rows[k], draws[k])
             arguments = (*gathered, noisy[k], verified[k], mask[k], weights[k], rates[k], first + k)
@@ -94,7 +108,18 @@ class StepFunction:
         _, losses = tf.while_loop(lambda k, _: k < count, body, (0, losses))
         return losses.stack()
 
-    def _one(self, table, rows, draws, noisy, verified, mask, weights, rates, done):
+    def _one(
+        self,
+        table: Tensor,
+        rows: Tensor,
+        draws: Tensor,
+        noisy: Tensor,
+        verified: Tensor,
+        mask: Tensor,
+        weights: Tensor,
+        rates: Tensor,
+        done: Tensor,
+    ) -> Tensor:
         if self.replicas > 1:
             rows, draws, noisy, verified, mask, weights = self._share(rows, draws, noisy, verified, mask, weights)
         with self._place(table.dtype):
@@ -103,7 +128,16 @@ class StepFunction:
                 inputs = self.augment(inputs, draws)
         return self._update(inputs, noisy, verified, mask, weights, rates, done)
 
-    def _step(self, inputs, noisy, verified, mask, weights, rates, done):
+    def _step(
+        self,
+        inputs: Tensor,
+        noisy: Tensor,
+        verified: Tensor,
+        mask: Tensor,
+        weights: Tensor,
+        rates: Tensor,
+        done: Tensor,
+    ) -> Tensor:
         """One update: all that XLA compiles."""
         if inputs.dtype.is_floating:
             inputs = tf.cast(inputs, tf.float32)
@@ -128,22 +162,24 @@ class StepFunction:
             self.optimizer.apply(gradients, rates, done)
         return tf.stack([tf.cast(value, tf.float32) for value in parts.values()])
 
-    def _apply_scaled(self, gradients, rates, done):
+    def _apply_scaled(self, gradients: Sequence[Tensor | None], rates: Tensor, done: Tensor) -> None:
         scale, since = self.scaling
         gradients = [g if g is None else g / scale.value for g in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
 
-        def apply():
+        def apply() -> Tensor:
             self.optimizer.apply(gradients, rates, done)
             return tf.constant(0)
 
         tf.cond(finite, apply, lambda: tf.constant(0))
-        grown = since.value + 1.0 >= _SCALE_STEPS
+        grown = since.value + 1.0 >= SCALE_STEPS
         larger = tf.where(grown, scale.value * 2.0, scale.value)
         scale.assign(tf.where(finite, larger, tf.maximum(scale.value * 0.5, 1.0)))
         since.assign(tf.where(finite & ~grown, since.value + 1.0, 0.0))
 
-    def _share(self, rows, draws, noisy, verified, mask, weights):
+    def _share(
+        self, rows: Tensor, draws: Tensor, noisy: Tensor, verified: Tensor, mask: Tensor, weights: Tensor
+    ) -> tuple[Tensor, ...]:
         """This replica's part of a batch: every n-th row of V and of T."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         every = slice(replica, None, self.replicas)

@@ -319,7 +319,7 @@ def test_classification_filter_takes_the_features_own_layer(world: World, tmp_pa
 
 def test_classification_filter_takes_a_run(world: World, tmp_path: Path) -> None:
     from nlcli.training.config import TrainHead
-    from nlcli.training.head import load_head
+    from nlcli.training.saved_head import load_head
     from nlcli.training.train_head import train_head
 
     run = train_head(

@@ -1,18 +1,20 @@
-"""A trained head."""
+"""A trained head on disk: its weights, and loading it with what ``config.json`` says."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlcli.errors import NlcliError
+from nlcli.data.labels import Task
+from nlcli.errors import NlcliError, unknown_name
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import read_json
+from nlcli.stages.files import atomic_path
 from nlcli.stages.stage import read_stage
+from nlcli.training.run_config import CONFIG, RunConfig
 from nlcli.training.validation import Scorer
 
 if TYPE_CHECKING:
@@ -20,10 +22,7 @@ if TYPE_CHECKING:
     from nlcli.methods.base.method import Method
     from nlcli.networks.backbone import Backbone
 
-CONFIG, WEIGHTS, BACKBONE = "config.json", "head.npz", "backbone"
-
-
-# --- a trained head --------------------------------------------------------------------------
+WEIGHTS, BACKBONE = "head.npz", "backbone"
 
 
 class Head:
@@ -36,11 +35,11 @@ class Head:
         backbone_fingerprint: of the backbone whose features it was trained on.
     """
 
-    def __init__(self, method: Method, record: Mapping[str, Any], path: Path) -> None:
+    def __init__(self, method: Method, backbone_fingerprint: str, path: Path) -> None:
         self.method, self.path = method, path
         self.classes: tuple[str, ...] = method.problem.classes
         self.score_names = method.offered()
-        self.backbone_fingerprint: str = record["backbone_fingerprint"]
+        self.backbone_fingerprint = backbone_fingerprint
         self._scorer = Scorer(method)
 
     def open_backbone(self) -> Backbone:
@@ -58,7 +57,7 @@ class Head:
         return self.method.problem.num_features
 
     @property
-    def task(self) -> Literal["multi-label", "single-label"]:
+    def task(self) -> Task:
         """What kind of labels it was trained on."""
         return self.method.problem.task
 
@@ -75,8 +74,6 @@ class Head:
         Raises:
             NlcliError: an unknown score, or features of another length.
         """
-        from nlcli.errors import unknown_name
-
         name = name or self.score_names[0]
         if name not in self.score_names:
             raise NlcliError(f"{self.path}: {unknown_name(name, self.score_names, 'score')}")
@@ -94,32 +91,34 @@ def own_backbone(run: Path) -> Path | None:
     return where if where.is_dir() else None
 
 
+def save_weights(folder: Path, method: Method) -> None:
+    """Write the weights by name, whole or not at all."""
+    weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
+    with atomic_path(folder / WEIGHTS) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **weights)
+
+
 def load_head(path: Path | str) -> Head:
     """The head of the finished run at ``path``.
 
     Raises:
-        NlcliError: not a run, or its weights are missing, damaged or of another shape.
+        NlcliError: not a run, a description that is malformed or of a head that memory does not hold, or
+            weights that are missing, damaged or of another shape.
     """
-    quiet_tensorflow()
     from nlcli.methods import configure, get_method
-    from nlcli.methods.base.contract import Problem
 
     path = read_stage(path, "run").path
-    record = read_json(path / CONFIG)
+    described = RunConfig.read(path / CONFIG)
+    quiet_tensorflow()
     try:
-        problem = Problem(int(record["num_features"]), tuple(record["classes"]), record["task"])
-        settings, cls = configure(record["method"], record["method_config"]), get_method(record["method"])
-        record["backbone_fingerprint"]
-    except (KeyError, TypeError) as error:
-        raise NlcliError(f"{path / 'config.json'} lacks {error}; train the head again") from error
-    try:
+        settings = configure(described.method, described.method_config)
         with np.load(path / WEIGHTS, allow_pickle=False) as arrays:
-            method = with_weights(cls, settings, problem, arrays)
-    except NlcliError:
-        raise
+            method = with_weights(get_method(described.method), settings, described.problem, arrays)
+    except NlcliError as error:
+        raise NlcliError(f"{path / CONFIG}: {error}") from error
     except Exception as error:  # damaged archives raise many kinds
         raise NlcliError(f"{path / WEIGHTS} cannot be read ({error}); train the head again") from error
-    return Head(method, record, path)
+    return Head(method, described.backbone_fingerprint, path)
 
 
 def with_weights(

@@ -31,10 +31,10 @@ from nlcli.networks.linear_layer import LinearLayer
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
-from nlcli.training.head import load_head
-from nlcli.training.image_feed import MethodOnImages, Trunk
-from nlcli.training.loop.loop import CHECKPOINT
-from nlcli.training.pretrain import pretrain_backbone
+from nlcli.training.head_on_images import MethodOnImages, Trunk
+from nlcli.training.loop.checkpoints import CHECKPOINT
+from nlcli.training.pretrain_backbone import pretrain_backbone
+from nlcli.training.saved_head import load_head
 from nlcli.training.train_head import train_head
 from worlds.drawn_images import SIZE, config, make_dataset
 from worlds.evaluated import metrics_of
@@ -162,11 +162,10 @@ _KILLED = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 from pathlib import Path
-from nlcli.training import image_feed as image_heads
-from nlcli.training.loop import loop as training
-image_heads._CHECKPOINT_SECONDS = 0.0
-training._BLOCK_SECONDS = 1e-9
-training._FIRST_BLOCK = 1
+from nlcli.training.loop import pace
+pace.IMAGE_CHECKPOINT_SECONDS = 0.0
+pace.BLOCK_SECONDS = 1e-9
+pace.FIRST_BLOCK = 1
 from nlcli.training.config import TrainHead
 from nlcli.training.train_head import train_head
 train_head(TrainHead.model_validate_json({config!r}))

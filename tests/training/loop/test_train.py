@@ -16,11 +16,13 @@ import tensorflow as tf
 
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Schedule
+from nlcli.training.loop.checkpoints import CHECKPOINT
+from nlcli.training.loop.history import HISTORY, read_history
 from nlcli.training.loop.interfaces import Settings
-from nlcli.training.loop.loop import CHECKPOINT, METRICS, train
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
-from worlds.small_training import ArraySource, Planted, figures, make, planted
+from nlcli.training.loop.train import train
+from worlds.small_training import ArraySource, Planted, make, metrics_of, planted
 
 
 class TwoNets:
@@ -87,8 +89,8 @@ def two_phases(steps: tuple[int, int] = (23, 40)) -> tuple[Phase, ...]:
 
 
 def scripted(values: Mapping[str, list[float]]) -> Callable[[Phase], dict[str, float]]:
-    """An evaluation that returns the given figures of each phase one after the other."""
-    left = {name: list(figures) for name, figures in values.items()}
+    """An evaluation that returns the given metrics of each phase one after the other."""
+    left = {name: list(metrics) for name, metrics in values.items()}
     return lambda phase: {figure_of(phase): left[phase.name].pop(0)}
 
 
@@ -109,7 +111,7 @@ def test_phases_train_their_groups_and_end_with_their_best_weights(tmp_path: Pat
 
     before = model.values()
     outcome = train(model, two_phases(), ArraySource(data), evaluate, Settings(eval_every=10), tmp_path)
-    steps = [(line["phase"], line["step"]) for line in outcome.history]
+    steps = [(line.phase, line.step) for line in outcome.history]
     # before the first step, every ten, and at the end of each phase
     assert steps == [("pre", n) for n in (0, 10, 20, 23)] + [("joint", n) for n in (0, 10, 20, 30, 40)]
     assert (outcome.phase, outcome.step, outcome.value, outcome.selected_by) == ("joint", 20, 0.9, "AP_all")
@@ -120,13 +122,12 @@ def test_phases_train_their_groups_and_end_with_their_best_weights(tmp_path: Pat
     assert (seen[3][2][:cleaner] != before[:cleaner]).all()
     np.testing.assert_array_equal(seen[3][2][cleaner:], before[cleaner:])  # not trained in this phase
     assert (seen[5][2][cleaner:] != before[cleaner:]).any()
-    assert [set(line["train"]) for line in outcome.history[3:6]] == [
+    assert [set(line.train) for line in outcome.history[3:6]] == [
         {"loss", "L_clean"},
         set(),
         {"loss", "L_clean", "L_classify"},
     ]
-    lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
-    assert lines == outcome.history
+    assert read_history(tmp_path) == outcome.history
 
 
 @pytest.mark.parametrize(("patience", "phase_patience", "last"), [(0, None, 60), (2, None, 40), (2, 0, 60), (0, 1, 30)])
@@ -135,13 +136,13 @@ def test_patience(tmp_path: Path, patience: int, phase_patience: int | None, las
     phase = Phase("joint", "mixed", 60, {"classifier": Schedule(0.001)}, patience=phase_patience)
     script = scripted({"joint": [0.1, 0.2, 0.5, 0.4, 0.45, 0.3, 0.6]})
     outcome = train(TwoNets(data), [phase], ArraySource(data), script, Settings(10, patience), tmp_path)
-    assert outcome.history[-1]["step"] == outcome.steps == last
+    assert outcome.history[-1].step == outcome.steps == last
     assert outcome.stopped == ("steps" if last == 60 else "patience")
     assert outcome.step == (60 if last == 60 else 20)
 
 
 def test_single_label_data_are_chosen_by_top_1(tmp_path: Path) -> None:
-    """Where figures have a top_1 and the phase does not ask for another one."""
+    """Where metrics have a top_1 and the phase does not ask for another one."""
     data, found = planted(100), {}
     for monitor in ("auto", "AP_all"):
         script = iter([(0.1, 0.9), (0.7, 0.2), (0.3, 0.3)])
@@ -164,7 +165,7 @@ def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
     model = TwoNets(data)
     outcome = train(model, two_phases((5, 5)), ArraySource(data), None, Settings(2), tmp_path)
     assert (outcome.selected_by, outcome.value, outcome.step) == (None, None, 5)
-    assert outcome.figures() == {}
+    assert outcome.metrics() == {}
 
 
 class Killed(Exception):
@@ -194,7 +195,7 @@ def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: in
             train(model, two_phases(), source, evaluate, Settings(10, checkpoint_seconds=0), folder, watch)
         except Killed:
             return run(folder, kill, block_steps=5)  # a new process: new weights, other blocks
-        return model.values(), (folder / METRICS).read_text()
+        return model.values(), (folder / HISTORY).read_text()
 
     whole = run(tmp_path / "whole", [], 7)
     broken = run(tmp_path / "broken", [where, 2], 7)
@@ -269,7 +270,7 @@ def test_weight_decay_by_hand(tmp_path: Path) -> None:
     method = make("finetune-last", data, optimizer="sgd", learning_rate=0.5, steps=1, weight_decay=0.3)
     method.classifier.set_weights([np.array([[0.5]], np.float32), np.array([0.25], np.float32)])
     outcome = train(method, method.phases(), ArraySource(data, batch_size=2), None, Settings(1), tmp_path)
-    assert outcome.history[-1]["train"]["loss"] == pytest.approx(np.log1p(np.exp(-1.25)) + 0.15 * 0.25, rel=1e-6)
+    assert outcome.history[-1].train["loss"] == pytest.approx(np.log1p(np.exp(-1.25)) + 0.15 * 0.25, rel=1e-6)
     slope = 1 / (1 + np.exp(-1.25)) - 1
     kernel, bias = method.classifier.get_weights()
     assert kernel[0, 0] == pytest.approx(0.5 - 0.5 * (slope * 2.0 + 0.3 * 0.5), rel=1e-6)
@@ -358,7 +359,7 @@ def test_a_kill_between_evaluations_loses_nothing(tmp_path: Path) -> None:
     train(resumed, two_phases((60, 20)), ArraySource(data), None, settings, tmp_path)
     assert resumed.begun == ["joint"]
     assert np.array_equal(whole.values(), resumed.values())
-    assert (tmp_path / METRICS).read_text() == (tmp_path / "whole" / METRICS).read_text()
+    assert (tmp_path / HISTORY).read_text() == (tmp_path / "whole" / HISTORY).read_text()
 
 
 def test_draws_reach_the_rows_they_belong_to() -> None:
@@ -414,7 +415,7 @@ tf.config.set_logical_device_configuration(
 from pathlib import Path
 from worlds.small_training import ArraySource, make, planted
 from nlcli.training.loop.interfaces import Settings
-from nlcli.training.loop.loop import train
+from nlcli.training.loop.train import train
 from nlcli.errors import NlcliError
 strategies = None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 weights = np.random.default_rng(0).random(200).astype(np.float32)
@@ -444,8 +445,10 @@ def test_two_devices_take_the_steps_of_one(tmp_path: Path) -> None:
     assert "batches of 30 rows, 3 of them clean, cannot be shared equally by 2 devices" in done.stdout
 
 
-def test_figures_of_the_outcome_are_those_of_the_kept_step(tmp_path: Path) -> None:
+def test_metrics_of_the_outcome_are_those_of_the_kept_step(tmp_path: Path) -> None:
     data = planted(200)
     method = make("noisy", data, steps=40, learning_rate=1e-2)
-    outcome = train(method, method.phases(), ArraySource(data), lambda _: figures(method, data), Settings(10), tmp_path)
-    assert outcome.figures() == figures(method, data)
+    outcome = train(
+        method, method.phases(), ArraySource(data), lambda _: metrics_of(method, data), Settings(10), tmp_path
+    )
+    assert outcome.metrics() == metrics_of(method, data)

@@ -8,15 +8,11 @@ a block ahead, and inputs are gathered inside the graph, so that Python is left 
 
 from __future__ import annotations
 
-import json
 import time
-import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -24,31 +20,14 @@ import numpy as np
 from nlcli.console import Bar, progress
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Schedule
-from nlcli.stages.files import atomic_path
+from nlcli.training.loop import checkpoints, pace
+from nlcli.training.loop.checkpoints import BestEvaluation, Checkpoint, Position
+from nlcli.training.loop.history import Evaluation, append_to_history, write_history
 from nlcli.training.loop.interfaces import Block, Outcome, Settings, Source, Trainable
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
 
 HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1", "top_5")
-CHECKPOINT = "checkpoint.npz"
-METRICS = "metrics.jsonl"
-_BLOCK_SECONDS = 2.0  # a block takes about this long, so that progress is seen and little is lost
-_FIRST_BLOCK = 8  # steps, before the speed is known
-_CHECKPOINT_SHARE = 0.05  # most of the time that writing checkpoints may take
-
-
-@dataclass
-class _Position:
-    """Where training stands; with weights and moments it is all that a checkpoint holds."""
-
-    phase: int = 0
-    step: int = 0
-    taken: int = 0  # steps of all phases so far
-    stopped: str = "steps"
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] | None = None  # phase, step, value of the best evaluation of this phase, and by what
-    stale: int = 0  # evaluations since it
-    done: bool = False
 
 
 def train(
@@ -58,11 +37,11 @@ def train(
     evaluate: Callable[[Phase], Mapping[str, float]] | None,
     settings: Settings,
     work: Path,
-    on_evaluation: Callable[[Mapping[str, Any]], None] | None = None,
+    on_evaluation: Callable[[Evaluation], None] | None = None,
 ) -> Outcome:
     """Train ``model`` through ``phases``, or take up a training that was interrupted in ``work``.
 
-    ``evaluate`` gives figures of the current weights on the validation split; it runs before the
+    ``evaluate`` gives metrics of the current weights on the validation split; it runs before the
     first step, every ``eval_every`` steps and at the end of a phase. Each phase ends with its best
     weights by ``phase.monitor``, with which the next one begins; without ``evaluate`` with its last.
 
@@ -85,13 +64,13 @@ class _Run:
         evaluate: Callable[[Phase], Mapping[str, float]] | None,
         settings: Settings,
         work: Path,
-        on_evaluation: Callable[[Mapping[str, Any]], None] | None,
+        on_evaluation: Callable[[Evaluation], None] | None,
     ) -> None:
         self.model, self.phases, self.source = model, phases, source
         self.evaluate, self.settings, self.work = evaluate, settings, work
         self.on_evaluation = on_evaluation
         self.weights = dict(model.weights())
-        self.at = _Position()
+        self.at = Position()
         self.best_weights: dict[str, np.ndarray] = {}
         self.state: list[keras.Variable] = []  # moments and loss scale of the phase that runs
         self.since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
@@ -101,20 +80,20 @@ class _Run:
 
     def run(self) -> Outcome:
         moments = self._load()
-        _write_lines(self.work / METRICS, self.at.history)
+        write_history(self.work, self.at.history)
         total = sum(phase.steps for phase in self.phases)
         before = sum(phase.steps for phase in self.phases[: self.at.phase]) + self.at.step
         with progress(total, self.settings.title, unit="steps", done=before) as bar:
             while not self.at.done:
                 self._phase(self.phases[self.at.phase], bar, moments)
                 moments = None
-        best = self.at.best or {}
+        best, last = self.at.best, self.phases[-1]
         return Outcome(
             history=self.at.history,
-            phase=best.get("phase", self.phases[-1].name),
-            step=best.get("step", self.phases[-1].steps),
-            selected_by=best.get("by"),
-            value=best.get("value"),
+            phase=best.phase if best else last.name,
+            step=best.step if best else last.steps,
+            selected_by=best.by if best else None,
+            value=best.value if best else None,
             steps=self.at.taken,
             stopped=self.at.stopped,
             steps_per_second=self.stepped / self.busy if self.busy else 0.0,
@@ -122,7 +101,7 @@ class _Run:
 
     # --- one phase ---
 
-    def _phase(self, phase: Phase, bar: Bar, moments: list[np.ndarray] | None) -> None:
+    def _phase(self, phase: Phase, bar: Bar, moments: Sequence[np.ndarray] | None) -> None:
         groups = [name for name in self.model.groups() if name in phase.rates]
         variables = [(v, g) for g, name in enumerate(groups) for v in self.model.groups()[name]]
         with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
@@ -184,7 +163,7 @@ class _Run:
         every = self.settings.eval_every
 
         def steps_now() -> int:
-            return max(1, int(self.rate * _BLOCK_SECONDS)) if self.rate is not None else _FIRST_BLOCK
+            return max(1, int(self.rate * pace.BLOCK_SECONDS)) if self.rate is not None else pace.FIRST_BLOCK
 
         def segments() -> Iterator[tuple[int, int]]:
             first = self.at.step
@@ -205,23 +184,22 @@ class _Run:
 
     def _evaluation(self, phase: Phase, losses: Mapping[str, float], bar: Bar) -> bool:
         """Evaluate, keep the best, write the line; True when the phase should end."""
-        figures = dict(self.evaluate(phase)) if self.evaluate is not None else {}
-        line = {"phase": phase.name, "step": self.at.step, "train": dict(losses), "validation": figures}
-        self.at.history.append(line)
-        with open(self.work / METRICS, "a", encoding="utf-8") as file:
-            file.write(_json_line(line))
+        metrics = dict(self.evaluate(phase)) if self.evaluate is not None else {}
+        evaluation = Evaluation(phase=phase.name, step=self.at.step, train=dict(losses), validation=metrics)
+        self.at.history.append(evaluation)
+        append_to_history(self.work, evaluation)
         if self.on_evaluation is not None:
-            self.on_evaluation(line)
-        if not figures:
+            self.on_evaluation(evaluation)
+        if not metrics:
             return False
         monitor = phase.monitor
         if monitor == "auto":
-            monitor = "top_1" if "top_1" in figures else "AP_all"
-        value = figures[monitor]
+            monitor = "top_1" if "top_1" in metrics else "AP_all"
+        value = metrics[monitor]
         bar.note(f"{monitor} {value:.4f}")
         sign = 1.0 if monitor in HIGHER_IS_BETTER else -1.0
-        if self.at.best is None or sign * value > sign * self.at.best["value"]:
-            self.at.best = {"phase": phase.name, "step": self.at.step, "value": value, "by": monitor}
+        if self.at.best is None or sign * value > sign * self.at.best.value:
+            self.at.best = BestEvaluation(phase=phase.name, step=self.at.step, value=value, by=monitor)
             self.best_weights = {name: _copy(v) for name, v in self.weights.items()}
             self.at.stale = 0
         elif self.at.step:
@@ -244,46 +222,40 @@ class _Run:
 
     def _save(self, force: bool) -> None:
         least = self.settings.checkpoint_seconds
+        if least is None:
+            least = pace.CHECKPOINT_SECONDS
         started = time.monotonic()
-        if not force and started - self.saved < (least and max(least, self.saving / _CHECKPOINT_SHARE)):
+        if not force and started - self.saved < (least and max(least, self.saving / pace.CHECKPOINT_SHARE)):
             return
-        arrays: dict[str, Any] = {"position": np.asarray(json.dumps(vars(self.at)))}
-        arrays |= {f"weights/{name}": _copy(v) for name, v in self.weights.items()}
-        arrays |= {f"best/{name}": value for name, value in self.best_weights.items()}
-        arrays |= {f"moments/{i}": _copy(v) for i, v in enumerate(self.state)}
-        if self.since:
-            arrays["since"] = np.concatenate(self.since)
-        with atomic_path(self.work / CHECKPOINT) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+        checkpoints.write_checkpoint(
+            self.work,
+            Checkpoint(
+                self.at,
+                {name: _copy(variable) for name, variable in self.weights.items()},
+                self.best_weights,
+                [_copy(variable) for variable in self.state],
+                np.concatenate(self.since) if self.since else None,
+            ),
+        )
         self.saved = time.monotonic()
         self.saving = self.saved - started
 
-    def _load(self) -> list[np.ndarray] | None:
+    def _load(self) -> Sequence[np.ndarray] | None:
         """Take up the checkpoint, if there is one; moments of its optimizer in order."""
-        path = self.work / CHECKPOINT
-        if not path.exists():
+        checkpoint = checkpoints.read_checkpoint(self.work, list(self.weights))
+        if checkpoint is None:
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                self.at = _Position(**json.loads(str(arrays["position"])))
-                for name, variable in self.weights.items():
-                    variable.assign(arrays[f"weights/{name}"])
-                self.best_weights = {n.removeprefix("best/"): arrays[n] for n in arrays.files if n.startswith("best/")}
-                self.since = [arrays["since"]] if "since" in arrays.files else []
-                count = sum(n.startswith("moments/") for n in arrays.files)
-                return [arrays[f"moments/{i}"] for i in range(count)] if count else None
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise NlcliError(f"{path} cannot be read ({error}); pass --force to begin anew") from error
+            for name, variable in self.weights.items():
+                variable.assign(checkpoint.weights[name])
+        except (ValueError, TypeError) as error:
+            where = self.work / checkpoints.CHECKPOINT
+            raise NlcliError(f"{where} cannot be read ({error}); pass --force to begin anew") from error
+        self.at = checkpoint.position
+        self.best_weights = dict(checkpoint.best_weights)
+        self.since = [] if checkpoint.since is None else [checkpoint.since]
+        return checkpoint.moments or None
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(variable))
-
-
-def _json_line(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False) + "\n"
-
-
-def _write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(_json_line(line) for line in lines), encoding="utf-8")

@@ -28,16 +28,15 @@ from nlcli.networks.training_copy import FusedBatchNorm, is_folded, training_cop
 from nlcli.networks.weights import load_backbone, read_backbone_record
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
-from nlcli.training import pretrain
-from nlcli.training.loop import image_source
+from nlcli.training.loop import image_source, pace
 from nlcli.training.loop.augmentation import DRAWS, Augmentation
+from nlcli.training.loop.checkpoints import CHECKPOINT
 from nlcli.training.loop.image_source import ImageSource, ImageTable
 from nlcli.training.loop.interfaces import Block, Settings
-from nlcli.training.loop.loop import CHECKPOINT
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
 from nlcli.training.network import Network
-from nlcli.training.pretrain import pretrain_backbone
+from nlcli.training.pretrain_backbone import pretrain_backbone, starting_backbone, training_rows
 from worlds.drawn_images import SIZE, config, draw_images, make_dataset
 from worlds.stage_builders import published
 
@@ -97,13 +96,13 @@ _KILLED = """
 import sys
 sys.path[:0] = [{tests!r}, {root!r}]
 from pathlib import Path
-from nlcli.training import pretrain
-from nlcli.training.loop import loop as training
-pretrain._CHECKPOINT_SECONDS = 0.0
-training._BLOCK_SECONDS = 1e-9
-training._FIRST_BLOCK = 1
+from nlcli.training.loop import pace
+from nlcli.training.pretrain_backbone import pretrain_backbone
+pace.IMAGE_CHECKPOINT_SECONDS = 0.0
+pace.BLOCK_SECONDS = 1e-9
+pace.FIRST_BLOCK = 1
 from worlds.drawn_images import config
-pretrain.pretrain_backbone(config(Path({dataset!r}), Path({output!r})))
+pretrain_backbone(config(Path({dataset!r}), Path({output!r})))
 """
 
 
@@ -169,18 +168,18 @@ def test_fine_tuning_the_last_layer_starts_from_the_saved_one_and_changes_nothin
 def test_a_last_layer_follows_its_classes_or_is_made_anew(dataset: Path, trained: Path, tmp_path: Path) -> None:
     table, settings = read_dataset(dataset), config(dataset, tmp_path, weights=str(trained))
     kernel = load_backbone(trained).kernel
-    turned, kept = pretrain._starting_backbone(settings, replace(table, classes=("c2", "c0", "c1")))
+    turned, kept = starting_backbone(settings, replace(table, classes=("c2", "c0", "c1")))
     assert kept
     assert turned.classes == ("c2", "c0", "c1")
     assert kernel is not None
     np.testing.assert_array_equal(turned.kernel, kernel[:, [2, 0, 1]])
-    fresh, kept = pretrain._starting_backbone(settings, replace(table, classes=("c0", "c1", "other")))
+    fresh, kept = starting_backbone(settings, replace(table, classes=("c0", "c1", "other")))
     assert not kept
     assert fresh.classes == ("c0", "c1", "other")
     np.testing.assert_array_equal(
         fresh.model.get_layer("conv2").kernel.numpy(), turned.model.get_layer("conv2").kernel.numpy()
     )
-    _, kept = pretrain._starting_backbone(settings, replace(table, task="single-label"))
+    _, kept = starting_backbone(settings, replace(table, task="single-label"))
     assert not kept  # a layer trained as sigmoids is no softmax
 
 
@@ -228,9 +227,9 @@ def test_a_data_set_without_labels_of_the_kind_is_refused(dataset: Path, tmp_pat
     table = read_dataset(dataset)
     settings = config(dataset, tmp_path)
     with pytest.raises(NlcliError, match="has a noisy label; pass --labels verified"):
-        pretrain._training_rows(settings, replace(table, noisy=matrix_from_lists([[]] * 120, 3, [[]] * 120)))
+        training_rows(settings, replace(table, noisy=matrix_from_lists([[]] * 120, 3, [[]] * 120)))
     with pytest.raises(NlcliError, match="the clean set is empty"):
-        pretrain._training_rows(
+        training_rows(
             config(dataset, tmp_path, labels="verified"), replace(table, verification=np.zeros(120, np.uint8))
         )
 
@@ -319,8 +318,8 @@ def test_looking_at_images_goes_on_where_it_was_stopped(
     draw_images(table, tmp_path)
     rows = table.rows("train")
     table.image_path(int(rows[2])).write_bytes(b"")
-    monkeypatch.setattr(image_source, "_SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(image_source, "_PART", 20)
+    monkeypatch.setattr(pace, "CHECKED_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "CHECKED_IMAGES", 20)
     seen: list[int] = []
 
     def stops(sources: Any, pre: Any, size: int, workers: int, start: int) -> Any:
@@ -519,7 +518,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from nlcli.errors import NlcliError
-from nlcli.training.pretrain import pretrain_backbone
+from nlcli.training.pretrain_backbone import pretrain_backbone, starting_backbone, training_rows
 from worlds.drawn_images import config
 dataset, folder = Path({dataset!r}), Path({folder!r})
 options = dict(steps=4, eval_every=4, optimizer="sgd", learning_rate=1e-2)

@@ -20,24 +20,27 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
-from nlcli.networks.backbone import Activation, Backbone, gpus, resolve_precision, scale_pixels
+from nlcli.networks.backbone import Activation, Backbone, gpus, scale_pixels
 from nlcli.networks.folding import inference_copy
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, read_backbone_record, save_backbone
-from nlcli.training.feeds import Prepared, Start, detected_weights, memory_budget, verified_rows
+from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
+from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import Augmentation
 from nlcli.training.loop.image_source import ImageSource, ImageTable, tell_unreadable
 from nlcli.training.loop.pools import StoredRows, choose_rows
+from nlcli.training.precision import loss_scale, training_precision
 
 if TYPE_CHECKING:
+    from nlcli.networks.training_copy import Precision
     from nlcli.training.config import TrainHead
     from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.result import CleanLabels
 
 TRUNK = "trunk"
-_TRUNK_RATE = 1e-4
-_PART = 64  # validation images in a forward pass
-_CHECKPOINT_SECONDS = 30.0
-_LOSS_SCALE = 2.0**15
+TRUNK_RATE = 1e-4
+PART = 64
+"""Validation images in a forward pass."""
 
 
 class Trunk:
@@ -49,11 +52,11 @@ class Trunk:
         steps: How long it will be trained; see ``training_copy``.
     """
 
-    def __init__(self, backbone: Backbone, trained: bool, precision: str, steps: int, seed: int) -> None:
+    def __init__(self, backbone: Backbone, trained: bool, precision: Precision, steps: int, seed: int) -> None:
         self.trained, self._scaling = trained, backbone.preprocessing.scaling
         self._original = backbone.without_classes().model
         if trained:
-            self.model = training_copy(self._original, precision, steps=steps, seed=seed)  # type: ignore[arg-type]
+            self.model = training_copy(self._original, precision, steps=steps, seed=seed)
         else:
             self.model = inference_copy(self._original, precision)
         like = tf.TensorSpec((None, *self._original.input.shape[1:]), tf.uint8)
@@ -61,12 +64,13 @@ class Trunk:
 
     def __call__(self, images: Any, training: bool) -> Any:
         """uint8 images (b, S, S, 3) to features (b, D) float32."""
-        found = self.model(scale_pixels(images, self._scaling), training=training and self.trained)
-        return tf.cast(found["features"], tf.float32)
+        outputs = self.model(scale_pixels(images, self._scaling), training=training and self.trained)
+        return tf.cast(outputs["features"], tf.float32)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """(b, D) float32 of uint8 images (b, S, S, 3), in inference."""
-        return self._inference(tf.convert_to_tensor(images)).numpy()
+        features: np.ndarray = self._inference(tf.convert_to_tensor(images)).numpy()
+        return features
 
     def restart(self) -> None:
         """Go back to the weights that it was made with."""
@@ -91,10 +95,10 @@ class MethodOnImages:
 
     def weights(self) -> Mapping[str, keras.Variable]:
         """The method's weights, and those of a trained trunk with its statistics and the state of dropout."""
-        found = {f"head/{name}": value for name, value in self.method.weights().items()}
+        weights = {f"head/{name}": value for name, value in self.method.weights().items()}
         if self.trunk.trained:  # by number: see ``Network.weights``
-            found |= {f"{TRUNK}/{i:04d}/{v.name}": v for i, v in enumerate(self.trunk.model.variables)}
-        return found
+            weights |= {f"{TRUNK}/{i:04d}/{v.name}": v for i, v in enumerate(self.trunk.model.variables)}
+        return weights
 
     def begin(self, phase: str, inputs: Callable[[], Iterator[Any]]) -> None:
         """The method's beginning, with features by the trunk as it is now, in inference."""
@@ -130,7 +134,7 @@ class ImageFeatures:
             yield from self._kept
             return
         kept = []
-        for first, pixels in self._images.parts(_PART):
+        for first, pixels in self._images.parts(PART):
             features = self._trunk.features(pixels)
             if self._kept is not None:
                 kept.append((first, features))
@@ -151,14 +155,19 @@ class ImageFeed:
         self.start = self._start()
 
     def _start(self) -> Start:
-        found = self._backbone
-        where = str(self._config.from_images)
-        return Start("backbone", where, found.num_features, found.fingerprint, found.last_layer)
+        backbone = self._backbone
+        return Start(
+            kind="backbone",
+            where=str(self._config.from_images),
+            num_features=backbone.num_features,
+            fingerprint=backbone.fingerprint,
+            last_layer=backbone.last_layer,
+        )
 
     def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
         """Look at the images, keep their pixels where they fit, and put the trunk before the method."""
         config, table, pre = self._config, self._table, self._backbone.preprocessing
-        budget = memory_budget(config)
+        budget = memory_budget(config.memory)
         opened: list[ImageTable] = []
 
         def readable(wanted: np.ndarray, title: str = "training") -> StoredRows:
@@ -182,25 +191,13 @@ class ImageFeed:
         left = budget - train_images.kept_bytes - validation_images.kept_bytes
 
         trained = config.trunk == "trained"
-        precision = "float32" if config.mixed_precision == "none" else resolve_precision(config.mixed_precision)
+        precision = training_precision(config.mixed_precision)
         self._trunk = Trunk(self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
-        if trained:
-            rate = config.trunk_rate or method.trunk_rate() or _TRUNK_RATE
-            phases = [
-                replace(
-                    phase,
-                    rates={
-                        **phase.rates,
-                        TRUNK: method.config.schedule(rate * phase.trunk_factor).scaled(config.scale),
-                    },
-                )
-                for phase in phases
-            ]
         augmentation = Augmentation(config.flip, config.crop)
         return Prepared(
-            MethodOnImages(self._trunk, method),
-            phases,
-            ImageSource(
+            model=MethodOnImages(self._trunk, method),
+            phases=self._with_trunk(method, phases) if trained else phases,
+            source=ImageSource(
                 table,
                 train_images,
                 method.config.batch_size,
@@ -210,27 +207,31 @@ class ImageFeed:
                 rows.labelled,
                 detected_weights(config, method, table, rows),
             ),
-            rows,
-            ImageFeatures(self._trunk, validation_images, validation, left // 4),
-            "unreadable_images",
-            record={
-                TRUNK: config.trunk,
-                "precision": precision,
-                "flip": config.flip,
-                "crop": config.crop,
-            },
+            rows=rows,
+            validation=ImageFeatures(self._trunk, validation_images, validation, left // 4),
+            left_out="unreadable_images",
+            how={"trunk": config.trunk, "precision": precision, "flip": config.flip, "crop": config.crop},
             summary={
                 "in_memory": train_images.pixels is not None,
                 "unreadable_images": len(train_images.errors) + len(validation_images.errors),
             },
             settings={
-                "checkpoint_seconds": _CHECKPOINT_SECONDS,
-                "loss_scale": _LOSS_SCALE if trained and precision == "float16" else None,
+                "checkpoint_seconds": pace.IMAGE_CHECKPOINT_SECONDS,
+                "loss_scale": loss_scale(precision) if trained else None,
                 "augment": None if augmentation.does_nothing else augmentation,
             },
         )
 
-    def publish(self, method: Method, outcome: Outcome, clean: dict[str, Any] | None) -> dict[str, str]:
+    def _with_trunk(self, method: Method, phases: Sequence[Phase]) -> list[Phase]:
+        """``phases`` that train the trunk, too, its rate decaying as the method's do."""
+        rate = self._config.trunk_rate or method.trunk_rate() or TRUNK_RATE
+        schedules = [method.config.schedule(rate * phase.trunk_factor).scaled(self._config.scale) for phase in phases]
+        return [
+            replace(phase, rates={**phase.rates, TRUNK: schedule})
+            for phase, schedule in zip(phases, schedules, strict=True)
+        ]
+
+    def publish(self, method: Method, outcome: Outcome, clean: CleanLabels | None) -> dict[str, str]:
         """Save the backbone, with a linear method's layer as its last one."""
         self._trunk.write_back()
         backbone = self._backbone.without_classes()
@@ -245,7 +246,7 @@ class ImageFeed:
                 method=method.name,
                 step=outcome.step,
                 seed=self._config.seed,
-                clean=clean,
+                clean=clean and clean.model_dump(exclude_unset=True),
             )
         self._backbone = backbone
         self.start = self._start()
