@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Problem, Schedule
 from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.stages.files import read_json, write_json
 from nlcli.training.loop.feature_source import FeatureSource, RowFeatures, training_rows
 from nlcli.training.loop.pools import StoredRows, stored_rows
 from nlcli.training.saved_head import load_head
@@ -566,19 +568,45 @@ def test_without_verified_validation_the_last_step_is_kept(tmp_path: Path) -> No
     assert result["selected_by"]["split"] is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "shape", "config"])
-def test_a_damaged_head_is_named(work: Work, residual_run: Path, tmp_path: Path, damage: str) -> None:
-    import shutil
-
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_damaged_weights_are_named(residual_run: Path, tmp_path: Path, damage: str) -> None:
     copy = shutil.copytree(residual_run, tmp_path / "run")
     if damage == "cut":
         (copy / "head.npz").write_bytes((copy / "head.npz").read_bytes()[:-100])
     else:
-        config = json.loads((copy / "config.json").read_text())
-        if damage == "shape":
-            config["num_features"] = 25
-        else:
-            del config["classes"]
-        (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(NlcliError, match="train the head again"):
+        (copy / "head.npz").unlink()
+    with pytest.raises(NlcliError, match=r"head\.npz cannot be read \(.+\); train the head again"):
         load_head(copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"num_features": 25}, r"head\.npz cannot be read \(.*expected \(25, 16\)\); train the head again"),
+        ({"classes": None}, "config.json: field 'classes': input should be a valid tuple.*'nlcli train-head'"),
+        ({"classes": []}, "config.json: field 'classes': "),
+        ({"method": "residul"}, "config.json: unknown method 'residul'; did you mean 'residual'?"),
+        ({"num_features": 10**12}, r"config.json: field 'num_features': input should be less than or equal to \d+"),
+        (
+            {"method_config": {"hidden": 10**12}},
+            "config.json: layer 'clean' of method residual would have 30,0.* weights",
+        ),
+    ],
+)
+def test_a_description_that_is_no_heads_is_refused(
+    residual_run: Path, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    """Before any memory is allocated by what it says."""
+    copy = shutil.copytree(residual_run, tmp_path / "run")
+    write_json(copy / "config.json", read_json(copy / "config.json") | changes)
+    with pytest.raises(NlcliError, match=sentence):
+        load_head(copy)
+
+
+def test_a_description_of_the_first_release_is_read(residual_run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(residual_run, tmp_path / "run")
+    described = read_json(copy / "config.json")
+    del described["version"]
+    write_json(copy / "config.json", described)
+    features = np.zeros((3, load_head(copy).num_features), np.float32)
+    np.testing.assert_array_equal(load_head(copy).score(features), load_head(residual_run).score(features))

@@ -10,26 +10,25 @@ import tensorflow as tf
 
 from nlcli.console import say
 from nlcli.data.features.extract import require_finite
+from nlcli.training.loop import pace
 from nlcli.training.loop.interfaces import Block
 from nlcli.training.loop.pools import (
     CachedFeatures,
     StoredRows,
     TrainingRows,
     batch_labels,
+    batch_sampler,
     choose_rows,
     clean_rows,
     stored_rows,
 )
-from nlcli.training.loop.sampling import BatchSampler, Order, Pool
+from nlcli.training.loop.sampling import BatchSampler, Order
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
 
 READ_ROWS = 4096  # rows that are read or scored at a time where no block says otherwise
-_BLOCK_STEPS = 1000
-_BLOCK_LABELS = 32 << 20  # bytes of dense labels in a block
-_BLOCK_FEATURES = 64 << 20  # bytes of streamed features in a block
 
 
 # --- which rows ------------------------------------------------------------------------------
@@ -152,13 +151,8 @@ class FeatureSource:
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
-            clean, (v, t) = self.clean_rows(phase), self._rows.pools(phase)
-            self._samplers[phase.name] = BatchSampler(
-                self._batch_size,
-                clean,
-                Pool(v, self._seed, f"{phase.name}/V", self._order) if clean else None,
-                Pool(t, self._seed, f"{phase.name}/T", self._order) if clean < self._batch_size else None,
-            )
+            pools = self._rows.pools(phase)
+            self._samplers[phase.name] = batch_sampler(phase, self._batch_size, pools, self._seed, order=self._order)
         return self._samplers[phase.name]
 
     def inputs(self) -> Iterator[np.ndarray]:
@@ -183,9 +177,9 @@ class FeatureSource:
 
     def steps_in_block(self, phase: Phase) -> int:
         """As many as the memory for labels and, when streaming, for features allows."""
-        most = min(_BLOCK_STEPS, _BLOCK_LABELS // (3 * self._batch_size * self._labels.num_classes))
+        most = min(pace.BLOCK_STEPS, pace.BLOCK_LABELS // (3 * self._batch_size * self._labels.num_classes))
         if not self.resident:
-            features = min(_BLOCK_FEATURES, self._budget // 4)
+            features = min(pace.BLOCK_FEATURES, self._budget // 4)
             most = min(most, features // (self._batch_size * self._row_bytes))
         return max(1, most)
 

@@ -25,13 +25,10 @@ from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import DRAWS
 from nlcli.training.loop.feature_source import aligned_empty
 from nlcli.training.loop.interfaces import Block
-from nlcli.training.loop.pools import batch_labels, clean_rows
-from nlcli.training.loop.sampling import BatchSampler, Pool
+from nlcli.training.loop.pools import batch_labels, batch_sampler, clean_rows
+from nlcli.training.loop.sampling import BatchSampler
 
 UNREADABLE = "unreadable.csv"
-_BLOCK_STEPS = 1000
-_BLOCK_LABELS = 32 << 20  # bytes of dense labels in a block
-_BLOCK_PIXELS = 256 << 20  # bytes of streamed pixels in a block
 
 
 class ImageTable:
@@ -201,14 +198,9 @@ class ImageSource:
 
     def _sampler(self, phase: Phase) -> BatchSampler:
         if phase.name not in self._samplers:
-            clean, (v, t) = self.clean_rows(phase), self._pools(phase)
             names = ("V", "T") if phase.rows == "mixed" else ("images", "images")
-            self._samplers[phase.name] = BatchSampler(
-                self._batch_size,
-                clean,
-                Pool(v, self._seed, f"{phase.name}/{names[0]}") if clean else None,
-                Pool(t, self._seed, f"{phase.name}/{names[1]}") if clean < self._batch_size else None,
-            )
+            pools = self._pools(phase)
+            self._samplers[phase.name] = batch_sampler(phase, self._batch_size, pools, self._seed, names=names)
         return self._samplers[phase.name]
 
     def inputs(self) -> Iterator[np.ndarray]:
@@ -225,9 +217,9 @@ class ImageSource:
 
     def steps_in_block(self, phase: Phase) -> int:
         """As many as the memory for labels and, when decoding ahead, for pixels allows."""
-        most = min(_BLOCK_STEPS, _BLOCK_LABELS // (2 * self._batch_size * self._table.num_classes))
+        most = min(pace.BLOCK_STEPS, pace.BLOCK_LABELS // (2 * self._batch_size * self._table.num_classes))
         if self._resident is None:
-            most = min(most, min(_BLOCK_PIXELS, self._budget // 3) // (self._batch_size * self._images.image_bytes))
+            most = min(most, min(pace.BLOCK_PIXELS, self._budget // 3) // (self._batch_size * self._images.image_bytes))
         return max(1, most)
 
     def block(self, phase: Phase, first: int, count: int) -> Block:

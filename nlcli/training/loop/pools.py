@@ -11,7 +11,7 @@ import numpy as np
 from nlcli.console import say
 from nlcli.data.labels import FULL, choose_clean
 from nlcli.errors import NlcliError
-from nlcli.training.loop.sampling import clean_rows_in_batch
+from nlcli.training.loop.sampling import BatchSampler, Order, Pool, clean_rows_in_batch
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
@@ -176,6 +176,28 @@ def clean_rows(phase: Phase, batch_size: int, clean: np.ndarray, noisy: np.ndarr
         share = phase.clean_share
         return clean_rows_in_batch(batch_size, len(clean) / (len(clean) + len(noisy)) if share is None else share)
     return batch_size if phase.rows == "clean" else 0
+
+
+def batch_sampler(
+    phase: Phase,
+    batch_size: int,
+    pools: tuple[np.ndarray, np.ndarray],
+    seed: int,
+    *,
+    names: tuple[str, str] = ("V", "T"),
+    order: Order = "shuffled",
+) -> BatchSampler:
+    """What draws the batches of ``phase`` from V and T, ``pools``.
+
+    Args:
+        names: streams that the two are shuffled by, within the phase's.
+    """
+    clean = clean_rows(phase, batch_size, *pools)
+    verified, noisy = (
+        Pool(rows, seed, f"{phase.name}/{name}", order) if count else None
+        for rows, name, count in zip(pools, names, (clean, batch_size - clean), strict=True)
+    )
+    return BatchSampler(batch_size, clean, verified, noisy)
 
 
 def batch_labels(
