@@ -10,7 +10,7 @@ import pytest
 
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json, write_json
-from nlcli.training.result import RESULT, BackboneResult, HeadResult, Selection, read_result
+from nlcli.training.result import RESULT, BackboneResult, HeadResult, SelectedBy, read_result
 from worlds.made_evaluations import made_result
 
 # As 0.1.0 wrote them, but for the settings: without a version, and only what a kind of training has.
@@ -64,12 +64,12 @@ def test_a_directory_without_a_result_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_selection() -> None:
-    assert Selection.of("mAP", 0.5).model_dump(exclude_unset=True) == {
+    assert SelectedBy.of("mAP", 0.5).model_dump(exclude_unset=True) == {
         "split": "validation",
         "metric": "mAP",
         "value": 0.5,
     }
-    assert Selection.of(None, None).split is None
+    assert SelectedBy.of(None, None).split is None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class ClassificationFilter(Detector):
             work,
             "training a classifier on noisy labels",
         )
-        self.notes |= {"best_step": outcome.step, "steps": outcome.steps, "validation": outcome.figures()}
+        self.notes |= {"best_step": outcome.step, "steps": outcome.steps, "validation": outcome.metrics()}
         return _layer(head).logits
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

@@ -104,7 +104,7 @@ class ConfidentLearning(Detector):
             work,
             "training classifiers of all folds",
         )
-        self.notes |= {"best_step": outcome.step, "steps": outcome.steps, "training": outcome.figures()}
+        self.notes |= {"best_step": outcome.step, "steps": outcome.steps, "training": outcome.metrics()}
         return model.parameters()
 
     def _own_threshold(self, data: Data) -> float | None:
