@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from nlcli.metrics.bootstrap import interval, resample_weights
 from nlcli.metrics.curves import precision_recall_curve
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
-from worlds.made_evaluations import curve_lines, made_evaluation, made_run
+from nlcli.training.result import RESULT
+from worlds.made_evaluations import curve_lines, made_evaluation, made_result, made_run
 from worlds.stage_builders import published, small_table, verified_table
 
 NAN = float("nan")
@@ -131,10 +133,8 @@ def test_runs_without_validation_and_broken_files(tmp_path: Path):
     with pytest.raises(NlcliError, match="line 2: not a line of training metrics"):
         read_learning_curve(run)
     (run / "metrics.jsonl").write_text('{"phase": "a", "step": 0, "validation": {"mAP": 0.5}}\n')
-    (run / "result.json").write_text('{"phase": "a", "step": "first"}')
-    with pytest.raises(
-        NlcliError, match=r"result.json is not the result of a training \(field 'step': .*train the model"
-    ):
+    (run / RESULT).write_text(json.dumps(made_result("a", 0).to_json() | {"step": "first"}))
+    with pytest.raises(NlcliError, match=r"result.json: field 'step': .*; make it again with 'nlcli train-head'"):
         read_learning_curve(run)
 
 
