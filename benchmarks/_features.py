@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from nlcli.data.features.extract import _write_index
+from nlcli.data.features.index import write_index
 from nlcli.data.features.shards import shard_path, write_shard
 from nlcli.data.features.store import SCHEMA
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
@@ -49,7 +49,7 @@ def write_features(
             where = shard_path(stage.work, len(records))
             rows = features[first : first + len(part)]
             records.append(write_shard(where, rows if good.all() else rows[good], errors))
-        _write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
+        write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
         if last_layer is not None:
             last_layer.save(stage.work / LAST_LAYER)
         write_json(

@@ -35,7 +35,7 @@ def _peak() -> int:
 def _hashing(count: int) -> list[dict]:
     from PIL import Image
 
-    from nlcli.data.derived.image_hashes import _hash_file
+    from nlcli.data.derived.image_hashes import hash_file
     from nlcli.runtime import cpu_count
 
     rng = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def _hashing(count: int) -> list[dict]:
             paths[-1].write_bytes(content.getvalue())
         with ThreadPoolExecutor(cpu_count()) as pool:
             started = time.perf_counter()
-            list(pool.map(_hash_file, [paths[i % 50] for i in range(count)]))
+            list(pool.map(hash_file, [paths[i % 50] for i in range(count)]))
             seconds = time.perf_counter() - started
     return [
         {

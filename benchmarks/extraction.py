@@ -44,7 +44,7 @@ def run(quick: bool) -> list[dict]:
     import tensorflow as tf
 
     from nlcli.data.config import ExtractFeatures
-    from nlcli.data.features.extract import _features_of
+    from nlcli.data.features.extract import features_of
     from nlcli.networks.backbone import scale_pixels
     from nlcli.networks.images import iterate_images
     from nlcli.networks.weights import build_backbone
@@ -76,7 +76,7 @@ def run(quick: bool) -> list[dict]:
 
         def ours(precision: str, decode: str) -> Callable[[], Any]:
             fed = backbone.with_decode(decode)  # type: ignore[arg-type]
-            return lambda: _features_of(config, fed, compute[precision], keys, paths, lambda done: None)
+            return lambda: features_of(config, fed, compute[precision], keys, paths, lambda done: None)
 
         def decoding(decode: str) -> Callable[[], Any]:
             pre = backbone.with_decode(decode).preprocessing  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from nlcli.data.config import ExtractFeatures
-from nlcli.data.features.extract import _write_index
+from nlcli.data.features.index import write_index
 from nlcli.data.features.shards import shard_path, write_shard
 from nlcli.data.features.store import SCHEMA, FeatureStore
 from nlcli.networks.weights import build_backbone, save_backbone
@@ -40,7 +40,7 @@ def store_of(folder: Path, features: np.ndarray) -> FeatureStore:
             write_shard(shard_path(stage.work, number), features[first : first + SHARD_ROWS], [])
             for number, first in enumerate(range(0, len(features), SHARD_ROWS))
         ]
-        _write_index(stage.work / "index.parquet", keys, keys, records, SHARD_ROWS)
+        write_index(stage.work / "index.parquet", keys, keys, records, SHARD_ROWS)
         write_json(
             stage.work / "features.json",
             {

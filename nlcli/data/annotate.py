@@ -135,8 +135,8 @@ def read_predictions(path: Path) -> Predictions:
         NlcliError: not a directory of predictions, or a part of it is missing or damaged.
     """
     record = read_stage(path, "predictions")
-    found = _read_parts(record.path, int(record.summary["images"]))
-    return Predictions(found.keys, found.indices, found.scores, found.errors, _stored_classes(record.path))
+    parts = _read_parts(record.path, int(record.summary["images"]))
+    return Predictions(parts.keys, parts.indices, parts.scores, parts.errors, _stored_classes(record.path))
 
 
 # --- the classifier --------------------------------------------------------------------------
@@ -174,14 +174,14 @@ def open_classifier(config: Annotate) -> Backbone:
 
     # A folder counts as one even where a registered network has its name, as in the fingerprint.
     path = Path(config.classifier)
-    found = open_backbone(
+    classifier = open_backbone(
         path.resolve() if path.is_dir() else config.classifier,
         config.weights,
         top=True,
         classes_file=config.classifier_classes,
         scaling=config.classifier_scaling,
     )
-    return found.with_decode(config.decode)
+    return classifier.with_decode(config.decode)
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -306,8 +306,8 @@ def _read_parts(directory: Path, count: int) -> _Parts:
         raise NlcliError(f"{directory} holds {len(table)} predictions, expected {count}; remove it and annotate again")
 
     def column(name: str) -> Any:
-        found = table.column(name)
-        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        values = table.column(name)
+        return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
     good = np.array([status == "ok" for status in column("status").to_pylist()], bool)
     lengths = np.diff(column("indices").offsets.to_numpy())

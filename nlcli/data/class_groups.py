@@ -54,8 +54,8 @@ def count_annotations(dataset: Path, keys: set[str]) -> tuple[ClassAnnotations, 
     verified = dict.fromkeys(SPLITS, 0)
     paths: dict[str, Path] = {}
     for block in dataset_blocks(dataset):
-        found = _counts(block)
-        counts = counts + found if counts.size else found
+        of_block = _counts(block)
+        counts = counts + of_block if counts.size else of_block
         for number, split in enumerate(SPLITS):
             verified[split] += int(np.count_nonzero((block.split == number) & (block.verification > NONE)))
         if keys:

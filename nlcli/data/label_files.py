@@ -176,10 +176,10 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
     shape = (images, len(classes))
 
     def column(name: str) -> Any:
-        found = read(name)
-        if found.null_count:
+        values = read(name)
+        if values.null_count:
             raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
-        return found
+        return values
 
     def lists(name: str) -> tuple[np.ndarray, np.ndarray]:
         """Values and row starts."""
@@ -205,10 +205,10 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
     def codes(name: str, names: tuple[str, ...]) -> np.ndarray:
         import pyarrow.compute as pc
 
-        found = pc.index_in(column(name), value_set=pa.array(names))
-        if found.null_count:
+        indices = pc.index_in(column(name), value_set=pa.array(names))
+        if indices.null_count:
             raise NlcliError(f"{where}: column '{name}' has a value other than {', '.join(names)}")
-        return found.to_numpy()
+        return indices.to_numpy()
 
     return LabelTable(
         task=header.task,

@@ -245,9 +245,9 @@ def one_label(labels: np.ndarray, num_classes: int, dtype: Any = np.uint8) -> cs
 
 def strings(values: Sequence[str]) -> np.ndarray:
     """(N,) object array of ``values``; also of an empty sequence."""
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def single_label_table(
@@ -310,7 +310,7 @@ def noisy_classes(table: LabelTable) -> np.ndarray:
 
 
 def _only_class(matrix: Any) -> np.ndarray:
-    found = np.full(matrix.shape[0], -1, np.int64)
+    classes = np.full(matrix.shape[0], -1, np.int64)
     some = np.diff(matrix.indptr) > 0
-    found[some] = matrix.indices[matrix.indptr[:-1][some]]
-    return found
+    classes[some] = matrix.indices[matrix.indptr[:-1][some]]
+    return classes

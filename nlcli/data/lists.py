@@ -38,17 +38,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def read_keys(path: Path) -> list[str]:
     """A list of relative file paths, one a line; a path that is listed twice is refused."""
-    found: dict[str, int] = {}
+    line_of: dict[str, int] = {}
     for number, line in read_lines(path):
         check_inside(line, path, number)
-        if line in found:
+        if line in line_of:
             raise NlcliError(
-                f"{path}, line {number}: '{line}' already stands in line {found[line]}; remove one of the two"
+                f"{path}, line {number}: '{line}' already stands in line {line_of[line]}; remove one of the two"
             )
-        found[line] = number
-    if not found:
+        line_of[line] = number
+    if not line_of:
         raise NlcliError(f"{path} is empty")
-    return list(found)
+    return list(line_of)
 
 
 def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dict[str, int]:
@@ -60,7 +60,7 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
         NlcliError: with the line, for one of another form, a class beyond ``num_classes``, a path
             that leads out of the folder, or a path that is listed with two classes.
     """
-    found: dict[str, int] = {}
+    label_of: dict[str, int] = {}
     for number, line in read_lines(path):
         key, space, label = line.rpartition(" ")
         if not space or not label.isascii() or not label.isdigit() or len(label) > 9:
@@ -70,28 +70,28 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
                 f"{path}, line {number}: class {label} is not among 0 to {num_classes - 1}; correct the line"
             )
         check_inside(key, path, number)
-        if found.setdefault(key, int(label)) != int(label):
+        if label_of.setdefault(key, int(label)) != int(label):
             raise NlcliError(
-                f"{path}, line {number}: '{key}' has class {label} here and {found[key]} before; keep one of the two"
+                f"{path}, line {number}: '{key}' has class {label} here and {label_of[key]} before; keep one of the two"
             )
-    if not found:
+    if not label_of:
         raise NlcliError(f"{path} is empty")
-    return found
+    return label_of
 
 
 def read_names(path: Path, count: int | None = None, skip: int = 0) -> tuple[str, ...]:
     """Class names, one a line, ``skip`` lines of header left out; each must be unique."""
-    found: dict[str, int] = {}
+    line_of: dict[str, int] = {}
     for position, (number, line) in enumerate(read_lines(path)):
         if position < skip:
             continue
         name = line.strip()
-        if name in found:
-            raise NlcliError(f"{path}, line {number}: class '{name}' already stands in line {found[name]}")
-        found[name] = number
-    if not found or (count is not None and len(found) != count):
-        raise NlcliError(f"{path}: {len(found)} classes, expected {count or 'at least one'}")
-    return tuple(found)
+        if name in line_of:
+            raise NlcliError(f"{path}, line {number}: class '{name}' already stands in line {line_of[name]}")
+        line_of[name] = number
+    if not line_of or (count is not None and len(line_of) != count):
+        raise NlcliError(f"{path}: {len(line_of)} classes, expected {count or 'at least one'}")
+    return tuple(line_of)
 
 
 _INSIDE = re.compile(r"[^/\\\x00-\x1f]+(?:/[^/\\\x00-\x1f]+)*")

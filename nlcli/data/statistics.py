@@ -109,9 +109,9 @@ def _pattern(matrix: Any) -> csr_array:
     """int64 CSR with a one wherever ``matrix`` is positive."""
     from scipy.sparse import csr_array
 
-    found = csr_array(matrix > 0, dtype=np.int64)
-    found.eliminate_zeros()
-    return found
+    pattern = csr_array(matrix > 0, dtype=np.int64)
+    pattern.eliminate_zeros()
+    return pattern
 
 
 def _share(part: Any, whole: Any) -> float | None:
@@ -125,8 +125,8 @@ def _mean_share(part: np.ndarray, whole: np.ndarray) -> float | None:
 
 def published_coco() -> dict[str, Any]:
     """The published counts of extended MS-COCO, in the layout of ``label_statistics``."""
-    found: dict[str, Any] = read_json(Path(str(resources.files("nlcli") / "resources" / "published_coco.json")))
-    return found
+    counts: dict[str, Any] = read_json(Path(str(resources.files("nlcli") / "resources" / "published_coco.json")))
+    return counts
 
 
 def write_statistics(directory: Path, statistics: dict[str, Any]) -> None:
@@ -148,19 +148,22 @@ def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[st
         What the stage's summary says of it: ``pairs`` and ``pairs_right``, the share of them whose
         noisy label is the true class (None without any).
     """
-    found = Confusion(table.classes, verified_pairs(table, np.arange(len(table))))
+    confusion = Confusion(table.classes, verified_pairs(table, np.arange(len(table))))
     largest = [
         {"true": true, "noisy": noisy, "images": images, "share": share}
-        for true, noisy, images, share in found.largest(_MOST_CONFUSIONS)
+        for true, noisy, images, share in confusion.largest(_MOST_CONFUSIONS)
     ]
-    record = {"images": found.images, "accuracy": found.accuracy, "largest": largest}
+    record = {"images": confusion.images, "accuracy": confusion.accuracy, "largest": largest}
     write_statistics(directory, label_statistics(table) | {"label_confusion": record})
-    if found.images:
+    if confusion.images:
         from nlcli.data.plots import confusion_plot
 
-        label_confusion.write_confusion(directory / label_confusion.TABLE, table.classes, found.counts)
-        confusion_plot([("noisy label", found)], directory / label_confusion.PLOT)
-    return {"pairs": found.images, "pairs_right": None if found.accuracy is None else round(found.accuracy, 4)}
+        label_confusion.write_confusion(directory / label_confusion.TABLE, table.classes, confusion.counts)
+        confusion_plot([("noisy label", confusion)], directory / label_confusion.PLOT)
+    return {
+        "pairs": confusion.images,
+        "pairs_right": None if confusion.accuracy is None else round(confusion.accuracy, 4),
+    }
 
 
 def noise_summary(table: LabelTable) -> dict[str, Any]:
@@ -168,14 +171,14 @@ def noise_summary(table: LabelTable) -> dict[str, Any]:
 
     A noisy label counts as checked when its class is verified on its image.
     """
-    found: dict[str, Any] = {"classes": table.num_classes}
+    summary: dict[str, Any] = {"classes": table.num_classes}
     for number, name in enumerate(SPLITS):
         rows = table.split == number
-        found[name] = int(rows.sum())
-        found[f"{name}_verified"] = int(np.sum(rows & (table.verification > NONE)))
+        summary[name] = int(rows.sum())
+        summary[f"{name}_verified"] = int(np.sum(rows & (table.verification > NONE)))
         right, checked = checked_noise(table, np.flatnonzero(rows))
-        found[f"{name}_noisy_right"] = round(right / checked, 4) if checked else None
-    return found
+        summary[f"{name}_noisy_right"] = round(right / checked, 4) if checked else None
+    return summary
 
 
 def checked_noise(table: LabelTable, rows: np.ndarray) -> tuple[int, int]:

@@ -130,12 +130,14 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
     return table
 
 
-def _confusions_table(found: dict[str, Any]) -> Table:
+def _confusions_table(confusions: dict[str, Any]) -> Table:
     title = "Largest confusions of noisy labels"
-    if found["images"]:
-        title += f" ({found['images']:,} pairs, {found['accuracy']:.2%} right; all in {label_confusion.TABLE})"
+    if confusions["images"]:
+        title += (
+            f" ({confusions['images']:,} pairs, {confusions['accuracy']:.2%} right; all in {label_confusion.TABLE})"
+        )
     table = _new_table(title, "true class", "noisy label", "images", "of the true class")
-    for entry in found["largest"]:
+    for entry in confusions["largest"]:
         table.add_row(entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
     return table
 

@@ -152,7 +152,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(row["name"] for row in csv.DictReader(text.splitlines()))
 
 
-def _randomise(model: Any, seed: int) -> None:
+def randomise_kernels(model: Any, seed: int) -> None:
     """Draw every kernel anew from its own initializer with a seed of its own.
 
     keras.applications take no seed; setting the global one would disturb other random streams.

@@ -222,8 +222,8 @@ def resolve_precision(precision: str) -> str:
     """What ``auto`` means here: the fastest type this machine has instructions for, else float32."""
     if precision != "auto":
         return precision
-    found = gpus()
-    if found:
-        capability = tf.config.experimental.get_device_details(found[0]).get("compute_capability", (0, 0))
+    devices = gpus()
+    if devices:
+        capability = tf.config.experimental.get_device_details(devices[0]).get("compute_capability", (0, 0))
         return "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
     return "bfloat16" if cpu_flags() & {"amx_bf16", "avx512_bf16"} else "float32"

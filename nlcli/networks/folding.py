@@ -147,17 +147,17 @@ def absorbs_scaling(model: keras.Model) -> bool:
 def _first_convolutions(model: keras.Model) -> list[layers.Layer]:
     parents_of = _parents(model)
     carriers = {id(layer) for layer in model.operations if isinstance(layer, layers.InputLayer)}
-    found = []
+    first = []
     for layer in model.operations:
         if not any(id(parent) in carriers for parent in parents_of[id(layer)]):
             continue
         if isinstance(layer, layers.ZeroPadding2D):
             carriers.add(id(layer))
         elif type(layer) is layers.Conv2D and _is_convolution(layer):
-            found.append(layer)
+            first.append(layer)
         else:
             return []
-    return found
+    return first
 
 
 def _foldable(model: keras.Model) -> list[tuple[layers.BatchNormalization, layers.Layer]]:
@@ -165,7 +165,7 @@ def _foldable(model: keras.Model) -> list[tuple[layers.BatchNormalization, layer
     parents_of = _parents(model)
     uses = Counter(id(parent) for parents in parents_of.values() for parent in parents)
     uses.update(id(output._keras_history.operation) for output in keras.tree.flatten(model.output))
-    found = []
+    pairs = []
     for layer in model.operations:
         if not isinstance(layer, layers.BatchNormalization):
             continue
@@ -176,17 +176,17 @@ def _foldable(model: keras.Model) -> list[tuple[layers.BatchNormalization, layer
         linear = getattr(before, "activation", None) is keras.activations.linear
         channels_last = layer.axis in (-1, len(layer.input.shape) - 1)
         if linear and channels_last and (_is_convolution(before) or isinstance(before, layers.Dense)):
-            found.append((layer, before))
-    return found
+            pairs.append((layer, before))
+    return pairs
 
 
 def _parents(model: keras.Model) -> dict[int, list[layers.Layer]]:
     """By ``id`` of a layer: the layers whose outputs it reads inside this model, one entry a use."""
-    found: dict[int, list[layers.Layer]] = {id(layer): [] for layer in model.operations}
+    read_by: dict[int, list[layers.Layer]] = {id(layer): [] for layer in model.operations}
     for nodes in model._nodes_by_depth.values():  # a layer's own list may hold nodes of other models
         for node in nodes:
-            found[id(node.operation)] += [tensor._keras_history.operation for tensor in node.input_tensors]
-    return found
+            read_by[id(node.operation)] += [tensor._keras_history.operation for tensor in node.input_tensors]
+    return read_by
 
 
 def head_layers(model: keras.Model) -> set[int]:

@@ -53,14 +53,14 @@ def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
     Raises:
         NlcliError: a folder is missing or cannot be read.
     """
-    found: dict[Path, dict[str, ImageFile]] = {}
+    by_folder: dict[Path, dict[str, ImageFile]] = {}
     for folder, label in zip(folders, folder_labels(folders), strict=True):
         if not folder.is_dir():
             raise NlcliError(f"image folder {folder} does not exist; give the folder that holds the images")
         files: dict[str, ImageFile] = {}
         _scan(folder, "", label, files)
-        found[folder] = files
-    return found
+        by_folder[folder] = files
+    return by_folder
 
 
 def _scan(folder: Path, inside: str, label: str, files: dict[str, ImageFile]) -> None:

@@ -227,12 +227,12 @@ def _load_into(source: Source, pre: Preprocessing, buffer: np.ndarray, position:
 def _read(path: Path) -> bytes:
     """Content of a regular file (opening a pipe or a device could block for ever)."""
     try:
-        found = os.stat(path)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
             raise _Refused("a directory, not an image file")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise _Refused("not a regular file")
-        if found.st_size > MAX_FILE_BYTES:
+        if status.st_size > MAX_FILE_BYTES:
             raise _Refused(f"larger than {MAX_FILE_BYTES >> 20} MiB")
         return path.read_bytes()
     except FileNotFoundError:
@@ -299,10 +299,10 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8; read after loading, because Pillow applies a TIFF's own while it loads."""
     try:
-        found: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
+        value: Any = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return 1
-    return found if isinstance(found, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def _one_line(error: Exception) -> str:

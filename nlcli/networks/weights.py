@@ -17,7 +17,7 @@ from keras import layers
 from pydantic import ValidationError
 
 from nlcli.errors import NlcliError, sentence, shortened, unknown_name
-from nlcli.networks.architectures import BACKBONES, Architecture, _randomise, imagenet_classes
+from nlcli.networks.architectures import BACKBONES, Architecture, imagenet_classes, randomise_kernels
 from nlcli.networks.backbone import Activation, Backbone
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
@@ -70,10 +70,10 @@ def build_backbone(
         model = keras.Model(inputs, {"features": features}, name=name)
         backbone = Backbone(name, model, preprocessing)
         if weights == "none":
-            _randomise(model, seed)
+            randomise_kernels(model, seed)
         else:
-            found = _imagenet(architecture) if weights == "imagenet" else _from_file(architecture, Path(weights))
-            body, last = found
+            arrays = _imagenet(architecture) if weights == "imagenet" else _from_file(architecture, Path(weights))
+            body, last = arrays
             model.set_weights(body)
             backbone = backbone.trained_on(weights=weights if weights == "imagenet" else Path(weights).name)
             if last is not None and top and classes is None:
@@ -344,14 +344,14 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
 
 def _last_dense(model: Any) -> tuple[Any, Any, Activation]:
     """The Dense layer at the end (or None), its input, and the activation that it has or that follows it."""
-    found, node = _producer(model.outputs[0])
-    activation = getattr(found, "activation", None)
-    if isinstance(found, layers.Softmax):
+    operation, node = _producer(model.outputs[0])
+    activation = getattr(operation, "activation", None)
+    if isinstance(operation, layers.Softmax):
         activation = keras.activations.softmax
-    if isinstance(found, layers.Activation | layers.Softmax):
-        found, node = _producer(node.input_tensors[0])
+    if isinstance(operation, layers.Activation | layers.Softmax):
+        operation, node = _producer(node.input_tensors[0])
     kind: Activation = "sigmoid" if activation is keras.activations.sigmoid else "softmax"
-    return (found, node.input_tensors[0], kind) if isinstance(found, layers.Dense) else (None, None, kind)
+    return (operation, node.input_tensors[0], kind) if isinstance(operation, layers.Dense) else (None, None, kind)
 
 
 def _producer(tensor: Any) -> tuple[Any, Any]:

@@ -17,5 +17,5 @@ def test_what_is_written_is_what_add_noise_reads(tmp_path: Path) -> None:
     lines = (tmp_path / "m.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "true,cat,'=1+1,'-dog,'quoted"
     assert lines[2] == "'=1+1,4,5,6,7"
-    rows = read_matrix(tmp_path / "m.csv", classes, np.ones(4, bool))
+    rows = read_matrix(tmp_path / "m.csv", classes, np.arange(4))
     np.testing.assert_allclose(rows, counts / counts.sum(axis=1, keepdims=True))

@@ -329,11 +329,11 @@ def cross_fitted_scores(
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
 
     def block(where: slice) -> np.ndarray:
-        found = np.asarray(store.read(rows[where]), np.float64)
-        if not np.isfinite(found).all():
+        features = np.asarray(store.read(rows[where]), np.float64)
+        if not np.isfinite(features).all():
             raise NlcliError("the features hold numbers that are not finite; extract them again")
-        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return np.concatenate((found, np.ones((len(found), 1))), axis=1)
+        features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        return np.concatenate((features, np.ones((len(features), 1))), axis=1)
 
     with progress(2 * len(rows), "resemblance of the images to the classes", unit="images") as bar:
         for where in blocks:

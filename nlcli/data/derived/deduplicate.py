@@ -80,10 +80,10 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
             say(f"warning: {len(broken):,} images could not be read; they stay, and are named in unreadable.csv")
         unit, chosen = units(hashes, rank(table))
         say(f"{len(table) - len(chosen):,} of {len(table):,} images are copies of another one")
-        found = [near_hashes(hashes.dct[chosen], hashes.difference[chosen], hashes.seen[chosen], config.hash_bits)]
+        parts = [near_hashes(hashes.dct[chosen], hashes.difference[chosen], hashes.seen[chosen], config.hash_bits)]
         if config.features is not None:
-            found.append(_near_features(config, table, chosen))
-        near = joined(found)
+            parts.append(_near_features(config, table, chosen))
+        near = joined(parts)
         removed, partner = choose_removed(table, unit, near, config.remove_from)
         _write_report(stage.work, table, hashes, unit, chosen, near, removed, partner)
         kept = np.flatnonzero(~removed)
@@ -258,9 +258,9 @@ def _summary(
     table: LabelTable, unit: np.ndarray, chosen: np.ndarray, near: Pairs, removed: np.ndarray
 ) -> dict[str, Any]:
     """Images before and after, and pairs by the splits of their images and by how they were found."""
-    found: dict[str, Any] = {"images": len(table), "removed": int(removed.sum())}
+    summary: dict[str, Any] = {"images": len(table), "removed": int(removed.sum())}
     for number, name in enumerate(SPLITS):
-        found[f"{name}_removed"] = int(np.sum(removed & (table.split == number)))
+        summary[f"{name}_removed"] = int(np.sum(removed & (table.split == number)))
     across: dict[str, int] = {}
     ways = dict.fromkeys(HOW, 0)
     for first, second, how, _ in _all_pairs(unit, chosen, near):
@@ -269,7 +269,7 @@ def _summary(
         across[name] = across.get(name, 0) + 1
         ways[HOW[how]] += 1
     return (
-        found
+        summary
         | {f"pairs_by_{name.replace(' ', '_')}": count for name, count in ways.items()}
         | {f"pairs_{name.replace(' ', '_')}": count for name, count in sorted(across.items())}
     )

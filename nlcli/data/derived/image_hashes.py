@@ -58,11 +58,11 @@ def hash_images(config: HashImages, *, force: bool = False) -> Path:
             with ThreadPoolExecutor(config.workers or cpu_count()) as pool:
                 for number, rows in left:
                     paths = [table.image_path(row) for row in range(rows.start, rows.stop)]
-                    found = []
-                    for entry in pool.map(_hash_file, paths):
-                        found.append(entry)
+                    entries = []
+                    for entry in pool.map(hash_file, paths):
+                        entries.append(entry)
                         bar.advance()
-                    _write_hashes(_part(stage.work, number), found)
+                    _write_hashes(_part(stage.work, number), entries)
         stage.finish({"images": len(table)})
     return stage.output
 
@@ -71,7 +71,7 @@ def _part(directory: Path, number: int) -> Path:
     return directory / f"hashes-{number:05d}.parquet"
 
 
-def _hash_file(path: Path) -> tuple[bytes, np.ndarray | None, str | None]:
+def hash_file(path: Path) -> tuple[bytes, np.ndarray | None, str | None]:
     """Content hash, grey picture (``_GREY`` squared, float32) and error of one file."""
     from nlcli.networks.images import ImageError, Preprocessing, load_image, read_image_file
 
@@ -117,25 +117,25 @@ def _pack(bits: np.ndarray) -> np.ndarray:
     return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def _write_hashes(path: Path, found: list[tuple[bytes, np.ndarray | None, str | None]]) -> None:
+def _write_hashes(path: Path, entries: list[tuple[bytes, np.ndarray | None, str | None]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    some = [i for i, (_, grey, _) in enumerate(found) if grey is not None]
-    dct, difference = np.zeros((2, len(found)), np.uint64)
-    seen = np.zeros(len(found), bool)
+    some = [i for i, (_, grey, _) in enumerate(entries) if grey is not None]
+    dct, difference = np.zeros((2, len(entries)), np.uint64)
+    seen = np.zeros(len(entries), bool)
     if some:
-        grey = np.stack([picture for _, picture, _ in found if picture is not None])
+        grey = np.stack([picture for _, picture, _ in entries if picture is not None])
         dct[some], difference[some] = perceptual_hashes(grey)
         seen[some] = grey.std(axis=(1, 2)) >= _FLAT
-    content = np.frombuffer(b"".join(digest.ljust(16, b"\0") for digest, _, _ in found), np.uint64).reshape(-1, 2)
+    content = np.frombuffer(b"".join(digest.ljust(16, b"\0") for digest, _, _ in entries), np.uint64).reshape(-1, 2)
     columns = {
         "content_0": pa.array(content[:, 0]),
         "content_1": pa.array(content[:, 1]),
         "dct": pa.array(dct),
         "difference": pa.array(difference),
         "seen": pa.array(seen),
-        "error": pa.array([error for _, _, error in found], pa.string()),
+        "error": pa.array([error for _, _, error in entries], pa.string()),
     }
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

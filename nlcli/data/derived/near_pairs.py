@@ -56,7 +56,7 @@ def hamming_pairs(codes: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]
     edges = np.linspace(0, 64, most + agree + 1).astype(int)
     bands = [(codes >> np.uint64(low)) & np.uint64(2 ** int(high - low) - 1) for low, high in itertools.pairwise(edges)]
     widths = np.diff(edges)
-    found = [np.zeros(0, np.int64)]
+    numbers = [np.zeros(0, np.int64)]
     cut = 0
     for chosen in itertools.combinations(range(len(bands)), agree):
         bucket = np.zeros(len(codes), np.uint64)
@@ -71,11 +71,11 @@ def hamming_pairs(codes: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]
             if not len(at):
                 break
             near = at[np.bitwise_count(sorted_codes[at] ^ sorted_codes[at + step]) <= most]
-            found.append(_pair_number(order[near], order[near + step], len(codes)))
+            numbers.append(_pair_number(order[near], order[near + step], len(codes)))
         cut += len(at)
     if cut:
         say(f"note: {cut:,} comparisons within very large groups of like hashes were left out")
-    return _pair_positions(np.unique(np.concatenate(found)), len(codes))
+    return _pair_positions(np.unique(np.concatenate(numbers)), len(codes))
 
 
 def _pair_number(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
@@ -103,19 +103,19 @@ def cosine_pairs(store: Any, rows: np.ndarray, least: float, seed: int) -> Pairs
         for start in range(0, len(first), _BLOCK):
             part = slice(start, start + _BLOCK)
             both, place = np.unique(np.concatenate((rows[first[part]], rows[second[part]])), return_inverse=True)
-            found = _normalised(store.read(both))
+            vectors = _normalised(store.read(both))
             half = len(place) // 2
-            cosine[part] = np.einsum("ij,ij->i", found[place[:half]], found[place[half:]])
+            cosine[part] = np.einsum("ij,ij->i", vectors[place[:half]], vectors[place[half:]])
             bar.advance(half)
     near = cosine >= least
     return Pairs(first[near], second[near], np.full(int(near.sum()), COSINE, np.int8), cosine[near])
 
 
 def _normalised(features: np.ndarray) -> np.ndarray:
-    found = np.asarray(features, np.float32)
-    if not np.isfinite(found).all():
+    values = np.asarray(features, np.float32)
+    if not np.isfinite(values).all():
         raise NlcliError("the features hold numbers that are not finite; extract them again")
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
 
 
 def _sketches(store: Any, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,9 +132,9 @@ def _sketches(store: Any, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.n
     with progress(len(rows), "sketching features", unit="images") as bar:
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, min(start + _BLOCK, len(rows)))
-            found = _normalised(store.read(rows[part])) - centre
-            length[part] = np.einsum("ij,ij->i", found, found)
-            bits[part] = np.packbits(found @ project > 0, axis=1)
+            vectors = _normalised(store.read(rows[part])) - centre
+            length[part] = np.einsum("ij,ij->i", vectors, vectors)
+            bits[part] = np.packbits(vectors @ project > 0, axis=1)
             bar.advance(part.stop - part.start)
     return bits, length
 
@@ -144,7 +144,7 @@ def _candidates(bits: np.ndarray, length: np.ndarray, least: float, seed: int) -
     rng = np.random.default_rng([seed, 0x736F7274])
     count = len(bits)
     words = bits.view(np.uint64)
-    found = [np.zeros(0, np.int64)]
+    numbers = [np.zeros(0, np.int64)]
     with progress(_TABLES, "sorting by random bits", unit="rounds") as bar:
         for _ in range(_TABLES):
             order = np.argsort(_code(bits, rng.permutation(_BITS)[:64]), kind="stable")
@@ -155,11 +155,11 @@ def _candidates(bits: np.ndarray, length: np.ndarray, least: float, seed: int) -
                 near = maybe[
                     differing[maybe] <= _most_differing(sorted_length[maybe], sorted_length[maybe + step], least)
                 ]
-                found.append(_pair_number(order[near], order[near + step], count))
-            if sum(map(len, found)) > 50_000_000:
-                found = [np.unique(np.concatenate(found))]
+                numbers.append(_pair_number(order[near], order[near + step], count))
+            if sum(map(len, numbers)) > 50_000_000:
+                numbers = [np.unique(np.concatenate(numbers))]
             bar.advance()
-    return np.unique(np.concatenate(found))
+    return np.unique(np.concatenate(numbers))
 
 
 def _code(bits: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -182,10 +182,10 @@ def _most_differing(first: np.ndarray, second: np.ndarray, least: float) -> np.n
     return _BITS * share + 3 * np.sqrt(_BITS * share * (1 - share)) + 1
 
 
-def joined(found: list[Pairs]) -> Pairs:
+def joined(parts: list[Pairs]) -> Pairs:
     """All pairs together, each once: the first test that found it counts."""
     first, second, how, measure = (
-        np.concatenate([getattr(pairs, name) for pairs in found]) for name in ("first", "second", "how", "measure")
+        np.concatenate([getattr(pairs, name) for pairs in parts]) for name in ("first", "second", "how", "measure")
     )
     low, high = np.minimum(first, second), np.maximum(first, second)
     order = np.lexsort((how, high, low))

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import progress, say
+from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
-from nlcli.data.features.store import _DESCRIPTION, _INDEX, SCHEMA, _index_schema
+from nlcli.data.features.store import DESCRIPTION, SCHEMA
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER
 from nlcli.networks.provenance import backbone_inputs
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path, write_json
+from nlcli.stages.files import write_json
 from nlcli.stages.stage import open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         if broken == len(keys):
             reason = records[0].errors[0][1] if records and records[0].errors else "the data set is empty"
             raise NlcliError(f"none of the {len(keys)} images of {config.dataset} could be read; the first: {reason}")
-        _write_index(stage.work / _INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
+        write_index(stage.work / INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
         if backbone.last_layer is not None:
             backbone.last_layer.save(stage.work / LAST_LAYER)
         described = {
@@ -105,7 +106,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             "dataset_fingerprint": table.fingerprint,
             "image_root": os.path.abspath(table.image_root),
         }
-        write_json(stage.work / _DESCRIPTION, described)
+        write_json(stage.work / DESCRIPTION, described)
         hashes = {
             shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
             for number, record in enumerate(records)
@@ -115,7 +116,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             content=hashes,
         )
     if broken:
-        say(f"{broken} of {len(keys)} images could not be read; column 'error' of {config.output / _INDEX} says why")
+        say(f"{broken} of {len(keys)} images could not be read; column 'error' of {config.output / INDEX} says why")
     return stage.output
 
 
@@ -136,12 +137,12 @@ def _extract_shards(
         for number, part in enumerate(parts):
             if number not in records:
                 assert compute is not None
-                features, errors = _features_of(config, backbone, compute, keys[part], images[part], bar.advance)
+                features, errors = features_of(config, backbone, compute, keys[part], images[part], bar.advance)
                 records[number] = write_shard(paths[number], features, errors)
     return [records[number] for number in range(len(parts))]
 
 
-def _features_of(
+def features_of(
     config: ExtractFeatures,
     backbone: Backbone,
     compute: Callable[[np.ndarray], Any],
@@ -182,31 +183,3 @@ def _features_of(
     if under_way is not None:
         store(*under_way)
     return features[:filled], errors
-
-
-def _write_index(path: Path, keys: list[str], paths: list[str], records: list[ShardRecord], shard_rows: int) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    row = np.empty(len(keys), np.int32)
-    reasons: list[str | None] = [None] * len(keys)
-    for number, record in enumerate(records):
-        good = np.ones(record.images, bool)
-        for position, reason in record.errors:
-            good[position] = False
-            reasons[number * shard_rows + position] = reason
-        first = number * shard_rows
-        row[first : first + record.images] = np.where(good, np.cumsum(good) - 1, -1)
-    table = pa.table(
-        {
-            "key": keys,
-            "shard": np.arange(len(keys), dtype=np.int32) // shard_rows,
-            "row": row,
-            "status": np.where(row >= 0, "ok", "error").tolist(),
-            "error": reasons,
-            "path": paths,
-        },
-        schema=_index_schema(),
-    )
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)

@@ -81,16 +81,16 @@ def write_shard(path: Path, features: np.ndarray, errors: list[tuple[int, str]])
 def read_shard_record(path: Path) -> ShardRecord:
     """The record beside the shard at ``path``."""
     beside = path.with_suffix(".json")
-    found = read_json(beside)
+    stored = read_json(beside)
     try:
         record = ShardRecord(
-            rows=int(found["rows"]),
-            images=int(found["images"]),
-            bytes=int(found["bytes"]),
-            sha256=str(found["sha256"]),
-            block_rows=int(found["block_rows"]),
-            crc32=tuple(int(value) for value in found["crc32"]),
-            errors=tuple((int(position), str(reason)) for position, reason in found["errors"]),
+            rows=int(stored["rows"]),
+            images=int(stored["images"]),
+            bytes=int(stored["bytes"]),
+            sha256=str(stored["sha256"]),
+            block_rows=int(stored["block_rows"]),
+            crc32=tuple(int(value) for value in stored["crc32"]),
+            errors=tuple((int(position), str(reason)) for position, reason in stored["errors"]),
         )
         whole = record.rows >= 0 and record.block_rows > 0 and record.images == record.rows + len(record.errors)
         if not whole or len(record.crc32) != math.ceil(record.rows / record.block_rows):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.data.features.index import INDEX, read_index
 from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
 
 SCHEMA = 1
-_DESCRIPTION, _INDEX = "features.json", "index.parquet"
+DESCRIPTION = "features.json"
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ class FeatureStore:
     def __init__(self, path: Path | str) -> None:
         record = read_stage(path, "features")
         self.path = record.path
-        self.info = read_json(self.path / _DESCRIPTION)
+        self.info = read_json(self.path / DESCRIPTION)
         try:
             if self.info["schema"] > SCHEMA:
                 raise NlcliError(f"{self.path} was written by a newer nlcli; update nlcli")
@@ -64,16 +65,16 @@ class FeatureStore:
             width, count = int(self.info["num_features"]), int(self.info["shards"])
         except (KeyError, TypeError, ValueError) as error:
             raise NlcliError(
-                f"{self.path / _DESCRIPTION} does not describe features ({error}); extract them again"
+                f"{self.path / DESCRIPTION} does not describe features ({error}); extract them again"
             ) from error
         if self.dtype not in (np.float32, np.float16):
-            raise NlcliError(f"{self.path / _DESCRIPTION} names dtype {self.dtype}; features are float32 or float16")
+            raise NlcliError(f"{self.path / DESCRIPTION} names dtype {self.dtype}; features are float32 or float16")
         paths = [shard_path(self.path, number) for number in range(count)]
         self._shards = [Shard(where, read_shard_record(where), width, self.dtype) for where in paths]
         self._ends = np.cumsum([shard.rows for shard in self._shards], dtype=np.int64)
         self._starts = self._ends - [shard.rows for shard in self._shards]
         self.shape = (int(self._ends[-1]) if count else 0, width)
-        self.keys, self.errors = self._read_index()
+        self.keys, self.errors = read_index(self.path / INDEX, self._starts, self.shape[0])
         self.last_layer = self._read_last_layer()
         self._row_of: Any = None
         self._gather: _Gather | None = None
@@ -81,30 +82,6 @@ class FeatureStore:
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def _read_index(self) -> tuple[np.ndarray, dict[str, str]]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        where = self.path / _INDEX
-        try:
-            table = pq.read_table(where)
-            if not table.schema.equals(_index_schema()):
-                raise NlcliError(f"{where} does not have the columns of a features index; extract the features again")
-        except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {where} ({error}); extract the features again") from error
-        keys = table.column("key").to_numpy(zero_copy_only=False)
-        shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
-        good = row >= 0
-        within = (shard >= 0) & (shard < len(self._shards))
-        places = self._starts[shard[good & within]] + row[good & within]
-        if not within.all() or not np.array_equal(np.sort(places), np.arange(self.shape[0])):
-            raise NlcliError(f"{where} does not fit its shards; extract the features again")
-        ordered = np.empty(self.shape[0], object)
-        ordered[places] = keys[good]
-        broken = np.flatnonzero(~good)
-        reasons = table.column("error").take(broken).to_pylist()
-        return ordered, dict(zip(keys[broken].tolist(), reasons, strict=True))
 
     def _read_last_layer(self) -> LinearLayer | None:
         where = self.path / LAST_LAYER
@@ -127,7 +104,7 @@ class FeatureStore:
             if not self._row_of.is_unique:
                 repeated = self._row_of[self._row_of.duplicated()][0]
                 self._row_of = None
-                raise NlcliError(f"{self.path / _INDEX} lists image '{repeated}' twice; extract the features again")
+                raise NlcliError(f"{self.path / INDEX} lists image '{repeated}' twice; extract the features again")
         wanted = np.asarray(keys, object)
         rows = self._row_of.get_indexer(wanted).astype(np.int64)
         if strict and (rows < 0).any():
@@ -153,7 +130,7 @@ class FeatureStore:
         import pandas as pd
         import pyarrow.parquet as pq
 
-        index = pq.read_table(self.path / _INDEX, columns=["key", "path"])
+        index = pq.read_table(self.path / INDEX, columns=["key", "path"])
         row = pd.Index(index.column("key").to_numpy(zero_copy_only=False)).get_indexer(table.keys)
         known = index.column("path").to_numpy(zero_copy_only=False)[row]
         here = Path(os.path.abspath(table.image_root))
@@ -250,18 +227,3 @@ class _Gather:
     def __call__(self, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
         """Copy of ``rows`` (n,), counted over all arrays; ``number`` tells the array of each."""
         return self._view[self._origin[number] + rows * self._step]
-
-
-def _index_schema() -> Any:
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("key", pa.string()),
-            ("shard", pa.int32()),
-            ("row", pa.int32()),
-            ("status", pa.string()),
-            ("error", pa.string()),
-            ("path", pa.string()),
-        ]
-    )

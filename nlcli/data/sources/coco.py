@@ -226,15 +226,15 @@ def _match(
         prefix = "" if inside == "." else f"{inside}/"
         missing = []
         for name in source.names:
-            found = files.get(name)
-            if found is None:
+            image = files.get(name)
+            if image is None:
                 with contextlib.suppress(OSError):  # a suffix that is unusual for an image
-                    found = ImageFile(f"{label}/{name}", given / name, os.stat(given / name).st_size)
-            if found is None:
+                    image = ImageFile(f"{label}/{name}", given / name, os.stat(given / name).st_size)
+            if image is None:
                 missing.append(name)
             keys.append(f"{label}/{name}")
             paths.append(f"{prefix}{name}")
-            images.append(found)
+            images.append(image)
         if missing:
             sentence = (
                 f"{len(missing):,} of {len(source.names):,} images listed in {source.path} are not in {given} "
@@ -292,15 +292,15 @@ def _label(
     split = np.zeros(count, np.int8)
     split[listing.from_train :] = np.where(halve(count - listing.from_train, config.seed), _VALIDATION, _TEST)
 
-    found = read_predictions(predictions)
-    position = {key: row for row, key in enumerate(found.keys.tolist())}
+    predicted = read_predictions(predictions)
+    position = {key: row for row, key in enumerate(predicted.keys.tolist())}
     there = np.asarray([image is not None for image in listing.images])
     rows = np.asarray([position[key] for key in listing.keys[there]], np.int64)
     indices = np.full((count, config.top_k), -1, np.int32)
     scores = np.zeros((count, config.top_k), np.float32)
-    width = min(config.top_k, found.indices.shape[1])
-    indices[there, :width] = found.indices[rows, :width]
-    scores[there, :width] = found.scores[rows, :width]
+    width = min(config.top_k, predicted.indices.shape[1])
+    indices[there, :width] = predicted.indices[rows, :width]
+    scores[there, :width] = predicted.scores[rows, :width]
     noisy = class_map.apply(indices, scores, classes)
 
     parts = []

@@ -164,14 +164,14 @@ class Painter:
 
     def objects(self) -> list[Placed]:
         """What is visible of every object, as outlines."""
-        found = []
+        placed = []
         for number, category in enumerate(self._categories):
             polygons = outlines(self._owner == number)
             if not polygons:
                 continue
             points = np.concatenate(polygons)
             low, high = points.min(axis=0), points.max(axis=0)
-            found.append(
+            placed.append(
                 Placed(
                     category=category,
                     box=(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])),
@@ -179,7 +179,7 @@ class Painter:
                     area=sum(abs(shoelace(polygon)) for polygon in polygons),
                 )
             )
-        return found
+        return placed
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:

@@ -228,19 +228,19 @@ def _class_of(key: str, position: dict[str, int], path: Path, number: int) -> in
 
 def _read_keys(lines: Iterable[tuple[int, str]], path: Path, position: dict[str, int]) -> dict[str, int]:
     """Class of every key of a list; ``lines`` are its numbered lines."""
-    found: dict[str, int] = {}
+    label_of: dict[str, int] = {}
     for number, key in lines:
         label = _class_of(key, position, path, number)
-        if key in found:
+        if key in label_of:
             raise NlcliError(f"{path}, line {number}: '{key}' is listed twice; remove one of the two")
-        found[key] = label
-    if not found:
+        label_of[key] = label
+    if not label_of:
         raise NlcliError(f"{path} lists no images")
-    return found
+    return label_of
 
 
 def _read_marks(path: Path, position: dict[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    mark_of: dict[str, int] = {}
     for number, line in _rows(path, "class_name/key\tverification_label"):
         key, tab, mark = line.partition("\t")
         if not tab or mark not in ("0", "1"):
@@ -248,8 +248,8 @@ def _read_marks(path: Path, position: dict[str, int]) -> dict[str, int]:
                 f"{path}, line {number}: '{shown(line)}' is not of the form 'CLASS/KEY<TAB>0|1'; correct the line"
             )
         _class_of(key, position, path, number)
-        if found.setdefault(key, int(mark)) != int(mark):
+        if mark_of.setdefault(key, int(mark)) != int(mark):
             raise NlcliError(f"{path}, line {number}: '{key}' is called right and wrong; keep one of the two lines")
-    if not found:
+    if not mark_of:
         raise NlcliError(f"{path} lists no images")
-    return found
+    return mark_of

@@ -103,17 +103,17 @@ def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:
     return take_rows(table, np.sort(np.concatenate(kept)))
 
 
-def compare_counts(found: Mapping[str, int], published: Mapping[str, int], name: str) -> dict[str, Any]:
+def compare_counts(counts: Mapping[str, int], published: Mapping[str, int], name: str) -> dict[str, Any]:
     """Counts beside the published ones; a difference is said on standard error.
 
     Returns:
         What ``dataset.json`` keeps of it: ``found``, ``published`` and the names that differ.
     """
-    differing = [what for what, count in published.items() if found.get(what) != count]
+    differing = [what for what, count in published.items() if counts.get(what) != count]
     if differing:
-        parts = ", ".join(f"{what} {found.get(what, 0):,} (published: {published[what]:,})" for what in differing)
+        parts = ", ".join(f"{what} {counts.get(what, 0):,} (published: {published[what]:,})" for what in differing)
         say(f"note: the counts differ from those published for {name}: {parts}; fine for a part of the data set")
-    return {"found": dict(found), "published": dict(published), "differing": differing}
+    return {"found": dict(counts), "published": dict(published), "differing": differing}
 
 
 def hold_out(

@@ -47,16 +47,16 @@ from nlcli.data.labels import NONE, PARTIAL, SPLITS, LabelTable
 from nlcli.data.lists import shown
 from nlcli.data.sources.listing import TEST, TRAIN, VALIDATION, compare_counts
 from nlcli.data.sources.open_images_files import (
-    _digest,
-    _image_ids,
-    _on_disk,
-    _present,
-    _Reader,
-    _refuse_shared,
-    _running,
+    LabelReader,
     hex_keys,
+    ids_digest,
+    ids_on_disk,
+    images_present,
+    listed_ids,
     read_class_list,
     read_dictionary,
+    refuse_shared,
+    running_count,
     unique_names,
 )
 from nlcli.errors import NlcliError
@@ -110,21 +110,21 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
     inputs: dict[str, Any] = {"classes": class_list, "dictionary": dictionary, "groups": config.groups}
     inputs |= {f"{kind}_{subset}": path for (kind, subset), path in files.items()}
     if config.images is not None:
-        listings = {subset: _on_disk(config.images / subset) for subset in SUBSETS}
-        inputs["listing"] = fingerprint_json([_digest(ids) for ids in listings.values()])
+        listings = {subset: ids_on_disk(config.images / subset) for subset in SUBSETS}
+        inputs["listing"] = fingerprint_json([ids_digest(ids) for ids in listings.values()])
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
             return stage.output
         names = {} if dictionary is None else read_dictionary(dictionary)
         ids = tuple(names) if class_list is None else read_class_list(class_list)
-        images = {subset: _image_ids(files["images", subset], files["machine", subset]) for subset in SUBSETS}
-        _refuse_shared(images)
+        images = {subset: listed_ids(files["images", subset], files["machine", subset]) for subset in SUBSETS}
+        refuse_shared(images)
         left_out = Counter[str]()
         if config.images is not None:
             images = {
-                subset: _present(config, subset, images[subset], listings[subset], left_out) for subset in SUBSETS
+                subset: images_present(config, subset, images[subset], listings[subset], left_out) for subset in SUBSETS
             }
-        read = _Reader(ids, images, left_out)
+        read = LabelReader(ids, images, left_out)
         machine = [read.labels(files["machine", subset], subset) for subset in SUBSETS]
         human = [read.labels(files["human", subset], subset, human=True) for subset in SUBSETS]
         read.refuse_strangers()
@@ -229,17 +229,17 @@ def choose_clean_part(count: int, share: float, held_out: float, seed: int) -> n
 
 
 def _summary(table: LabelTable) -> dict[str, Any]:
-    found: dict[str, Any] = {"classes": table.num_classes}
+    summary: dict[str, Any] = {"classes": table.num_classes}
     size = {name: np.diff(getattr(table, name).indptr) for name in ("noisy", "present", "absent")}
     for number, name in enumerate(SPLITS):
         rows = table.split == number
-        found[name] = int(rows.sum())
-        found[f"{name}_verified"] = int(np.sum(rows & (table.verification > NONE)))
+        summary[name] = int(rows.sum())
+        summary[f"{name}_verified"] = int(np.sum(rows & (table.verification > NONE)))
         for what, label in (("noisy", "noisy_labels"), ("present", "present"), ("absent", "absent")):
-            found[f"{name}_{label}"] = int(size[what][rows].sum())
+            summary[f"{name}_{label}"] = int(size[what][rows].sum())
     if table.groups is not None:
-        found["classes_with_group"] = sum(group is not None for group in table.groups)
-    return found
+        summary["classes_with_group"] = sum(group is not None for group in table.groups)
+    return summary
 
 
 def stack(matrices: list[csr_array]) -> csr_array:
@@ -259,7 +259,7 @@ def _split_human(marks: csr_array) -> tuple[csr_array, csr_array, int]:
 
     def part(mark: int) -> csr_array:
         chosen = marks.data == mark
-        indptr = _running(chosen)[marks.indptr]
+        indptr = running_count(chosen)[marks.indptr]
         return csr_array((np.ones(int(chosen.sum()), np.uint8), marks.indices[chosen], indptr), shape=marks.shape)
 
     return part(1), part(2), int(np.sum(marks.data == 3))
@@ -273,7 +273,7 @@ def take_columns(matrix: csr_array, keep: np.ndarray) -> csr_array:
     number[keep] = np.arange(len(keep))
     indices = number[matrix.indices]
     chosen = indices >= 0
-    indptr = _running(chosen)[matrix.indptr]
+    indptr = running_count(chosen)[matrix.indptr]
     return csr_array((matrix.data[chosen], indices[chosen], indptr), shape=(matrix.shape[0], len(keep)))
 
 
@@ -299,27 +299,27 @@ def read_groups(
         NlcliError: a malformed file, a class in two groups, or no class that is known.
     """
     by_name = {name.lower(): i for i, name in enumerate(classes)} | {name: i for i, name in enumerate(ids)}
-    found: list[str | None] = [None] * len(ids)
+    group_of: list[str | None] = [None] * len(ids)
     if path.suffix.lower() == ".json":
         for name, group in _hierarchy_groups(read_json(path), path, names):
             place = by_name.get(name) if name.startswith("/") else by_name.get(name.lower())
-            if place is not None and found[place] is None:
-                found[place] = group
+            if place is not None and group_of[place] is None:
+                group_of[place] = group
     else:
         for number, name, group in _group_rows(path):
             place = by_name.get(name, by_name.get(name.lower()))
             if place is None:
                 continue
-            if found[place] not in (None, group):
+            if group_of[place] not in (None, group):
                 raise NlcliError(
-                    f"{path}, line {number}: class '{shown(name)}' is in '{found[place]}' and '{shown(group)}'"
+                    f"{path}, line {number}: class '{shown(name)}' is in '{group_of[place]}' and '{shown(group)}'"
                 )
-            found[place] = group
-    known = sum(group is not None for group in found)
+            group_of[place] = group
+    known = sum(group is not None for group in group_of)
     if not known:
         raise NlcliError(f"{path} names none of the {len(ids):,} classes")
     say(f"{known:,} of {len(ids):,} classes have a group")
-    return tuple(found)
+    return tuple(group_of)
 
 
 def _group_rows(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -345,7 +345,7 @@ def _hierarchy_groups(tree: Any, path: Path, names: dict[str, str]) -> list[tupl
     """
     table = Path(str(resources.files("nlcli") / "resources" / "open_images_groups.csv"))
     upper = {name.lower(): group for _, name, group in _group_rows(table)}
-    found: list[tuple[int, str, str]] = []
+    nodes: list[tuple[int, str, str]] = []
     pending: list[tuple[Any, str | None, int]] = [(tree, None, 0)]
     while pending:
         node, group, distance = pending.pop()
@@ -357,10 +357,10 @@ def _hierarchy_groups(tree: Any, path: Path, names: dict[str, str]) -> list[tupl
         own = upper.get(names.get(name, name).lower())
         group, distance = (own, 0) if own is not None else (group, distance + 1)
         if group is not None:
-            found.append((distance, name, group))
+            nodes.append((distance, name, group))
         for field in ("Subcategory", "Part", "children"):
             below = node.get(field, [])
             if not isinstance(below, list):
                 raise NlcliError(f"{path}: '{field}' of '{shown(name)}' is not a list")
             pending += [(child, group, distance) for child in reversed(below)]
-    return [(name, group) for _, name, group in sorted(found, key=lambda entry: entry[0])]
+    return [(name, group) for _, name, group in sorted(nodes, key=lambda entry: entry[0])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import os
 import re
@@ -61,7 +62,7 @@ def hex_keys(ids: np.ndarray, before: str = "", after: str = "") -> np.ndarray:
 
     head, tail = (np.frombuffer(text.encode("ascii"), np.uint8) for text in (before, after))
     width = len(head) + 16 + len(tail)
-    found = np.empty(len(ids), object)
+    keys = np.empty(len(ids), object)
     block = 1 << 20
     for start in range(0, len(ids), block):
         part = ids[start : start + block]
@@ -73,11 +74,11 @@ def hex_keys(ids: np.ndarray, before: str = "", after: str = "") -> np.ndarray:
         text[:, len(head) + 1 : len(head) + 17 : 2] = _DIGITS[packed & 15]
         offsets = np.arange(len(part) + 1, dtype=np.int32) * width
         strings = pa.StringArray.from_buffers(len(part), pa.py_buffer(offsets), pa.py_buffer(text.tobytes()))
-        found[start : start + block] = strings.to_numpy(zero_copy_only=False)
-    return found
+        keys[start : start + block] = strings.to_numpy(zero_copy_only=False)
+    return keys
 
 
-def _image_ids(listing: Path | None, labels: Path | None) -> np.ndarray:
+def listed_ids(listing: Path | None, labels: Path | None) -> np.ndarray:
     """Sorted ids of the images of a subset, from its images.csv, or from the labels where there is none."""
     parts = []
     source = listing or labels
@@ -116,7 +117,8 @@ def _line_of(path: Path, value: str | None) -> str:
     return ""
 
 
-def _refuse_shared(images: dict[str, np.ndarray]) -> None:
+def refuse_shared(images: dict[str, np.ndarray]) -> None:
+    """Refuse sorted ids by subset where train and validation have one in common."""
     train, validation = images["train"], images["validation"]
     where = np.minimum(np.searchsorted(train, validation), len(train) - 1)
     shared = validation[train[where] == validation]
@@ -127,30 +129,34 @@ def _refuse_shared(images: dict[str, np.ndarray]) -> None:
         )
 
 
-def _on_disk(folder: Path) -> np.ndarray:
+def ids_on_disk(folder: Path) -> np.ndarray:
     """Sorted ids of the files ``ID.jpg`` in ``folder``."""
-    found = array("Q")
+    ids = array("Q")
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 stem, suffix = os.path.splitext(entry.name)
                 if suffix == ".jpg" and _ID.fullmatch(stem):
-                    found.append(int(stem, 16))
+                    ids.append(int(stem, 16))
     except OSError as error:
         sentence = f"cannot list {folder}: {error.strerror}; --images names the folder with train/ and validation/"
         raise NlcliError(sentence) from error
-    return np.sort(np.frombuffer(found, np.uint64)) if found else np.zeros(0, np.uint64)
+    return np.sort(np.frombuffer(ids, np.uint64)) if ids else np.zeros(0, np.uint64)
 
 
-def _digest(ids: np.ndarray) -> str:
-    import hashlib
-
+def ids_digest(ids: np.ndarray) -> str:
+    """SHA-256 of ids (uint64) in their order."""
     return hashlib.sha256(ids.tobytes()).hexdigest()
 
 
-def _present(
+def images_present(
     config: BuildOpenImages, subset: str, ids: np.ndarray, there: np.ndarray, left_out: Counter[str]
 ) -> np.ndarray:
+    """Those of the listed ``ids`` that are ``there``, both sorted; the others are counted in ``left_out``.
+
+    Raises:
+        NlcliError: more are missing than ``config`` allows.
+    """
     assert config.images is not None
     known = np.isin(ids, there, assume_unique=True)
     lost = ids[~known]
@@ -232,7 +238,7 @@ def _name_malformed_line(path: Path, human: bool = False) -> None:
             raise NlcliError(f"{where}: Confidence '{shown(cells[3])}' is not {wanted}")
 
 
-class _Reader:
+class LabelReader:
     """Reads label files into sparse matrices of the known images and classes."""
 
     def __init__(self, ids: tuple[str, ...], images: dict[str, np.ndarray], left_out: Counter[str]) -> None:
@@ -256,22 +262,22 @@ class _Reader:
         values: list[np.ndarray] = []
         for batch in () if path is None else _blocks(path, ["ImageID", "LabelName", "Confidence"]):
             assert path is not None
-            found = parse_ids(batch.column(0))
+            ids = parse_ids(batch.column(0))
             confidence = batch.column(2).to_numpy(zero_copy_only=False)
             valid = (confidence >= 0) & (confidence <= 1)
             if human:
                 valid &= (confidence == 0) | (confidence == 1)
-            if found is None or not valid.all():
+            if ids is None or not valid.all():
                 _name_malformed_line(path, human)
                 raise NlcliError(f"{path}: a line is malformed; download the file again")
             code = pc.index_in(batch.column(1), value_set=self._values)
             if code.null_count:
                 for entry in pc.value_counts(batch.column(1).filter(pc.is_null(code))):
                     self.strangers[entry["values"].as_py()] += entry["counts"].as_py()
-            self.labels_read += len(found)
-            row = np.searchsorted(images, found)
+            self.labels_read += len(ids)
+            row = np.searchsorted(images, ids)
             row[row == len(images)] = 0
-            listed = images[row] == found
+            listed = images[row] == ids
             known = np.asarray(pc.is_valid(code))
             self.left_out[f"{'human' if human else 'machine'} labels"] += int(np.sum(~(listed & known)))
             if not listed.all():
@@ -337,12 +343,12 @@ def compress(
             data = np.bitwise_or.reduceat(matrix.data.astype(np.uint8), where).astype(np.float32)
         else:
             data = np.maximum.reduceat(matrix.data, where)
-        indptr = _running(first)[matrix.indptr]
+        indptr = running_count(first)[matrix.indptr]
         matrix = csr_array((data, matrix.indices[where], indptr), shape=shape)
     return matrix
 
 
-def _running(chosen: np.ndarray) -> np.ndarray:
+def running_count(chosen: np.ndarray) -> np.ndarray:
     """How many of ``chosen`` stand before each position: (n + 1,) int32."""
     total = np.zeros(len(chosen) + 1, np.int32)
     np.cumsum(chosen, out=total[1:])
@@ -356,7 +362,7 @@ _CLASS_ID = re.compile(r"/[a-z]/[0-9a-z_]+")
 
 def read_dictionary(path: Path) -> dict[str, str]:
     """Class id -> name of ``dict.csv`` (quoted, no header), in file order."""
-    found: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -366,29 +372,29 @@ def read_dictionary(path: Path) -> dict[str, str]:
                 where = f"{path}, line {reader.line_num}"
                 if len(cells) != 2 or not _CLASS_ID.fullmatch(cells[0]) or not cells[1].strip():
                     raise NlcliError(f"{where}: expected an id and a name in quotes, found '{shown(','.join(cells))}'")
-                if cells[0] in found:
+                if cells[0] in name_of:
                     raise NlcliError(f"{where}: class {cells[0]} stands in the file twice")
-                found[cells[0]] = cells[1].strip()
+                name_of[cells[0]] = cells[1].strip()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NlcliError(f"cannot read {path}: {error}") from error
-    if not found:
+    if not name_of:
         raise NlcliError(f"{path} is empty")
-    return found
+    return name_of
 
 
 def read_class_list(path: Path) -> tuple[str, ...]:
     """Class ids, one a line."""
-    found: dict[str, int] = {}
+    line_of: dict[str, int] = {}
     for number, line in read_lines(path):
         name = line.strip().strip('"')
         if not _CLASS_ID.fullmatch(name):
             raise NlcliError(f"{path}, line {number}: '{shown(line)}' is not a class id such as /m/06ht1")
-        if name in found:
-            raise NlcliError(f"{path}, line {number}: class {name} already stands in line {found[name]}")
-        found[name] = number
-    if not found:
+        if name in line_of:
+            raise NlcliError(f"{path}, line {number}: class {name} already stands in line {line_of[name]}")
+        line_of[name] = number
+    if not line_of:
         raise NlcliError(f"{path} is empty")
-    return tuple(found)
+    return tuple(line_of)
 
 
 def unique_names(ids: tuple[str, ...], names: dict[str, str]) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
     lists["test"] = find_file(info, "val_filelist.txt", "WebVision")
     listed = {name: read_labelled(path, len(ids)) for name, path in lists.items()}
     published = {name: PUBLISHED[name] for name in listed}
-    found = {name: len(part) for name, part in listed.items()}
+    listed_counts = {name: len(part) for name, part in listed.items()}
     train = {key: label for name in sources for key, label in listed[name].items() if label < count}
     if sum(sum(label < count for label in listed[name].values()) for name in sources) > len(train):
         raise NlcliError(
@@ -125,7 +125,7 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
             return stage.output
-        counts = compare_counts(found, published, "WebVision 1")
+        counts = compare_counts(listed_counts, published, "WebVision 1")
         refuse_missing(missing, keys, str(config.root), config.allow_missing)
         write_left_out(stage.work, ((keys[i], "any", "missing") for i in np.flatnonzero(missing)))
         kept = np.flatnonzero(~missing)
@@ -271,12 +271,12 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
     if condition in ("every-image", "all"):
         return np.arange(count)
     if condition == "dogs-118":
-        found = np.flatnonzero(np.isin(np.asarray(ids[:count]), np.asarray(_imagenet()[FIRST_DOG : LAST_DOG + 1])))
+        chosen = np.flatnonzero(np.isin(np.asarray(ids[:count]), np.asarray(_imagenet()[FIRST_DOG : LAST_DOG + 1])))
     elif re.fullmatch(r"random-\d{1,4}", condition):
         number = int(condition.removeprefix("random-"))
         if not 0 < number <= count:
             raise NlcliError(f"--condition {condition}: there are {count} classes to draw from")
-        found = np.sort(np.random.default_rng([seed, _STREAM_CLASSES]).permutation(count)[:number])
+        chosen = np.sort(np.random.default_rng([seed, _STREAM_CLASSES]).permutation(count)[:number])
     else:
         path = Path(condition)
         if not path.is_file():
@@ -292,11 +292,11 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
                     f"{path}, line {number}: '{shown(wordnet)}' is not among the WordNet ids of info/synsets.txt"
                 )
             listed.append(position[wordnet])
-        found = np.unique(np.asarray(listed, np.int64))
-        found = found[found < count]
-    if not len(found):
+        chosen = np.unique(np.asarray(listed, np.int64))
+        chosen = chosen[chosen < count]
+    if not len(chosen):
         raise NlcliError(f"--condition {condition} verifies none of the {count} classes")
-    return found
+    return chosen
 
 
 def _imagenet() -> list[str]:
