@@ -8,11 +8,11 @@ from typing import Annotated
 import numpy as np
 
 from nlcli.data.features.index import write_index
+from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import shard_path, write_shard
-from nlcli.data.features.store import SCHEMA
+from nlcli.networks.images import Preprocessing
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.config import StageConfig
-from nlcli.stages.files import write_json
 from nlcli.stages.options import Option, Output
 from nlcli.stages.stage import open_stage
 
@@ -52,19 +52,19 @@ def write_features(
         write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
         if last_layer is not None:
             last_layer.save(stage.work / LAST_LAYER)
-        write_json(
-            stage.work / "features.json",
-            {
-                "schema": SCHEMA,
-                "images": len(keys),
-                "backbone": "made up",
-                "num_features": features.shape[1],
-                "dtype": str(features.dtype),
-                "shards": len(records),
-                "backbone_fingerprint": backbone_fingerprint,
-                "dataset_fingerprint": dataset_fingerprint,
-                "image_root": "/nowhere",
-            },
+        described = FeaturesRecord(
+            images=len(keys),
+            broken=len(missing),
+            num_features=features.shape[1],
+            dtype="float16" if features.dtype == np.float16 else "float32",
+            shards=len(records),
+            precision="float32",
+            preprocessing=Preprocessing(size=32),
+            backbone="made up",
+            backbone_fingerprint=backbone_fingerprint,
+            dataset_fingerprint=dataset_fingerprint,
+            image_root="/nowhere",
         )
+        described.write(stage.work / DESCRIPTION)
         stage.finish({}, content={f"shards/{n}": record.sha256 for n, record in enumerate(records)})
     return output

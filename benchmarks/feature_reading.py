@@ -17,13 +17,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nlcli.data.config import ExtractFeatures
-from nlcli.data.features.index import write_index
-from nlcli.data.features.shards import shard_path, write_shard
-from nlcli.data.features.store import SCHEMA, FeatureStore
+from benchmarks._features import write_features
+from nlcli.data.features.store import FeatureStore
 from nlcli.networks.weights import build_backbone, save_backbone
-from nlcli.stages.files import write_json
-from nlcli.stages.stage import open_stage
 
 WIDTH = 2048
 SHARD_ROWS = 8192
@@ -32,29 +28,8 @@ SHARD_ROWS = 8192
 def store_of(folder: Path, features: np.ndarray) -> FeatureStore:
     """A features directory holding ``features``, written as extraction writes it."""
     save_backbone(folder / "backbone", build_backbone("small_cnn", "none", image_size=32))
-    config = ExtractFeatures(dataset=folder, backbone=str(folder / "backbone"), output=folder / "features")
     keys = [str(i) for i in range(len(features))]
-    with open_stage("features", config, {}) as stage:
-        (stage.work / "shards").mkdir()
-        records = [
-            write_shard(shard_path(stage.work, number), features[first : first + SHARD_ROWS], [])
-            for number, first in enumerate(range(0, len(features), SHARD_ROWS))
-        ]
-        write_index(stage.work / "index.parquet", keys, keys, records, SHARD_ROWS)
-        write_json(
-            stage.work / "features.json",
-            {
-                "schema": SCHEMA,
-                "dtype": "float32",
-                "num_features": WIDTH,
-                "shards": len(records),
-                "backbone_fingerprint": "",
-                "dataset_fingerprint": "",
-                "image_root": "/nowhere",
-            },
-        )
-        stage.finish({})
-    return FeatureStore(config.output)
+    return FeatureStore(write_features(folder / "features", keys, features, "", shard_rows=SHARD_ROWS))
 
 
 def run(quick: bool) -> list[dict]:

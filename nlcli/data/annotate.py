@@ -23,15 +23,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, name_some
-from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path, fingerprint_file, fingerprint_json, read_json, write_json
+from nlcli.networks.images import Preprocessing
+from nlcli.networks.provenance import NetworkSource
+from nlcli.stages.files import atomic_path, fingerprint_json
+from nlcli.stages.records import SchemaRecord
 from nlcli.stages.stage import Stage, open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -39,6 +42,26 @@ if TYPE_CHECKING:
     from nlcli.networks.backbone import Backbone
 
 PART_IMAGES = 512
+CLASSIFIER = "classifier.json"
+
+
+class ClassifierRecord(SchemaRecord):
+    """``classifier.json``: what made the predictions.
+
+    Attributes:
+        name: The network.
+        classes: Names of its classes in order.
+        preprocessing: How files became its input.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    states_format = False
+    remedy: ClassVar[str] = "remove its directory and annotate again"
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ def annotate(
     images = sorted(images, key=lambda image: image.key)
     inputs = {
         "images": fingerprint_json([[image.key, image.size] for image in images]),
-        "classifier": classifier_fingerprint(config),
+        "classifier": classifier_source(config).fingerprint(),
     }
     with open_stage("predictions", config, inputs, force=force) as stage:
         if stage.up_to_date:
@@ -104,14 +127,8 @@ def annotate(
         if check is not None:
             check(classes)
         _predict_parts(stage, config, classifier, images)
-        write_json(
-            stage.work / "classifier.json",
-            {
-                "name": classifier.name,
-                "classes": list(classes),
-                "preprocessing": classifier.preprocessing.model_dump(mode="json"),
-            },
-        )
+        record = ClassifierRecord(name=classifier.name, classes=classes, preprocessing=classifier.preprocessing)
+        record.write(stage.work / CLASSIFIER)
         errors = _read_parts(stage.work, len(images)).errors
         if errors:
             named = name_some([f"{key}: {reason}" for key, reason in errors.items()], "; ")
@@ -142,25 +159,12 @@ def read_predictions(path: Path) -> Predictions:
 # --- the classifier --------------------------------------------------------------------------
 
 
-def classifier_fingerprint(config: Annotate) -> str:
-    """What stands for the classifier in a stage's record, without loading it."""
+def classifier_source(config: Annotate) -> NetworkSource:
+    """Where the classifier that ``config`` names comes from."""
+    # A folder counts as one even where a registered network has its name.
     path = Path(config.classifier)
-    if (path / "stage.json").is_file():
-        return read_stage(path).fingerprint
-    if path.is_dir():
-        record = read_json(path / "backbone.json")
-        if not isinstance(record, dict) or not isinstance(record.get("fingerprint"), str):
-            raise NlcliError(f"{path / 'backbone.json'} does not describe a backbone; save the classifier again")
-        return str(record["fingerprint"])
-    if path.suffix == ".keras":
-        if config.classifier_classes is None:
-            raise NlcliError(f"classifier {path} needs --classifier-classes: a text file, one class name a line")
-        return fingerprint_json(
-            [fingerprint_file(path), fingerprint_file(config.classifier_classes), config.classifier_scaling]
-        )
-    if config.weights in ("imagenet", "none"):
-        return fingerprint_json([config.classifier, config.weights])
-    return fingerprint_json([config.classifier, fingerprint_file(Path(config.weights))])
+    name = str(path.resolve()) if path.is_dir() else config.classifier
+    return NetworkSource(name, config.weights, config.classifier_classes, config.classifier_scaling)
 
 
 def open_classifier(config: Annotate) -> Backbone:
@@ -169,19 +173,7 @@ def open_classifier(config: Annotate) -> Backbone:
     Raises:
         NlcliError: there is none, or its weights or class names do not fit.
     """
-    quiet_tensorflow()
-    from nlcli.networks.weights import open_backbone
-
-    # A folder counts as one even where a registered network has its name, as in the fingerprint.
-    path = Path(config.classifier)
-    classifier = open_backbone(
-        path.resolve() if path.is_dir() else config.classifier,
-        config.weights,
-        top=True,
-        classes_file=config.classifier_classes,
-        scaling=config.classifier_scaling,
-    )
-    return classifier.with_decode(config.decode)
+    return classifier_source(config).open(top=True).with_decode(config.decode)
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -328,9 +320,4 @@ def _read_parts(directory: Path, count: int) -> _Parts:
 
 
 def _stored_classes(directory: Path) -> tuple[str, ...]:
-    stored = read_json(directory / "classifier.json")
-    try:
-        return tuple(str(name) for name in stored["classes"])
-    except (KeyError, TypeError) as error:
-        where = directory / "classifier.json"
-        raise NlcliError(f"{where} lacks the class names; remove its directory and annotate again") from error
+    return ClassifierRecord.read(directory / CLASSIFIER).classes

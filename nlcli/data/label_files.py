@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path, read_json, write_json
+from nlcli.stages.files import atomic_path
+from nlcli.stages.records import SchemaRecord
 from nlcli.stages.stage import read_stage
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # --- on disk ---------------------------------------------------------------------------------
 
+DESCRIPTION = "dataset.json"
 _GROUP_ROWS = 1 << 16
 
 
@@ -75,17 +78,15 @@ def write_dataset(directory: Path, table: LabelTable, info: dict[str, Any]) -> N
                     names(VERIFICATION, table.verification[rows]),
                 ]
                 file.write_table(pa.Table.from_arrays(columns, schema=_schema()))
-    write_json(
-        directory / "dataset.json",
-        {
-            **info,
-            "task": table.task,
-            "classes": list(table.classes),
-            "groups": None if table.groups is None else list(table.groups),
-            "image_root": str(table.image_root),
-            "images": len(table),
-        },
-    )
+    record = {
+        **info,
+        "task": table.task,
+        "classes": table.classes,
+        "groups": table.groups,
+        "image_root": str(table.image_root),
+        "images": len(table),
+    }
+    DatasetRecord.model_validate(record).write(directory / DESCRIPTION)
 
 
 def read_dataset(path: Path | str) -> LabelTable:
@@ -131,17 +132,51 @@ def dataset_blocks(path: Path | str, rows: int = _GROUP_ROWS) -> Iterator[LabelT
         raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
 
 
+class DatasetRecord(SchemaRecord):
+    """``dataset.json``: what the labels are about; whatever else a source wrote there is kept.
+
+    Attributes:
+        task: Whether an image has one class or several.
+        classes: C names.
+        groups: For every class its group or None; None without groups.
+        image_root: Folder that the images' paths are relative to.
+        images: How many there are.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    states_format = False
+    remedy: ClassVar[str] = "build the data set again"
+
+    task: Task
+    classes: tuple[str, ...]
+    groups: tuple[str | None, ...] | None
+    image_root: str
+    images: int
+
+    @field_validator("groups")
+    @classmethod
+    def _one_for_each_class(
+        cls, groups: tuple[str | None, ...] | None, earlier: ValidationInfo
+    ) -> tuple[str | None, ...] | None:
+        classes = earlier.data.get("classes", ())
+        if groups is not None and len(groups) != len(classes):
+            raise ValueError(f"{len(groups)} groups of {len(classes)} classes")
+        return groups
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What else it says: ``images``, ``name``, ``source``, counts."""
+        return {"images": self.images, **(self.model_extra or {})}
+
+
 @dataclass(frozen=True)
 class _Header:
     """What ``dataset.json`` and the schema of ``images.parquet`` say."""
 
     where: Path  # of images.parquet
     images: int
-    task: Task
-    classes: tuple[str, ...]
-    groups: tuple[str | None, ...] | None
-    image_root: Path
-    info: dict[str, Any]
+    record: DatasetRecord
     fingerprint: str
 
 
@@ -151,20 +186,14 @@ def _read_header(path: Path | str) -> _Header:
 
     record = read_stage(path, "dataset")
     where = record.path / "images.parquet"
-    info = read_json(record.path / "dataset.json")
+    described = DatasetRecord.read(record.path / DESCRIPTION)
     try:
         if not pq.read_schema(where).equals(_schema()):
             raise NlcliError(f"{where} does not have the columns of a data set; build it again")
         count = pq.read_metadata(where).num_rows
     except (OSError, pa.ArrowException) as error:
         raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
-    try:
-        classes, groups = tuple(info.pop("classes")), info.pop("groups")
-        task, root = info.pop("task"), Path(info.pop("image_root"))
-    except (KeyError, AttributeError, TypeError) as error:
-        raise NlcliError(f"{record.path / 'dataset.json'} lacks {error}; build the data set again") from error
-    groups = None if groups is None else tuple(groups)
-    return _Header(where, count, task, classes, groups, root, info, record.fingerprint)
+    return _Header(where, count, described, record.fingerprint)
 
 
 def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> LabelTable:
@@ -172,7 +201,7 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
     import pyarrow as pa
     from scipy.sparse import csr_array
 
-    where, classes = header.where, header.classes
+    where, record, classes = header.where, header.record, header.record.classes
     shape = (images, len(classes))
 
     def column(name: str) -> Any:
@@ -211,18 +240,18 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
         return indices.to_numpy()
 
     return LabelTable(
-        task=header.task,
+        task=record.task,
         classes=classes,
-        groups=header.groups,
+        groups=record.groups,
         keys=np.asarray(column("key").to_numpy(), object),
         paths=np.asarray(column("path").to_numpy(), object),
-        image_root=header.image_root,
+        image_root=Path(record.image_root),
         split=codes("split", SPLITS).astype(np.int8),
         noisy=matrix("noisy", "noisy_confidence"),
         present=matrix("present"),
         absent=matrix("absent"),
         verification=codes("verification", VERIFICATION).astype(np.uint8),
-        info=header.info,
+        info=record.info,
         fingerprint=header.fingerprint,
     )
 

@@ -205,7 +205,7 @@ def _run_scorer(
                 f"{store.path} holds features of another backbone than the one {run.path} was trained on; "
                 "extract features with that backbone"
             )
-        network, source = str(store.info["backbone"]), store
+        network, source = store.record.backbone, store
 
     def apply(features: Values) -> Values:
         return head.score(features, name)

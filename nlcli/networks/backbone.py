@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras import layers
 
 from nlcli.errors import NlcliError
+from nlcli.networks.backbone_record import Activation
 from nlcli.networks.folding import absorbs_scaling, inference_copy
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LinearLayer
@@ -29,7 +30,6 @@ from nlcli.runtime import cpu_flags
 from nlcli.stages.files import fingerprint_json
 
 Output = Literal["features", "logits", "probabilities"]
-Activation = Literal["sigmoid", "softmax"]
 
 
 _IMAGENET_MEAN = np.array([123.68, 116.779, 103.939], np.float32)  # red, green, blue

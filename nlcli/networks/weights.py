@@ -14,17 +14,15 @@ import h5py
 import keras
 import numpy as np
 from keras import layers
-from pydantic import ValidationError
 
 from nlcli.errors import NlcliError, sentence, shortened, unknown_name
 from nlcli.networks.architectures import BACKBONES, Architecture, imagenet_classes, randomise_kernels
-from nlcli.networks.backbone import Activation, Backbone
+from nlcli.networks.backbone import Backbone
+from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, is_saved
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
-from nlcli.stages.files import read_json, write_json
 
-SCHEMA = 1
-_RECORD, _MODEL = "backbone.json", "model.keras"
+_MODEL = "model.keras"
 
 
 # --- making one ------------------------------------------------------------------------------
@@ -110,7 +108,7 @@ def open_backbone(
         scaling: Pixel scaling that a ``.keras`` file expects of its input.
     """
     path = Path(source)
-    if str(source) in BACKBONES and not (path / _RECORD).is_file():
+    if str(source) in BACKBONES and not is_saved(path):
         return build_backbone(str(source), weights, top=top)
     if path.is_dir():
         backbone = load_backbone(path)
@@ -251,19 +249,16 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
     if last is not None:
         last.save(directory / LAST_LAYER)
     fingerprint = backbone.fingerprint
-    write_json(
-        directory / _RECORD,
-        {
-            "schema": SCHEMA,
-            "network": backbone.name,
-            "num_features": backbone.num_features,
-            "preprocessing": backbone.preprocessing.model_dump(),
-            "classes": backbone.classes,
-            "activation": backbone.activation,
-            "history": list(backbone.history),
-            "fingerprint": fingerprint,
-        },
+    record = BackboneRecord(
+        network=backbone.name,
+        num_features=backbone.num_features,
+        preprocessing=backbone.preprocessing,
+        classes=backbone.classes,
+        activation=backbone.activation,
+        history=backbone.history,
+        fingerprint=fingerprint,
     )
+    record.write(directory / RECORD)
     return fingerprint
 
 
@@ -274,37 +269,15 @@ def load_backbone(path: Path | str) -> Backbone:
         NlcliError: none there, damaged, or its weights are not those that were saved.
     """
     directory = Path(path)
-    if not (directory / _RECORD).is_file():
-        missing = "there is no directory" if not directory.is_dir() else f"it has no {_RECORD}"
-        raise NlcliError(f"{directory} is not a saved backbone: {missing}")
-    described = read_json(directory / _RECORD)
-    try:
-        if described["schema"] > SCHEMA:
-            raise NlcliError(f"{directory} was written by a newer nlcli; update nlcli")
-        classes = described["classes"]
-        preprocessing = Preprocessing(**described["preprocessing"])
-        name, activation = str(described["network"]), described["activation"]
-        history, fingerprint = tuple(described["history"]), described["fingerprint"]
-        if activation not in ("sigmoid", "softmax"):
-            raise ValueError(f"activation {activation!r}")
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise NlcliError(f"{directory / _RECORD} does not describe a backbone ({shortened(error)})") from error
+    record = BackboneRecord.of(directory)
     model = _load_model(directory / _MODEL)
     outputs = model.output if isinstance(model.output, dict) else {}
-    if "features" not in outputs or ("logits" in outputs) != (classes is not None):
-        raise NlcliError(f"{directory / _MODEL} is not the network that {_RECORD} describes; make the backbone again")
-    backbone = Backbone(name, model, preprocessing, None if classes is None else tuple(classes), activation, history)
-    if backbone.fingerprint != fingerprint:
-        raise NlcliError(f"{directory} was altered: its weights are not those that {_RECORD} tells of; make it again")
+    if "features" not in outputs or ("logits" in outputs) != (record.classes is not None):
+        raise NlcliError(f"{directory / _MODEL} is not the network that {RECORD} describes; make the backbone again")
+    backbone = Backbone(record.network, model, record.preprocessing, record.classes, record.activation, record.history)
+    if backbone.fingerprint != record.fingerprint:
+        raise NlcliError(f"{directory} was altered: its weights are not those that {RECORD} tells of; make it again")
     return backbone
-
-
-def read_backbone_record(path: Path | str) -> dict[str, Any]:
-    """What ``backbone.json`` says, without loading the network."""
-    record = read_json(Path(path) / _RECORD)
-    if not isinstance(record, dict):
-        raise NlcliError(f"{Path(path) / _RECORD} does not describe a backbone")
-    return record
 
 
 def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Scaling = "tf") -> Backbone:

@@ -28,6 +28,13 @@ class Record(BaseModel):
 
     version: int = 0
 
+    remedy: ClassVar[str] = ""
+    """What to do about a file that cannot be read, where ``made_by`` does not say it."""
+
+    @classmethod
+    def _advice(cls) -> str:
+        return cls.remedy or f"make it again with 'nlcli {cls.made_by}'"
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """The file at ``path``, checked.
@@ -41,20 +48,18 @@ class Record(BaseModel):
     def parse(cls, value: Any, path: Path) -> Self:
         """``value`` as read from ``path``, checked; see ``read``."""
         if not isinstance(value, dict):
-            raise NlcliError(f"{path} does not hold a JSON object; make it again with 'nlcli {cls.made_by}'")
+            raise NlcliError(f"{path} does not hold a JSON object; {cls._advice()}")
         value = cls.upgraded(value)
         version = value.get("version", 0)
         if version != cls.FORMAT:
             raise NlcliError(
                 f"{path} has format {version!r:.20}, and this version of nlcli reads format {cls.FORMAT}; "
-                f"make it again with 'nlcli {cls.made_by}'"
+                f"{cls._advice()}"
             )
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise NlcliError(
-                f"{path}: {first_problem(error, kind='field')}; make it again with 'nlcli {cls.made_by}'"
-            ) from error
+            raise NlcliError(f"{path}: {first_problem(error, kind='field')}; {cls._advice()}") from error
 
     @classmethod
     def upgraded(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +73,27 @@ class Record(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The record as JSON types, its version first."""
         return self.model_dump(mode="json") | {"version": self.FORMAT}
+
+
+class SchemaRecord(Record):
+    """A record as 0.1.0 wrote it: its format is the field ``schema``, or nowhere where there has been only one."""
+
+    states_format: ClassVar[bool] = True
+
+    @classmethod
+    def parse(cls, value: Any, path: Path) -> Self:
+        """``value`` as read from ``path``, checked; see ``read``."""
+        if isinstance(value, dict):
+            schema = value.get("schema", cls.FORMAT)
+            if isinstance(schema, int) and schema > cls.FORMAT:
+                raise NlcliError(f"{path} was written by a newer nlcli (format {schema}); update nlcli")
+            value = {name: entry for name, entry in value.items() if name != "schema"} | {"version": schema}
+        return super().parse(value, path)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it is written: values that JSON does not have are left to ``write_json``."""
+        values = self.model_dump(exclude={"version"})
+        return values | {"schema": self.FORMAT} if self.states_format else values
 
 
 # --- stage.json ------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Activation, Backbone, gpus, scale_pixels
+from nlcli.networks.backbone_record import BackboneRecord, is_saved
 from nlcli.networks.folding import inference_copy
 from nlcli.networks.training_copy import training_copy
-from nlcli.networks.weights import build_backbone, open_backbone, read_backbone_record, save_backbone
+from nlcli.networks.weights import build_backbone, open_backbone, save_backbone
 from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
 from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import Augmentation
@@ -256,19 +257,15 @@ class ImageFeed:
 def _starting_backbone(config: TrainHead) -> Backbone:
     """The backbone to begin with, and its last layer where it is a saved one's."""
     name, weights = str(config.from_images), config.weights
-    if _is_saved(name) or name not in BACKBONES:
-        if config.image_size is None or not _is_saved(name):
+    if is_saved(name) or name not in BACKBONES:
+        if config.image_size is None or not is_saved(name):
             backbone = open_backbone(name)
             if config.image_size not in (None, backbone.preprocessing.size):
                 raise NlcliError(
                     f"{name} takes images of side {backbone.preprocessing.size} only; leave out --image-size"
                 )
             return backbone.with_decode(config.decode)
-        name, weights = str(read_backbone_record(name)["network"]), name
-    top = _is_saved(weights) and read_backbone_record(weights)["classes"] is not None
+        name, weights = BackboneRecord.of(name).network, name
+    top = is_saved(weights) and BackboneRecord.of(weights).classes is not None
     backbone = build_backbone(name, weights, top=top, image_size=config.image_size, seed=config.seed)
     return backbone.with_decode(config.decode)
-
-
-def _is_saved(name: str) -> bool:
-    return (Path(name) / "backbone.json").is_file()

@@ -58,10 +58,11 @@ def pretrain_backbone(config: PretrainBackbone, *, force: bool = False) -> Path:
     """
     quiet_tensorflow()
     from nlcli.data.label_files import read_dataset
+    from nlcli.networks.provenance import NetworkSource
 
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
-        "weights": _weights_input(config),
+        "weights": NetworkSource(config.backbone, config.weights).weights_input(),
     }
     with open_stage("backbone", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
@@ -71,28 +72,6 @@ def pretrain_backbone(config: PretrainBackbone, *, force: bool = False) -> Path:
             (stage.work / name).unlink(missing_ok=True)
         stage.finish(summary, content={"model.keras": fingerprint}, volatile=("tensorboard/*",))
     return stage.output
-
-
-def _weights_input(config: PretrainBackbone) -> StageRecord | Path | str:
-    """What stands for the weights in the stage's record; a network or weights that are not there are told at once."""
-    from nlcli.errors import unknown_name
-    from nlcli.networks.architectures import BACKBONES
-    from nlcli.networks.weights import read_backbone_record
-
-    if config.backbone not in BACKBONES:
-        raise NlcliError(unknown_name(config.backbone, BACKBONES, "network"))
-    path = Path(config.weights)
-    if config.weights in ("imagenet", "none"):
-        return config.weights
-    if (path / "stage.json").is_file():
-        return read_stage(path, "backbone")
-    if path.is_dir():
-        return str(read_backbone_record(path).get("fingerprint"))
-    if not path.is_file():
-        raise NlcliError(
-            f"there are no weights {config.weights}; pass 'imagenet', 'none', a weights file, or a saved backbone"
-        )
-    return path
 
 
 @dataclass(frozen=True, kw_only=True)

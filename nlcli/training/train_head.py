@@ -60,9 +60,9 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
         "detection": read_stage(config.detection, "detection") if config.detection is not None else None,
     }
     if config.from_images is not None:
-        from nlcli.networks.provenance import backbone_inputs
+        from nlcli.networks.provenance import NetworkSource
 
-        inputs |= backbone_inputs(config.from_images, config.weights)
+        inputs |= NetworkSource(config.from_images, config.weights).inputs()
     elif config.features is not None:
         inputs["features"] = read_stage(config.features, "features")
     with open_stage("run", config, inputs, seed=config.seed, force=force) as stage:

@@ -113,10 +113,15 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     (path / "images.parquet").write_bytes(whole)
     info = json.loads((path / "dataset.json").read_text())
     (path / "dataset.json").write_text(json.dumps(info | {"classes": ["a", "b"]}))
+    with pytest.raises(
+        NlcliError, match=r"dataset\.json: field 'groups': 3 groups of 2 classes; build the data set again"
+    ):
+        read_dataset(path)
+    (path / "dataset.json").write_text(json.dumps(info | {"classes": ["a", "b"], "groups": None}))
     with pytest.raises(NlcliError, match="names a class that dataset.json does not have"):
         read_dataset(path)
     (path / "dataset.json").write_text(json.dumps({k: v for k, v in info.items() if k != "task"}))
-    with pytest.raises(NlcliError, match="lacks 'task'"):
+    with pytest.raises(NlcliError, match=r"dataset\.json: field 'task' is required; build the data set again"):
         read_dataset(path)
     (path / "dataset.json").write_text(json.dumps(info))
     rows = pq.read_table(path / "images.parquet")

@@ -290,7 +290,7 @@ def test_damaged_backbones(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(NlcliError, match=r"cannot load .*model\.keras"):
         load_backbone(saved)
     (saved / "backbone.json").write_text('{"schema": 1}')
-    with pytest.raises(NlcliError, match="does not describe a backbone"):
+    with pytest.raises(NlcliError, match=r"backbone\.json: field 'network' is required; save the network again"):
         load_backbone(saved)
 
 

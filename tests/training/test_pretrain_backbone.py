@@ -23,9 +23,10 @@ from nlcli.data.labels import LabelTable, choose_clean, clean_set_record, matrix
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Schedule
 from nlcli.metrics.ranking import ap_all
+from nlcli.networks.backbone_record import BackboneRecord
 from nlcli.networks.images import Preprocessing, iterate_images
 from nlcli.networks.training_copy import FusedBatchNorm, is_folded, training_copy
-from nlcli.networks.weights import load_backbone, read_backbone_record
+from nlcli.networks.weights import load_backbone
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.loop import image_source, pace
@@ -545,4 +546,4 @@ def test_two_devices_train_as_one(dataset: Path, tmp_path: Path) -> None:
         assert np.abs(a.numpy() - b.numpy()).max() < 5e-3 * np.abs(a.numpy()).max() + 1e-4
     losses = [json.loads((tmp_path / n / "metrics.jsonl").read_text().splitlines()[-1])["train"]["loss"] for n in "12"]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert read_backbone_record(tmp_path / "2")["preprocessing"]["size"] == SIZE
+    assert BackboneRecord.of(tmp_path / "2").preprocessing.size == SIZE

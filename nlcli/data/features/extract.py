@@ -24,13 +24,12 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.data.features.index import INDEX, write_index
+from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
-from nlcli.data.features.store import DESCRIPTION, SCHEMA
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER
-from nlcli.networks.provenance import backbone_inputs
+from nlcli.networks.provenance import NetworkSource
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import write_json
 from nlcli.stages.stage import open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -71,16 +70,16 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         from nlcli.networks.backbone import resolve_precision
 
         config = config.model_copy(update={"precision": resolve_precision("auto")})
-    inputs = {"dataset": dataset, **backbone_inputs(config.backbone, config.weights)}
+    source = NetworkSource(config.backbone, config.weights)
+    inputs = {"dataset": dataset, **source.inputs()}
     with open_stage("features", config, inputs, force=force) as stage:
         if stage.up_to_date:
             return stage.output
         from nlcli.data.label_files import read_dataset
-        from nlcli.networks.weights import describe, open_backbone
+        from nlcli.networks.weights import describe
 
         table = read_dataset(config.dataset)
-        opened = open_backbone(config.backbone, config.weights)
-        backbone = opened.with_decode(config.decode)
+        backbone = source.open().with_decode(config.decode)
         say(f"backbone: {describe(backbone)}; {config.precision} arithmetic")
         keys = [str(key) for key in table.keys]
         images = [table.image_path(row) for row in range(len(table))]
@@ -92,27 +91,26 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         write_index(stage.work / INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
         if backbone.last_layer is not None:
             backbone.last_layer.save(stage.work / LAST_LAYER)
-        described = {
-            "schema": SCHEMA,
-            "images": len(keys),
-            "broken": broken,
-            "num_features": backbone.num_features,
-            "dtype": config.dtype,
-            "shards": len(records),
-            "precision": config.precision,
-            "preprocessing": backbone.preprocessing.model_dump(),
-            "backbone": backbone.name,
-            "backbone_fingerprint": backbone.fingerprint,
-            "dataset_fingerprint": table.fingerprint,
-            "image_root": os.path.abspath(table.image_root),
-        }
-        write_json(stage.work / DESCRIPTION, described)
+        described = FeaturesRecord(
+            images=len(keys),
+            broken=broken,
+            num_features=backbone.num_features,
+            dtype=config.dtype,
+            shards=len(records),
+            precision=config.precision,
+            preprocessing=backbone.preprocessing,
+            backbone=backbone.name,
+            backbone_fingerprint=backbone.fingerprint,
+            dataset_fingerprint=table.fingerprint,
+            image_root=os.path.abspath(table.image_root),
+        )
+        described.write(stage.work / DESCRIPTION)
         hashes = {
             shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
             for number, record in enumerate(records)
         }
         stage.finish(
-            {name: described[name] for name in ("images", "broken", "num_features", "dtype", "precision", "backbone")},
+            described.model_dump(include={"images", "broken", "num_features", "dtype", "precision", "backbone"}),
             content=hashes,
         )
     if broken:

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.data.features.index import INDEX, read_index
+from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
-from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-
-SCHEMA = 1
-DESCRIPTION = "features.json"
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -45,30 +42,20 @@ class FeatureStore:
         dataset_fingerprint: ``LabelTable.fingerprint`` of the data set.
         image_root: Where the images lay.
         last_layer: The backbone's classifier, or None.
-        info: All of ``features.json``.
+        record: What ``features.json`` says.
 
     Raises:
         NlcliError: not a features directory, or a file of it is missing, cut short or damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
-        record = read_stage(path, "features")
-        self.path = record.path
-        self.info = read_json(self.path / DESCRIPTION)
-        try:
-            if self.info["schema"] > SCHEMA:
-                raise NlcliError(f"{self.path} was written by a newer nlcli; update nlcli")
-            self.dtype = np.dtype(self.info["dtype"])
-            self.backbone_fingerprint = str(self.info["backbone_fingerprint"])
-            self.dataset_fingerprint = str(self.info["dataset_fingerprint"])
-            self.image_root = Path(str(self.info["image_root"]))
-            width, count = int(self.info["num_features"]), int(self.info["shards"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise NlcliError(
-                f"{self.path / DESCRIPTION} does not describe features ({error}); extract them again"
-            ) from error
-        if self.dtype not in (np.float32, np.float16):
-            raise NlcliError(f"{self.path / DESCRIPTION} names dtype {self.dtype}; features are float32 or float16")
+        self.path = read_stage(path, "features").path
+        self.record = FeaturesRecord.read(self.path / DESCRIPTION)
+        self.dtype = np.dtype(self.record.dtype)
+        self.backbone_fingerprint = self.record.backbone_fingerprint
+        self.dataset_fingerprint = self.record.dataset_fingerprint
+        self.image_root = Path(self.record.image_root)
+        width, count = self.record.num_features, self.record.shards
         paths = [shard_path(self.path, number) for number in range(count)]
         self._shards = [Shard(where, read_shard_record(where), width, self.dtype) for where in paths]
         self._ends = np.cumsum([shard.rows for shard in self._shards], dtype=np.int64)

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.annotate import annotate, classifier_fingerprint, read_predictions
+from nlcli.data.annotate import annotate, classifier_source, read_predictions
 from nlcli.data.class_map import ClassMap, class_map_path, read_class_map
 from nlcli.data.config import Annotate, BuildCoco
 from nlcli.data.label_files import write_dataset
@@ -69,7 +69,7 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
             sorted({(image.key, image.size) for files in on_disk.values() for image in files.values()})
         ),
         "class_map": class_map_path(config.class_map),
-        "classifier": classifier_fingerprint(annotation),
+        "classifier": classifier_source(annotation).fingerprint(),
     }
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:

@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from nlcli.data.annotate import CLASSIFIER, ClassifierRecord
 from nlcli.data.config import BuildWebVision
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable
 from nlcli.data.sources.webvision import build_webvision, draw_per_class, read_synsets, verified_classes
 from nlcli.errors import NlcliError
-from nlcli.stages.files import write_json
+from nlcli.networks.images import Preprocessing
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.folders import by_key, touch
 from worlds.stage_builders import MakeConfig
@@ -55,7 +56,9 @@ def write_predictions(path: Path, right: dict[str, bool], classes: int = 1000, p
             pa.table(dict(zip(("key", "status", "error", "indices", "scores"), columns, strict=True))),
             stage.work / "part-00000.parquet",
         )
-        write_json(stage.work / "classifier.json", {"classes": [f"c{i}" for i in range(classes)]})
+        names = tuple(f"c{i}" for i in range(classes))
+        record = ClassifierRecord(name="made up", classes=names, preprocessing=Preprocessing(size=32))
+        record.write(stage.work / CLASSIFIER)
         stage.finish({"images": len(right), "classifier": "test"})
     return path
 
