@@ -37,7 +37,8 @@ class ClassAnnotations:
     def quality(self) -> np.ndarray:
         """``(C,)`` float64, share of the checked annotations that are right; NaN where none was checked."""
         with np.errstate(invalid="ignore"):
-            return self.right / self.checked
+            shares: np.ndarray = self.right / self.checked
+            return shares
 
 
 def count_annotations(dataset: Path, keys: set[str]) -> tuple[ClassAnnotations, dict[str, Path]]:

@@ -237,7 +237,8 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
         indices = pc.index_in(column(name), value_set=pa.array(names))
         if indices.null_count:
             raise NlcliError(f"{where}: column '{name}' has a value other than {', '.join(names)}")
-        return indices.to_numpy()
+        positions: np.ndarray = indices.to_numpy()
+        return positions
 
     return LabelTable(
         task=record.task,

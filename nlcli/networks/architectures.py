@@ -67,7 +67,7 @@ def _small_cnn(size: int) -> tuple[Any, Any]:
 
 
 @keras.saving.register_keras_serializable("nlcli")
-class LocalResponseNorm(layers.Layer):
+class LocalResponseNorm(layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """``x / (2 + 1e-4 * sum of squares of the 5 nearest channels) ** 0.75`` (Krizhevsky 2012, section 3.3)."""
 
     def call(self, inputs: Any) -> Any:

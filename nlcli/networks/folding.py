@@ -28,7 +28,7 @@ from keras import layers
 _POOLED = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 
 
-class FusedConv2D(layers.Layer):
+class FusedConv2D(layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """Convolution (plain, grouped, depthwise or separable) with bias, of constant weights.
 
     Args:
@@ -63,7 +63,7 @@ class FusedConv2D(layers.Layer):
         return self._activation(tf.nn.bias_add(x, arrays["bias"]))
 
 
-class _Folded(layers.Layer):
+class _Folded(layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """Stands for a BatchNorm whose work is done by the layer before it; never called."""
 
 
@@ -205,7 +205,7 @@ def _is_convolution(layer: Any) -> bool:
     if type(layer) not in kinds or layer.data_format != "channels_last":
         return False
     if isinstance(layer, layers.Conv2D) and not isinstance(layer, layers.DepthwiseConv2D):
-        return layer.groups == 1  # TensorFlow's CPU kernels know no groups
+        return bool(layer.groups == 1)  # TensorFlow's CPU kernels know no groups
     return len(set(layer.strides)) == 1
 
 

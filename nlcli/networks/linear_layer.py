@@ -50,7 +50,8 @@ class LinearLayer:
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(n, C) of ``features`` (n, D)."""
         product: np.ndarray = features @ self.kernel
-        return product + self.bias
+        logits: np.ndarray = product + self.bias
+        return logits
 
     def lacking(self, classes: Sequence[str]) -> str | None:
         """The first of ``classes`` that is none of its own; None where it has them all."""

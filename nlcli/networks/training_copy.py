@@ -14,7 +14,7 @@ from nlcli.seeds import stream
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
-class FusedBatchNorm(layers.BatchNormalization):
+class FusedBatchNorm(layers.BatchNormalization):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """BatchNorm of images by TensorFlow's one kernel, where Keras 3 has a dozen operations.
 
     Forward and backward pass agree with Keras's up to rounding. Below float32 it takes and gives low

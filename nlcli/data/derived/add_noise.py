@@ -160,7 +160,8 @@ def _sample(probability: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     cumulative = np.cumsum(probability, axis=1)
     # The last class with any probability catches what rounding leaves above the sum.
     last = probability.shape[1] - 1 - np.argmax(probability[:, ::-1] > 0, axis=1)
-    return np.minimum((cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1), last)
+    drawn: np.ndarray = np.minimum((cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1), last)
+    return drawn
 
 
 def _transition(config: AddNoise, classes: tuple[str, ...], true: np.ndarray) -> np.ndarray:
@@ -220,7 +221,8 @@ def read_matrix(path: Path, classes: tuple[str, ...], needed: np.ndarray) -> np.
         if totals[c] <= 0:
             raise NlcliError(f"{path}: the row of class '{classes[c]}' sums to 0; fill it")
     counts = np.where((totals > 0)[:, None], counts, np.eye(len(classes)))
-    return counts / counts.sum(axis=1, keepdims=True)
+    probability: np.ndarray = counts / counts.sum(axis=1, keepdims=True)
+    return probability
 
 
 def _csv_matrix(path: Path, classes: tuple[str, ...]) -> np.ndarray:
@@ -300,7 +302,8 @@ def flip_chance(scores: np.ndarray, true: np.ndarray, rate: float, sharpness: fl
     margin = (margin - margin.mean()) / (margin.std() or 1.0)
 
     def chance(shift: float) -> np.ndarray:
-        return 0.5 * (1 + np.tanh(0.5 * (sharpness * margin + shift)))  # the sigmoid, without overflow
+        wrong: np.ndarray = 0.5 * (1 + np.tanh(0.5 * (sharpness * margin + shift)))  # the sigmoid, without overflow
+        return wrong
 
     low, high = -1e3, 1e3
     for _ in range(100):

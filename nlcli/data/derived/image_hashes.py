@@ -109,7 +109,8 @@ def _shrink(size: int) -> np.ndarray:
     low, high = edges[:-1, None], edges[1:, None]
     at = np.arange(_GREY)
     overlap = np.clip(np.minimum(high, at + 1) - np.maximum(low, at), 0, None)
-    return overlap / overlap.sum(axis=1, keepdims=True)
+    weights: np.ndarray = overlap / overlap.sum(axis=1, keepdims=True)
+    return weights
 
 
 def _pack(bits: np.ndarray) -> np.ndarray:

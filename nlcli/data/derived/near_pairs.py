@@ -79,7 +79,8 @@ def hamming_pairs(codes: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def _pair_number(first: np.ndarray, second: np.ndarray, count: int) -> np.ndarray:
-    return np.minimum(first, second) * count + np.maximum(first, second)
+    number: np.ndarray = np.minimum(first, second) * count + np.maximum(first, second)
+    return number
 
 
 def _pair_positions(number: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +116,8 @@ def _normalised(features: np.ndarray) -> np.ndarray:
     values = np.asarray(features, np.float32)
     if not np.isfinite(values).all():
         raise NlcliError("the features hold numbers that are not finite; extract them again")
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    unit_length: np.ndarray = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    return unit_length
 
 
 def _sketches(store: Any, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +181,8 @@ def _most_differing(first: np.ndarray, second: np.ndarray, least: float) -> np.n
     scale = 2 * np.sqrt(np.maximum(first * second, 1e-12))
     angle = np.arccos(np.clip((first + second - 2 * (1 - least)) / scale, -1, 1))
     share = np.minimum(angle / np.pi, 0.5)
-    return _BITS * share + 3 * np.sqrt(_BITS * share * (1 - share)) + 1
+    most: np.ndarray = _BITS * share + 3 * np.sqrt(_BITS * share * (1 - share)) + 1
+    return most
 
 
 def joined(parts: list[Pairs]) -> Pairs:

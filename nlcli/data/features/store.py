@@ -93,7 +93,7 @@ class FeatureStore:
                 self._row_of = None
                 raise NlcliError(f"{self.path / INDEX} lists image '{repeated}' twice; extract the features again")
         wanted = np.asarray(keys, object)
-        rows = self._row_of.get_indexer(wanted).astype(np.int64)
+        rows: np.ndarray = self._row_of.get_indexer(wanted).astype(np.int64)
         if strict and (rows < 0).any():
             missing = str(wanted[rows < 0][0])
             if missing in self.errors:
@@ -213,4 +213,5 @@ class _Gather:
 
     def __call__(self, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
         """Copy of ``rows`` (n,), counted over all arrays; ``number`` tells the array of each."""
-        return self._view[self._origin[number] + rows * self._step]
+        copy: np.ndarray = self._view[self._origin[number] + rows * self._step]
+        return copy

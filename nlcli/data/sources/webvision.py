@@ -328,7 +328,7 @@ def _pseudo_verify(config: BuildWebVision, ids: tuple[str, ...], keys: np.ndarra
     target = np.asarray([index[wordnet] for wordnet in ids], np.int64)[labels]
     rows = _match(predicted.keys, keys, config.predictions)
     top = predicted.indices[rows, : config.top_k]
-    right = (top == target[:, None]).any(axis=1).astype(np.int8)
+    right: np.ndarray = (top == target[:, None]).any(axis=1).astype(np.int8)
     right[top[:, 0] < 0] = -1
     unreadable = keys[top[:, 0] < 0]
     if len(unreadable):

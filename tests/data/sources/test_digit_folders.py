@@ -12,9 +12,9 @@ from nlcli.data.config import AddNoise, BuildDigits, BuildFolders
 from nlcli.data.derived.add_noise import add_noise, read_matrix
 from nlcli.data.label_files import read_dataset, read_truth
 from nlcli.data.labels import FULL
-from nlcli.data.sources import digit_singles, digits
-from nlcli.data.sources.digit_scenes import DIGITS, glyphs
-from nlcli.data.sources.digit_singles import confusion, draw_digit, part_digits
+from nlcli.data.sources import digit_folders, digits
+from nlcli.data.sources.digit_folders import confusion, draw_digit, part_digits
+from nlcli.data.sources.digit_painting import DIGITS, glyphs
 from nlcli.data.sources.folders import build_folders
 from nlcli.stages.stage import read_stage
 
@@ -38,7 +38,7 @@ def test_pictures_show_their_digit_and_neighbours_of_its_split_only(monkeypatch:
             return images[row]
 
     pool = part_digits(0)["validation"]
-    monkeypatch.setattr(digit_singles, "glyphs", lambda: (Recorded(), values))
+    monkeypatch.setattr(digit_folders, "glyphs", lambda: (Recorded(), values))
     neighbours = 0
     for number, row in enumerate(pool[:60]):
         looked_at.clear()
@@ -91,11 +91,11 @@ def test_folders_become_a_data_set_and_a_noisy_one(made: Path, tmp_path: Path) -
     assert [len(table.rows(split)) for split in ("train", "validation", "test")] == [600, 150, 150]
     assert (table.verification == FULL).all()
     order = [DIGITS.index(name) for name in table.classes]
-    matrix = read_matrix(made / digit_singles.CONFUSION, table.classes, np.arange(10))
+    matrix = read_matrix(made / digit_folders.CONFUSION, table.classes, np.arange(10))
     assert matrix == pytest.approx(confusion()[np.ix_(order, order)] / 100)
     noisy = add_noise(
         AddNoise(
-            dataset=clean, output=tmp_path / "noisy", kind="matrix", matrix=made / digit_singles.CONFUSION, rate=0.38
+            dataset=clean, output=tmp_path / "noisy", kind="matrix", matrix=made / digit_folders.CONFUSION, rate=0.38
         )
     )
     after = read_dataset(noisy)
@@ -119,12 +119,12 @@ def test_raw_pixels_do_not_tell_the_digits(made: Path) -> None:
 
 def test_resumed_and_uninterrupted_give_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = BuildDigits(output=tmp_path / "again", kind="single", train_images=600, val_images=300)
-    write = digit_singles.write_confusion
-    monkeypatch.setattr(digit_singles, "write_confusion", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    write = digit_folders.write_confusion
+    monkeypatch.setattr(digit_folders, "write_confusion", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         digits.build_digits(config)
     assert not config.output.exists()
-    monkeypatch.setattr(digit_singles, "write_confusion", write)
+    monkeypatch.setattr(digit_folders, "write_confusion", write)
     assert read_stage(digits.build_digits(config)).fingerprint == read_stage(made).fingerprint
     assert read_stage(made).summary["images"] == {"train": 600, "validation": 150, "test": 150}
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from nlcli.console import progress
 from nlcli.data.labels import SPLITS
-from nlcli.data.sources.digit_scenes import DIGITS, SHAPES, TEXTURES, Painter, Weight, digit_mask, glyphs, shape_mask
+from nlcli.data.sources.digit_painting import DIGITS, SHAPES, TEXTURES, Painter, Weight, digit_mask, glyphs, shape_mask
 from nlcli.stages.files import atomic_path, write_csv
 
 PARTS = (0.6, 0.2, 0.2)
@@ -44,7 +44,7 @@ _ALIKE = {  # what a hasty person writes down instead, in percent of the digit's
 _ELSE = 0.5  # percent for every class that does not look alike
 
 
-def write_singles(directory: Path, counts: dict[str, int], size: int, seed: int) -> dict[str, int]:
+def write_folders(directory: Path, counts: dict[str, int], size: int, seed: int) -> dict[str, int]:
     """Write ``images/SPLIT/CLASS/NUMBER.png`` and ``confusion.csv`` into ``directory``.
 
     Args:
