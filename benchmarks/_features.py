@@ -7,8 +7,8 @@ from typing import Annotated
 
 import numpy as np
 
+from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import write_index
-from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import shard_path, write_shard
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import progress, say
+from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
-from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER

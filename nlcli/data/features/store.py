@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, read_index
-from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer

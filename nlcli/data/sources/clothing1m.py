@@ -29,7 +29,7 @@ from nlcli.data.config import BuildClothing1M
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table
 from nlcli.data.lists import find_file, read_keys, read_labelled, read_names
-from nlcli.data.sources.listing import (
+from nlcli.data.sources.base import (
     TEST,
     TRAIN,
     VALIDATION,

@@ -30,7 +30,7 @@ from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table, strings
 from nlcli.data.lists import is_inside, read_names, shown
-from nlcli.data.sources.listing import (
+from nlcli.data.sources.base import (
     TEST,
     TRAIN,
     VALIDATION,

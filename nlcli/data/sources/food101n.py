@@ -34,7 +34,7 @@ from nlcli.data.config import BuildFood101N
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table, strings
 from nlcli.data.lists import find_file, is_inside, read_lines, read_names, shown
-from nlcli.data.sources.listing import (
+from nlcli.data.sources.base import (
     TEST,
     TRAIN,
     VALIDATION,

@@ -45,7 +45,7 @@ from nlcli.data.config import BuildOpenImages
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import NONE, PARTIAL, SPLITS, LabelTable
 from nlcli.data.lists import shown
-from nlcli.data.sources.listing import TEST, TRAIN, VALIDATION, compare_counts
+from nlcli.data.sources.base import TEST, TRAIN, VALIDATION, compare_counts
 from nlcli.data.sources.open_images_files import (
     LabelReader,
     hex_keys,

@@ -18,7 +18,7 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.data.config import BuildOpenImages
 from nlcli.data.lists import read_lines, shown
-from nlcli.data.sources.listing import enumerate_some
+from nlcli.data.sources.base import enumerate_some
 from nlcli.errors import NlcliError
 
 if TYPE_CHECKING:

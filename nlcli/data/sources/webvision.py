@@ -46,7 +46,7 @@ from nlcli.data.config import BuildWebVision
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table, strings
 from nlcli.data.lists import find_file, read_labelled, read_lines, shown
-from nlcli.data.sources.listing import (
+from nlcli.data.sources.base import (
     TEST,
     TRAIN,
     VALIDATION,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nlcli.data.features.record import DESCRIPTION, FeaturesRecord
+from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.errors import NlcliError
 
 # As 0.1.0 wrote it.
