@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,26 +57,55 @@ def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
     for folder, label in zip(folders, folder_labels(folders), strict=True):
         if not folder.is_dir():
             raise NlcliError(f"image folder {folder} does not exist; give the folder that holds the images")
-        files: dict[str, ImageFile] = {}
-        _scan(folder, "", label, files)
-        by_folder[folder] = files
+        by_folder[folder] = {
+            name: ImageFile(f"{label}/{name}", folder / name, _size(entry))
+            for name, entry in walk_files(folder)
+            if is_image(name)
+        }
     return by_folder
 
 
-def _scan(folder: Path, inside: str, label: str, files: dict[str, ImageFile]) -> None:
+def _size(entry: os.DirEntry[str]) -> int:
     try:
-        with os.scandir(folder / inside) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                name = f"{inside}{entry.name}"
-                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES and not entry.is_dir():
-                    try:
-                        size = entry.stat().st_size
-                    except OSError:  # a link to nowhere: reading it says so, image by image
-                        size = -1
-                    files[name] = ImageFile(f"{label}/{name}", folder / name, size)
-                elif entry.is_dir(follow_symlinks=False):
-                    _scan(folder, f"{name}/", label, files)
+        return entry.stat().st_size
+    except OSError:  # a link to nowhere: reading it says so, image by image
+        return -1
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of that name is taken for an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def walk_files(
+    root: Path, inside: str = "", *, follow_links: bool = False, above: tuple[str, ...] = ()
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Files in a folder and its subfolders with their paths in ``root``, sorted, hidden ones left out.
+
+    Args:
+        root: The folder.
+        inside: Where to begin, a path in ``root`` with a slash at its end.
+        follow_links: Whether links to folders are followed; otherwise they are left out.
+        above: Real paths of the folders that this one is in.
+
+    Raises:
+        NlcliError: a folder cannot be listed, or is a link to a folder above it.
+    """
+    real = os.path.realpath(root / inside) if follow_links else ""
+    if real in above:
+        raise NlcliError(f"{root / inside} is a link to a folder above it; remove the link")
+    try:
+        with os.scandir(root / inside) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
     except OSError as error:
-        raise NlcliError(f"cannot list image folder {folder / inside}: {error.strerror}") from error
+        raise NlcliError(f"cannot list image folder {root / inside}: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        name = f"{inside}{entry.name}"
+        if not entry.is_dir():
+            yield name, entry
+        elif follow_links:
+            yield from walk_files(root, f"{name}/", follow_links=True, above=(*above, real))
+        elif not entry.is_symlink():
+            yield from walk_files(root, f"{name}/")

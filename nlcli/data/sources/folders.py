@@ -43,7 +43,7 @@ from nlcli.data.sources.base import (
 )
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
-from nlcli.networks.image_files import IMAGE_SUFFIXES
+from nlcli.networks.image_files import is_image, walk_files
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
 
@@ -155,7 +155,13 @@ def _folders(root: Path) -> list[str]:
 
 def _add_class(listed: Listed, root: Path, folder: str, name: str, split: int | None, verified: frozenset[str]) -> None:
     known = SPLITS[TRAIN if split is None else split] in verified
-    images = sorted(_images(root, folder, listed, ()))
+    images = []
+    for path, _ in walk_files(root, f"{folder}/", follow_links=True):
+        if is_image(path):
+            images.append(path)
+        else:
+            listed.ignored += 1
+    images.sort()
     if not images:
         raise NlcliError(f"class folder {root / folder} has no images; remove it, or put the images in")
     for path in images:
@@ -166,22 +172,6 @@ def _add_class(listed: Listed, root: Path, folder: str, name: str, split: int | 
         listed.clean.append(name if known else None)
         listed.right.append(-1)
         listed.split.append(split)
-
-
-def _images(root: Path, folder: str, listed: Listed, above: tuple[str, ...]) -> Iterator[str]:
-    real = os.path.realpath(root / folder)
-    if real in above:
-        raise NlcliError(f"{root / folder} is a link to a folder above it; remove the link")
-    with os.scandir(root / folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _images(root, f"{folder}/{entry.name}", listed, (*above, real))
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                yield f"{folder}/{entry.name}"
-            else:
-                listed.ignored += 1
 
 
 # --- tables ----------------------------------------------------------------------------------

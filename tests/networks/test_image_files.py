@@ -1,0 +1,84 @@
+"""Finding image files in folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nlcli.errors import NlcliError
+from nlcli.networks.image_files import find_images, folder_labels, is_image, name_some, walk_files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images, other files, hidden ones, links; ``linked`` points to a folder beside."""
+    root = tmp_path / "images"
+    for name in ("b.JPG", "a/x.png", "a/y.tiff", "a/notes.txt", "._b.JPG", ".cache/z.png", "movie.mp4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"12345")
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "c.png").write_bytes(b"1")
+    (root / "linked").symlink_to(tmp_path / "beside")
+    (root / "gone.png").symlink_to(root / "nowhere.png")
+    return root
+
+
+def test_images_by_their_path_in_the_folder(folder: Path) -> None:
+    images = find_images([folder])[folder]
+    assert {name: image.size for name, image in images.items()} == {
+        "a/x.png": 5,
+        "a/y.tiff": 5,
+        "b.JPG": 5,
+        "gone.png": -1,
+    }
+    assert images["a/x.png"].key == "images/a/x.png"
+    assert images["a/x.png"].path == folder / "a" / "x.png"
+
+
+def test_files_of_all_kinds_in_order_links_followed_or_not(folder: Path) -> None:
+    names = ["a/notes.txt", "a/x.png", "a/y.tiff", "b.JPG", "gone.png", "movie.mp4"]
+    assert [name for name, _ in walk_files(folder)] == names
+    followed = [name for name, _ in walk_files(folder, follow_links=True)]
+    assert followed == sorted([*names, "linked/c.png"])
+    assert [name for name, _ in walk_files(folder, "a/")] == names[:3]
+
+
+def test_a_link_to_a_folder_above_is_refused(folder: Path) -> None:
+    (folder / "a" / "up").symlink_to(folder)
+    assert len(list(walk_files(folder))) == 6
+    with pytest.raises(NlcliError, match=r"images/a/up/? is a link to a folder above it; remove the link"):
+        list(walk_files(folder, follow_links=True))
+
+
+@pytest.mark.parametrize(("name", "image"), [("a.jpeg", True), ("A.WebP", True), ("a.jpg.txt", False), ("jpg", False)])
+def test_suffixes(name: str, image: bool) -> None:
+    assert is_image(name) is image
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(NlcliError, match=r"image folder .*none does not exist; give the folder that holds the images"):
+        find_images([tmp_path / "none"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_a_folder_that_cannot_be_listed(folder: Path) -> None:
+    (folder / "a").chmod(0)
+    try:
+        with pytest.raises(NlcliError, match=r"cannot list image folder .*/a/?: Permission denied"):
+            find_images([folder])
+    finally:
+        (folder / "a").chmod(0o755)
+
+
+def test_labels_tell_folders_apart(tmp_path: Path) -> None:
+    one, two = tmp_path / "x" / "train", tmp_path / "y" / "train"
+    assert folder_labels([one, tmp_path / "val"]) == ["train", "val"]
+    assert folder_labels([one, two]) == ["x/train", "y/train"]
+    assert folder_labels([one, one]) == ["train", "train"]
+
+
+def test_a_few_names() -> None:
+    assert name_some(["a", "b"]) == "a, b"
+    assert name_some(["a", "b", "c", "d"], "; ") == "a; b; c ..."
