@@ -13,6 +13,7 @@ from nlcli.data.annotate import annotate, read_predictions, top_predictions
 from nlcli.data.config import Annotate
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import find_images, folder_labels
+from nlcli.stages.files import read_json, write_json
 from nlcli.stages.stage import read_stage
 from worlds.coco import SOURCES, WrittenClassifier, write_images
 
@@ -147,3 +148,18 @@ def test_importing_the_module_does_not_hide_the_function_of_the_package(tmp_path
     write_images(tmp_path / "a", "x", [0])
     output = nlcli.annotate(images=[tmp_path / "a"], output=tmp_path / "out")
     assert read_predictions(output).keys.tolist() == ["a/x00.png"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", 1), ("classes", {"a": 1}), ("preprocessing", {"size": "?"})])
+def test_a_damaged_description_of_the_classifier_is_told(
+    tmp_path: Path, classifier: WrittenClassifier, field: str, value: object
+) -> None:
+    write_images(tmp_path / "a", "x", [0])
+    output = annotate(settings(tmp_path))
+    described = read_json(output / annotating.CLASSIFIER)
+    assert described == {"name": "written", "classes": list(SOURCES), "preprocessing": described["preprocessing"]}
+    write_json(output / annotating.CLASSIFIER, described | {field: value})
+    with pytest.raises(
+        NlcliError, match=rf"classifier\.json: field '{field}.*; remove its directory and annotate again$"
+    ):
+        read_predictions(output)

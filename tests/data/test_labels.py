@@ -1,19 +1,15 @@
-"""The label table: three states, targets and masks, the clean set, its files."""
+"""The label table: three states, targets and masks, the clean set."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import choose_clean, clean_set_record, matrix_from_lists, single_label_table, verified_pairs
 from nlcli.errors import NlcliError
-from worlds.stage_builders import published, small_table, verified_table
+from worlds.stage_builders import small_table, verified_table
 
 
 def test_targets_and_masks_by_hand() -> None:
@@ -50,25 +46,6 @@ def test_pairs_of_true_and_noisy_classes_by_hand() -> None:
     assert verified_pairs(table, np.array([5, 6, 7])).sum() == 0
 
 
-def test_a_table_survives_its_files(tmp_path: Path) -> None:
-    table = small_table(tmp_path)
-    read = read_dataset(published(table, tmp_path / "data"))
-    for name in ("noisy", "present", "absent"):
-        assert (getattr(read, name) != getattr(table, name)).nnz == 0
-        assert getattr(read, name).dtype == getattr(table, name).dtype
-    for name in ("keys", "paths", "split", "verification"):
-        assert np.array_equal(getattr(read, name), getattr(table, name))
-    assert (read.task, read.classes, read.groups, read.image_root) == (
-        "multi-label",
-        ("a", "b", "c"),
-        ("g", None, "g"),
-        tmp_path,
-    )
-    assert read.image_path(1) == tmp_path / "x, 1.jpg"
-    assert read.info["name"] == "test"
-    assert read.fingerprint.startswith("sha256:")
-
-
 def test_the_clean_set_is_nested_and_the_same_for_everybody() -> None:
     table = verified_table(400, 3, splits=(50, 50))
     five, ten = (set(choose_clean(table, fraction, seed=7)) for fraction in (0.05, 0.10))
@@ -102,33 +79,3 @@ def test_contradictions_are_refused() -> None:
         type(table)(**{**vars(table), "keys": np.array(["w", "x", "w", "z"], object)})
     with pytest.raises(NlcliError, match="class 'a' is listed twice"):
         type(table)(**{**vars(table), "classes": ("a", "b", "a")})
-
-
-def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
-    path = published(small_table(), tmp_path / "data")
-    whole = (path / "images.parquet").read_bytes()
-    (path / "images.parquet").write_bytes(whole[:-20])
-    with pytest.raises(NlcliError, match=r"cannot read .*images\.parquet"):
-        read_dataset(path)
-    (path / "images.parquet").write_bytes(whole)
-    info = json.loads((path / "dataset.json").read_text())
-    (path / "dataset.json").write_text(json.dumps(info | {"classes": ["a", "b"]}))
-    with pytest.raises(
-        NlcliError, match=r"dataset\.json: field 'groups': 3 groups of 2 classes; build the data set again"
-    ):
-        read_dataset(path)
-    (path / "dataset.json").write_text(json.dumps(info | {"classes": ["a", "b"], "groups": None}))
-    with pytest.raises(NlcliError, match="names a class that dataset.json does not have"):
-        read_dataset(path)
-    (path / "dataset.json").write_text(json.dumps({k: v for k, v in info.items() if k != "task"}))
-    with pytest.raises(NlcliError, match=r"dataset\.json: field 'task' is required; build the data set again"):
-        read_dataset(path)
-    (path / "dataset.json").write_text(json.dumps(info))
-    rows = pq.read_table(path / "images.parquet")
-    other = rows.set_column(rows.schema.get_field_index("split"), "split", pa.array(["train", "dev", "test", "test"]))
-    pq.write_table(other, path / "images.parquet")
-    with pytest.raises(NlcliError, match="column 'split' has a value other than train, validation, test"):
-        read_dataset(path)
-    pq.write_table(rows.drop_columns(["noisy"]), path / "images.parquet")
-    with pytest.raises(NlcliError, match="does not have the columns"):
-        read_dataset(path)
