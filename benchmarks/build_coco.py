@@ -133,14 +133,10 @@ def _categories() -> list[str]:
 
 
 def _pretended_classifier(config: Any) -> Any:
-    import csv
-    from importlib import resources
-
+    from nlcli.networks.imagenet import imagenet_classes
     from nlcli.networks.images import Preprocessing
 
-    text = resources.files("nlcli").joinpath("resources/imagenet_classes.csv").read_text(encoding="utf-8")
-    names = tuple(row["name"] for row in csv.DictReader(text.splitlines()))
-    return SimpleNamespace(name="pretended", classes=names, preprocessing=Preprocessing(size=299))
+    return SimpleNamespace(name="pretended", classes=imagenet_classes(), preprocessing=Preprocessing(size=299))
 
 
 def _write_random_parts(stage: Any, config: Any, classifier: Any, images: Sequence[Any]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import keras
@@ -144,12 +142,6 @@ def _registry() -> dict[str, Architecture]:
 
 
 BACKBONES: dict[str, Architecture] = _registry()
-
-
-def imagenet_classes() -> tuple[str, ...]:
-    """The 1000 ImageNet names in the order of ``keras.applications`` (two of them occur twice)."""
-    text = resources.files("nlcli").joinpath("resources/imagenet_classes.csv").read_text(encoding="utf-8")
-    return tuple(row["name"] for row in csv.DictReader(text.splitlines()))
 
 
 def randomise_kernels(model: Any, seed: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +15,13 @@ import numpy as np
 from keras import layers
 
 from nlcli.errors import NlcliError, sentence, shortened, unknown_name
-from nlcli.networks.architectures import BACKBONES, Architecture, imagenet_classes, randomise_kernels
+from nlcli.networks.architectures import BACKBONES, Architecture, randomise_kernels
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, is_saved
+from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
+from nlcli.stages.files import atomic_path
 
 _MODEL = "model.keras"
 
@@ -237,14 +238,10 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
         publishes one passes ``content={"model.keras": fingerprint}`` to ``Stage.finish``.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.glob(".saving-*.keras"):
-        leftover.unlink()
-    temporary = directory / f".saving-{os.getpid()}.keras"  # Keras insists on the suffix
-    try:
-        backbone.model.save(temporary)
-        os.replace(temporary, directory / _MODEL)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(directory / _MODEL) as temporary, tempfile.TemporaryDirectory() as folder:
+        named = Path(folder) / _MODEL  # Keras insists on the suffix
+        named.symlink_to(temporary.resolve())
+        backbone.model.save(named)
     last = backbone.last_layer
     if last is not None:
         last.save(directory / LAST_LAYER)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from nlcli.networks.architectures import BACKBONES, LocalResponseNorm, imagenet_classes
+from nlcli.networks.architectures import BACKBONES, LocalResponseNorm
 from nlcli.networks.backbone import scale_pixels
 from nlcli.networks.weights import build_backbone
 from worlds.networks import pixels
@@ -51,9 +51,3 @@ def test_small_cnn_learns_from_scratch() -> None:
     model.fit(np.asarray(scale_pixels(images, "unit")), labels, batch_size=16, epochs=4, verbose=0, shuffle=False)
     scores = backbone.inference(output="logits")(images).numpy()
     assert (scores.argmax(1) == labels).mean() > 0.9
-
-
-def test_imagenet_classes() -> None:
-    names = imagenet_classes()
-    assert len(names) == 1000
-    assert (names[0], names[281], names[999]) == ("tench", "tabby", "toilet_tissue")

@@ -14,8 +14,9 @@ import pytest
 from keras import layers
 
 from nlcli.errors import NlcliError
-from nlcli.networks.architectures import BACKBONES, imagenet_classes
+from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone
+from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import iterate_images
 from nlcli.networks.weights import build_backbone, load_backbone, load_keras_file, open_backbone, save_backbone
 from worlds.networks import pixels

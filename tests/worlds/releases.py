@@ -6,11 +6,12 @@ import colorsys
 import csv
 import re
 import shutil
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from nlcli.networks.imagenet import imagenet_classes, imagenet_ids
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 SIDE = 36
@@ -105,8 +106,7 @@ def write_food101n(root: Path) -> None:
 def write_webvision(root: Path) -> None:
     """``webvision/`` and ``ilsvrc2012/``: 12 images of each of 30 classes, ten of them dogs, 1 test image in both."""
     rng = np.random.default_rng(_RNG)
-    with open(str(resources.files("nlcli") / "resources" / "imagenet_classes.csv"), encoding="utf-8") as file:
-        synsets = [f"{row['wnid']} {row['name']}, other" for row in csv.DictReader(file)]
+    synsets = [f"{wordnet} {name}, other" for wordnet, name in zip(imagenet_ids(), imagenet_classes(), strict=True)]
     used = [*range(20), *range(151, 161)]
     lists: dict[str, list[str]] = {"webvision/info/synsets.txt": synsets}
     for source in ("google", "flickr"):
@@ -132,7 +132,6 @@ def small_pipelines(folder: Path) -> Path:
 
     What is left out of them: pretrained weights, and images of more than 32 pixels.
     """
-    from nlcli.networks.architectures import imagenet_classes
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.networks.weights import build_backbone, save_backbone
 

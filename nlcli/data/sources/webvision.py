@@ -33,9 +33,7 @@ was not published and the groups need WordNet, so it is not shipped.
 
 from __future__ import annotations
 
-import csv
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +58,7 @@ from nlcli.data.sources.base import (
 )
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError
+from nlcli.networks.imagenet import imagenet_ids
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage, read_stage
 
@@ -271,7 +270,7 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
     if condition in ("every-image", "all"):
         return np.arange(count)
     if condition == "dogs-118":
-        chosen = np.flatnonzero(np.isin(np.asarray(ids[:count]), np.asarray(_imagenet()[FIRST_DOG : LAST_DOG + 1])))
+        chosen = np.flatnonzero(np.isin(np.asarray(ids[:count]), np.asarray(imagenet_ids()[FIRST_DOG : LAST_DOG + 1])))
     elif re.fullmatch(r"random-\d{1,4}", condition):
         number = int(condition.removeprefix("random-"))
         if not 0 < number <= count:
@@ -299,20 +298,13 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
     return chosen
 
 
-def _imagenet() -> list[str]:
-    """WordNet ids of the ImageNet classes in a classifier's order."""
-    path = Path(str(resources.files("nlcli") / "resources" / "imagenet_classes.csv"))
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row["wnid"] for row in csv.DictReader(file)]
-
-
 def _pseudo_verify(config: BuildWebVision, ids: tuple[str, ...], keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """1 where the noisy class is among the top predictions, 0 where not, -1 for unreadable images: int8 (n,)."""
     from nlcli.data.annotate import read_predictions
 
     assert config.predictions is not None
     predicted = read_predictions(config.predictions)
-    imagenet = _imagenet()
+    imagenet = imagenet_ids()
     if len(predicted.classes) != len(imagenet):
         raise NlcliError(
             f"{config.predictions}: the classifier has {len(predicted.classes)} classes, not ImageNet's {len(imagenet)}"

@@ -322,7 +322,7 @@ def test_shipped_map_has_the_56_classes() -> None:
 
 def test_shipped_map_is_for_the_imagenet_classifiers() -> None:
     from nlcli.data.sources.coco import check_class_map
-    from nlcli.networks.architectures import imagenet_classes
+    from nlcli.networks.imagenet import imagenet_classes
 
     check_class_map(read_class_map("imagenet-coco56"), imagenet_classes())
 

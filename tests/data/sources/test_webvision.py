@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +15,13 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable
 from nlcli.data.sources.webvision import build_webvision, draw_per_class, read_synsets, verified_classes
 from nlcli.errors import NlcliError
+from nlcli.networks.imagenet import imagenet_classes, imagenet_ids
 from nlcli.networks.images import Preprocessing
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.folders import by_key, touch
 from worlds.stage_builders import MakeConfig
 
-with open(str(resources.files("nlcli") / "resources" / "imagenet_classes.csv"), newline="", encoding="utf-8") as _file:
-    IMAGENET = [(row["wnid"], row["name"]) for row in csv.DictReader(_file)]
+IMAGENET = list(zip(imagenet_ids(), imagenet_classes(), strict=True))
 PER_CLASS, USED = 10, (0, 1, 151, 152)
 
 
