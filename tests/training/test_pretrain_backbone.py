@@ -168,12 +168,11 @@ def test_fine_tuning_the_last_layer_starts_from_the_saved_one_and_changes_nothin
 
 def test_a_last_layer_follows_its_classes_or_is_made_anew(dataset: Path, trained: Path, tmp_path: Path) -> None:
     table, settings = read_dataset(dataset), config(dataset, tmp_path, weights=str(trained))
-    kernel = load_backbone(trained).kernel
+    kernel = load_backbone(trained).last_layer.kernel
     turned, kept = starting_backbone(settings, replace(table, classes=("c2", "c0", "c1")))
     assert kept
     assert turned.classes == ("c2", "c0", "c1")
-    assert kernel is not None
-    np.testing.assert_array_equal(turned.kernel, kernel[:, [2, 0, 1]])
+    np.testing.assert_array_equal(turned.last_layer.kernel, kernel[:, [2, 0, 1]])
     fresh, kept = starting_backbone(settings, replace(table, classes=("c0", "c1", "other")))
     assert not kept
     assert fresh.classes == ("c0", "c1", "other")
