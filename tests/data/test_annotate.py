@@ -43,13 +43,13 @@ def test_predictions_of_a_folder(tmp_path: Path, classifier: WrittenClassifier) 
     (tmp_path / "a" / "notes.txt").write_text("no image")
     (tmp_path / "a" / "broken.jpg").write_bytes(b"not a picture")
     output = annotate(settings(tmp_path))
-    found = read_predictions(output)
-    assert found.keys.tolist() == ["a/broken.jpg", "a/deep/y03.png", "a/x00.png", "a/x01.png", "a/x02.png"]
-    assert found.errors == {"a/broken.jpg": "not an image in a known format"}
-    assert found.indices.tolist() == [[-1, -1, -1], [2, 0, 1], [0, 4, 1], [1, 3, 0], [4, 2, 0]]
+    predictions = read_predictions(output)
+    assert predictions.keys.tolist() == ["a/broken.jpg", "a/deep/y03.png", "a/x00.png", "a/x01.png", "a/x02.png"]
+    assert predictions.errors == {"a/broken.jpg": "not an image in a known format"}
+    assert predictions.indices.tolist() == [[-1, -1, -1], [2, 0, 1], [0, 4, 1], [1, 3, 0], [4, 2, 0]]
     powers = np.exp(np.arange(6, 0, -1.0))
-    assert found.scores[1] == pytest.approx(powers[:3] / powers.sum(), abs=1e-6)
-    assert found.classes == SOURCES
+    assert predictions.scores[1] == pytest.approx(powers[:3] / powers.sum(), abs=1e-6)
+    assert predictions.classes == SOURCES
     assert read_stage(output).summary["unreadable"] == 1
 
 
@@ -121,13 +121,13 @@ def test_a_saved_backbone_and_a_keras_file_answer_like_the_network_itself(tmp_pa
         Image.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8)).save(tmp_path / "a" / f"{number}.png")
     backbone = build_backbone("small_cnn", "none", classes=SOURCES, activation="softmax", image_size=32, seed=4)
     save_backbone(tmp_path / "net", backbone)
-    found = read_predictions(annotate(settings(tmp_path, classifier=str(tmp_path / "net"))))
+    predictions = read_predictions(annotate(settings(tmp_path, classifier=str(tmp_path / "net"))))
     images = np.stack([load_image(tmp_path / "a" / f"{n}.png", backbone.preprocessing) for n in range(5)])
     plain = load_backbone(tmp_path / "net").model(images.astype(np.float32) / 255, training=False)["logits"].numpy()
     powers = np.exp(plain - plain.max(axis=1, keepdims=True))
     probability = powers / powers.sum(axis=1, keepdims=True)
-    assert (found.indices == np.argsort(-plain, axis=1)[:, :3]).all()
-    assert found.scores == pytest.approx(-np.sort(-probability, axis=1)[:, :3], abs=1e-5)
+    assert (predictions.indices == np.argsort(-plain, axis=1)[:, :3]).all()
+    assert predictions.scores == pytest.approx(-np.sort(-probability, axis=1)[:, :3], abs=1e-5)
 
     import keras
 
@@ -138,8 +138,8 @@ def test_a_saved_backbone_and_a_keras_file_answer_like_the_network_itself(tmp_pa
         annotate(file)
     with_names = Annotate(**(file.model_dump() | {"classifier_classes": tmp_path / "names.txt"}))
     again = read_predictions(annotate(with_names))
-    assert (again.indices == found.indices).all()
-    assert again.scores == pytest.approx(found.scores, abs=1e-5)
+    assert (again.indices == predictions.indices).all()
+    assert again.scores == pytest.approx(predictions.scores, abs=1e-5)
 
 
 def test_importing_the_module_does_not_hide_the_function_of_the_package(tmp_path: Path, classifier) -> None:

@@ -20,11 +20,11 @@ def written(path: Path, text: str) -> str:
 
 def test_predictions_become_noisy_labels_by_hand(tmp_path: Path) -> None:
     name = written(tmp_path / "map.csv", HEADER + "5,n5,husky,dog\n2,n2,tabby,cat\n7,n7,beagle,dog\n")
-    found = read_class_map(name)
-    assert found.targets == ("dog", "cat")
+    class_map = read_class_map(name)
+    assert class_map.targets == ("dog", "cat")
     indices = np.array([[5, 7, 1], [2, 9, 0], [1, 3, 4], [-1, -1, 7]])
     scores = np.array([[0.2, 0.3, 0.5], [0.9, 0.05, 0.01], [0.5, 0.3, 0.1], [0.0, 0.0, 0.4]], np.float32)
-    noisy = found.apply(indices, scores, ("cat", "dog"))
+    noisy = class_map.apply(indices, scores, ("cat", "dog"))
     expected = np.array([[0, 0.3], [0.9, 0], [0, 0], [0, 0.4]], np.float32)
     assert noisy.dtype == np.float32
     assert np.array_equal(noisy.toarray(), expected)
@@ -32,14 +32,14 @@ def test_predictions_become_noisy_labels_by_hand(tmp_path: Path) -> None:
 
 
 def test_the_shipped_map_has_the_papers_56_classes() -> None:
-    found = read_class_map("imagenet-coco56")
-    assert len(found.targets) == 56
-    assert found.source_index.max() < 1000
-    assert {"bird", "dog", "hair drier"} <= set(found.targets)
-    assert not {"person", "giraffe", "frisbee", "fork"} & set(found.targets)
-    assert sum(target == "dog" for target in found.target_name) == 118
-    assert sum(target == "bird" for target in found.target_name) == 59
-    found.check_source(1000)
+    class_map = read_class_map("imagenet-coco56")
+    assert len(class_map.targets) == 56
+    assert class_map.source_index.max() < 1000
+    assert {"bird", "dog", "hair drier"} <= set(class_map.targets)
+    assert not {"person", "giraffe", "frisbee", "fork"} & set(class_map.targets)
+    assert sum(target == "dog" for target in class_map.target_name) == 118
+    assert sum(target == "bird" for target in class_map.target_name) == 59
+    class_map.check_source(1000)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_broken_maps_are_refused_with_the_line(tmp_path: Path, text: str, words:
 
 
 def test_maps_of_another_classifier_or_data_set_are_refused(tmp_path: Path) -> None:
-    found = read_class_map(written(tmp_path / "map.csv", HEADER + "12,n,x,zebra\n"))
+    class_map = read_class_map(written(tmp_path / "map.csv", HEADER + "12,n,x,zebra\n"))
     with pytest.raises(NlcliError, match=r"source index 12 \('x'\) is beyond the classifier's 10 classes"):
-        found.check_source(10)
+        class_map.check_source(10)
     with pytest.raises(NlcliError, match="unknown category 'zebra'; did you mean 'zebras'"):
-        found.check_targets(["zebras", "dog"])
+        class_map.check_targets(["zebras", "dog"])
     with pytest.raises(NlcliError, match="neither a file nor a shipped map"):
         read_class_map("imagenet")

@@ -38,8 +38,8 @@ def hand_table() -> LabelTable:
 
 
 def test_counts_and_quality_by_hand() -> None:
-    found = label_statistics(hand_table())
-    train = found["splits"]["train"]
+    statistics = label_statistics(hand_table())
+    train = statistics["splits"]["train"]
     assert train["images"] == 3
     assert train["clean"] == {"annotations": 3, "labels_per_image": 1.0, "images_per_label": 1.0}
     assert train["noisy"] == {"annotations": 4, "labels_per_image": 4 / 3, "images_per_label": 4 / 3}
@@ -47,12 +47,12 @@ def test_counts_and_quality_by_hand() -> None:
     assert (train["precision"], train["recall"]) == (2 / 4, 2 / 3)
     assert train["macro_precision"] == pytest.approx((1 / 3 + 1) / 2)
     assert train["macro_recall"] == pytest.approx((1 + 1 / 2) / 2)
-    validation = found["splits"]["validation"]
+    validation = statistics["splits"]["validation"]
     assert validation["images"] == 0
     assert validation["clean"] == {"annotations": 0, "labels_per_image": None, "images_per_label": 0.0}
     assert validation["precision"] is None
-    assert found["splits"]["test"]["precision"] == 1.0
-    assert found["classes"] == [
+    assert statistics["splits"]["test"]["precision"] == 1.0
+    assert statistics["classes"] == [
         {
             "class": "a",
             "group": "g",
@@ -87,9 +87,9 @@ def test_counts_and_quality_by_hand() -> None:
 
 
 def test_only_checked_noisy_labels_count_where_verification_is_partial() -> None:
-    found = label_statistics(small_table())["classes"]
+    classes = label_statistics(small_table())["classes"]
     # a: wrong on w (verified absent); b: wrong on x (fully verified, not present); c: right on w, unverified on z
-    assert [(c["noisy"], c["noisy_checked"], c["noisy_right"], c["quality"]) for c in found] == [
+    assert [(c["noisy"], c["noisy_checked"], c["noisy_right"], c["quality"]) for c in classes] == [
         (1, 1, 0, 0.0),
         (1, 1, 0, 0.0),
         (2, 1, 1, 1.0),
@@ -100,30 +100,30 @@ def test_agrees_with_counting_entry_by_entry() -> None:
     table = verified_table(200, 7, seed=3, splits=(40, 60))
     rows = table.rows("test")
     y, (v, _) = table.noisy_targets(rows), table.verified_targets(rows)
-    found = label_statistics(table)["splits"]["test"]
-    assert found["precision"] == (y & v).sum() / y.sum()
-    assert found["recall"] == (y & v).sum() / v.sum()
-    assert found["noisy"]["annotations"] == y.sum()
+    split = label_statistics(table)["splits"]["test"]
+    assert split["precision"] == (y & v).sum() / y.sum()
+    assert split["recall"] == (y & v).sum() / v.sum()
+    assert split["noisy"]["annotations"] == y.sum()
 
 
 def test_published_figures_agree_with_each_other() -> None:
     """Labels an image and images a label follow from the other numbers, as printed in the paper."""
-    found = published_coco()
-    for split in found["splits"].values():
+    statistics = published_coco()
+    for split in statistics["splits"].values():
         for kind in ("clean", "noisy"):
             counts = split[kind]
             # The paper prints 2.16 for 36,225 / 16,714 = 2.167: it cuts off instead of rounding.
             assert counts["annotations"] / split["images"] == pytest.approx(counts["labels_per_image"], abs=0.011)
-            assert counts["annotations"] / found["classes"] == pytest.approx(counts["images_per_label"], abs=1)
-    assert sum(split["images"] for split in found["splits"].values()) == 101_690
-    assert sum(split["noisy"]["annotations"] for split in found["splits"].values()) == 170_476
+            assert counts["annotations"] / statistics["classes"] == pytest.approx(counts["images_per_label"], abs=1)
+    assert sum(split["images"] for split in statistics["splits"].values()) == 101_690
+    assert sum(split["noisy"]["annotations"] for split in statistics["splits"].values()) == 170_476
 
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
-    found = label_statistics(hand_table())
+    statistics = label_statistics(hand_table())
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        write_statistics(tmp_path / name, found)
+        write_statistics(tmp_path / name, statistics)
     names = {path.name for path in (tmp_path / "one").iterdir()}
     assert names == {"statistics.json", "class_statistics.csv", "class_statistics.png"}
     for name in names:
@@ -164,8 +164,8 @@ def test_confusion_of_clean_and_noisy_labels_by_hand(tmp_path: Path, capsys: pyt
             ["b", "1", "1", "0"],
             ["c", "0", "0", "1"],
         ]
-    found = read_json(tmp_path / "d" / "statistics.json")["label_confusion"]
-    assert found == {
+    confusion_read = read_json(tmp_path / "d" / "statistics.json")["label_confusion"]
+    assert confusion_read == {
         "images": 7,
         "accuracy": 4 / 7,
         "largest": [

@@ -23,10 +23,10 @@ def test_scaling_matches_keras_applications() -> None:
 
 def test_local_response_norm_by_hand() -> None:
     x = np.arange(1, 8, dtype=np.float32).reshape(1, 1, 1, 7) * 100
-    found = np.asarray(LocalResponseNorm()(x)).ravel()
+    computed = np.asarray(LocalResponseNorm()(x)).ravel()
     # Channel 3 sees channels 1 to 5: 200^2 + 300^2 + 400^2 + 500^2 + 600^2 = 900,000.
-    assert found[3] == pytest.approx(400 / (2 + 1e-4 * 900_000) ** 0.75, rel=1e-5)
-    assert found[0] == pytest.approx(100 / (2 + 1e-4 * (100**2 + 200**2 + 300**2)) ** 0.75, rel=1e-5)
+    assert computed[3] == pytest.approx(400 / (2 + 1e-4 * 900_000) ** 0.75, rel=1e-5)
+    assert computed[0] == pytest.approx(100 / (2 + 1e-4 * (100**2 + 200**2 + 300**2)) ** 0.75, rel=1e-5)
 
 
 def test_seed_decides_the_weights() -> None:

@@ -31,8 +31,8 @@ def test_pixel_scaling_is_absorbed_exactly(scaling: str, precision: str) -> None
     backbone = Backbone("x", made.model, Preprocessing(size=64, scaling=scaling), made.classes)
     images = pixels(64)
     expected = made.model(scale_pixels(images, scaling), training=False)["features"].numpy()
-    found = backbone.inference(precision)(images).numpy()
-    assert relative(found, expected) < (1e-5 if precision == "float32" else 5e-3)
+    computed = backbone.inference(precision)(images).numpy()
+    assert relative(computed, expected) < (1e-5 if precision == "float32" else 5e-3)
 
 
 def test_outputs_of_inference(small: Backbone) -> None:
@@ -56,9 +56,9 @@ def test_compiled_inference_fills_up_small_batches(small: Backbone) -> None:
     compiled = Inference(small, "float32", "features", compile_xla=True)
     images = pixels(64, 6)
     for count in (6, 1, 4):
-        found = compiled(images[:count]).numpy()
-        np.testing.assert_allclose(found, plain(images[:count]).numpy(), rtol=1e-4, atol=1e-5)
-        assert len(found) == count
+        computed = compiled(images[:count]).numpy()
+        np.testing.assert_allclose(computed, plain(images[:count]).numpy(), rtol=1e-4, atol=1e-5)
+        assert len(computed) == count
 
 
 def test_auto_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,9 @@ def test_folding_is_exact_in_every_registered_network(name: str) -> None:
     assert backbone.num_features == BACKBONES[name].num_features
     images = pixels(backbone.preprocessing.size)
     expected = backbone.model(scale_pixels(images, backbone.preprocessing.scaling), training=False)
-    found = backbone.inference("float32", "features")(images).numpy()
-    assert found.dtype == np.float32
-    assert relative(found, expected["features"].numpy()) < 1e-4
+    computed = backbone.inference("float32", "features")(images).numpy()
+    assert computed.dtype == np.float32
+    assert relative(computed, expected["features"].numpy()) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "small_cnn"])
@@ -83,6 +83,6 @@ def test_folding_leaves_alone_what_it_must() -> None:
     x = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
     expected = model(x, training=False)
     for precision, most in (("float32", 1e-5), ("bfloat16", 0.05), ("float16", 0.01)):
-        found = inference_copy(model, precision)(x, training=False)
+        computed = inference_copy(model, precision)(x, training=False)
         for key in expected:
-            assert relative(np.asarray(found[key], np.float32), expected[key].numpy()) < most
+            assert relative(np.asarray(computed[key], np.float32), expected[key].numpy()) < most

@@ -115,9 +115,9 @@ def test_the_planted_matrix_of_a_data_set_can_be_planted_again(clean: Path, tmp_
     _, true, noisy = planted(clean, tmp_path / "pair", kind="pair", rate=0.4)
     counts = read_matrix(tmp_path / "pair" / "noise_matrix.csv", CLASSES, np.arange(4))
     assert counts == pytest.approx(confusion(true, noisy))
-    found = read_matrix(tmp_path / "pair", CLASSES, np.arange(4))  # from its verified pairs outside test
-    assert (found[~np.eye(4, dtype=bool) & ~np.roll(np.eye(4, dtype=bool), 1, axis=1)] == 0).all()
-    assert np.diag(found) == pytest.approx([0.6] * 4, abs=0.12)
+    matrix = read_matrix(tmp_path / "pair", CLASSES, np.arange(4))  # from its verified pairs outside test
+    assert (matrix[~np.eye(4, dtype=bool) & ~np.roll(np.eye(4, dtype=bool), 1, axis=1)] == 0).all()
+    assert np.diag(matrix) == pytest.approx([0.6] * 4, abs=0.12)
     reordered = read_matrix(tmp_path / "pair" / "noise_matrix.csv", ("d", "c", "b", "a"), np.arange(4))
     assert reordered == pytest.approx(counts[::-1, ::-1])
 

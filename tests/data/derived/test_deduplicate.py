@@ -63,9 +63,9 @@ def test_near_features_are_found_and_others_are_not() -> None:
     expected = set(zip(*np.nonzero(np.triu(cosine >= 0.98, 1)), strict=True))
     assert len(expected) >= 300
     pairs = cosine_pairs(Store(features), np.arange(3000), 0.98, 0)
-    found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
-    assert found <= expected  # each is checked by the features themselves
-    assert len(found) >= 0.98 * len(expected)
+    pairs_seen = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    assert pairs_seen <= expected  # each is checked by the features themselves
+    assert len(pairs_seen) >= 0.98 * len(expected)
     assert pairs.measure == pytest.approx(cosine[pairs.first, pairs.second], abs=1e-5)
 
 

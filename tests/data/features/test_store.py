@@ -84,11 +84,11 @@ def test_an_empty_shard_among_others(tmp_path: Path, work: Path) -> None:
     store = FeatureStore(extract_features(config))
     store.verify()
     np.testing.assert_array_equal(store.rows_of(["k0", "k1", "k2", "k3"], strict=False), [0, -1, -1, 1])
-    found = store.read(np.array([1, 0]))
-    np.testing.assert_array_equal(found[0], found[1])
+    features = store.read(np.array([1, 0]))
+    np.testing.assert_array_equal(features[0], features[1])
     out = np.empty((2, 256), np.float32)
     store.read_into(np.array([0, 1]), out)
-    np.testing.assert_array_equal(out, found)
+    np.testing.assert_array_equal(out, features)
 
 
 def test_other_programs_can_read_the_shards(extracted: Path) -> None:
@@ -141,11 +141,11 @@ def test_every_flipped_bit_of_the_header_is_told_in_a_sentence(copy: Path) -> No
         with pytest.raises(NlcliError, match=r"features-00000\.h5"):
             FeatureStore(copy).verify()
         try:
-            found = FeatureStore(copy).read(np.arange(21))
+            features = FeatureStore(copy).read(np.arange(21))
         except NlcliError as error:
             assert "features-00000.h5" in str(error)  # noqa: PT017
         else:  # a byte that HDF5 does not use
-            np.testing.assert_array_equal(found, good)
+            np.testing.assert_array_equal(features, good)
 
 
 def test_links_are_refused(copy: Path) -> None:

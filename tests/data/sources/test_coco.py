@@ -51,16 +51,16 @@ def test_labels_are_those_worked_out_by_hand(tmp_path: Path, classifier: Written
     # Category order, not that of the class map; person is no target of it.
     assert table.classes == ("cat", "dog", "cup")
     assert table.groups == ("animal", "animal", "kitchen")
-    found = rows_of(table)
-    train = {key: found[key] for key in table.keys[table.rows("train")]}
+    rows = rows_of(table)
+    train = {key: rows[key] for key in table.keys[table.rows("train")]}
     assert train == {
         "train2014/train00.png": (["cat"], ["cat"]),  # ladle is unmapped; two cats are one label
         "train2014/train01.png": (["dog"], ["dog"]),  # a crowd shows the class; beagle and spaniel are both dogs
         "train2014/train02.png": (["cup"], []),
         "train2014/train03.png": (["cat", "cup"], ["dog", "cup"]),
     }
-    assert all(found[f"val2014/val{n:02d}.png"][0] == ["cat", "dog"] for n in range(4, 10))
-    assert found["val2014/val06.png"][1] == []
+    assert all(rows[f"val2014/val{n:02d}.png"][0] == ["cat", "dog"] for n in range(4, 10))
+    assert rows["val2014/val06.png"][1] == []
     # probabilities of logits 6, 5, 4, 3, 2, 1: the better of beagle and spaniel counts
     powers = np.exp(np.arange(6, 0, -1.0))
     row = table.keys.tolist().index("train2014/train01.png")
@@ -72,17 +72,23 @@ def test_labels_are_those_worked_out_by_hand(tmp_path: Path, classifier: Written
 
 def test_statistics_of_the_small_world(tmp_path: Path, classifier: WrittenClassifier, capsys) -> None:
     output = build_coco(write_world(tmp_path))
-    found = read_json(output / "statistics.json")
-    train = found["splits"]["train"]
+    statistics = read_json(output / "statistics.json")
+    train = statistics["splits"]["train"]
     assert train["images"] == 4
     assert train["clean"] == {"annotations": 4, "labels_per_image": 1.0, "images_per_label": pytest.approx(4 / 3)}
     assert train["noisy"]["annotations"] == 5
     assert (train["precision"], train["recall"]) == (3 / 5, 3 / 4)
     assert train["macro_precision"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
     assert train["macro_recall"] == pytest.approx((1 + 1 / 2 + 1) / 3)
-    assert found["annotations"]["train"] == {"objects": 6, "crowds": 1, "images": 4}
-    assert found["dropped"]["train"] == {"listed": 4, "kept": 4, "missing": 0, "unreadable": 0, "no noisy label": 0}
-    assert "published" not in found
+    assert statistics["annotations"]["train"] == {"objects": 6, "crowds": 1, "images": 4}
+    assert statistics["dropped"]["train"] == {
+        "listed": 4,
+        "kept": 4,
+        "missing": 0,
+        "unreadable": 0,
+        "no noisy label": 0,
+    }
+    assert "published" not in statistics
     assert (output / "class_statistics.png").read_bytes()[:4] == b"\x89PNG"
     show_dataset([output])
     assert "60.0%" in capsys.readouterr().out
@@ -184,9 +190,9 @@ def test_unlisted_and_broken_images(tmp_path: Path, classifier, capsys) -> None:
     assert "extra07.png" in err
     assert "1 of 10 images could not be read (train2014/train01.png: the file is empty)" in err
     assert len(table) == 9
-    found = read_json(tmp_path / "out" / "statistics.json")
-    assert found["dropped"]["train"]["unreadable"] == 1
-    assert found["unlisted_images"] == {str(config.train_images): 1, str(config.val_images): 0}
+    statistics = read_json(tmp_path / "out" / "statistics.json")
+    assert statistics["dropped"]["train"]["unreadable"] == 1
+    assert statistics["unlisted_images"] == {str(config.train_images): 1, str(config.val_images): 0}
 
 
 def test_both_splits_may_share_a_folder(tmp_path: Path, classifier) -> None:
@@ -262,12 +268,12 @@ def test_instances_agree_with_pycocotools(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 
     config = write_world(tmp_path)
-    found = read_instances(config.val_annotations)
+    instances = read_instances(config.val_annotations)
     coco = COCO(str(config.val_annotations))
-    for category, rows in found.shown.items():
+    for category, rows in instances.shown.items():
         expected = {coco.loadImgs([i])[0]["file_name"] for i in coco.getImgIds(catIds=[category])}
-        assert {found.names[row] for row in rows} == expected
-    assert found.objects == len(coco.getAnnIds())
+        assert {instances.names[row] for row in rows} == expected
+    assert instances.objects == len(coco.getAnnIds())
 
 
 @pytest.mark.parametrize(
@@ -313,10 +319,10 @@ def test_published_counts_stand_beside_full_coco(tmp_path: Path, classifier, mon
 
 
 def test_shipped_map_has_the_56_classes() -> None:
-    found = read_class_map("imagenet-coco56")
-    assert len(found.targets) == 56
-    assert len(found.source_index) == 306
-    names = dict(zip(found.source_name, found.target_name, strict=True))
+    class_map = read_class_map("imagenet-coco56")
+    assert len(class_map.targets) == 56
+    assert len(class_map.source_index) == 306
+    names = dict(zip(class_map.source_name, class_map.target_name, strict=True))
     assert (names["tabby"], names["golden_retriever"], names["soup_bowl"]) == ("cat", "dog", "bowl")
 
 
@@ -341,9 +347,9 @@ def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
             weights=str(shared_data / "weights" / "mobilenetv2_imagenet1k.weights.h5"),
         )
     )
-    found = read_json(output / "statistics.json")
-    everything = found["splits"]["all"]
-    assert sum(split["listed"] for split in found["dropped"].values()) == 483
+    statistics = read_json(output / "statistics.json")
+    everything = statistics["splits"]["all"]
+    assert sum(split["listed"] for split in statistics["dropped"].values()) == 483
     assert everything["images"] > 400
     assert 0.43 < everything["precision"] < 0.50
     assert everything["noisy"]["annotations"] / 483 == pytest.approx(1.8, abs=0.1)
@@ -353,7 +359,7 @@ def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
     for split in ("train", "val"):
         instances = read_instances(sample / "annotations" / f"instances_{split}.json")
         verified += sum(len(instances.shown[instances.categories[name][0]]) for name in table.classes)
-    right = sum(entry["noisy_right"] for entry in found["classes"])
+    right = sum(entry["noisy_right"] for entry in statistics["classes"])
     assert verified / 483 == pytest.approx(2.23, abs=0.05)
     assert 1 - right / verified == pytest.approx(0.63, abs=0.02)
     assert (tmp_path / "coco-predictions" / "part-00000.parquet").is_file()

@@ -64,12 +64,12 @@ def test_the_digit_stands_out_and_its_place_and_size_vary() -> None:
 
 def test_confusion_is_like_that_of_clothing1m() -> None:
     """Overall 38 % wrong (Xiao 2015, figure 6: 38.46 %), most of it in favour of one or two classes."""
-    found = confusion()
-    assert found.sum(axis=1) == pytest.approx(np.full(10, 100))
-    assert 100 - np.diag(found).mean() == pytest.approx(38.0)
-    wrong = found - np.diag(np.diag(found))
+    matrix = confusion()
+    assert matrix.sum(axis=1) == pytest.approx(np.full(10, 100))
+    assert 100 - np.diag(matrix).mean() == pytest.approx(38.0)
+    wrong = matrix - np.diag(np.diag(matrix))
     assert (np.sort(wrong, axis=1)[:, -2:].sum(axis=1) > 0.8 * wrong.sum(axis=1)).all()
-    assert (np.diag(found) == found.max(axis=1)).all()  # the right label is still the most frequent one
+    assert (np.diag(matrix) == matrix.max(axis=1)).all()  # the right label is still the most frequent one
 
 
 @pytest.fixture(scope="module")

@@ -89,10 +89,10 @@ def test_noise_is_like_that_of_coco(tmp_path: Path) -> None:
             top_k=2,
         )
     )
-    found = read_json(dataset / "statistics.json")
-    assert 0.35 < found["splits"]["all"]["precision"] < 0.65
-    assert 0.25 < found["splits"]["all"]["recall"] < 0.55
-    kept = found["splits"]["all"]["images"] / 1200
+    statistics = read_json(dataset / "statistics.json")
+    assert 0.35 < statistics["splits"]["all"]["precision"] < 0.65
+    assert 0.25 < statistics["splits"]["all"]["recall"] < 0.55
+    kept = statistics["splits"]["all"]["images"] / 1200
     assert 0.7 < kept < 0.95
-    quality = [entry["quality"] for entry in found["classes"]]
+    quality = [entry["quality"] for entry in statistics["classes"]]
     assert max(quality) - min(quality) > 0.2  # it differs by class
