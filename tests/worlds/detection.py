@@ -10,10 +10,13 @@ import numpy as np
 
 from benchmarks._features import write_features
 from nlcli.data.detection_files import ErrorRates
+from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table
+from nlcli.detection.base import Data, Detector, labelled_images
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.threshold import class_errors, error_rates
+from nlcli.detection.verification import verification_labels, withheld
 from worlds.stage_builders import published
 
 CLASSES = ("ant, red", "bee", "cat", "dog", "elk", "fox")
@@ -106,6 +109,20 @@ def make_world(root: Path, seed: int = 0, width: int = 16) -> World:
     verified = (split > 0) | (rng.random(count) < 0.5)
     keys = [f"shop/{i:04d},{i % 7}" for i in range(count)]
     return World(features, true, np.where(wrong, other, true), verified, split, keys, root)
+
+
+def data_of(world: World, label: np.ndarray | None = None, **options: Any) -> Data:
+    """What a detector sees of ``world``: nothing verified of test."""
+    table = world.table()
+    shown = verification_labels(table) if label is None else label
+    return Data(withheld(table, np.where(world.split == 2, -1, shown)), FeatureStore(world.stored()), **options)
+
+
+def scores_of(detector: Detector, data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a split and the detector's scores of them."""
+    images = labelled_images(data.table, data.store, data.table.rows(split))
+    given = detector.score(data.features(images, np.arange(len(images))), images.noisy, images.rows)
+    return images.rows, given
 
 
 def rates_of(verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray) -> ErrorRates:
