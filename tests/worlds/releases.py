@@ -1,12 +1,13 @@
-"""Tiny releases of single-label data sets with pictures in them, and the shipped pipelines made small enough for them."""
+"""Tiny releases of data sets with pictures in them, and the shipped pipelines made small enough for them."""
 
 from __future__ import annotations
 
 import colorsys
 import csv
-import re
-import shutil
+import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -127,33 +128,124 @@ def write_webvision(root: Path) -> None:
         (root / path).write_text("\n".join(lines) + "\n")
 
 
-def small_pipelines(folder: Path) -> Path:
+def write_coco(root: Path) -> None:
+    """``coco/``: the 56 classes of the shipped map and one more; 240 training and 160 other images of one to three classes."""
+    rng = np.random.default_rng(_RNG)
+    with open(str(resources.files("nlcli") / "resources" / "imagenet_to_coco56.csv"), encoding="utf-8") as file:
+        names = [*dict.fromkeys(row["target_name"] for row in csv.DictReader(file)), "person"]
+    categories = [{"id": i + 1, "name": name, "supercategory": "thing"} for i, name in enumerate(names)]
+    for split, count in (("train", 240), ("val", 160)):
+        images, annotations = [], []
+        for number in range(count):
+            file_name = f"COCO_{split}2014_{number:012d}.jpg"
+            seen = [number % len(names), *rng.integers(0, len(names), number % 3)]
+            draw(root / "coco" / f"{split}2014" / file_name, seen[0], len(names), rng)
+            images.append({"id": number, "file_name": file_name, "width": SIDE, "height": SIDE})
+            annotations += [
+                {"id": 10 * number + i, "image_id": number, "category_id": int(c) + 1, "bbox": [0, 0, 9, 9], "area": 81}
+                | {"iscrowd": 0}
+                for i, c in enumerate(seen)
+            ]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        path = root / "coco" / "annotations" / f"instances_{split}2014.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+
+
+OPEN_IMAGES_UPPER = ("vehicle", "toy", "sculpture", "person", "sport", "food", "animal", "plant")
+
+
+def write_open_images(root: Path) -> None:
+    """``open-images/``: two classes in each of Veit 2017's eight categories and one in none; 200 training images with
+    machine labels, 160 others on which people checked these, and a hierarchy of the classes."""
+    rng = np.random.default_rng(_RNG)
+    folder = root / "open-images"
+    upper = {name: f"/m/up{i}" for i, name in enumerate(OPEN_IMAGES_UPPER)}
+    leaves = [(f"/m/leaf{i}{k}", f"{name} {k}", upper[name]) for i, name in enumerate(upper) for k in range(2)]
+    ids = [*(leaf for leaf, _, _ in leaves), "/m/none"]
+    named = {i: name for name, i in upper.items()} | {leaf: name for leaf, name, _ in leaves} | {"/m/none": "cloud"}
+    tree = {
+        "LabelName": "/m/0",
+        "Subcategory": [
+            {"LabelName": i, "Subcategory": [{"LabelName": leaf} for leaf, _, above in leaves if above == i]}
+            for i in upper.values()
+        ],
+    }
+    texts = {
+        "dict.csv": "".join(f'"{i}","{name}"\n' for i, name in named.items()),
+        "classes.txt": "".join(f"{i}\n" for i in ids),
+        "bbox_labels_600_hierarchy.json": json.dumps(tree),
+    }
+    header = "ImageID,Source,LabelName,Confidence\n"
+    for number, (subset, count) in enumerate((("train", 200), ("validation", 160))):
+        listed, machine, human = ["ImageID\n"], [header], [header]
+        for image in range(count):
+            key, true = f"{0x1000 * (number + 1) + image:016x}", image % len(ids)
+            draw(folder / "images" / subset / f"{key}.jpg", true, len(ids), rng)
+            listed.append(f"{key}\n")
+            said = dict.fromkeys((_noisy(true, len(ids), rng), int(rng.integers(len(ids)))))
+            machine += [f"{key},machine,{ids[c]},0.{rng.integers(5, 10)}\n" for c in said]
+            human += [f"{key},human,{ids[c]},{float(c == true)}\n" for c in {**said, true: None}]
+        texts[f"images_2016_08/{subset}/images.csv"] = "".join(listed)
+        texts[f"machine_ann_2016_08/{subset}/labels.csv"] = "".join(machine)
+        if subset == "validation":
+            texts[f"human_ann_2016_08/{subset}/labels.csv"] = "".join(human)
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+
+
+def small_pipelines(folder: Path, seeds: int = 1) -> Path:
     """The shipped pipelines with a small network for large ones and weights files beside ``data/``; the copy's folder.
 
-    What is left out of them: pretrained weights, and images of more than 32 pixels.
+    What is left out of them: pretrained weights, images of more than 32 pixels, and seeds but the first ``seeds``.
     """
+    import yaml
+
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.networks.weights import build_backbone, save_backbone
 
-    shutil.copytree(PIPELINES, folder / "pipelines")
-    for file in (folder / "pipelines").rglob("*.yaml"):
-        text = file.read_text(encoding="utf-8")
-        # A network whose weights the file names, and one that brings its own.
-        bare = r"\1from_images: small_cnn\n\1image_size: 32\n"
-        text = re.sub(r"^( +)from_images: (?:resnet50|alexnet)\n(?= +weights: )", bare, text, flags=re.MULTILINE)
-        text = re.sub(
-            r"^( +)from_images: resnet50$", r"\1from_images: data/weights/pretrained", text, flags=re.MULTILINE
-        )
-        text = text.replace("classifier: inception_v3", "classifier: data/weights/imagenet")
-        file.write_text(text, encoding="utf-8")
+    for file in PIPELINES.rglob("*.yaml"):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for stage in content.get("stages", ()):
+            for inner in stage.get("stages", [stage]):
+                _make_small(inner, seeds)
+        copy = folder / "pipelines" / file.relative_to(PIPELINES)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     weights = folder / "data" / "weights"
     weights.mkdir(parents=True, exist_ok=True)
     build_backbone("small_cnn", "none", image_size=32).model.save_weights(weights / "alexnet.weights.h5")
     save_backbone(weights / "pretrained", build_backbone("small_cnn", "none", image_size=32))
-    # It sees the same five classes everywhere, so the labels of these are right, and of all others wrong.
     names = imagenet_classes()
+    # It sees the same five classes everywhere, so the labels of these are right, and of all others wrong.
     bias = np.isin(np.arange(len(names)), (0, 1, 2, 151, 152)).astype(np.float32)
-    last = LinearLayer(np.zeros((256, len(names)), np.float32), bias, names)
-    classifier = build_backbone("small_cnn", "none", image_size=32).with_last_layer(last, activation="softmax")
-    save_backbone(weights / "imagenet", classifier)
+    layers = {"imagenet": LinearLayer(np.zeros((256, len(names)), np.float32), bias, names)}
+    # It sees what MS-COCO has, and on every image something else.
+    with open(str(resources.files("nlcli") / "resources" / "imagenet_to_coco56.csv"), encoding="utf-8") as file:
+        mapped = [int(row["source_index"]) for row in csv.DictReader(file)]
+    kernel = np.zeros((256, len(names)), np.float32)
+    kernel[:, mapped] = np.random.default_rng(_RNG).normal(size=(256, len(mapped)))
+    bias = np.full(len(names), -1e3, np.float32)
+    bias[mapped] = 0.0
+    layers["imagenet-coco"] = LinearLayer(kernel, bias, names)
+    for name, last in layers.items():
+        bare = build_backbone("small_cnn", "none", image_size=32)
+        save_backbone(weights / name, bare.with_last_layer(last, activation="softmax"))
     return folder / "pipelines"
+
+
+def _make_small(stage: dict[str, Any], seeds: int) -> None:
+    options = stage.setdefault("with", {})
+    for where, key in ((options, "from_images"), (options, "backbone")):
+        if where.get(key) in ("resnet50", "inception_v3", "alexnet") and stage["run"] != "extract-features":
+            if key == "from_images" and "weights" not in options:
+                options[key] = "data/weights/pretrained"  # a network that brings its own weights
+            else:  # one whose weights the file names, or that would bring ImageNet's
+                options |= {key: "small_cnn", "image_size": 32, "weights": options.get("weights", "none")}
+    if stage["run"] == "build-coco":
+        options["classifier"] = "data/weights/imagenet-coco"
+    if options.get("classifier") == "inception_v3":
+        options["classifier"] = "data/weights/imagenet"
+    if "seed" in stage.get("each", {}):
+        stage["each"] = stage["each"] | {"seed": stage["each"]["seed"][:seeds]}
