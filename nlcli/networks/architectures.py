@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from nlcli.networks import torchvision_networks
 from nlcli.networks.images import Preprocessing
 
 # --- the networks ----------------------------------------------------------------------------
@@ -66,29 +67,64 @@ def _small_cnn(size: int) -> tuple[Any, Any]:
 
 @keras.saving.register_keras_serializable("nlcli")
 class LocalResponseNorm(layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
-    """``x / (2 + 1e-4 * sum of squares of the 5 nearest channels) ** 0.75`` (Krizhevsky 2012, section 3.3)."""
+    """``x / (k + alpha * sum of squares of the 5 nearest channels) ** 0.75`` (Krizhevsky 2012, section 3.3).
+
+    Args:
+        k, alpha: Krizhevsky's, which networks saved by 0.1.0 were trained with. Caffe divides its alpha, 1e-4, by the
+            5 channels, and its k is 1.
+    """
+
+    def __init__(self, k: float = 2.0, alpha: float = 1e-4, **options: Any) -> None:
+        super().__init__(**options)
+        self.k, self.alpha = k, alpha
 
     def call(self, inputs: Any) -> Any:
         """Images (b, h, w, c) to the same shape."""
         channels = inputs.shape[-1]
         squares = keras.ops.pad(keras.ops.square(inputs), [(0, 0), (0, 0), (0, 0), (2, 2)])
         nearby = sum(squares[..., shift : shift + channels] for shift in range(5))
-        return inputs / keras.ops.power(2.0 + 1e-4 * nearby, 0.75)
+        return inputs / keras.ops.power(self.k + self.alpha * nearby, 0.75)
+
+    def get_config(self) -> dict[str, Any]:
+        """For saving."""
+        return super().get_config() | {"k": self.k, "alpha": self.alpha}
+
+
+# Layer: (filters, side, strides, initial bias); the kernels come from a normal distribution.
+_CAFFENET = {
+    "conv1": (96, 11, 4, 0.0),
+    "conv2": (256, 5, 1, 1.0),
+    "conv3": (384, 3, 1, 0.0),
+    "conv4": (384, 3, 1, 1.0),
+    "conv5": (256, 3, 1, 1.0),
+}
 
 
 def _alexnet(size: int) -> tuple[Any, Any]:
-    """Krizhevsky 2012 in one column, without the split of channels over two GPUs; features are fc7."""
+    """Krizhevsky 2012 as the BVLC reference CaffeNet has it, the network of Xiao 2015; features are fc7.
+
+    Pooling before normalisation, Caffe's response normalisation and initial values; in one column, without the split
+    of the channels of conv2, conv4 and conv5 into two groups.
+    """
+
+    def initial(deviation: float, bias: float) -> dict[str, Any]:
+        return {
+            "kernel_initializer": keras.initializers.RandomNormal(stddev=deviation),
+            "bias_initializer": keras.initializers.Constant(bias),
+            "activation": "relu",
+        }
+
     x = inputs = layers.Input((size, size, 3))
-    x = layers.Conv2D(96, 11, 4, activation="relu", name="conv1")(x)
-    x = LocalResponseNorm(name="norm1")(layers.MaxPooling2D(3, 2, name="pool1")(x))
-    x = layers.Conv2D(256, 5, padding="same", activation="relu", name="conv2")(x)
-    x = LocalResponseNorm(name="norm2")(layers.MaxPooling2D(3, 2, name="pool2")(x))
-    x = layers.Conv2D(384, 3, padding="same", activation="relu", name="conv3")(x)
-    x = layers.Conv2D(384, 3, padding="same", activation="relu", name="conv4")(x)
-    x = layers.Conv2D(256, 3, padding="same", activation="relu", name="conv5")(x)
-    x = layers.Flatten(name="flatten")(layers.MaxPooling2D(3, 2, name="pool5")(x))
+    for number, (name, (filters, side, strides, bias)) in enumerate(_CAFFENET.items(), start=1):
+        padding = "valid" if number == 1 else "same"
+        x = layers.Conv2D(filters, side, strides, padding, name=name, **initial(0.01, bias))(x)
+        if number in (1, 2, 5):
+            x = layers.MaxPooling2D(3, 2, name=f"pool{number}")(x)
+        if number in (1, 2):
+            x = LocalResponseNorm(1.0, 1e-4 / 5, name=f"norm{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
     for name in ("fc6", "fc7"):
-        x = layers.Dense(4096, activation="relu", name=name)(x)
+        x = layers.Dense(4096, name=name, **initial(0.005, 1.0))(x)
         x = layers.Dropout(0.5, name=f"{name}_dropout")(x)
     return inputs, x
 
@@ -124,8 +160,22 @@ def _registry() -> dict[str, Architecture]:
                 apps.MobileNetV2,
             ),
             Architecture(
+                "resnet50_torchvision",
+                "ResNet50 as torchvision builds it, 224, weights by import-weights",
+                Preprocessing(size=224, scaling="raw"),
+                2048,
+                torchvision_networks.resnet50,
+            ),
+            Architecture(
+                "inception_v3_torchvision",
+                "Inception V3 as torchvision builds it, 299, weights by import-weights",
+                Preprocessing(size=299, scaling="tf"),
+                2048,
+                torchvision_networks.inception_v3,
+            ),
+            Architecture(
                 "alexnet",
-                "AlexNet (Krizhevsky 2012), 227, no ImageNet weights",
+                "AlexNet (Krizhevsky 2012) as CaffeNet has it, 227, weights by import-weights",
                 caffe.model_copy(update={"size": 227}),
                 4096,
                 _alexnet,

@@ -71,7 +71,7 @@ def build_backbone(
         if weights == "none":
             randomise_kernels(model, seed)
         else:
-            arrays = _imagenet(architecture) if weights == "imagenet" else _from_file(architecture, Path(weights))
+            arrays = _imagenet(architecture) if weights == "imagenet" else weights_from_file(architecture, Path(weights))
             body, last = arrays
             model.set_weights(body)
             backbone = backbone.trained_on(weights=weights if weights == "imagenet" else Path(weights).name)
@@ -163,7 +163,7 @@ def _split(arrays: list[np.ndarray], with_top: bool) -> Weights:
     return (arrays[:-2], (arrays[-2], arrays[-1])) if with_top else (arrays, None)
 
 
-def _from_file(architecture: Architecture, path: Path) -> Weights:
+def weights_from_file(architecture: Architecture, path: Path) -> Weights:
     """Weights from a Keras weights file of ``architecture``, of the format of Keras 3 or of before."""
     if not path.is_file():
         raise NlcliError(f"there is no weights file {path}; pass 'imagenet', 'none', or the path of one")

@@ -145,7 +145,7 @@ def _table_of(
     by: By,
     deviations: Sequence[str],
 ) -> PaperTable:
-    evaluations = _read(records, by)
+    evaluations = _read(records, by, published)
     values = _values(evaluations, by)
     metrics = values.metrics()
     told: dict[str, dict[str, dict[str, float]]] = {}
@@ -165,7 +165,11 @@ def _table_of(
         lower_is_better=tuple(name for name in metrics if name in LOWER_IS_BETTER),
         columns=tuple(columns) or (ANY,),
         rows=rows,
-        deviations=(*deviations, *_deviations(evaluations, list(records), published)),
+        deviations=(
+            *deviations,
+            *_deviations(evaluations, list(records), published),
+            *_empty_rows(rows, evaluations, metrics),
+        ),
     )
 
 
@@ -181,13 +185,20 @@ def _row(name: str, published: dict[str, dict[str, float]], values: _Values, met
     return TableRow(name=name, cells=cells)
 
 
-def _read(records: Mapping[str, Sequence[StageRecord]], by: By) -> list[_Measured]:
-    """The evaluations of all rows with their columns."""
+def _read(records: Mapping[str, Sequence[StageRecord]], by: By, published: PublishedTable | None) -> list[_Measured]:
+    """The evaluations of all rows with their columns.
+
+    What belongs to no column stands where the paper prints it: h of Hu 2019 alone, which no clean label taught, beside
+    what used all of them.
+    """
+    printed = {} if published is None else {row.name: tuple(row.cells) for row in published.rows}
     evaluations = []
     for name, row in records.items():
         for record in row:
             metrics = read_metrics(record)
-            evaluations.append(_Measured(name, record.path, metrics, _column(metrics, by, record)))
+            column = _column(metrics, by, record)
+            elsewhere = printed.get(name, ()) if column == ANY and ANY not in printed.get(name, ()) else ()
+            evaluations += [_Measured(name, record.path, metrics, place) for place in elsewhere or (column,)]
     parts = {e.column for e in evaluations} - {ANY, _EVERYTHING}
     if by != "clean_fraction" or not parts:
         return evaluations
@@ -269,6 +280,17 @@ def _deviations(evaluations: Sequence[_Measured], names: Sequence[str], publishe
     if missing:
         told.append(f"not measured: {', '.join(missing)}")
     return told
+
+
+def _empty_rows(rows: Iterable[TableRow], evaluations: Iterable[_Measured], wanted: Sequence[str]) -> list[str]:
+    """A sentence for rows that were evaluated and have not one measured cell."""
+    filled = {r.name for r in rows if any(c.measured is not None for cells in r.cells.values() for c in cells.values())}
+    empty = [e for e in evaluations if e.row not in filled]
+    if not empty:
+        return []
+    names = ", ".join(dict.fromkeys(e.row for e in empty))
+    have = ", ".join(sorted({metric for e in empty for metric, _ in _metrics_of(e.metrics)})) or "none of the kind"
+    return [f"nothing to show for {names}: the table is of {', '.join(wanted)}, and the evaluations have {have}"]
 
 
 def _measured_on(metrics: ClassifierMetrics | DetectionMetrics) -> str:

@@ -57,6 +57,7 @@ def classifier(output: Path, settings: dict[str, Any], values: dict[str, float],
 
 def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, ap_all: float, **more: Any) -> Path:
     """A finished evaluation of a multi-label classifier; without a fraction it used no clean label."""
+    groups = more.pop("groups", {"vehicles": mean_ap + 0.1, "art": 0.5})
     settings = {"clean_fraction": fraction or 0.05, "seed": seed, "method": "m", **more}
     clean = made_clean_set(fraction or 0.05, images=0 if fraction is None else round(1000 * fraction))
     return classifier(
@@ -64,7 +65,7 @@ def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, 
         settings,
         {"mAP": mean_ap, "AP_all": ap_all},
         selection=Selection(clean=clean),
-        mAP_by_group={"vehicles": mean_ap + 0.1, "art": 0.5},
+        mAP_by_group=groups,
     )
 
 
@@ -379,3 +380,22 @@ def test_every_published_table_has_its_pipeline() -> None:
         for step in read_pipeline(file).steps
     }
     assert set(published_tables()) <= made
+
+
+def test_a_row_that_used_no_clean_label_stands_where_the_paper_prints_it(tmp_path: Path) -> None:
+    """Hu 2019, table 5: h alone learns from noisy labels, and the paper prints it beside what used all of V."""
+    rows = {"training h alone": [evaluation(tmp_path / "h", None, 0, 0.6, 0.8)]}
+    output = paper_table(Table(rows=rows, output=tmp_path / "table", published="hu2019-table5"))
+    cells = {row["name"]: row["cells"] for row in json.loads((output / "table.json").read_text())["rows"]}
+    assert list(cells["training h alone"]) == ["1"]
+    expected = {"measured": 60.0, "spread": None, "seeds": 1, "published": 64.06}
+    assert cells["training h alone"]["1"]["mAP"] == pytest.approx(expected)
+
+
+def test_rows_that_were_evaluated_and_show_nothing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Veit 2017, table 3, on a data set without categories: no cell could ever be filled."""
+    rows = {"Baseline": [evaluation(tmp_path / "n", None, 0, 0.4, 0.3, groups={})]}
+    show_table([paper_table(Table(rows=rows, output=tmp_path / "t3", published="veit2017-table3"))])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "nothing to show for Baseline: the table is of mAP vehicles, mAP products," in told
+    assert "and the evaluations have AP_all, mAP" in told

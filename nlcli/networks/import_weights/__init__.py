@@ -1,0 +1,1 @@
+"""Trained weights of other programs: their files read without them, their layouts put into networks of ours."""
