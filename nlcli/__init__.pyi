@@ -40,6 +40,7 @@ __all__ = [
     "detect_noise",
     "evaluate",
     "extract_features",
+    "import_weights",
     "load_head",
     "predict",
     "pretrain_backbone",
@@ -418,6 +419,37 @@ def deduplicate(
         remove_from: Splits that images may be removed from.
         seed: Seed of the projections that find candidates.
         workers: Threads that read images (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def import_weights(
+    *,
+    weights: StrPath,
+    output: StrPath,
+    network: str,
+    classes: StrPath | None = None,
+    activation: Literal["sigmoid", "softmax"] | None = None,
+    resize: Literal["stretch", "crop"] = "stretch",
+    force: bool = False,
+) -> Path:
+    """Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.
+
+    The same as ``nlcli import-weights`` on the command line.
+
+    Args:
+        weights: CaffeNet's .caffemodel or .npz, a TensorFlow 1 checkpoint, a .pth, .pt or .safetensors of
+            torchvision, or a Keras .h5.
+        output: Directory to write.
+        network: The network they are of: alexnet, resnet50 or inception_v3 (.h5: any).
+        classes: Names of the last layer's classes, one a line (default: ImageNet's, where there are 1000).
+        activation: Of the last layer (needed with --classes; ImageNet's is softmax).
+        resize: Squeeze the whole image into the network's square, or cut out its middle.
         force: Replace a different result at the output.
 
     Returns:

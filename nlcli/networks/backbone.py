@@ -5,8 +5,8 @@ pixel scaling) and to read it (class names, activation of the last layer). The s
 annotating classifier, the network that is fine-tuned, and the source of cached features.
 
 Sources: ResNet50 (He et al. 2016), Inception V3 (Szegedy et al. 2016), MobileNetV2 (Sandler et al.
-2018), AlexNet (Krizhevsky et al. 2012; the network of Xiao et al. 2015), all but the last from
-``keras.applications``.
+2018), all three from ``keras.applications``, and AlexNet (Krizhevsky et al. 2012; the network of Xiao et al. 2015).
+Weights of other programs come in by ``import_weights``.
 """
 
 from __future__ import annotations

@@ -158,6 +158,14 @@ _STAGES = (
         show="nlcli.data.statistics_tables:show_dataset",
     ),
     StageCommand(
+        "import-weights",
+        "Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.",
+        "nlcli.networks.config:ImportWeights",
+        "nlcli.networks.import_weights.stage:import_weights",
+        "nlcli import-weights --weights downloads/bvlc_reference_caffenet.caffemodel --network alexnet "
+        "--output data/weights/alexnet",
+    ),
+    StageCommand(
         "pretrain-backbone",
         "Fine-tune a whole network on noisy or on verified labels.",
         "nlcli.training.config:PretrainBackbone",

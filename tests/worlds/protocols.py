@@ -451,9 +451,9 @@ PAPERS: dict[str, dict[str, Facts]] = {
     },
     "xiao2015-table2": {
         "1 AlexNet, clean, random": _alexnet("clean", "clean", "none"),
-        "2 AlexNet, clean, ImageNet": _alexnet("clean", "clean", "weights file"),
+        "2 AlexNet, clean, ImageNet": _alexnet("clean", "clean", "caffenet"),
         "3 AlexNet, clean and noisy, random": _alexnet("clean-and-noisy", "mixed", "none"),
-        "4 AlexNet, clean and noisy, ImageNet": _alexnet("clean-and-noisy", "mixed", "weights file"),
+        "4 AlexNet, clean and noisy, ImageNet": _alexnet("clean-and-noisy", "mixed", "caffenet"),
         "5 Bottom Up, from 2": _mixed_alexnet(
             "bottom-up", ("pretrain", "mixed"), {"pretrain": ["head"], "mixed": ["head"]}, clean_ratio=0.5
         ),

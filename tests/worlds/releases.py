@@ -243,6 +243,8 @@ def _make_small(stage: dict[str, Any], seeds: int) -> None:
                 options[key] = "data/weights/pretrained"  # a network that brings its own weights
             else:  # one whose weights the file names, or that would bring ImageNet's
                 options |= {key: "small_cnn", "image_size": 32, "weights": options.get("weights", "none")}
+    if stage["run"] == "import-weights":
+        options |= {"weights": "data/weights/alexnet.weights.h5", "network": "small_cnn"}
     if stage["run"] == "build-coco":
         options["classifier"] = "data/weights/imagenet-coco"
     if options.get("classifier") == "inception_v3":

@@ -18,6 +18,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def _from_npz(path: Path) -> Blobs:
 
 def _from_caffemodel(path: Path) -> Blobs:
     try:
-        content = memoryview(np.memmap(path, np.uint8, "r")) if path.stat().st_size else memoryview(b"")
+        content = memoryview(mapped(path)) if path.stat().st_size else memoryview(b"")
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {shortened(error)}") from error
     blobs: Blobs = {}
@@ -90,6 +91,11 @@ def _from_caffemodel(path: Path) -> Blobs:
     except (ValueError, UnicodeDecodeError) as error:
         raise NlcliError(f"{path} is not a .caffemodel file, or is cut short ({error}); get it again") from error
     return blobs
+
+
+def mapped(path: Path) -> Any:
+    """The bytes of a file, read as they are looked at."""
+    return np.memmap(path, np.uint8, "r")
 
 
 def _blob(message: memoryview) -> np.ndarray:

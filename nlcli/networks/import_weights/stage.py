@@ -85,6 +85,7 @@ def _kind(path: Path) -> str:
 
 
 def _read(kind: str, path: Path, network: str) -> tuple[Backbone, Last]:
+    quiet_tensorflow()
     from nlcli.networks.architectures import BACKBONES
     from nlcli.networks.import_weights import layouts
     from nlcli.networks.weights import build_backbone, weights_from_file
@@ -119,6 +120,7 @@ def _arrays(kind: str, path: Path) -> Mapping[str, Any]:
 
 def _checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Variables of Inception V3 in a TensorFlow 1 checkpoint; those of its training and its second head are left."""
+    quiet_tensorflow()
     import tensorflow as tf
 
     try:
@@ -133,6 +135,7 @@ def _checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 
 def _with_classes(backbone: Backbone, last: Last, config: ImportWeights) -> Backbone:
+    quiet_tensorflow()
     from nlcli.networks.architectures import imagenet_classes
     from nlcli.networks.linear_layer import LinearLayer
 

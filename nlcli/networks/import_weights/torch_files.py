@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError, printable, shortened
 
 Tensors = dict[str, np.ndarray]
 
@@ -121,9 +121,10 @@ class _Tensor:
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         if min(self.shape, default=1) < 0 or min((self.offset, *self.strides)) < 0:
             raise ValueError("a tensor with negative sizes")
-        if math.prod(self.shape) > len(numbers) or (math.prod(self.shape) and last >= len(numbers)):
+        count = math.prod([*self.shape])
+        if count > len(numbers) or (count and last >= len(numbers)):
             raise ValueError("a tensor that lies outside its storage")
-        if not math.prod(self.shape):
+        if not count:
             return np.zeros(self.shape, numbers.dtype)
         strides = tuple(s * numbers.itemsize for s in self.strides)
         view = np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides)
@@ -164,7 +165,7 @@ class _Unpickler(pickle.Unpickler):
             return _Kind(_DTYPES[name])
         if module == "torch" and name == "BFloat16Storage":
             return _Kind("bfloat16")
-        raise _Refused(f"it asks for {shortened(f'{module}.{name}')}")
+        raise _Refused(f"it asks for {printable(f'{module}.{name}')}")
 
     def persistent_load(self, pid: Any) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], _Kind):
