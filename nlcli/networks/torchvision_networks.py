@@ -53,7 +53,7 @@ def resnet50(size: int) -> tuple[Any, Any]:
 
 
 @keras.saving.register_keras_serializable("nlcli")
-class PaddedAverage(layers.Layer):
+class PaddedAverage(layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
     """Mean over 3x3 with the zeros of the padding counted, as ``torch.nn.functional.avg_pool2d`` has it."""
 
     def call(self, inputs: Any) -> Any:

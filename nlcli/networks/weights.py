@@ -71,7 +71,9 @@ def build_backbone(
         if weights == "none":
             randomise_kernels(model, seed)
         else:
-            arrays = _imagenet(architecture) if weights == "imagenet" else weights_from_file(architecture, Path(weights))
+            arrays = (
+                _imagenet(architecture) if weights == "imagenet" else weights_from_file(architecture, Path(weights))
+            )
             body, last = arrays
             model.set_weights(body)
             backbone = backbone.trained_on(weights=weights if weights == "imagenet" else Path(weights).name)

@@ -136,7 +136,7 @@ def _checkpoint(path: Path) -> dict[str, np.ndarray]:
 
 def _with_classes(backbone: Backbone, last: Last, config: ImportWeights) -> Backbone:
     quiet_tensorflow()
-    from nlcli.networks.architectures import imagenet_classes
+    from nlcli.networks.imagenet import imagenet_classes
     from nlcli.networks.linear_layer import LinearLayer
 
     if last is None:

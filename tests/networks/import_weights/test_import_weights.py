@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from nlcli.errors import NlcliError
-from nlcli.networks.architectures import BACKBONES, imagenet_classes
+from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.config import ImportWeights
+from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.import_weights.layouts import caffenet, slim_inception_v3, torch_inception_v3, torch_resnet50
 from nlcli.networks.import_weights.stage import import_weights
 from nlcli.networks.weights import load_backbone
