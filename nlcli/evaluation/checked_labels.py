@@ -27,6 +27,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.bootstrap import resample_weights
+from nlcli.metrics.intervals import Support, area_support, classes_support, share_support
 from nlcli.metrics.ranking import mean_over_classes
 from nlcli.stages.files import atomic_path
 
@@ -102,7 +103,19 @@ class CheckedLabels:
                 replicates[name][b] = value
             if advance is not None:
                 advance(1)
-        return Measured(values, of_classes, sizes, replicates, per_class)
+        return Measured(values, of_classes, sizes, replicates, per_class, self.supports(sizes, per_class), True)
+
+    def supports(self, counts: Ints, per_class: Floats) -> dict[str, Support]:
+        """What the metrics' intervals rest on, from images of the classes ``(C,)`` and replicates ``(B, C)``."""
+        wrong, held_out = int((~self.right).sum()), self.held_out_classes
+        of_ranking = area_support(wrong, len(self) - wrong)
+        return {
+            "average_error": classes_support(counts, per_class, "images"),
+            "held_out_error": classes_support(counts[held_out], per_class[:, held_out], "images"),
+            "micro_error": share_support(len(self)),
+            "AUC": of_ranking,
+            "AP_wrong": of_ranking,
+        }
 
 
 class _Counter:

@@ -207,7 +207,7 @@ def _metrics(
         model=tested_model(model),
         selection=selection(model.path),
         bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
-        metrics=estimates(measured.values, measured.replicates),
+        metrics=estimates(measured),
         verified_entries=int(ranking.scored.sum()),
         positives=int(ranking.positives.sum()),
         classes_without_positives=Named(count=len(without), names=tuple(table.classes[c] for c in without)),

@@ -130,7 +130,7 @@ def _metrics(
     record, info = detection.record, detection.info
     cross_fitted = info.errors.cross_fitted
     without = np.flatnonzero(measured.counts == 0)
-    metrics = estimates(measured.values, measured.replicates)
+    metrics = estimates(measured)
     if planted is not None:
         metrics["planted_error"] = planted.metrics["average_error"]
     return DetectionMetrics(
@@ -152,7 +152,7 @@ def _metrics(
         cross_fitted=cross_fitted,
         threshold=info.threshold,
         held_out=MeasuredHeldOut.of(info.held_out, int(checked.held_out.sum())),
-        naive=estimates(naive.values, naive.replicates, ERRORS),
+        naive=estimates(naive, ERRORS),
         planted=planted,
     )
 
@@ -203,8 +203,8 @@ def _planted(config: Evaluate, detection: Detection, dataset: StageRecord) -> Pl
     return Planted(
         images=len(checked),
         wrong=int((~checked.right).sum()),
-        metrics=estimates(measured.values, measured.replicates),
-        naive=estimates(naive.values, naive.replicates, ERRORS),
+        metrics=estimates(measured),
+        naive=estimates(naive, ERRORS),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nlcli.metrics.arrays import Floats, Ints
-from nlcli.metrics.bootstrap import LEVEL, interval
+from nlcli.metrics.intervals import Support, class_intervals, classes_support, ranking_support, share_support
 from nlcli.metrics.ranking import RankingMetrics
 
 
@@ -21,6 +21,8 @@ class Measured:
         counts: ``(C,)`` positives, or images, of the classes.
         replicates: By the same names as ``values`` ``(B,)``; empty without a bootstrap.
         per_class: ``(B, C)`` of the classes.
+        supports: By the same names as ``values``, what the metrics' intervals rest on.
+        shares: Whether the classes' metrics are shares of their images, as error rates are.
     """
 
     values: dict[str, float]
@@ -28,11 +30,18 @@ class Measured:
     counts: Ints
     replicates: dict[str, Floats]
     per_class: Floats
+    supports: dict[str, Support]
+    shares: bool
 
     @property
     def class_ends(self) -> tuple[Floats, Floats] | None:
-        """Lower and upper ends of the classes' intervals, ``(C,)`` each; None without a bootstrap."""
-        return interval(self.per_class, LEVEL) if len(self.per_class) else None
+        """Lower and upper ends of the classes' intervals, ``(C,)`` each; None without a bootstrap.
+
+        NaN for a class with too few positives, or images.
+        """
+        if not len(self.per_class):
+            return None
+        return class_intervals(self.of_classes, self.per_class, self.counts, shares=self.shares)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,16 @@ class MeasuredRanking(Measured):
 
     @classmethod
     def of(
-        cls, values: dict[str, float], ranking: RankingMetrics, replicates: dict[str, Floats], per_class: Floats
+        cls,
+        values: dict[str, float],
+        ranking: RankingMetrics,
+        replicates: dict[str, Floats],
+        per_class: Floats,
+        known: int,
     ) -> MeasuredRanking:
-        """AP and positives of the classes are the ranking's."""
-        return cls(values, ranking.per_class, ranking.positives, replicates, per_class, ranking)
+        """AP and positives of the classes are the ranking's; ``known`` images have a known true class."""
+        supports = {name: share_support(known) for name in values}
+        supports["mAP"] = classes_support(ranking.positives, per_class)
+        supports["AP_all"] = ranking_support(int(ranking.positives.sum()))
+        of_classes, positives = ranking.per_class, ranking.positives
+        return cls(values, of_classes, positives, replicates, per_class, supports, False, ranking)

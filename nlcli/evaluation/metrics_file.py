@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from nlcli.data.detection_files import CleanSet as GivenCleanSet
 from nlcli.data.detection_files import HeldOut, Threshold
 from nlcli.errors import NlcliError
-from nlcli.metrics.arrays import Array, Floats
-from nlcli.metrics.bootstrap import LEVEL, interval
+from nlcli.evaluation.measured import Measured
+from nlcli.metrics.arrays import Array
+from nlcli.metrics.bootstrap import LEVEL
+from nlcli.metrics.intervals import Support, metric_interval
 from nlcli.metrics.names import LABEL_NOISE, shown_metrics
 from nlcli.stages.files import number, read_json
 from nlcli.stages.records import Record
@@ -40,27 +42,38 @@ class Estimate(Part):
 
     Attributes:
         value: None where it is not defined.
-        interval: None without a bootstrap.
+        interval: None without a bootstrap, or where the metric rests on too little.
+        rests_on, counted: How many of what it rests on, such as 300 ``images`` or 41 ``positives``.
+        no_interval: Why there is none although there was a bootstrap.
     """
 
     value: float | None
     interval: Ends | None = None
+    rests_on: int
+    counted: str
+    no_interval: str | None = None
 
     @classmethod
-    def of(cls, value: float, replicates: Array | None = None) -> Estimate:
-        """From a value and its bootstrap replicates ``(B,)``."""
-        if replicates is None or not len(replicates):
-            return cls(value=number(value))
-        low, high = interval(replicates, LEVEL)
-        return cls(value=number(value), interval=(number(low), number(high)))
+    def of(cls, value: float, replicates: Array | None, support: Support) -> Estimate:
+        """From a value and its bootstrap replicates ``(B,)``, None without a bootstrap."""
+        ends = None if replicates is None or not len(replicates) else metric_interval(value, replicates, support)
+        drawn = replicates is not None and len(replicates) > 0
+        return cls(
+            value=number(value),
+            interval=ends,
+            rests_on=support.count,
+            counted=support.counted,
+            no_interval=support.too_few if drawn else None,
+        )
 
 
-def estimates(
-    values: Mapping[str, float], replicates: Mapping[str, Floats], only: Iterable[str] | None = None
-) -> dict[str, Estimate]:
+def estimates(measured: Measured, only: Iterable[str] | None = None) -> dict[str, Estimate]:
     """By name; ``only`` some of them."""
-    names = values if only is None else [name for name in values if name in set(only)]
-    return {name: Estimate.of(values[name], replicates.get(name)) for name in names}
+    names = measured.values if only is None else [name for name in measured.values if name in set(only)]
+    return {
+        name: Estimate.of(measured.values[name], measured.replicates.get(name), measured.supports[name])
+        for name in names
+    }
 
 
 def flat(metrics: Mapping[str, Estimate]) -> dict[str, Any]:

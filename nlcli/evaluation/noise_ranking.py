@@ -19,6 +19,7 @@ from nlcli.methods.base.transition import NOISE_TYPES
 from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.bootstrap import bootstrap
 from nlcli.metrics.formats import exact
+from nlcli.metrics.intervals import area_support
 from nlcli.metrics.ranking import average_precision, rank_precision
 from nlcli.runtime import cpu_count
 from nlcli.stages.files import write_csv
@@ -56,6 +57,7 @@ class NoiseRanking:
     def measure(self, resamples: int, seed: int) -> ConfusingNoise:
         """How many images and wrong labels, precision at some ranks and on the whole."""
         wrong, score = self.wrong.astype(np.uint8), self.probabilities[:, 2]
+        support = area_support(int(wrong.sum()), int((wrong == 0).sum()))
         replicates = None
         if resamples and wrong.any():
             threads = cpu_count()
@@ -66,7 +68,7 @@ class NoiseRanking:
             wrong=int(wrong.sum()),
             base_rate=float(wrong.mean()),
             precision_at={rank: float(self.precision[rank - 1]) for rank in _RANKS if rank <= len(self)},
-            average_precision=Estimate.of(average_precision(wrong, score), replicates),
+            average_precision=Estimate.of(average_precision(wrong, score), replicates, support),
         )
 
 

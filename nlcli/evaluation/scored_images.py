@@ -217,11 +217,11 @@ def measure(
     values = {name: float(right[known].mean()) for name, right in correct.items()}
     values |= {"mAP": ranking.mean_ap, "AP_all": ranking.ap_all}
     if not resamples:
-        return MeasuredRanking.of(values, ranking, {}, np.empty((0, len(scored.classes))))
+        return MeasuredRanking.of(values, ranking, {}, np.empty((0, len(scored.classes))), int(known.sum()))
     made = scored.resampled(resamples, seed, advance)
     replicates = _resampled_shares(correct, known, resamples, seed)
     replicates |= {"mAP": made.mean_ap, "AP_all": made.ap_all}
-    return MeasuredRanking.of(values, ranking, replicates, made.per_class)
+    return MeasuredRanking.of(values, ranking, replicates, made.per_class, int(known.sum()))
 
 
 def _resampled_shares(correct: dict[str, Bools], known: Bools, resamples: int, seed: int) -> dict[str, Floats]:

@@ -22,7 +22,8 @@ stands in ``docs/reading-results.md``; ``tests/metrics/test_coverage.py`` makes 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,8 @@ FEWEST_OF_CLASS = 3
 """The same where the metric is of one class."""
 FEWEST_TO_DIFFER = 25
 """Images from which on a difference of shares has an interval."""
+FEWEST_TO_RANK = 50
+"""Images from which on models are ranked."""
 
 Ends = tuple[float, float]
 
@@ -67,6 +70,13 @@ class Support:
     def too_few(self) -> str | None:
         """Why there is no interval: ``of 4 positives, fewer than 8``; None where there is one."""
         return f"{self.count:,} {self.counted}, fewer than {self.fewest}" if self.count < self.fewest else None
+
+    @property
+    def too_few_to_differ(self) -> str | None:
+        """The same of a difference of two models."""
+        if self.share and self.count < FEWEST_TO_DIFFER:
+            return f"{self.count:,} {self.counted}, fewer than {FEWEST_TO_DIFFER}"
+        return self.too_few
 
 
 def share_support(images: int, *, of_class: bool = False) -> Support:
@@ -115,6 +125,18 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "pos
     return Support(total, fewest, counted, float(right.sum() / variance.sum()), deficit, freedom)
 
 
+def widest(supports: Iterable[Support]) -> Support:
+    """What a mean over seeds, or a difference, rests on: the fewest, with the largest corrections."""
+    each = list(supports)
+    fewest = min(each, key=lambda support: support.count)
+    return replace(
+        fewest,
+        inflation=max(support.inflation for support in each),
+        paired_inflation=max(support.paired_inflation for support in each),
+        freedom=min(support.freedom for support in each),
+    )
+
+
 def resampling_deficit(counts: ArrayLike) -> Floats:
     """By how much a bootstrap's variance of a mean of so many values is too small, those of 2 or more: ``(C,)``.
 
@@ -143,7 +165,7 @@ def metric_interval(values: ArrayLike, replicates: ArrayLike, support: Support) 
         support: What the metric rests on; the same for every seed.
 
     Returns:
-        Lower and upper end; None where the metric is not defined or rests on too little (see ``Support.too_few``).
+        Lower and upper end; None where the metric is not defined or rests on too little (``Support.too_few``).
     """
     values, drawn = _seeds(values, replicates)
     value = float(values.mean())
@@ -173,12 +195,12 @@ def difference_interval(
         support: What the difference rests on.
 
     Returns:
-        As :func:`metric_interval`.
+        As :func:`metric_interval`; None for ``Support.too_few_to_differ``.
     """
     own, drawn = _seeds(values, replicates)
     other, other_drawn = _seeds(others, other_replicates)
     difference = float(own.mean() - other.mean())
-    if support.too_few or (support.share and support.count < FEWEST_TO_DIFFER) or math.isnan(difference):
+    if support.too_few_to_differ or math.isnan(difference):
         return None
     count = support.count
     margin = _margin2(drawn, support, other_drawn)

@@ -75,7 +75,7 @@ def gain_plot(analysis: Analysis, path: Path) -> None:
     panels[0].set_ylabel(f"gain in mAP over '{analysis.baseline}'\n(percentage points)")
     _legend(figure, panels[0], len(analysis.models))
     if analysis.resamples:
-        told = f"bars: {percent(analysis.level)} bootstrap interval over {analysis.images:,} images, paired"
+        told = f"bars: {percent(analysis.level)} interval over {analysis.images:,} images, paired"
         figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
@@ -276,21 +276,26 @@ def _percent(value: float | None) -> float:
 
 
 def _errors(metrics: Sequence[tuple[float | None, Ends | None]]) -> NDArray[np.float64] | None:
-    """Lengths of the bars below and above values with their intervals, ``(2, n)``; None where one is not known."""
+    """Lengths of the bars below and above values with their intervals, ``(2, n)``.
+
+    NaN where one is not known; None where none is.
+    """
     lengths = []
     for value, ends in metrics:
         low, high = ends or (None, None)
         if value is None or low is None or high is None:
-            return None
-        # The percentile interval need not hold the value itself: no negative lengths.
+            lengths.append((math.nan, math.nan))
+            continue
+        # The interval of a difference need not hold the difference itself: no negative lengths.
         lengths.append((100 * max(0.0, value - low), 100 * max(0.0, high - value)))
-    return np.array(lengths).reshape(-1, 2).T
+    errors = np.array(lengths).reshape(-1, 2).T
+    return None if np.isnan(errors).all() else errors
 
 
 def _interval_told(analysis: Analysis) -> str:
     if not analysis.resamples:
         return ""
-    return f", bars: {percent(analysis.level)} bootstrap interval over {analysis.images:,} images"
+    return f", bars: {percent(analysis.level)} interval over {analysis.images:,} images"
 
 
 def _short(labels: Sequence[str]) -> list[str]:

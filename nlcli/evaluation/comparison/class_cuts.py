@@ -12,8 +12,9 @@ from nlcli.data.class_groups import ClassAnnotations, equal_groups, mean_in_grou
 from nlcli.data.labels import SPLITS
 from nlcli.evaluation.comparison.breakdown_record import By, ClassGroup, CutRecord
 from nlcli.evaluation.comparison.evaluation_sets import Evaluations
-from nlcli.evaluation.comparison.model_rows import OverSeeds
+from nlcli.evaluation.comparison.model_rows import OverSeeds, Seeds
 from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.metrics.intervals import classes_support, widest
 
 
 @dataclass(frozen=True)
@@ -103,17 +104,6 @@ def _about_quality(annotations: ClassAnnotations) -> str:
 # --- metrics ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _GroupMeans:
-    """mAP in groups: of every seed ``(S, G)``, and of every resample ``(B, G)``, mean over seeds."""
-
-    values: Floats
-    replicates: Floats | None
-
-    def of_group(self, g: int) -> tuple[Floats, Floats | None]:
-        return self.values[:, g], None if self.replicates is None else self.replicates[:, g]
-
-
 def measure_cuts(
     cuts: Sequence[Cut], together: Evaluations, models: Sequence[Model]
 ) -> tuple[dict[By, CutRecord], list[Floats]]:
@@ -122,26 +112,33 @@ def measure_cuts(
     One evaluation is in memory at a time.
     """
     groups = [group for cut in cuts for group in cut.groups]
-    reference: _GroupMeans | None = None
+    reference: list[Seeds] | None = None
     in_groups: list[list[OverSeeds]] = []
     per_class = []
     with progress(len(together.members), "analysing", unit="evaluations") as bar:
         for model in models:
-            values, replicates, single = [], [], []
+            values, replicates, single, supports = [], [], [], []
             for i in model.members:
                 measured = together.members[i].measure(together.resamples, together.seed)
                 single.append(measured.of_classes)
                 values.append(mean_in_groups(measured.of_classes, groups))
                 if len(measured.per_class):
                     replicates.append(mean_in_groups(measured.per_class, groups))
+                supports.append(
+                    [classes_support(measured.counts[group], measured.per_class[:, group]) for group in groups]
+                )
                 bar.advance()
-            own = _GroupMeans(np.stack(values), np.mean(replicates, axis=0) if replicates else None)
+            own = [
+                Seeds(
+                    np.array([value[g] for value in values]),
+                    np.stack([drawn[:, g] for drawn in replicates]) if replicates else None,
+                    widest(support[g] for support in supports),
+                )
+                for g in range(len(groups))
+            ]
             per_class.append(np.mean(single, axis=0))
             in_groups.append(
-                [
-                    OverSeeds.of(*own.of_group(g), None if reference is None else reference.of_group(g))
-                    for g in range(len(groups))
-                ]
+                [OverSeeds.of(own[g], None if reference is None else reference[g]) for g in range(len(groups))]
             )
             reference = reference or own
     records: dict[By, CutRecord] = {}

@@ -1,8 +1,8 @@
 """Stage ``compare``: evaluations side by side, seeds together, with intervals and paired differences to the first.
 
 Evaluations of the same model with different seeds become one row: the mean over seeds, its spread
-(standard deviation), and the interval over images of the mean. The difference to the first row is
-paired: both sides are resampled alike, so what makes an image hard for every model cancels.
+(standard deviation), and the interval of the mean over other images and other seeds. The difference to the first row
+is paired: both sides are resampled alike, so what makes an image hard for every model cancels.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from nlcli.evaluation.comparison.evaluation_sets import (
     evaluation_records,
     read_evaluations,
 )
-from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
+from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row, Seeds
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table, print_comparison
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.measured import Measured
 from nlcli.evaluation.metrics_file import DetectionMetrics, read_metrics
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
+from nlcli.metrics.intervals import FEWEST_TO_RANK, widest
 from nlcli.metrics.names import ERRORS, LABEL_NOISE, LOWER_IS_BETTER, leading
 from nlcli.stages.files import atomic_path, number, write_csv
 from nlcli.stages.stage import StageRecord, open_stage
@@ -127,24 +128,23 @@ def _naive_errors(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 class _Group:
-    """The seeds of one model: their metrics, and means of their replicates."""
+    """The seeds of one model: their metrics, those of the resamples, and what these rest on."""
 
     def __init__(self, members: list[Measured]) -> None:
         names = [name for name in members[0].values if all(name in m.values for m in members)]
-        self.values = {name: np.array([m.values[name] for m in members]) for name in names}
-        self.replicates: dict[str, Floats] = {
-            name: np.mean([m.replicates[name] for m in members], axis=0)
+        self.seeds = {
+            name: Seeds(
+                np.array([m.values[name] for m in members]),
+                np.stack([m.replicates[name] for m in members]) if name in members[0].replicates else None,
+                widest(m.supports[name] for m in members),
+            )
             for name in names
-            if name in members[0].replicates
         }
         self.per_class: Floats = np.mean([m.of_classes for m in members], axis=0)
 
     def over_seeds(self, name: str, reference: _Group | None) -> OverSeeds:
         """A metric beside that of the first row's model."""
-        other = None
-        if reference is not None and name in reference.values:
-            other = reference.values[name], reference.replicates.get(name)
-        return OverSeeds.of(self.values[name], self.replicates.get(name), other)
+        return OverSeeds.of(self.seeds[name], None if reference is None else reference.seeds.get(name))
 
 
 def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group | None) -> Row:
@@ -157,7 +157,7 @@ def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group
         seeds=tuple(e.seed for e in members),
         selected_by="not recorded" if selected_by is None else selected_by.told,
         planted=_planted_error(members),
-        metrics={name: group.over_seeds(name, reference) for name in group.values},
+        metrics={name: group.over_seeds(name, reference) for name in group.seeds},
     )
 
 
@@ -187,7 +187,9 @@ def _write(config: Compare, stage: Stage) -> None:
 
 
 def _best(comparison: Comparison) -> dict[str, Any]:
-    """The row that is best by the leading metric, with its first two metrics."""
+    """The row that is best by the leading metric, with its first two metrics; nothing where too few images rank them."""
+    if comparison.too_few_to_rank:
+        return {"best": f"not told: fewer than {FEWEST_TO_RANK} images"}
     lead = leading(comparison.names)
     sign = -1 if lead in LOWER_IS_BETTER else 1
     ranked = [(sign * value, row) for row in comparison.rows if (value := row.metrics[lead].value) is not None]

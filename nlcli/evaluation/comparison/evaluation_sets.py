@@ -88,14 +88,16 @@ class Evaluation:
             if not stored:
                 return measured
             replicates, per_class = read_replicates(self.path / REPLICATES, measured.values)
-            return replace(measured, replicates=replicates, per_class=per_class)
+            supports = content.supports(measured.counts, per_class)
+            return replace(measured, replicates=replicates, per_class=per_class, supports=supports)
         if not stored:
             return measure(content, self.metrics.task, resamples, seed)
         estimates = self.metrics.metrics
         values = {name: estimates[name].value for name in self.metrics.names}
         replicates, per_class = read_replicates(self.path / REPLICATES, values)
         known = {name: math.nan if value is None else value for name, value in values.items()}
-        return MeasuredRanking.of(known, content.metrics(), replicates, per_class)
+        of_known_class = int(content.answers.known.sum())
+        return MeasuredRanking.of(known, content.metrics(), replicates, per_class, of_known_class)
 
 
 @dataclass(frozen=True)

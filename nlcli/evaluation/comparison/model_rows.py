@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from nlcli.evaluation.metrics_file import Ends, Part
 from nlcli.metrics.arrays import Floats
-from nlcli.metrics.bootstrap import LEVEL, interval
+from nlcli.metrics.bootstrap import LEVEL
+from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, difference_interval, metric_interval, widest
 from nlcli.metrics.names import common_metrics
 from nlcli.stages.files import number
 from nlcli.stages.records import Record
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A metric of every seed of a model.
+
+    Attributes:
+        values: ``(S,)``.
+        replicates: ``(S, B)`` of the same resamples of the images; None without a bootstrap.
+        support: What their intervals rest on.
+    """
+
+    values: Floats
+    replicates: Floats | None
+    support: Support
 
 
 class OverSeeds(Part):
@@ -18,9 +35,12 @@ class OverSeeds(Part):
     Attributes:
         value: Mean over seeds; None where it is not defined.
         spread: Standard deviation over seeds (one degree of freedom less); None for one seed.
-        interval: Of ``value`` over images; None without a bootstrap.
+        interval: Of ``value``, over images, and over seeds where there are several; None without a bootstrap, or where
+            the metric rests on too little.
         difference: ``value`` minus that of the first row; None in the first row.
-        difference_interval: Its paired interval over images.
+        difference_interval: Its interval, paired by image.
+        no_interval: Why there is none although there was a bootstrap, such as ``4 positives, fewer than 5``.
+        no_difference_interval: The same of the difference.
     """
 
     value: float | None
@@ -28,36 +48,26 @@ class OverSeeds(Part):
     interval: Ends | None = None
     difference: float | None = None
     difference_interval: Ends | None = None
+    no_interval: str | None = None
+    no_difference_interval: str | None = None
 
     @classmethod
-    def of(
-        cls, values: Floats, replicates: Floats | None, reference: tuple[Floats, Floats | None] | None = None
-    ) -> OverSeeds:
-        """From what was measured.
-
-        Args:
-            values: ``(S,)``, of every seed.
-            replicates: ``(B,)``, mean over seeds; None without a bootstrap.
-            reference: The same two of the first row; None in the first row itself.
-        """
-        value = float(values.mean())
-        difference, paired = None, None
+    def of(cls, own: Seeds, reference: Seeds | None = None) -> OverSeeds:
+        """Of a model beside that of the first row; without ``reference`` it is the first row itself."""
+        value = float(own.values.mean())
+        told: dict[str, Any] = {"spread": number(own.values.std(ddof=1)) if len(own.values) > 1 else None}
+        if own.replicates is not None:
+            told["interval"] = metric_interval(own.values, own.replicates, own.support)
+            told["no_interval"] = own.support.too_few
         if reference is not None:
-            difference = number(value - float(reference[0].mean()))
-            if replicates is not None and reference[1] is not None:
-                paired = _ends(replicates - reference[1])
-        return cls(
-            value=number(value),
-            spread=number(values.std(ddof=1)) if len(values) > 1 else None,
-            interval=None if replicates is None else _ends(replicates),
-            difference=difference,
-            difference_interval=paired,
-        )
-
-
-def _ends(replicates: Floats) -> Ends:
-    low, high = interval(replicates, LEVEL)
-    return number(low), number(high)
+            told["difference"] = number(value - float(reference.values.mean()))
+            if own.replicates is not None and reference.replicates is not None:
+                both = widest([own.support, reference.support])
+                told["difference_interval"] = difference_interval(
+                    own.values, own.replicates, reference.values, reference.replicates, both
+                )
+                told["no_difference_interval"] = both.too_few_to_differ
+        return cls(value=number(value), **told)
 
 
 class Row(Part):
@@ -118,6 +128,11 @@ class Comparison(Record):
     reference: str
     naive: dict[str, float | None]
     rows: tuple[Row, ...]
+
+    @property
+    def too_few_to_rank(self) -> bool:
+        """Whether the images that the leading metric rests on are too few to call a row the best."""
+        return self.images - self.images_of_unknown_class < FEWEST_TO_RANK
 
     @property
     def names(self) -> list[str]:

@@ -37,7 +37,7 @@ def comparison_plot(comparison: Comparison, path: Path) -> None:
     else:
         figure = _beside(rows, comparison.names)
     if comparison.resamples:
-        told = f"bars: {percent(comparison.level)} bootstrap interval over {comparison.images:,} images"
+        told = f"bars: {percent(comparison.level)} interval over {comparison.images:,} images"
         figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
@@ -134,15 +134,17 @@ def _beside(rows: Sequence[Row], names: Sequence[str]) -> Figure:
 
 
 def _errors(metrics: Sequence[OverSeeds]) -> NDArray[np.float64] | None:
-    """Lengths of the bars below and above, ``(2, n)``; None where an interval is not known."""
+    """Lengths of the bars below and above, ``(2, n)``; NaN where one is not known, None where none is."""
     lengths = []
     for metric in metrics:
         low, high = metric.interval or (None, None)
         if metric.value is None or low is None or high is None:
-            return None
-        # The percentile interval need not hold the value itself: no negative lengths.
+            lengths.append((math.nan, math.nan))
+            continue
+        # The interval of a difference need not hold the difference itself: no negative lengths.
         lengths.append((max(0.0, metric.value - low), max(0.0, high - metric.value)))
-    return np.array(lengths).T
+    errors = np.array(lengths).T
+    return None if np.isnan(errors).all() else errors
 
 
 def _finish(axes: Axes, name: str, grid: Literal["x", "y"]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nlcli.console import print_table
 from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
 from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading
 
 
@@ -59,15 +60,42 @@ def _how(comparison: Comparison, seeds: bool, several: bool) -> list[str]:
     notes = [f"{comparison.images:,} images of split '{comparison.split}'"]
     if comparison.images_left_out:
         notes[0] += f"; {comparison.images_left_out:,} not scored by every model are left out"
+    if comparison.too_few_to_rank:
+        notes[0] += f"; fewer than {FEWEST_TO_RANK} rank no models"
     if comparison.resamples:
-        told = f"{percent(comparison.level)} bootstrap interval over images, {comparison.resamples:,} resamples"
-        notes.append(f"[low, high]: {told}")
+        over = "other images like these" + (", and other seeds where a row has several" if seeds else "")
+        notes.append(
+            f"[low, high]: {percent(comparison.level)} interval over {over}, {comparison.resamples:,} resamples"
+        )
     if seeds:
         notes.append("±: standard deviation over seeds; intervals are of the mean over seeds")
     if several:
         paired = ", its interval paired by image" if comparison.resamples else ""
         notes.append(f"difference: to '{comparison.reference}'{paired}")
-    return notes
+    return [*notes, *_single_seeds(comparison, several), *_without_interval(comparison)]
+
+
+def _single_seeds(comparison: Comparison, several: bool) -> list[str]:
+    """Of which rows nothing is known about another training."""
+    single = [row.label for row in comparison.rows if len(row.seeds) == 1]
+    if not (comparison.resamples and several and single):
+        return []
+    if len(single) == len(comparison.rows):
+        return ["one seed a row: the intervals are of these trained models; another seed may turn a difference"]
+    return [f"one seed of {', '.join(single)}: in a difference taken to spread over seeds as the other model does"]
+
+
+def _without_interval(comparison: Comparison) -> list[str]:
+    """Which metrics rest on too little for an interval, each reason once."""
+    notes: dict[str, None] = {}
+    for name in comparison.names:
+        for row in comparison.rows:
+            metric = row.metrics[name]
+            if metric.no_interval is not None:
+                notes[f"no interval of {HEADINGS[name]}: {metric.no_interval}"] = None
+            elif metric.no_difference_interval is not None:
+                notes[f"no interval of differences in {HEADINGS[name]}: {metric.no_difference_interval}"] = None
+    return list(notes)
 
 
 def _what_else(comparison: Comparison) -> list[str]:
