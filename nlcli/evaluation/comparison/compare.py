@@ -187,7 +187,7 @@ def _write(config: Compare, stage: Stage) -> None:
 
 
 def _best(comparison: Comparison) -> dict[str, Any]:
-    """The row that is best by the leading metric, with its first two metrics; nothing where too few images rank them."""
+    """The row that is best by the leading metric, with its first two metrics; none where too few images rank them."""
     if comparison.too_few_to_rank:
         return {"best": f"not told: fewer than {FEWEST_TO_RANK} images"}
     lead = leading(comparison.names)
