@@ -128,6 +128,7 @@ class ErrorRates(_Part):
         images, wrong, classes: How many images, how many of them have a wrong label, of how many classes.
         average, micro: Error rate averaged over classes, and over images.
         naive_average, naive_micro: Of calling every label right.
+        average_interval, micro_interval: 95 % over other images; None where too few images tell.
     """
 
     images: int
@@ -137,6 +138,8 @@ class ErrorRates(_Part):
     micro: float
     naive_average: float
     naive_micro: float
+    average_interval: tuple[float, float] | None = None
+    micro_interval: tuple[float, float] | None = None
 
 
 class Errors(_Part):

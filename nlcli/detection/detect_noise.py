@@ -40,6 +40,7 @@ from nlcli.detection.verification import (
     withheld,
 )
 from nlcli.errors import NlcliError
+from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -364,8 +365,11 @@ def _summary(info: DetectionRecord) -> dict[str, Any]:
     """What ``nlcli info`` shows."""
     errors = info.errors
     where = "nothing is verified to measure on"
-    if errors.split is not None:
-        where = errors.split + (", threshold cross-fitted" if errors.cross_fitted else "")
+    if errors.split is not None and errors.all is not None:
+        where = f"{errors.all.images:,} verified images of {errors.split}, {errors.all.classes} of "
+        where += f"{len(info.classes)} classes" + (", threshold cross-fitted" if errors.cross_fitted else "")
+        if errors.all.images < FEWEST_TO_RANK:
+            where += f"; fewer than {FEWEST_TO_RANK} rank no detectors"
     summary: dict[str, Any] = {
         "method": info.method,
         "threshold": info.threshold.value,
@@ -376,9 +380,18 @@ def _summary(info: DetectionRecord) -> dict[str, Any]:
         if rates is not None:
             summary |= {
                 f"{prefix}average_error": rates.average,
+                f"{prefix}average_error_interval": _ends_told(rates.average_interval),
                 f"{prefix}micro_error": rates.micro,
+                f"{prefix}micro_error_interval": _ends_told(rates.micro_interval),
                 f"{prefix}naive_average_error": rates.naive_average,
             }
+            if prefix:
+                summary[f"{prefix}images"] = rates.images
     if info.planted is not None and info.planted.all is not None:
         summary["planted_average_error"] = info.planted.all.average
+        summary["planted_images"] = info.planted.all.images
     return summary | {"images": sum(info.images.values()), "called_wrong": sum(info.called_wrong.values())}
+
+
+def _ends_told(ends: tuple[float, float] | None) -> str:
+    return "too few images to tell" if ends is None else f"{ends[0]:.4f} to {ends[1]:.4f}"

@@ -13,9 +13,12 @@ import numpy as np
 
 from nlcli.data.detection_files import ClassErrors, ErrorRates
 from nlcli.detection.verification import RIGHT
+from nlcli.metrics.intervals import Ends, classes_support, metric_interval, share_support
+from nlcli.metrics.ranking import mean_over_classes
 from nlcli.seeds import stream
 
 FOLDS = 5
+_RESAMPLES = 1000
 _ROUNDING = 1e-12
 
 
@@ -115,10 +118,11 @@ def class_errors(
 
 
 def error_rates(of_classes: Sequence[ClassErrors]) -> ErrorRates | None:
-    """Error rates of several classes together; None without a class."""
+    """Error rates of several classes together, with their intervals; None without a class."""
     if not of_classes:
         return None
     images, wrong = sum(c.images for c in of_classes), sum(c.wrong for c in of_classes)
+    average_interval, micro_interval = _intervals(of_classes)
     return ErrorRates(
         images=images,
         wrong=wrong,
@@ -127,4 +131,27 @@ def error_rates(of_classes: Sequence[ClassErrors]) -> ErrorRates | None:
         micro=sum(c.missed + c.rejected for c in of_classes) / images,
         naive_average=float(np.mean([c.naive_error for c in of_classes])),
         naive_micro=wrong / images,
+        average_interval=average_interval,
+        micro_interval=micro_interval,
+    )
+
+
+def _intervals(of_classes: Sequence[ClassErrors]) -> tuple[Ends | None, Ends | None]:
+    """Of the average and of the micro error rate.
+
+    A resample of the images is one of the counts of every class and verdict, which need no images.
+    """
+    counts = np.array([[c.images - c.missed - c.rejected, c.missed + c.rejected] for c in of_classes])
+    images = int(counts.sum())
+    drawn = np.random.default_rng(0).multinomial(images, counts.ravel() / images, _RESAMPLES)
+    drawn = drawn.reshape(_RESAMPLES, len(counts), 2)
+    with np.errstate(invalid="ignore"):
+        per_class = drawn[:, :, 1] / drawn.sum(axis=2)
+    average = [mean_over_classes(row) for row in per_class]
+    support = classes_support(counts.sum(axis=1), per_class, "images")
+    value = float(np.mean([c.error for c in of_classes]))
+    micro = drawn[:, :, 1].sum(axis=1) / images
+    return (
+        metric_interval(value, average, support),
+        metric_interval(counts[:, 1].sum() / images, micro, share_support(images)),
     )

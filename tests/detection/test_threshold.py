@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from nlcli.detection.threshold import best_threshold, class_errors, class_weights, cross_fitted, error_rates, folds
+from nlcli.metrics.bootstrap import resample_weights
+from nlcli.metrics.intervals import Support, metric_interval
 
 
 def average_error(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, delta: float) -> float:
@@ -108,7 +111,11 @@ def test_error_rates_by_hand() -> None:
     of_classes = class_errors(verdict, label, noisy, "abcdef", held_out)
     rates = error_rates(of_classes)
     assert rates is not None
-    assert rates.model_dump() == {
+    wilson = binomtest(2, 5).proportion_ci(method="wilson")
+    assert rates.micro_interval == pytest.approx((wilson.low, wilson.high))
+    assert rates.average_interval is not None
+    assert rates.average_interval[0] <= 0.25 <= rates.average_interval[1]
+    assert rates.model_dump(exclude={"micro_interval", "average_interval"}) == {
         "images": 5,
         "wrong": 2,
         "classes": 2,
@@ -141,3 +148,27 @@ def test_error_rates_by_hand() -> None:
     ]
     assert error_rates(()) is None
     assert class_errors(verdict[:0], label[:0], noisy[:0], "abcdef", held_out) == ()
+
+
+def test_intervals_of_error_rates_are_those_of_resampled_images() -> None:
+    """Resampling the counts of classes and verdicts is resampling the images."""
+    rng = np.random.default_rng(0)
+    noisy = rng.integers(4, size=160)
+    label, verdict = (rng.random(160) < 0.7).astype(np.int8), (rng.random(160) < 0.8).astype(np.int8)
+    rates = error_rates(class_errors(verdict, label, noisy, "abcd", np.zeros(4, bool)))
+    assert rates is not None
+    assert rates.average_interval is not None
+    wrongly, average = verdict != label, []
+    for weights in resample_weights(160, 0, 2000, 1):
+        of_classes = [np.average(wrongly[noisy == c], weights=weights[noisy == c]) for c in range(4)]
+        average.append(np.mean(of_classes))
+    support = Support(160, counted="images")
+    expected = metric_interval(rates.average, np.array(average), support)
+    assert rates.average_interval == pytest.approx(expected, abs=0.006)
+
+
+def test_too_few_images_have_no_interval() -> None:
+    verdict, label = np.array([1, 1, 0, 1]), np.array([1, 0, 1, 1])
+    rates = error_rates(class_errors(verdict, label, np.array([0, 0, 1, 1]), "ab", np.zeros(2, bool)))
+    assert rates is not None
+    assert (rates.images, rates.average_interval, rates.micro_interval) == (4, None, None)
