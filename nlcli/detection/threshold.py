@@ -148,7 +148,7 @@ def _intervals(of_classes: Sequence[ClassErrors]) -> tuple[Ends | None, Ends | N
     with np.errstate(invalid="ignore"):
         per_class = drawn[:, :, 1] / drawn.sum(axis=2)
     average = [mean_over_classes(row) for row in per_class]
-    support = classes_support(counts.sum(axis=1), per_class, "images")
+    support = classes_support(counts.sum(axis=1), per_class, shares=True)
     value = float(np.mean([c.error for c in of_classes]))
     micro = drawn[:, :, 1].sum(axis=1) / images
     return (

@@ -110,8 +110,8 @@ class CheckedLabels:
         wrong, held_out = int((~self.right).sum()), self.held_out_classes
         of_ranking = area_support(wrong, len(self) - wrong)
         return {
-            "average_error": classes_support(counts, per_class, "images"),
-            "held_out_error": classes_support(counts[held_out], per_class[:, held_out], "images"),
+            "average_error": classes_support(counts, per_class, shares=True),
+            "held_out_error": classes_support(counts[held_out], per_class[:, held_out], shares=True),
             "micro_error": share_support(len(self)),
             "AUC": of_ranking,
             "AP_wrong": of_ranking,

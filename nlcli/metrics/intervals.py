@@ -97,17 +97,20 @@ def area_support(ones: int, others: int, counted: str = "labels of the rarer kin
     return Support(rarer, counted=counted, inflation=1 + 1 / freedom, freedom=2 * freedom)
 
 
-def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "positives") -> Support:
+def classes_support(counts: ArrayLike, per_class: ArrayLike, *, shares: bool = False) -> Support:
     """Of a mean over classes, such as mAP or the average error.
 
     Args:
         counts: ``(C,)`` integers, positives (images) of each class.
         per_class: ``(B, C)`` floats, replicates of each class's metric; NaN where a resample has none of the class.
+        shares: The classes' metrics are shares of their images, such as error rates.
 
     A class with few positives varies more than its resamples do. One with a single positive hardly varies in them; it
-    is taken to vary as the average of the others, but in a difference, where simulation shows no need of it.
+    is taken to vary as the average of the others. A difference in mAP needs no such help, as simulation shows: classes
+    that are missing from some resamples make it vary enough.
     """
     counts, per_class = np.asarray(counts), np.asarray(per_class, np.float64)
+    counted = "images" if shares else "positives"
     seen = counts > 0
     number, total = counts[seen], int(counts.sum())
     fewest = FEWEST_OF_CLASS if len(number) == 1 else FEWEST
@@ -122,7 +125,8 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, counted: str = "pos
     if not variance.sum() > 0:
         return Support(total, fewest, counted)
     freedom = total - 1 if len(number) == 1 else math.inf
-    return Support(total, fewest, counted, float(right.sum() / variance.sum()), deficit, freedom)
+    inflation = float(right.sum() / variance.sum())
+    return Support(total, fewest, counted, inflation, inflation if shares else deficit, freedom)
 
 
 def widest(supports: Iterable[Support]) -> Support:
