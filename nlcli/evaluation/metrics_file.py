@@ -17,8 +17,7 @@ from nlcli.data.detection_files import HeldOut, Threshold
 from nlcli.errors import NlcliError
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Array
-from nlcli.metrics.bootstrap import LEVEL
-from nlcli.metrics.intervals import Support, metric_interval
+from nlcli.metrics.intervals import LEVEL, Support, metric_interval
 from nlcli.metrics.names import LABEL_NOISE, shown_metrics
 from nlcli.stages.files import number, read_json
 from nlcli.stages.records import Record

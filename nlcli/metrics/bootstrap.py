@@ -1,4 +1,4 @@
-"""Bootstrap intervals over images for AP, mAP and AP_all (Efron 1979: the percentile interval).
+"""Resamples of the images (Efron 1979) for AP, mAP and AP_all; ``intervals`` makes intervals of them.
 
 A resample draws ``N`` images with replacement; that is the same as weighting image ``i`` by how
 often it was drawn. Nothing is sorted again: the entries are cut once into *segments*, one for each
@@ -27,8 +27,6 @@ from nlcli.metrics.ranking import rank_keys, score_order
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-LEVEL = 0.95
-"""Of every interval."""
 BLOCK = 1 << 21
 """Entries that are assigned to segments at a time; no result depends on it."""
 BATCH_BYTES = 96 << 20
@@ -48,32 +46,6 @@ class Replicates:
     mean_ap: Floats
     ap_all: Floats
     per_class: Floats
-
-    def minus(self, other: Replicates) -> Replicates:
-        """Paired differences; both must come from the same images, seed and number of resamples."""
-        if self.per_class.shape != other.per_class.shape:
-            raise ValueError(f"replicates of {self.per_class.shape} and {other.per_class.shape} are not paired")
-        return Replicates(self.mean_ap - other.mean_ap, self.ap_all - other.ap_all, self.per_class - other.per_class)
-
-
-def interval(replicates: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
-    """Percentile interval along the first axis: lower and upper end, NaN replicates left out.
-
-    Args:
-        replicates: ``(B,)`` or ``(B, C)`` floats.
-        level: Part of the replicates inside.
-
-    Returns:
-        Two arrays of shape ``()`` or ``(C,)``; NaN where no replicate is defined.
-    """
-    values = np.asarray(replicates, np.float64)
-    tails = [50 * (1 - level), 50 * (1 + level)]
-    flat = values.reshape(len(values), -1)
-    ends = np.full((2, flat.shape[1]), math.nan)
-    if len(flat):
-        defined = ~np.isnan(flat).all(axis=0)
-        ends[:, defined] = np.nanpercentile(flat[:, defined], tails, axis=0)
-    return ends[0].reshape(values.shape[1:]), ends[1].reshape(values.shape[1:])
 
 
 def resample_weights(images: int, first: int, count: int, seed: int) -> Ints:

@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nlcli.metrics.arrays import Floats
-from nlcli.metrics.bootstrap import LEVEL
 
+LEVEL = 0.95
+"""Of every interval."""
 FEWEST = 5
 """Positives (images of a share, labels of the rarer kind) from which on a metric has an interval."""
 FEWEST_OF_CLASS = 3

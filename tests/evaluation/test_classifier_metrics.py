@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from nlcli.data.label_files import read_dataset
@@ -21,6 +22,7 @@ from nlcli.evaluation.metrics_file import Named, NoisyLabels
 from nlcli.evaluation.score_files import read_scores
 from nlcli.evaluation.scored_images import Dense
 from nlcli.metrics import bootstrap as of
+from nlcli.metrics.intervals import area_support, class_intervals, classes_support, metric_interval, ranking_support
 from nlcli.metrics.ranking import rank_precision
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
@@ -66,7 +68,14 @@ def test_a_run_is_scored_with_every_metric(chain: Chain) -> None:
     assert metrics.metrics["mAP"].value == pytest.approx(np.mean(per_class), abs=1e-12)
     assert metrics.metrics["AP_all"].value == pytest.approx(together, abs=1e-12)
     replicates = of.bootstrap(labels, scored.verified.scores, resamples=60, seed=0)
-    assert metrics.metrics["AP_all"].interval == pytest.approx([float(e) for e in of.interval(replicates.ap_all)])
+    positives = labels.sum(axis=0)
+    ends = metric_interval(together, replicates.ap_all, ranking_support(int(positives.sum())))
+    assert metrics.metrics["AP_all"].interval == pytest.approx(ends)
+    ends = metric_interval(
+        float(np.mean(per_class)), replicates.mean_ap, classes_support(positives, replicates.per_class)
+    )
+    assert metrics.metrics["mAP"].interval == pytest.approx(ends)
+    assert (metrics.metrics["mAP"].rests_on, metrics.metrics["mAP"].counted) == (int(positives.sum()), "positives")
     assert metrics.mAP_by_group == pytest.approx({"warm": per_class[0], "cold": np.mean(per_class[1:])})
     assert metrics.images == 23
     assert metrics.images_left_out == Named(count=1, names=("squares/060.jpg",))
@@ -88,7 +97,7 @@ def test_a_run_is_scored_with_every_metric(chain: Chain) -> None:
     assert [line["class"] for line in lines] == list(CLASSES)
     assert [float(line["AP"]) for line in lines] == pytest.approx(per_class, abs=1e-6)
     assert [int(line["positives"]) for line in lines] == labels.sum(axis=0).tolist()
-    ends = of.interval(replicates.per_class)
+    ends = class_intervals(per_class, replicates.per_class, positives)
     for name, expected in zip(("low", "high"), ends, strict=True):
         assert [float(line[name]) for line in lines] == pytest.approx(expected.tolist(), abs=1e-6)
 
@@ -133,9 +142,10 @@ def test_single_label_is_led_by_top_1(single: Chain, capsys: pytest.CaptureFixtu
     top_1 = metrics.metrics["top_1"]
     assert top_1.value == pytest.approx(top_k_accuracy_score(truth, scored.verified.scores, k=1))
     assert "top_5" not in metrics.metrics  # three classes: it would be 1 whatever the scores
-    right = (scored.verified.scores.argmax(axis=1) == truth).astype(float)
-    shares = of.resample_weights(24, 0, 60, 0) @ right / 24
-    assert top_1.interval == pytest.approx([float(end) for end in of.interval(shares)])
+    right = int((scored.verified.scores.argmax(axis=1) == truth).sum())
+    wilson = binomtest(right, 24).proportion_ci(method="wilson")
+    assert top_1.interval == pytest.approx((wilson.low, wilson.high))
+    assert (top_1.rests_on, top_1.counted) == (24, "images")
     assert metrics.images_of_unknown_class == 0
     rows = matrix(output / "confusion.csv")
     assert rows.sum() == 24
@@ -193,7 +203,10 @@ def test_rank_precision_of_a_method_that_models_noise(single: Chain, monkeypatch
     assert noise.base_rate == pytest.approx(np.mean(true != noisy))
     assert noise.average_precision.value == pytest.approx(average_precision_score(true != noisy, score))
     drawn = of.bootstrap((true != noisy)[:, None], score[:, None], resamples=60).ap_all
-    assert noise.average_precision.interval == pytest.approx([float(end) for end in of.interval(drawn)])
+    support = area_support(int((true != noisy).sum()), int((true == noisy).sum()))
+    expected = metric_interval(average_precision_score(true != noisy, score), drawn, support)
+    assert noise.average_precision.interval == (None if expected is None else pytest.approx(expected))
+    assert noise.average_precision.rests_on == support.count
     assert noise.precision_at == {}  # fewer than a hundred images
     with open(output / "rank_precision.csv", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nlcli.data.config import AddNoise
@@ -25,7 +26,7 @@ from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Analyse, Compare, Evaluate
 from nlcli.evaluation.evaluate import evaluate
 from nlcli.evaluation.metrics_file import SelectedBy
-from nlcli.metrics import bootstrap as of
+from nlcli.metrics.intervals import classes_support, difference_interval, metric_interval, widest
 from nlcli.stages.stage import read_stage
 from worlds.evaluated import errors_of, evaluated, value_of
 from worlds.made_detections import CLASSES, checked_table, made_dataset, made_detection
@@ -67,8 +68,13 @@ def test_every_metric_by_hand(tmp_path: Path, table: LabelTable, dataset: Path) 
     assert metrics.metrics["AUC"].value == pytest.approx(roc_auc_score(right, score))
     assert metrics.metrics["AP_wrong"].value == pytest.approx(average_precision_score(~right, -score))
     checked = read_checked(output / "checked.parquet").measure(80, 0)
-    ends = [float(end) for end in of.interval(checked.replicates["average_error"])]
+    support = classes_support([4, 2, 4], checked.per_class, shares=True)
+    ends = metric_interval(1 / 3, checked.replicates["average_error"], support)
     assert metrics.metrics["average_error"].interval == pytest.approx(ends)
+    assert (metrics.metrics["average_error"].rests_on, metrics.metrics["average_error"].counted) == (10, "images")
+    wilson = binomtest(4, 10).proportion_ci(method="wilson")
+    assert metrics.metrics["micro_error"].interval == pytest.approx((wilson.low, wilson.high))
+    assert metrics.metrics["AUC"].no_interval == "4 labels of the rarer kind, fewer than 5"
     assert "held_out_error" not in metrics.metrics
     assert "planted_error" not in metrics.metrics
     assert metrics.selection.selected_by == SelectedBy(split="validation", metric="average error", images=6)
@@ -159,13 +165,11 @@ def test_several_detections_in_one_table(
     errors = [value_of(path, "average_error") for path in evaluations]
     assert comparison.rows[0].metrics["average_error"].value == pytest.approx(np.mean(errors[:2]))
     assert comparison.rows[1].metrics["average_error"].difference == pytest.approx(0 - np.mean(errors[:2]))
-    replicates = [
-        read_checked(path / "checked.parquet").measure(60, 0).replicates["average_error"] for path in evaluations
-    ]
-    paired = replicates[2] - (replicates[0] + replicates[1]) / 2
-    assert comparison.rows[1].metrics["average_error"].difference_interval == pytest.approx(
-        [float(end) for end in of.interval(paired)]
-    )
+    measured = [read_checked(path / "checked.parquet").measure(60, 0) for path in evaluations]
+    drawn = [one.replicates["average_error"] for one in measured]
+    support = widest(one.supports["average_error"] for one in measured)
+    expected = difference_interval(errors[2], drawn[2], errors[:2], drawn[:2], support)
+    assert comparison.rows[1].metrics["average_error"].difference_interval == pytest.approx(expected)
     capsys.readouterr()
     show_evaluations(evaluations)
     shown = capsys.readouterr().out

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from nlcli.errors import NlcliError
 from nlcli.evaluation.comparison.compare import compare
+from nlcli.evaluation.measured import Measured
 from nlcli.evaluation.metrics_file import (
     FORMAT,
     METRICS,
@@ -23,7 +26,7 @@ from nlcli.evaluation.metrics_file import (
     flat,
     read_metrics,
 )
-from nlcli.metrics.bootstrap import interval
+from nlcli.metrics.intervals import ranking_support, share_support
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.stage import read_stage
 from worlds.made_evaluations import made_clean_set, written
@@ -41,7 +44,10 @@ def made(**more: object) -> ClassifierMetrics:
         model=TestedModel(directory="run", kind="run", settings={"seed": 4, "clean_fraction": 0.1, "scale": None}),
         selection=Selection(clean=made_clean_set(0.1), step=7),
         bootstrap=Bootstrap(resamples=20, seed=0),
-        metrics={"mAP": Estimate(value=0.5), "top_1": Estimate(value=None, interval=(0.25, 0.75))},
+        metrics={
+            "mAP": Estimate(value=0.5, rests_on=3, counted="positives", no_interval="3 positives, fewer than 5"),
+            "top_1": Estimate(value=None, interval=(0.25, 0.75), rests_on=3, counted="images"),
+        },
         verified_entries=6,
         positives=3,
         classes_without_positives=Named(count=1, names=("b",)),
@@ -55,19 +61,33 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert read_metrics(record) == metrics
     content = read_json(record.path / METRICS)
     assert content["version"] == FORMAT
-    assert content["metrics"]["top_1"] == {"value": None, "interval": [0.25, 0.75]}
+    assert content["metrics"]["top_1"] == {
+        "value": None,
+        "interval": [0.25, 0.75],
+        "rests_on": 3,
+        "counted": "images",
+        "no_interval": None,
+    }
     assert metrics.names == ["top_1", "mAP"]  # as they are shown
     assert (metrics.model.seed, metrics.model.clean_fraction, metrics.model.scale) == (4, 0.1, 1.0)
     assert metrics.clean_images == 10
 
 
 def test_estimates_hold_null_for_what_is_not_defined() -> None:
-    drawn = np.arange(101) / 100
-    made = estimates({"mAP": math.nan, "top_1": 0.5}, {"top_1": drawn})
-    ends = tuple(float(end) for end in interval(drawn))
-    assert made == {"mAP": Estimate(value=None), "top_1": Estimate(value=0.5, interval=ends)}
-    assert flat(made) == {"mAP": None, "top_1": 0.5, "top_1_interval": list(ends)}
-    assert set(estimates({"mAP": 1.0, "AUC": 0.5}, {}, only=("AUC",))) == {"AUC"}
+    drawn, nothing = np.arange(101) / 100, np.empty(0)
+    supports = {"mAP": ranking_support(4), "top_1": share_support(40)}
+    values = {"mAP": math.nan, "top_1": 0.5}
+    measured = Measured(values, nothing, nothing, {"mAP": drawn, "top_1": drawn}, nothing, supports, False)
+    wilson = binomtest(20, 40).proportion_ci(method="wilson")
+    ends = (wilson.low, wilson.high)
+    assert estimates(measured) == {
+        "mAP": Estimate(value=None, rests_on=4, counted="positives", no_interval="4 positives, fewer than 5"),
+        "top_1": Estimate(value=0.5, interval=pytest.approx(ends), rests_on=40, counted="images"),
+    }
+    assert flat(estimates(measured)) == {"mAP": None, "top_1": 0.5, "top_1_interval": pytest.approx(list(ends))}
+    assert set(estimates(measured, only=("top_1",))) == {"top_1"}
+    without = estimates(replace(measured, replicates={}))
+    assert (without["mAP"].interval, without["mAP"].no_interval, without["top_1"].interval) == (None, None, None)
 
 
 def test_an_evaluation_of_0_1_0_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:

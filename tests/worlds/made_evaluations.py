@@ -101,7 +101,7 @@ def made_evaluation(
             model=TestedModel(directory=run.name, kind="run", settings=settings),
             selection=Selection(clean=None if fraction is None else made_clean_set(fraction)),
             bootstrap=Bootstrap(resamples=resamples, seed=0),
-            metrics=estimates(measured.values, measured.replicates),
+            metrics=estimates(measured),
             verified_entries=int(measured.ranking.scored.sum()),
             positives=int(measured.counts.sum()),
             classes_without_positives=Named(count=0),

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.evaluation.metrics_file import Part
-from nlcli.metrics.bootstrap import LEVEL
+from nlcli.metrics.intervals import LEVEL
 from nlcli.stages.records import Record
 
 ALL = "(all)"

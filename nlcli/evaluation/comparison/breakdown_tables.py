@@ -70,7 +70,7 @@ def _gain(metric: OverSeeds) -> str:
 def _ends_told(analysis: Analysis) -> str:
     if not analysis.resamples:
         return ""
-    return f" with its {percent(analysis.level)} bootstrap interval, paired by image"
+    return f" with its {percent(analysis.level)} interval, paired by image"
 
 
 def _notes(analysis: Analysis, cut: CutRecord) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from nlcli.evaluation.metrics_file import Ends, Part
 from nlcli.metrics.arrays import Floats
-from nlcli.metrics.bootstrap import LEVEL
-from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, difference_interval, metric_interval, widest
+from nlcli.metrics.intervals import FEWEST_TO_RANK, LEVEL, Support, difference_interval, metric_interval, widest
 from nlcli.metrics.names import common_metrics
 from nlcli.stages.files import number
 from nlcli.stages.records import Record

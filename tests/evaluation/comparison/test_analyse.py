@@ -23,8 +23,9 @@ from nlcli.evaluation.comparison.analyse import analyse, show_analysis
 from nlcli.evaluation.comparison.learning_curves import over_seeds, read_learning_curve
 from nlcli.evaluation.config import Analyse
 from nlcli.evaluation.score_files import read_images, read_scores, write_scores
-from nlcli.metrics.bootstrap import interval, resample_weights
+from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.curves import precision_recall_curve
+from nlcli.metrics.intervals import classes_support, difference_interval, widest
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.result import RESULT
@@ -258,8 +259,20 @@ def test_gain_intervals_are_paired_by_image(world: World):
     places = {line["class"]: line["frequency_group"] for line in lines_of(output / "classes.csv")}
     classes = [c for c in range(CLASSES) if places[f"c{c}"] == "4"]
     weights = resample_weights(40, 0, 60, 0)
-    gains = [world.mean("veit", classes, w) - world.mean("noisy", classes, w) for w in weights]
-    low, high = interval(np.array(gains))
+    seeds = {name: [world.per_class(name, seed)[classes] for seed in (0, 1)] for name in ("veit", "noisy")}
+    drawn = {
+        name: np.array([[world.per_class(name, seed, w)[classes] for w in weights] for seed in (0, 1)])
+        for name in ("veit", "noisy")
+    }
+    positives = (world.labels & world.mask).sum(axis=0)[classes]
+    support = widest(classes_support(positives, one) for each in drawn.values() for one in each)
+    low, high = difference_interval(
+        np.nanmean(seeds["veit"], axis=1),
+        np.nanmean(drawn["veit"], axis=2),
+        np.nanmean(seeds["noisy"], axis=1),
+        np.nanmean(drawn["noisy"], axis=2),
+        support,
+    )
     (line,) = [
         line
         for line in lines_of(output / "gains.csv")

@@ -17,7 +17,7 @@ from nlcli.evaluation.comparison.model_rows import Comparison
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.metrics_file import Bootstrap
 from nlcli.evaluation.score_files import read_scores
-from nlcli.metrics import bootstrap as of
+from nlcli.metrics.intervals import difference_interval, metric_interval, ranking_support
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.stage import read_stage
 from worlds.evaluated import evaluated, metrics_of, value_of
@@ -53,8 +53,10 @@ def test_comparison_pairs_seeds_and_resamples(chain: Chain, tmp_path: Path, caps
     assert second.difference == pytest.approx(np.mean(values[2:]) - np.mean(values[:2]))
     scored = [read_scores(path / "scores.parquet") for path in evaluations]
     replicates = [s.resampled(60, 0).ap_all for s in scored]
-    paired = (replicates[2] + replicates[3]) / 2 - (replicates[0] + replicates[1]) / 2
-    assert second.difference_interval == pytest.approx([float(e) for e in of.interval(paired)])
+    support = ranking_support(int(scored[0].metrics().positives.sum()))
+    expected = difference_interval(values[2:], replicates[2:], values[:2], replicates[:2], support)
+    assert second.difference_interval == pytest.approx(expected)
+    assert second.interval == pytest.approx(metric_interval(values[2:], replicates[2:], support))
     # The same from scores, without the stored replicates.
     again = compare(evaluations, resamples=61, seed=0)
     assert again.rows[1].metrics["AP_all"].value == second.value
@@ -63,7 +65,9 @@ def test_comparison_pairs_seeds_and_resamples(chain: Chain, tmp_path: Path, caps
     shown = capsys.readouterr().out
     assert shown.splitlines()[0].split() == ["model", "clean", "seeds", "mAP", "difference", "AP_all", "difference"]
     assert "residual  50 % (20)  2" in shown
+    assert "95 % interval over other images like these, and other seeds where a row has several" in shown
     assert "paired by image" in shown
+    assert "23 images of split 'test'; fewer than 50 rank no models" in shown
 
 
 def test_report_directory(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -118,7 +122,8 @@ def test_comparison_keeps_to_common_images(chain: Chain, tmp_path: Path, capsys:
     assert (comparison.images, comparison.images_left_out) == (20, 3)
     first, second = (row.metrics["AP_all"] for row in comparison.rows)
     assert first.value == second.value
-    assert second.difference_interval == (0.0, 0.0)
+    half = 1.959964 / (len(read_scores(part / "scores.parquet").together()[0].nonzero()[0]) + 2)
+    assert second.difference_interval == pytest.approx((-half, half), rel=1e-6), "alike here, not everywhere"
     assert "3 images were not scored by all models" in capsys.readouterr().err
 
 
