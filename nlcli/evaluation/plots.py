@@ -10,6 +10,7 @@ import numpy as np
 
 from nlcli.drawing import BLUE, GREY, ORANGE, new_figure, plain_axes, save_figure
 from nlcli.metrics.formats import percent
+from nlcli.metrics.intervals import LEVEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from nlcli.evaluation.checked_labels import CheckedLabels
     from nlcli.evaluation.measured import Measured
     from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.metrics.intervals import LEVEL
     from nlcli.metrics.curves import Curve, RocCurve
     from nlcli.metrics.ranking import RankingMetrics
 _NAMED = 120  # classes whose names can still be read

@@ -151,7 +151,11 @@ def test_planted_truth_of_what_the_detector_did_not_see(tmp_path: Path) -> None:
 
 
 def test_several_detections_in_one_table(
-    tmp_path: Path, table: LabelTable, dataset: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path,
+    table: LabelTable,
+    dataset: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     better = [0.9 if t == n else 0.1 for t, n in zip(TRUE_, NOISY, strict=True)]
     made = [
@@ -178,7 +182,10 @@ def test_several_detections_in_one_table(
     assert "thresholds chosen by: validation average error" in shown
     assert "calling every label right: average error 0.417, micro error 0.400" in shown
     report = compare_evaluations(Compare(evaluations=tuple(evaluations), output=tmp_path / "report"))
-    summary = read_stage(report).summary
+    assert read_stage(report).summary["best"] == "not told: fewer than 50 images"
+    monkeypatch.setattr("nlcli.evaluation.comparison.model_rows.FEWEST_TO_RANK", 10)
+    ranked = compare_evaluations(Compare(evaluations=tuple(evaluations), output=tmp_path / "ranked"))
+    summary = read_stage(ranked).summary
     assert (summary["best"], summary["best_average_error"]) == ("knn", 0)
     with open(report / "per_class.csv", encoding="utf-8") as file:
         assert next(csv.reader(file))[:2] == ["class", "images"]
