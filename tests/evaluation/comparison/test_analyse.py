@@ -142,6 +142,7 @@ def test_runs_without_validation_and_broken_files(tmp_path: Path):
 # --- whole analyses --------------------------------------------------------------------------
 
 CLASSES = 9
+NAMES = "noisy", "veit"
 
 
 def made_table(root: Path, *, partly: bool = False) -> LabelTable:
@@ -210,6 +211,20 @@ class World:
             values.append(average_precision_score(truth, scores[k, c], sample_weight=weight[k]) if truth.any() else NAN)
         return np.array(values)
 
+    def gain_interval(self, classes: list[int]) -> tuple[float, float]:
+        """Of veit over noisy in the mAP of ``classes``, resampled by scikit-learn."""
+        weights = resample_weights(40, 0, 60, 0)
+        values, drawn = (
+            [np.array([[self.per_class(name, seed, w)[classes] for w in ws] for seed in (0, 1)]) for name in NAMES]
+            for ws in ([None], weights)
+        )
+        positives = (self.labels & self.mask).sum(axis=0)[classes]
+        support = widest(classes_support(positives, one) for each in drawn for one in each)
+        (base, other), (of_base, of_other) = ([np.nanmean(a, axis=2) for a in arrays] for arrays in (values, drawn))
+        ends = difference_interval(other[:, 0], of_other, base[:, 0], of_base, support)
+        assert ends is not None
+        return ends
+
     def mean(self, name: str, classes: list[int], weight: np.ndarray | None = None) -> float:
         return float(np.mean([np.nanmean(self.per_class(name, seed, weight)[classes]) for seed in (0, 1)]))
 
@@ -258,21 +273,7 @@ def test_gain_intervals_are_paired_by_image(world: World):
     output = world.root / "analysis"
     places = {line["class"]: line["frequency_group"] for line in lines_of(output / "classes.csv")}
     classes = [c for c in range(CLASSES) if places[f"c{c}"] == "4"]
-    weights = resample_weights(40, 0, 60, 0)
-    seeds = {name: [world.per_class(name, seed)[classes] for seed in (0, 1)] for name in ("veit", "noisy")}
-    drawn = {
-        name: np.array([[world.per_class(name, seed, w)[classes] for w in weights] for seed in (0, 1)])
-        for name in ("veit", "noisy")
-    }
-    positives = (world.labels & world.mask).sum(axis=0)[classes]
-    support = widest(classes_support(positives, one) for each in drawn.values() for one in each)
-    low, high = difference_interval(
-        np.nanmean(seeds["veit"], axis=1),
-        np.nanmean(drawn["veit"], axis=2),
-        np.nanmean(seeds["noisy"], axis=1),
-        np.nanmean(drawn["noisy"], axis=2),
-        support,
-    )
+    low, high = world.gain_interval(classes)
     (line,) = [
         line
         for line in lines_of(output / "gains.csv")
@@ -398,9 +399,7 @@ def test_without_bootstrap_and_with_one_made_here(plain: World):
     assert {line["classes"] for line in made} == {"4"}
     places = {line["class"]: line["quality_group"] for line in lines_of(output / "classes.csv")}
     classes = [c for c in range(CLASSES) if places[f"c{c}"] == "2"]
-    weights = resample_weights(40, 0, 60, 0)
-    gains = [plain.mean("veit", classes, w) - plain.mean("noisy", classes, w) for w in weights]
-    expected = tuple(float(end) for end in interval(np.array(gains)))
+    expected = plain.gain_interval(classes)
     (line,) = [e for e in made if (e["by"], e["group"], e["model"]) == ("quality", "2", "veit")]
     assert (float(line["gain_low"]), float(line["gain_high"])) == pytest.approx(expected, abs=1e-6)
     assert not (plain.root / "made" / "examples.png").exists()
