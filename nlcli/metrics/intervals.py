@@ -36,10 +36,10 @@ FEWEST = 5
 """Positives (images of a share, labels of the rarer kind) from which on a metric has an interval."""
 FEWEST_OF_CLASS = 3
 """The same where the metric is of one class."""
-FEWEST_TO_DIFFER = 25
-"""Images from which on a difference of shares has an interval."""
 FEWEST_TO_RANK = 50
-"""Images from which on models are ranked."""
+"""Images from which on models are ranked, and a difference of shares, which is coarse, has an interval."""
+FEWEST_RARER_TO_DIFFER = 15
+"""Labels of the rarer kind from which on a difference of areas has an interval."""
 
 Ends = tuple[float, float]
 
@@ -52,6 +52,7 @@ class Support:
         count: Images of a share, positives of a ranking, labels of the rarer kind of an area; 0 where nothing counts.
         fewest: ``count`` from which on there is an interval.
         counted: What ``count`` counts, in the plural.
+        fewest_to_differ: ``count`` from which on a difference has an interval.
         inflation: By how much the replicates' variance is too small.
         paired_inflation: The same of the difference of two models.
         freedom: Degrees of freedom of the quantile, twice as many of a difference; infinite where the count does not
@@ -62,6 +63,7 @@ class Support:
     count: int
     fewest: int = FEWEST
     counted: str = "positives"
+    fewest_to_differ: int = 0
     inflation: float = 1.0
     paired_inflation: float = 1.0
     freedom: float = math.inf
@@ -75,14 +77,15 @@ class Support:
     @property
     def too_few_to_differ(self) -> str | None:
         """The same of a difference of two models."""
-        if self.share and self.count < FEWEST_TO_DIFFER:
-            return f"{self.count:,} {self.counted}, fewer than {FEWEST_TO_DIFFER}"
+        if self.count < self.fewest_to_differ:
+            return f"{self.count:,} {self.counted}, fewer than {self.fewest_to_differ}"
         return self.too_few
 
 
 def share_support(images: int, *, of_class: bool = False) -> Support:
     """Of a share of ``images``, such as top-1 or the error rate of all labels."""
-    return Support(images, FEWEST_OF_CLASS if of_class else FEWEST, "images", share=True)
+    fewest = FEWEST_OF_CLASS if of_class else FEWEST
+    return Support(images, fewest, "images", fewest_to_differ=FEWEST_TO_RANK, share=True)
 
 
 def ranking_support(positives: int) -> Support:
@@ -95,7 +98,13 @@ def area_support(ones: int, others: int, counted: str = "labels of the rarer kin
     """Of the area under a curve, and of the average precision of finding the rarer of two kinds of labels."""
     rarer = min(ones, others)
     freedom = max(1, rarer - 1)
-    return Support(rarer, counted=counted, inflation=1 + 1 / freedom, freedom=2 * freedom)
+    return Support(
+        rarer,
+        counted=counted,
+        fewest_to_differ=FEWEST_RARER_TO_DIFFER,
+        inflation=1 + 1 / freedom,
+        freedom=2 * freedom,
+    )
 
 
 def classes_support(counts: ArrayLike, per_class: ArrayLike, *, shares: bool = False) -> Support:
@@ -127,7 +136,14 @@ def classes_support(counts: ArrayLike, per_class: ArrayLike, *, shares: bool = F
         return Support(total, fewest, counted)
     freedom = total - 1 if len(number) == 1 else math.inf
     inflation = float(right.sum() / variance.sum())
-    return Support(total, fewest, counted, inflation, inflation if shares else deficit, freedom)
+    return Support(
+        total,
+        fewest,
+        counted,
+        inflation=inflation,
+        paired_inflation=inflation if shares else deficit,
+        freedom=freedom,
+    )
 
 
 def widest(supports: Iterable[Support]) -> Support:

@@ -53,8 +53,10 @@ def test_few_positives_have_none_and_say_why():
     assert of.classes_support([2], np.ones((50, 1))).too_few == "2 positives, fewer than 3"
     # Shares of few images are too coarse to be told apart.
     drawn, other = replicates(0.1)[0], replicates(0.2)[0]
-    assert difference_interval(0.5, drawn, 0.4, other, of.share_support(24)) is None
-    assert difference_interval(0.5, drawn, 0.4, other, of.share_support(25)) is not None
+    assert difference_interval(0.5, drawn, 0.4, other, of.share_support(49)) is None
+    assert difference_interval(0.5, drawn, 0.4, other, of.share_support(50)) is not None
+    assert of.share_support(49).too_few_to_differ == "49 images, fewer than 50"
+    assert difference_interval(0.5, drawn, 0.4, other, of.area_support(20, 14)) is None
 
 
 def test_what_resampling_misses_by_brute_force():
@@ -108,9 +110,9 @@ def test_paired_difference():
 
 def test_models_that_no_image_tells_apart_may_still_differ():
     same = replicates(0.05)[0]
-    low, high = difference_interval(0.5, same, 0.5, same, of.share_support(49))
-    # One image more, half of which tells them apart: variance 1/2 / 50^2.
-    assert (low, high) == pytest.approx((-Z * math.sqrt(0.5) / 50, Z * math.sqrt(0.5) / 50))
+    low, high = difference_interval(0.5, same, 0.5, same, of.share_support(99))
+    # One image more, half of which tells them apart: variance 1/2 / 100^2.
+    assert (low, high) == pytest.approx((-Z * math.sqrt(0.5) / 100, Z * math.sqrt(0.5) / 100))
     low, high = difference_interval(0.5, same, 0.5, same, Support(48))
     assert (low, high) == pytest.approx((-Z / 50, Z / 50))
 
