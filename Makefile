@@ -8,7 +8,7 @@ READY_SITE := $(VENV)/.ready-site
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-single-label test test-slow lint format docs site bench clean
+.PHONY: help setup demo demo-single-label test test-slow torture lint format docs site bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: lint  ## style, types and the tests, 5 minutes on 2 cores (JOBS=N for more
 
 test-slow: $(READY)  ## the long tests, too
 	$(BIN)/pytest -n $(JOBS)
+
+torture: $(READY)  ## kill, fuzz and obstruct the program for hours, and count what breaks (PARTS="events places" for some)
+	$(BIN)/python -m torture $(PARTS)
 
 lint: $(READY)  ## style, format and types alone, half a minute
 	$(BIN)/ruff check .

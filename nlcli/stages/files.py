@@ -103,6 +103,39 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         raise NlcliError(f"{path}: a number has thousands of digits, which no file of this kind holds") from error
 
 
+# --- YAML ------------------------------------------------------------------------------------
+
+_MOST_VALUES, _DEEPEST = 200_000, 60  # of what a YAML file says when its aliases are written out
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The plain values of ``text``: no objects, no more than a person writes, whatever its aliases multiply.
+
+    Raises:
+        NlcliError: it is malformed, or too large or too deep; ``where`` names the file or the option.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise NlcliError(f"{where}: not valid YAML: {error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: 2001-13-13 is no date
+        raise NlcliError(f"{where}: not valid YAML: a date, a number or a nesting that cannot be") from error
+    left = [_MOST_VALUES]
+    _count_values(value, where, left, 0)
+    return value
+
+
+def _count_values(value: Any, where: str, left: list[int], depth: int) -> None:
+    left[0] -= 1
+    if left[0] < 0 or depth > _DEEPEST:
+        raise NlcliError(f"{where}: more than {_MOST_VALUES:,} values, or nested more than {_DEEPEST} deep")
+    parts = (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        _count_values(part, where, left, depth + 1)
+
+
 # --- CSV -------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import annotated_types
 
 from nlcli.errors import NlcliError
+from nlcli.stages.files import parse_yaml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -146,17 +147,12 @@ def shape_of(field: FieldInfo) -> Shape:
 
 def read_pairs(flag: str, texts: list[str]) -> dict[str, Any]:
     """``["alpha=0.2", "activation=tanh"]`` -> a dictionary; values are read as YAML."""
-    import yaml
-
     values = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not sign or not name:
             raise NlcliError(f"{flag} {text}: expected NAME=VALUE, such as {flag} alpha=0.2")
-        try:
-            values[name.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-13-13 is no date
-            raise NlcliError(f"{flag} {text}: the value cannot be read") from error
+        values[name.strip()] = parse_yaml(value, f"{flag} {text}")
     return values
 
 

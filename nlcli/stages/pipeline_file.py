@@ -6,18 +6,21 @@ What the stages' options mean is ``pipeline.py``'s business.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.files import parse_yaml
 
 _TOP_KEYS = ("name", "about", "workdir", "include", "stages")
 _STAGE_KEYS = ("name", "run", "each", "with")
 _ROUNDS_KEYS = ("rounds", "stages")
 _IN_ROUNDS = (*_STAGE_KEYS, "in")
 _COUNTERS = ("round", "previous")
+_MOST_COMBINATIONS = 100_000
 _MOST_ROUNDS = 1000
 
 
@@ -163,14 +166,10 @@ class _Reader:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise NlcliError(f"cannot read pipeline {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise NlcliError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise NlcliError(f"{path}: expected a mapping with a list 'stages'")
     return content
@@ -209,6 +208,8 @@ def _is_in(entry: Any, number: int, where: str) -> bool:
 def _combinations(each: Any, where: str) -> list[dict[str, Any]]:
     if not isinstance(each, dict) or not all(isinstance(values, list) and values for values in each.values()):
         raise NlcliError(f"{where}: 'each' must map names to non-empty lists")
+    if math.prod(len(values) for values in each.values()) > _MOST_COMBINATIONS:
+        raise NlcliError(f"{where}: 'each' makes more than {_MOST_COMBINATIONS:,} stages; vary less")
     return [dict(zip(each, values, strict=True)) for values in itertools.product(*each.values())]
 
 

@@ -1,0 +1,110 @@
+"""Files: JSON, YAML and CSV as they come and go."""
+
+from __future__ import annotations
+
+import errno
+import math
+from pathlib import Path
+
+import pytest
+
+from nlcli.errors import NlcliError
+from nlcli.stages.files import csv_cell, csv_text, parse_json, parse_yaml, read_json, system_sentences, write_csv
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 2024-02-31",
+        "a: !!python/object/apply:os.system [true]",
+        "&s [*s]",
+        "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
+        "[" * 5000 + "]" * 5000,
+        "9" * 10_000,
+    ],
+    ids=["date", "object", "itself", "laughs", "deep", "digits"],
+)
+def test_yaml_that_nobody_writes_is_refused(text: str) -> None:
+    with pytest.raises(NlcliError, match=r"p\.yaml: ") as told:
+        parse_yaml(text, "p.yaml")
+    assert len(str(told.value)) < 400
+
+
+def test_yaml_with_aliases() -> None:
+    assert parse_yaml("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2.5}", "") == {
+        "a": {"b": 1},
+        "c": {"b": 1},
+        "d": {"b": 1, "e": 2.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+a", "'+a"),
+        ("-cmd", "'-cmd"),
+        ("@x", "'@x"),
+        ("\tx", "'\tx"),
+        ("-0.5", "-0.5"),
+        ("+1e3", "+1e3"),
+        ("a=b", "a=b"),
+        (None, ""),
+        (math.nan, ""),
+        (-0.5, -0.5),
+        (3, 3),
+    ],
+)
+def test_no_cell_is_run_by_a_spreadsheet(cell: object, written: object) -> None:
+    assert csv_cell(cell) == written
+    if isinstance(cell, str):
+        assert csv_text(csv_cell(cell)) == cell
+
+
+def test_csv_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, ("name", "share"), [("=x", 0.5), ("a,b", None)])
+    assert path.read_text(encoding="utf-8") == 'name,share\n\'=x,0.5\n"a,b",\n'
+
+    def rows():  # type: ignore[no-untyped-def]
+        yield ("c", 1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_csv(path, ("name", "share"), rows())
+    assert path.read_text(encoding="utf-8").startswith("name,share\n'=x")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b'{"a": ', "line 1, column 7"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "thousands of digits"),
+    ],
+)
+def test_damaged_json_is_a_sentence(tmp_path: Path, text: bytes, words: str) -> None:
+    (tmp_path / "r.json").write_bytes(text)
+    with pytest.raises(NlcliError, match=words) as told:
+        read_json(tmp_path / "r.json")
+    assert str(tmp_path / "r.json") in str(told.value)
+    with pytest.raises(NlcliError, match=words):
+        parse_json(text, tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space and run the same command again"),
+        (errno.EFBIG, "'ulimit -f'"),
+        (errno.ESTALE, "the network drive was changed"),
+        (errno.ENOTSUP, "choose another --output"),
+    ],
+)
+def test_what_the_system_says_is_a_sentence(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(NlcliError, match=words) as told, system_sentences(tmp_path):
+        raise OSError(number, "what the system calls it", str(tmp_path / "file"))
+    assert f"cannot write {tmp_path / 'file'}" in str(told.value)
