@@ -23,6 +23,8 @@ from nlcli.data.detection_files import read_detection
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import single_label_table
 from nlcli.errors import NlcliError
+from nlcli.evaluation.metrics_file import read_metrics
+from nlcli.stages.stage import read_stage
 from worlds.packages import installed
 from worlds.stage_builders import published
 
@@ -103,8 +105,8 @@ def test_commands_run_as_the_page_gives_them(place: Path, monkeypatch: pytest.Mo
 
     recorded = json.loads((place / "runs" / "bootstrapping" / "config.json").read_text())
     assert recorded["method_config"]["trust"] == 0.9
-    metrics = json.loads((place / "runs" / "bootstrapping-test" / "metrics.json").read_text())
-    assert metrics["top_1"] > 0.95
+    metrics = read_metrics(read_stage(place / "runs" / "bootstrapping-test")).metrics
+    assert metrics["top_1"].value > 0.95
     rates = read_detection(place / "runs" / "margin").info.errors.all
     assert rates is not None
     assert rates.images == 45
