@@ -301,15 +301,16 @@ def true_classes(table: LabelTable) -> np.ndarray:
     """
     if table.task != "single-label":
         raise NlcliError("noise is planted into single-label data sets only; this one is multi-label")
-    return np.where(table.verification == FULL, _only_class(table.present), -1)
+    return np.where(table.verification == FULL, only_class(table.present), -1)
 
 
 def noisy_classes(table: LabelTable) -> np.ndarray:
     """The noisy class of every image, -1 where it has none: int64 (N,)."""
-    return _only_class(table.noisy)
+    return only_class(table.noisy)
 
 
-def _only_class(matrix: Any) -> np.ndarray:
+def only_class(matrix: csr_array) -> np.ndarray:
+    """The first class of every row of a matrix (N, C), -1 where it has none: int64 (N,)."""
     classes = np.full(matrix.shape[0], -1, np.int64)
     some = np.diff(matrix.indptr) > 0
     classes[some] = matrix.indices[matrix.indptr[:-1][some]]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.labels import SPLITS, LabelTable, take_rows
+from nlcli.data.labels import SPLITS, LabelTable, only_class, take_rows
 from nlcli.errors import NlcliError
 from nlcli.stages.files import write_csv
 
@@ -85,8 +85,8 @@ def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:
         return table
     label = np.full(len(table), -1)
     for matrix in (table.absent, table.present, table.noisy):  # the noisy class, or else the true one
-        some = np.diff(matrix.indptr) > 0
-        label[some] = matrix.indices[matrix.indptr[:-1][some]]
+        stated = only_class(matrix)
+        label = np.where(stated >= 0, stated, label)
     kept = []
     for split in SPLITS:
         rows = table.rows(split)
