@@ -185,6 +185,7 @@ def build_folders(
     output: StrPath,
     table: StrPath | None = None,
     classes: StrPath | None = None,
+    class_names: Literal["ask", "keep", "merge"] = "ask",
     verified: Sequence[Literal["train", "validation", "test"]] = ("validation", "test"),
     validation_share: float = 0.1,
     test_share: float = 0.1,
@@ -202,6 +203,7 @@ def build_folders(
         output: Directory to write.
         table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.
         classes: Class names in order, one a line (default: those that occur, sorted).
+        class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one class.
         verified: Splits whose folders name the true class; one that is drawn is as train.
         validation_share: Share of each class for validation, where there is none.
         test_share: Share of each class for test, where there are no splits.

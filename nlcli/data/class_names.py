@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nlcli.console import say
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError
 
@@ -83,19 +84,32 @@ def _several(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(n for n, parts in joined.items() if any(uses[part] > 1 or part in counts for part in parts)))
 
 
-def spellings(counts: Mapping[str, int], spelling: Spelling, where: str) -> dict[str, str]:
+def _groups(alike: tuple[tuple[str, ...], ...]) -> str:
+    told = "; ".join(f"'{shown(group[0])}' for {', '.join(map(repr, group[1:3]))}" for group in alike[:_MOST_TOLD])
+    return told + (" ..." if len(alike) > _MOST_TOLD else "")
+
+
+def spellings(
+    counts: Mapping[str, int], spelling: Spelling, where: str, without: str = "empty these cells"
+) -> dict[str, str]:
     """The class of every name in ``counts``; see the module's docstring.
 
     Args:
         counts: How many images have each name.
         spelling: ``merge`` gives names that read alike the most frequent one's, ``keep`` takes all as they are.
         where: The file or folder, for the sentence.
+        without: What to do about names that mean there is no label.
 
     Raises:
         NlcliError: with ``ask``, for the first kind of doubt, with the names and their counts.
     """
     if spelling != "ask":
-        merged = {name: group[0] for group in doubts(counts).alike for name in group} if spelling == "merge" else {}
+        doubt = doubts(counts)
+        for name in (*doubt.missing, *doubt.several):
+            say(f"note: '{name}' ({counts[name]:,} images) is taken for the name of a class")
+        merged = {name: group[0] for group in doubt.alike for name in group} if spelling == "merge" else {}
+        if merged:
+            say(f"{len(merged):,} class names become {len(doubt.alike):,} ({_groups(doubt.alike)})")
         return {name: merged.get(name, name) for name in counts}
     doubt = doubts(counts)
 
@@ -117,7 +131,7 @@ def spellings(counts: Mapping[str, int], spelling: Spelling, where: str) -> dict
         )
     if doubt.missing:
         raise NlcliError(
-            f"{where}: {told(doubt.missing)} reads as if there were no label; empty these cells, or pass --class-names "
-            "keep if it is the name of a class"
+            f"{where}: {told(doubt.missing)} reads as if there were no label; {without}, or pass "
+            "--class-names keep if it is the name of a class"
         )
     return {name: name for name in counts}

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from nlcli.data.class_names import Spelling
 from nlcli.stages.config import Decode, Precision, Split, StageConfig
 from nlcli.stages.options import InferenceBatch, Option, Output, Workers
 
@@ -165,6 +166,14 @@ class BuildFolders(StageConfig):
         Path | None,
         Option("Class names in order, one a line (default: those that occur, sorted).", panel="Data", role="input"),
     ] = None
+    class_names: Annotated[
+        Spelling,
+        Option(
+            "Names that read alike, such as Dress and dress: refused, taken as they are, or made one class.",
+            panel="Labels",
+            since="0.2.0",
+        ),
+    ] = "ask"
     verified: Annotated[
         tuple[Split, ...],
         Option("Splits whose folders name the true class; one that is drawn is as train.", panel="Labels"),

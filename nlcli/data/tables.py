@@ -9,10 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlcli.console import Bar, progress
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, unknown_name
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_CELL = 1 << 16
+_LARGE = 16  # MiB; a table of so many takes seconds, and a bar shows how far it is
+_ROWS_A_LOOK = 10_000
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -57,6 +62,12 @@ def read_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iter
     return _parquet_rows(path, known, required) if is_parquet(path) else _csv_rows(path, known, required)
 
 
+def _bar(path: Path, size: int) -> AbstractContextManager[Bar | None]:
+    """A bar for a large table, which counts mebibytes."""
+    large = size >= _LARGE << 20
+    return progress(size >> 20, f"reading {path.name}", unit="MiB") if large else nullcontext(None)
+
+
 def _columns(path: Path, names: Sequence[str], known: Sequence[str], required: Sequence[str]) -> list[str | None]:
     """The known columns in the order of the file, None for one to pass over."""
     for name in required:
@@ -91,16 +102,21 @@ def _csv_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iter
                 delimiter = _delimiter(header, known)
                 columns = _columns(path, _cells(header, delimiter), known, required)
                 reader = csv.reader(file, delimiter=delimiter, strict=True)
-                for cells in reader:
-                    if not any(cells):
-                        continue
-                    line = reader.line_num + 1  # the header was read apart
-                    if len(cells) != len(columns):
-                        raise NlcliError(
-                            f"{path}, line {line}: {len(cells)} cells, expected {len(columns)}; quote values that "
-                            f"hold {DELIMITERS[delimiter]}"
-                        )
-                    yield line, {n: cell.strip() for n, cell in zip(columns, cells, strict=True) if n is not None}
+                with _bar(path, os.fstat(raw.fileno()).st_size) as bar:
+                    for cells in reader:
+                        if not any(cells):
+                            continue
+                        line = reader.line_num + 1  # the header was read apart
+                        if len(cells) != len(columns):
+                            raise NlcliError(
+                                f"{path}, line {line}: {len(cells)} cells, expected {len(columns)}; quote values that "
+                                f"hold {DELIMITERS[delimiter]}"
+                            )
+                        yield line, {n: cell.strip() for n, cell in zip(columns, cells, strict=True) if n is not None}
+                        if bar is not None and line % _ROWS_A_LOOK == 0:
+                            bar.advance((raw.tell() >> 20) - bar.done)
+                    if bar is not None:
+                        bar.advance(bar.total - bar.done)
     except UnicodeDecodeError as error:
         raise NlcliError(
             f"{path} is not in UTF-8 (byte {error.object[error.start]:#04x}); save it as 'CSV UTF-8', or convert it: "
@@ -138,12 +154,15 @@ def _parquet_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> 
     try:
         with pq.ParquetFile(path) as file:
             columns = [n for n in _columns(path, file.schema_arrow.names, known, required) if n is not None]
-            number = 0
-            for batch in file.iter_batches(columns=columns):
-                cells = [_texts(path, name, batch.column(name)) for name in batch.schema.names]
-                for row in zip(*cells, strict=True):
-                    number += 1
-                    yield number, dict(zip(batch.schema.names, row, strict=True))
+            number, size = 0, path.stat().st_size
+            with _bar(path, size) as bar:
+                for batch in file.iter_batches(columns=columns):
+                    cells = [_texts(path, name, batch.column(name)) for name in batch.schema.names]
+                    for row in zip(*cells, strict=True):
+                        number += 1
+                        yield number, dict(zip(batch.schema.names, row, strict=True))
+                    if bar is not None:
+                        bar.advance((size * number // file.metadata.num_rows >> 20) - bar.done)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise NlcliError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from error
 

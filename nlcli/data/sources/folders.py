@@ -7,7 +7,7 @@ Two layouts:
   splits of ``verified`` it is their true class, too. A split that is drawn (below) is none of them.
 - a table, CSV or Parquet, with the columns ``path`` and ``noisy_label`` and, where there are any,
   ``clean_label`` (the true class: fully verified), ``verification`` (whether the noisy label is
-  right: 1 right, 0 wrong, -1 or empty not looked at) and ``split``.
+  right: 1 right, 0 wrong, -1 or empty not looked at) and ``split``; see ``image_table.py``.
 
 Without splits, or without validation, the missing ones are drawn from train, the same share of
 every class, by the seed and the images' keys. Where a person checked some of the images, they are
@@ -16,16 +16,15 @@ drawn among these. Images are never copied.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nlcli.console import say
+from nlcli.data.class_names import as_read, spellings
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table, strings
@@ -41,34 +40,12 @@ from nlcli.data.sources.base import (
     refuse_missing,
     write_left_out,
 )
+from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.networks.image_files import is_image, walk_files
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
-
-_SPLIT_NAMES = {
-    "train": TRAIN,
-    "training": TRAIN,
-    "validation": VALIDATION,
-    "valid": VALIDATION,
-    "val": VALIDATION,
-    "test": TEST,
-}
-_VERIFICATION = {"1": 1, "0": 0, "-1": -1, "": -1}
-_COLUMNS = ("path", "noisy_label", "clean_label", "verification", "split")
-
-
-@dataclass
-class Listed:
-    """Images as they are listed; entry ``i`` of every list is the same image. None: not given."""
-
-    paths: list[str] = field(default_factory=list)
-    noisy: list[str | None] = field(default_factory=list)
-    clean: list[str | None] = field(default_factory=list)
-    right: list[int] = field(default_factory=list)
-    split: list[int | None] = field(default_factory=list)
-    ignored: int = 0
 
 
 def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
@@ -86,7 +63,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         inputs["images"] = fingerprint_json([listed.paths, listed.split])
         missing = np.zeros(len(listed.paths), bool)
     else:
-        listed = read_table(config.table)
+        listed = read_image_table(config.table)
         missing = missing_files(config.images, listed.paths)
         inputs["missing"] = fingerprint_json([listed.paths[i] for i in np.flatnonzero(missing)])
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
@@ -123,7 +100,7 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     if not root.is_dir():
         raise NlcliError(f"image folder {root} does not exist; give the folder that holds one folder a class")
     first = _folders(root)
-    splits = {name: _SPLIT_NAMES[name.lower()] for name in first if name.lower() in _SPLIT_NAMES}
+    splits = {name: SPLIT_NAMES[name.lower()] for name in first if name.lower() in SPLIT_NAMES}
     if splits and len(splits) < len(first):
         other = next(name for name in first if name not in splits)
         raise NlcliError(
@@ -174,126 +151,39 @@ def _add_class(listed: Listed, root: Path, folder: str, name: str, split: int | 
         listed.split.append(split)
 
 
-# --- tables ----------------------------------------------------------------------------------
-
-
-def read_table(path: Path) -> Listed:
-    """The rows of a CSV or Parquet table.
-
-    Raises:
-        NlcliError: with the line (CSV) or the row counted from 1 (Parquet), for a missing column, an
-            empty or repeated path, an unknown split or verification, or labels that contradict.
-    """
-    parquet = path.suffix.lower() == ".parquet"
-    unit = "row" if parquet else "line"
-    listed = Listed()
-    seen: dict[str, int] = {}
-    for number, row in _parquet_rows(path) if parquet else _csv_rows(path):
-        where = f"{path}, {unit} {number}"
-        name = row["path"]
-        if not is_inside(name):
-            raise NlcliError(
-                f"{where}: '{shown(name)}' is not a path inside the image folder; give paths relative to it"
-            )
-        if name in seen:
-            raise NlcliError(
-                f"{where}: '{name}' already stands in {unit} {seen[name]}; an image may be listed once, in one split"
-            )
-        seen[name] = number
-        noisy, clean = row.get("noisy_label") or None, row.get("clean_label") or None
-        if noisy is None and clean is None:
-            raise NlcliError(f"{where}: '{name}' has neither a noisy nor a clean label; leave the row out")
-        mark = row.get("verification", "")
-        if mark not in _VERIFICATION:
-            raise NlcliError(
-                f"{where}: verification '{shown(mark)}' is none of 1 (right), 0 (wrong), -1 or empty (not looked at)"
-            )
-        right = _VERIFICATION[mark]
-        if right >= 0 and noisy is None:
-            raise NlcliError(f"{where}: '{name}' is verified but has no noisy label to be right or wrong")
-        if right >= 0 and clean is not None and (clean == noisy) != (right == 1):
-            raise NlcliError(f"{where}: verification {right} contradicts the labels (noisy '{noisy}', clean '{clean}')")
-        split = row.get("split", "")
-        if split and split.lower() not in _SPLIT_NAMES:
-            raise NlcliError(f"{where}: {unknown_name(split, SPLITS, 'split')}")
-        listed.paths.append(name)
-        listed.noisy.append(noisy)
-        listed.clean.append(clean)
-        listed.right.append(right)
-        listed.split.append(_SPLIT_NAMES[split.lower()] if split else None)
-    if not listed.paths:
-        raise NlcliError(f"{path} has no rows")
-    some = sum(split is None for split in listed.split)
-    if 0 < some < len(listed.split):
-        position = listed.split.index(None)
-        raise NlcliError(
-            f"{path}: '{listed.paths[position]}' has no split but others have; fill the column, or leave it out"
-        )
-    return listed
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    for name in columns:
-        if name not in _COLUMNS:
-            raise NlcliError(f"{path}: {unknown_name(name, _COLUMNS, 'column')}")
-    for name in ("path", "noisy_label"):
-        if name not in columns:
-            raise NlcliError(
-                f"{path}: there is no column '{name}'; expected {', '.join(_COLUMNS)} (the last three as needed)"
-            )
-    if len(set(columns)) < len(columns):
-        raise NlcliError(f"{path}: a column stands twice in the header ({', '.join(columns)})")
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            columns = [cell.strip() for cell in next(reader, [])]
-            _check_columns(path, columns)
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(columns):
-                    raise NlcliError(
-                        f"{path}, line {reader.line_num}: {len(cells)} cells, expected {len(columns)}; quote values "
-                        "with commas"
-                    )
-                yield reader.line_num, {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        line = f", line {reader.line_num}" if isinstance(error, csv.Error) else ""
-        raise NlcliError(f"cannot read {path}{line}: {error}") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_columns(path, file.schema_arrow.names)
-            number = 0
-            for batch in file.iter_batches():
-                columns = {}
-                for name in batch.schema.names:
-                    values = batch.column(name)
-                    kind = values.type
-                    whole = name == "verification" and (pa.types.is_integer(kind) or pa.types.is_boolean(kind))
-                    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
-                    if not (whole or text or pa.types.is_dictionary(kind)):
-                        raise NlcliError(f"{path}: column '{name}' has the type {kind}, expected text")
-                    columns[name] = ["" if v is None else str(int(v)) if whole else str(v) for v in values.to_pylist()]
-                for cells in zip(*columns.values(), strict=True):
-                    number += 1
-                    yield number, dict(zip(columns, cells, strict=True))
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}") from error
+def _images(root: Path, folder: str, listed: Listed, above: tuple[str, ...]) -> Iterator[str]:
+    real = os.path.realpath(root / folder)
+    if real in above:
+        raise NlcliError(f"{root / folder} is a link to a folder above it; remove the link")
+    with os.scandir(root / folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _images(root, f"{folder}/{entry.name}", listed, (*above, real))
+            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                yield f"{folder}/{entry.name}"
+            else:
+                listed.ignored += 1
 
 
 # --- labels ----------------------------------------------------------------------------------
 
 
+def _settle_names(config: BuildFolders, listed: Listed) -> None:
+    """Make one class of names that are one class, as ``--class-names`` says, in place."""
+    counts = listed.class_counts()
+    where = str(config.images if config.table is None else config.table)
+    if config.classes is None:
+        without = "empty these cells" if config.table is not None else "move this folder elsewhere"
+        listed.rename(spellings(counts, config.class_names, where, without), where)
+    elif config.class_names == "merge":  # the list says how a class is spelled
+        spelled = {as_read(name): name for name in read_names(config.classes)}
+        listed.rename({name: spelled.get(as_read(name), name) for name in counts}, where)
+
+
 def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable:
+    _settle_names(config, listed)
     names = {name for column in (listed.noisy, listed.clean) for name in column if name is not None}
     classes = tuple(sorted(names)) if config.classes is None else read_names(config.classes)
     position: dict[str | None, int] = {name: i for i, name in enumerate(classes)}

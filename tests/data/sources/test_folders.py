@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable
-from nlcli.data.sources.folders import build_folders, read_table
+from nlcli.data.sources.folders import build_folders
+from nlcli.data.sources.image_table import read_image_table
 from nlcli.errors import NlcliError
 from worlds.folders import by_key, touch
 
@@ -200,11 +202,11 @@ def test_the_same_table_as_parquet(tmp_path: Path) -> None:
         "split": ["train", "test"],
     }
     pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
-    listed = read_table(tmp_path / "labels.parquet")
+    listed = read_image_table(tmp_path / "labels.parquet")
     assert (listed.noisy, listed.clean, listed.right, listed.split) == (["a", None], [None, "b"], [0, -1], [0, 2])
-    pq.write_table(pa.table({"path": [1.5], "noisy_label": ["a"]}), tmp_path / "labels.parquet")
-    with pytest.raises(NlcliError, match="column 'path' has the type double"):
-        read_table(tmp_path / "labels.parquet")
+    pq.write_table(pa.table({"path": [[1]], "noisy_label": ["a"]}), tmp_path / "labels.parquet")
+    with pytest.raises(NlcliError, match="column 'path' has the type list<element: int64>, expected text or numbers"):
+        read_image_table(tmp_path / "labels.parquet")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +221,8 @@ def test_the_same_table_as_parquet(tmp_path: Path) -> None:
         (("5.jpg,b,,-1,train", "5.jpg,b,,-1,"), "'5.jpg' has no split but others have"),
         (("5.jpg,b,,-1,train", "5.jpg,b,,-1"), "line 6: 4 cells, expected 5"),
         (("clean_label", "clean"), "unknown column 'clean'; did you mean 'clean_label'"),
-        (("path,", "file,"), "unknown column 'file'"),
-        ((",clean_label", ",noisy_label"), "a column stands twice"),
+        (("path,", "file,"), "there is no column 'path' among file, noisy_label"),
+        ((",clean_label", ",noisy_label"), "the column 'noisy_label' stands twice"),
         (('"x, 1.jpg"', '"x, 1.jpg'), "cannot read"),
         ((",,a,,val", ",,a,1,val"), "line 5: '4.jpg' is verified but has no noisy label"),
     ],
@@ -229,7 +231,93 @@ def test_mistakes_in_a_table_are_named_with_their_line(tmp_path: Path, change: t
     assert change[0] in TABLE
     (tmp_path / "labels.csv").write_text(TABLE.replace(change[0], change[1], 1))
     with pytest.raises(NlcliError, match=message):
-        read_table(tmp_path / "labels.csv")
+        read_image_table(tmp_path / "labels.csv")
+
+
+def write_labels(path: Path, rows: Sequence[tuple[object, ...]], *columns: str) -> Path:
+    path.write_text("\n".join(",".join(map(str, row)) for row in [("path", *columns), *rows]) + "\n")
+    return path
+
+
+def test_labels_as_integers_and_as_floats_are_asked_about_and_made_one(tmp_path: Path) -> None:
+    """As pandas writes a column of integers, and one with gaps."""
+    rows = [(f"{i}.jpg", i % 3, f"{i % 3}.0" if i % 2 else "") for i in range(30)]
+    labels = write_labels(tmp_path / "t.csv", rows, "noisy_label", "clean_label")
+    touch(tmp_path / "images", *(str(row[0]) for row in rows))
+    with pytest.raises(
+        NlcliError, match=r"t\.csv: '0' \(10 images\) and '0\.0' \(5 images\) read alike, and 2 more such"
+    ):
+        build(tmp_path, tmp_path / "images", table=labels)
+    table = build(tmp_path, tmp_path / "images", table=labels, class_names="merge")
+    assert table.classes == ("0", "1", "2")
+    assert {row[1:3] for row in by_key(table).values() if row[2]} == {("0", "0"), ("1", "1"), ("2", "2")}
+    (tmp_path / "kept").mkdir()
+    assert build(tmp_path / "kept", tmp_path / "images", table=labels, class_names="keep").num_classes == 6
+
+
+def test_verification_as_programs_write_it(tmp_path: Path) -> None:
+    marks = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "True": 1, "FALSE": 0, "yes": 1, "No": 0, "": -1, "-1": -1, "-1.0": -1}
+    rows = [(f"{i}.jpg", "a", mark) for i, mark in enumerate(marks)]
+    listed = read_image_table(write_labels(tmp_path / "t.csv", rows, "noisy_label", "verification"))
+    assert listed.right == list(marks.values())
+
+
+def test_parquet_and_csv_of_one_table_are_one_data_set(tmp_path: Path) -> None:
+    names = [f"{i}.jpg" for i in range(12)]
+    touch(tmp_path / "images", *names)
+    columns = {
+        "path": names,
+        "noisy_label": ["dress " if i % 3 else " hat" for i in range(12)],
+        "verification": [(1.0, 0.0, None)[i % 3] for i in range(12)],
+        "__index_level_0__": list(range(12)),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    rows = [
+        (name, columns["noisy_label"][i], "" if i % 3 == 2 else columns["verification"][i])
+        for i, name in enumerate(names)
+    ]
+    write_labels(tmp_path / "t.csv", rows, "noisy_label", "verification")
+    by_kind = {}
+    for kind in ("csv", "parquet"):
+        (tmp_path / kind).mkdir()
+        by_kind[kind] = by_key(build(tmp_path / kind, tmp_path / "images", table=tmp_path / f"t.{kind}"))
+    assert by_kind["csv"] == by_kind["parquet"]
+    assert by_kind["csv"]["0.jpg"][1:] == ("hat", "hat", "", 1)
+    assert by_kind["csv"]["1.jpg"][1:] == ("dress", "", "dress", 1)
+
+
+def test_words_for_no_label_and_tags_are_asked_about(tmp_path: Path) -> None:
+    touch(tmp_path / "photos", "a/1.jpg", "a/2.jpg", "A/1.jpg", "b/1.jpg", "b/2.jpg", "b/3.jpg")
+    with pytest.raises(NlcliError, match=r"photos: 'a' \(2 images\) and 'A' \(1 images\) read alike"):
+        build(tmp_path, tmp_path / "photos")
+    assert build(tmp_path, tmp_path / "photos", class_names="merge").classes == ("a", "b")
+    touch(tmp_path / "nan/photos", "a/1.jpg", "nan/1.jpg", "b/2.jpg")
+    with pytest.raises(NlcliError, match=r"'nan' \(1 images\) reads as if there were no label; move this folder else"):
+        build(tmp_path / "nan", tmp_path / "nan/photos")
+    tags = ["cat|dog", "cat", "dog|car", "bus"]
+    rows = [(f"a/{i}.jpg", tags[i % 4]) for i in range(8)]
+    labels = write_labels(tmp_path / "tags.csv", rows, "noisy_label")
+    touch(tmp_path / "tags", *(path for path, _ in rows))
+    with pytest.raises(NlcliError, match=r"'cat\|dog' \(2 images\), 'dog\|car' \(2 images\) look like several labels"):
+        build(tmp_path / "tags", tmp_path / "tags", table=labels)
+
+
+def test_a_contradiction_that_merging_brings_up_is_told(tmp_path: Path) -> None:
+    rows = [("1.jpg", "Dress", "dress", 0), ("2.jpg", "hat", "", "")]
+    touch(tmp_path / "images", "1.jpg", "2.jpg")
+    labels = write_labels(tmp_path / "t.csv", rows, "noisy_label", "clean_label", "verification")
+    with pytest.raises(NlcliError, match=r"of '1\.jpg', verification 0 contradicts the labels"):
+        build(tmp_path, tmp_path / "images", table=labels, class_names="merge")
+
+
+def test_given_classes_say_how_they_are_spelled(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "1.jpg", "2.jpg", "3.jpg")
+    labels = write_labels(tmp_path / "t.csv", [("1.jpg", "DRESS"), ("2.jpg", "hat"), ("3.jpg", "hat")], "noisy_label")
+    (tmp_path / "classes.txt").write_text("hat\ndress\n")
+    with pytest.raises(NlcliError, match="unknown class 'DRESS'"):
+        build(tmp_path, tmp_path / "images", table=labels, classes=tmp_path / "classes.txt")
+    options = {"table": labels, "classes": tmp_path / "classes.txt", "class_names": "merge"}
+    assert by_key(build(tmp_path, tmp_path / "images", **options))["1.jpg"][1] == "dress"
 
 
 def test_missing_images_are_counted_named_and_left_out(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Tables of images with one label each, CSV or Parquet, as people have them.
+
+The columns are ``path`` and ``noisy_label`` and, where there are any, ``clean_label`` (the true class: fully
+verified), ``verification`` (whether the noisy label is right) and ``split``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlcli.data.class_names import as_read
+from nlcli.data.labels import SPLITS
+from nlcli.data.lists import is_inside, shown
+from nlcli.data.sources.base import TEST, TRAIN, VALIDATION
+from nlcli.data.tables import read_rows, row_unit
+from nlcli.errors import NlcliError, unknown_name
+
+SPLIT_NAMES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "test": TEST,
+}
+COLUMNS = ("path", "noisy_label", "clean_label", "verification", "split")
+_VERIFICATION = {
+    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
+    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
+    **dict.fromkeys(("-1", "-1.0", ""), -1),
+}
+
+
+@dataclass
+class Listed:
+    """Images as they are listed; entry ``i`` of every list is the same image. None: not given."""
+
+    paths: list[str] = field(default_factory=list)
+    noisy: list[str | None] = field(default_factory=list)
+    clean: list[str | None] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
+    split: list[int | None] = field(default_factory=list)
+    ignored: int = 0
+
+    def class_counts(self) -> dict[str, int]:
+        """How many images have each class name, as the noisy label, the clean one or both."""
+        counts: Counter[str] = Counter()
+        for noisy, clean in zip(self.noisy, self.clean, strict=True):
+            if noisy is not None:
+                counts[noisy] += 1
+            if clean is not None and clean != noisy:
+                counts[clean] += 1
+        return dict(counts)
+
+    def rename(self, names: Mapping[str, str], where: str) -> None:
+        """Give every class the name that ``names`` has for it.
+
+        Raises:
+            NlcliError: under their new names, the labels of an image (``where`` names the table) contradict each other.
+        """
+        self.noisy = [None if name is None else names[name] for name in self.noisy]
+        self.clean = [None if name is None else names[name] for name in self.clean]
+        for path, noisy, clean, right in zip(self.paths, self.noisy, self.clean, self.right, strict=True):
+            if contradict(noisy, clean, right):
+                raise NlcliError(f"{where}: of '{shown(path)}', {_contradiction(noisy, clean, right)}")
+
+
+def contradict(noisy: str | None, clean: str | None, right: int) -> bool:
+    """Whether the labels of an image say otherwise than its verification does."""
+    return right >= 0 and clean is not None and (clean == noisy) != (right == 1)
+
+
+def _contradiction(noisy: str | None, clean: str | None, right: int) -> str:
+    return f"verification {right} contradicts the labels (noisy '{noisy}', clean '{clean}')"
+
+
+def read_image_table(path: Path) -> Listed:
+    """The rows of a table, in its order; paths are told apart without ``./`` and doubled slashes.
+
+    Raises:
+        NlcliError: with the line (CSV) or the row counted from 1 (Parquet), for a missing column, an
+            empty or repeated path, an unknown split or verification, or labels that contradict.
+    """
+    listed = Listed()
+    unit = row_unit(path)
+    number_of: dict[str, int] = {}
+    for number, row in read_rows(path, COLUMNS, ("path", "noisy_label")):
+        where = f"{path}, {unit} {number}"
+        name = _image_name(row["path"], where)
+        first = number_of.setdefault(name, number)
+        if first != number:
+            raise NlcliError(
+                f"{where}: '{shown(row['path'])}' already stands in {unit} {first}; an image may be listed once, in "
+                "one split"
+            )
+        _add(listed, name, row, where)
+    if not listed.paths:
+        raise NlcliError(f"{path} has no rows")
+    some = sum(split is None for split in listed.split)
+    if 0 < some < len(listed.split):
+        position = listed.split.index(None)
+        raise NlcliError(
+            f"{path}: '{listed.paths[position]}' has no split but others have; fill the column, or leave it out"
+        )
+    return listed
+
+
+def _image_name(given: str, where: str) -> str:
+    """A path of a table as every stage writes it: ``./a//b.jpg`` is ``a/b.jpg``."""
+    name = given if given.startswith("/") else "/".join(part for part in given.split("/") if part not in ("", "."))
+    if is_inside(name):
+        return name
+    do = "give paths relative to it"
+    if is_inside(given.replace("\\", "/")):
+        do = "write / between folders"
+    raise NlcliError(f"{where}: '{shown(given)}' is not a path inside the image folder; {do}")
+
+
+def _add(listed: Listed, name: str, row: Mapping[str, str], where: str) -> None:
+    noisy, clean = row.get("noisy_label") or None, row.get("clean_label") or None
+    if noisy is None and clean is None:
+        raise NlcliError(f"{where}: '{name}' has neither a noisy nor a clean label; leave the row out")
+    mark = row.get("verification", "")
+    right = _VERIFICATION.get(mark.lower())
+    if right is None:
+        raise NlcliError(
+            f"{where}: verification '{shown(mark)}' is none of 1, true or yes (right), 0, false or no (wrong), -1 or "
+            "empty (not looked at)"
+        )
+    if right >= 0 and noisy is None:
+        raise NlcliError(f"{where}: '{name}' is verified but has no noisy label to be right or wrong")
+    if contradict(noisy, clean, right) and as_read(noisy or "") != as_read(clean or ""):  # spellings are asked about
+        raise NlcliError(f"{where}: {_contradiction(noisy, clean, right)}")
+    split = row.get("split", "")
+    if split and split.lower() not in SPLIT_NAMES:
+        raise NlcliError(f"{where}: {unknown_name(split, SPLITS, 'split')}")
+    listed.paths.append(name)
+    listed.noisy.append(noisy)
+    listed.clean.append(clean)
+    listed.right.append(right)
+    listed.split.append(SPLIT_NAMES[split.lower()] if split else None)
