@@ -17,7 +17,6 @@ drawn among these. Images are never copied.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,22 +148,6 @@ def _add_class(listed: Listed, root: Path, folder: str, name: str, split: int | 
         listed.clean.append(name if known else None)
         listed.right.append(-1)
         listed.split.append(split)
-
-
-def _images(root: Path, folder: str, listed: Listed, above: tuple[str, ...]) -> Iterator[str]:
-    real = os.path.realpath(root / folder)
-    if real in above:
-        raise NlcliError(f"{root / folder} is a link to a folder above it; remove the link")
-    with os.scandir(root / folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _images(root, f"{folder}/{entry.name}", listed, (*above, real))
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                yield f"{folder}/{entry.name}"
-            else:
-                listed.ignored += 1
 
 
 # --- labels ----------------------------------------------------------------------------------
