@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Rows, Tensor
 from nlcli.methods.base.keras_ops import ops
-from nlcli.methods.base.losses import binary_cross_entropy
+from nlcli.methods.base.losses import Normalise, binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2019
 from nlcli.networks.linear_layer import LinearLayer
@@ -23,6 +23,10 @@ class ResidualConfig(MethodConfig):
     alpha: float = Field(0.2, ge=0, description="Weight of the clean loss.")
     train: Literal["joint", "clean-only", "noise-only"] = Field(
         "joint", description="Both losses, or one of them alone (table 5)."
+    )
+    normalise: Normalise = Field(
+        "entries",
+        description="What losses over verified labels are divided by: verified entries, or all entries of the images.",
     )
 
 
@@ -68,7 +72,8 @@ class Residual(Method):
         c = self.clean(features)  # eq. (1)
         parts = {}
         if phase != "noise-only":
-            parts["L_clean"] = binary_cross_entropy(batch.of_clean(c), batch.verified, batch.mask)  # eq. (6)
+            norm = self.config.normalise
+            parts["L_clean"] = binary_cross_entropy(batch.of_clean(c), batch.verified, batch.mask, norm)  # eq. (6)
         if phase != "clean-only":
             r = self.residual(batch.of_noisy(features))  # eq. (3)
             parts["L_noise"] = binary_cross_entropy(batch.of_noisy(c) + r, batch.noisy)  # eq. (5)

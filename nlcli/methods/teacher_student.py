@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.keras_ops import ops
-from nlcli.methods.base.losses import binary_cross_entropy
+from nlcli.methods.base.losses import Normalise, binary_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import HU_2018
 from nlcli.networks.linear_layer import LinearLayer
@@ -29,6 +29,10 @@ class TeacherStudentConfig(MethodConfig):
         "hard", description="What the student gets: the teacher's decisions, or its probabilities (table 6)."
     )
     threshold: float = Field(0.4, gt=0, lt=1, description="Probability above which a hard target is 1.")
+    normalise: Normalise = Field(
+        "entries",
+        description="What losses over verified labels are divided by: verified entries, or all entries of the images.",
+    )
 
 
 class TeacherStudent(Method):
@@ -91,11 +95,12 @@ class TeacherStudent(Method):
             noise = sum(binary_cross_entropy(net(features), batch.noisy) for net in nets)  # eq. (2)
             return {"loss": noise, "L_noise": noise}
         teacher = self.teacher(features)
-        clean = binary_cross_entropy(batch.of_clean(teacher), batch.verified, batch.mask)  # eq. (3)
+        norm = self.config.normalise
+        clean = binary_cross_entropy(batch.of_clean(teacher), batch.verified, batch.mask, norm)  # eq. (3)
         cleaned = self.targets(batch.of_noisy(teacher))
         targets = ops.concatenate([batch.verified, cleaned], axis=0)
         mask = ops.concatenate([batch.mask, ops.ones_like(cleaned)], axis=0)
-        classify = binary_cross_entropy(self.student(features), targets, mask)  # eq. (4)
+        classify = binary_cross_entropy(self.student(features), targets, mask, norm)  # eq. (4)
         return {"loss": 0.1 * clean + classify, "L_clean": clean, "L_classify": classify}  # section 4.3
 
     def targets(self, logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Schedule, Tensor
 from nlcli.methods.base.keras_ops import ops
-from nlcli.methods.base.losses import binary_cross_entropy, clipped_absolute_error
+from nlcli.methods.base.losses import Normalise, binary_cross_entropy, clipped_absolute_error
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import VEIT_2017
 from nlcli.networks.linear_layer import LinearLayer
@@ -30,6 +30,10 @@ class VeitConfig(MethodConfig):
     )
     embedding: int = Field(128, ge=1, description="Length of either embedding (the paper does not state it).")
     hidden: int = Field(256, ge=1, description="Units of the cleaning net's hidden layer (nor this).")
+    normalise: Normalise = Field(
+        "entries",
+        description="What losses over verified labels are divided by: verified entries, or all entries of the images.",
+    )
 
 
 class Veit(Method):
@@ -122,14 +126,15 @@ class Veit(Method):
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         unclipped = self.unclipped(batch.noisy, features)
-        cleaning = clipped_absolute_error(batch.of_clean(unclipped), batch.verified, batch.mask)  # eq. (2)
+        norm = self.config.normalise
+        cleaning = clipped_absolute_error(batch.of_clean(unclipped), batch.verified, batch.mask, norm)  # eq. (2)
         if phase == "cleaning":
             return {"loss": cleaning, "L_clean": cleaning}
         # Constants for the classifier, or both nets would agree on no labels at all (section 3.2).
         cleaned = ops.stop_gradient(ops.clip(batch.of_noisy(unclipped), 0.0, 1.0))
         targets = ops.concatenate([batch.verified, cleaned], axis=0)
         mask = ops.concatenate([batch.mask, ops.ones_like(cleaned)], axis=0)
-        classify = binary_cross_entropy(self.classifier(features), targets, mask)  # eq. (3)
+        classify = binary_cross_entropy(self.classifier(features), targets, mask, norm)  # eq. (3)
         return {"loss": 0.1 * cleaning + classify, "L_clean": cleaning, "L_classify": classify}
 
     def score(self, features: Tensor, name: str) -> Tensor:

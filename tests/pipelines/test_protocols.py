@@ -154,6 +154,12 @@ DEVIATIONS = [
         holds=lambda t, d, g: [config.validation_share for config in t.steps("build-openimages")] == [0.1],
     ),
     Named(
+        r"losses over verified labels are divided by the verified entries, not by images: with (\d+) of ([\d,]+) classes "
+        r"verified they weigh (\d+) times as much",
+        keys=r"option\.normalise",
+        holds=lambda t, d, g: values(d, ".*") == {"entries"} and number(g[1]) / number(g[0]) == number(g[2]),
+    ),
+    Named(
         r"Noisy-FT-W is trained for ([\d,]+) of (4 million) steps",
         r".*FT-W\)",
         r"steps\.verified",

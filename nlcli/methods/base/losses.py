@@ -7,20 +7,36 @@ have no influence on the value or the gradient, and the mean is over the entries
 
 from __future__ import annotations
 
+from typing import Literal
+
 from nlcli.data.labels import Task
 from nlcli.methods.base.contract import Tensor
 from nlcli.methods.base.keras_ops import ops
 
+Normalise = Literal["entries", "images"]
+"""What a sum over verified entries is divided by: their number, or that of all entries of the images.
 
-def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean of ``values`` over the entries where ``mask`` is 1; 0 where there are none."""
+The papers' sums divide by images, and so does ``images`` but for the number of classes, which the losses on noisy
+labels are divided by as well. Where 12 of 6,012 classes of an image are verified, ``entries`` weighs 501 times as much.
+"""
+
+
+def masked_mean(values: Tensor, mask: Tensor | None = None, normalise: Normalise = "entries") -> Tensor:
+    """Mean of ``values`` over the entries where ``mask`` is 1; 0 where there are none.
+
+    With ``images`` what is outside the mask counts as 0.
+    """
     if mask is None:
         return ops.mean(values)
+    if normalise == "images":
+        return ops.mean(values * mask)
     # A batch can hold no verified entry at all: 0 / 1 keeps the gradient finite there.
     return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+def binary_cross_entropy(
+    logits: Tensor, targets: Tensor, mask: Tensor | None = None, normalise: Normalise = "entries"
+) -> Tensor:
     """Mean binary cross-entropy, both halves, from logits.
 
     ``-(t log p + (1 - t) log(1 - p))`` with ``p = sigmoid(logits)``, averaged over entries.
@@ -37,7 +53,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = 
     """
     # log p = -softplus(-x) and log(1-p) = -softplus(x), and softplus(-x) = softplus(x) - x: no
     # logarithm of a probability that rounded to 0 or 1, and the gradient is sigmoid(x) - t exactly.
-    return masked_mean(ops.softplus(logits) - targets * logits, mask)
+    return masked_mean(ops.softplus(logits) - targets * logits, mask, normalise)
 
 
 def softmax_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -95,7 +111,9 @@ def classification_loss(task: Task, logits: Tensor, targets: Tensor, mask: Tenso
     return verified_softmax_cross_entropy(logits, targets, mask)
 
 
-def clipped_absolute_error(values: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+def clipped_absolute_error(
+    values: Tensor, targets: Tensor, mask: Tensor | None = None, normalise: Normalise = "entries"
+) -> Tensor:
     """Mean of ``|clip(values, 0, 1) - t|``, with a gradient that clipping does not stop.
 
     Noisy labels are 0 and 1, where clipping begins: a label that is wrong and is pushed out of
@@ -113,7 +131,7 @@ def clipped_absolute_error(values: Tensor, targets: Tensor, mask: Tensor | None 
     """
     error = ops.stop_gradient(ops.clip(values, 0.0, 1.0) - targets)
     # The difference is 0; only its gradient counts.
-    return masked_mean(ops.abs(error) + ops.sign(error) * (values - ops.stop_gradient(values)), mask)
+    return masked_mean(ops.abs(error) + ops.sign(error) * (values - ops.stop_gradient(values)), mask, normalise)
 
 
 def mixture_cross_entropy(visible: Tensor, if_present: Tensor, if_absent: Tensor, targets: Tensor) -> Tensor:

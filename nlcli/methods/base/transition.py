@@ -28,8 +28,9 @@ def confusing_noise(counts: np.ndarray) -> np.ndarray:
 
     For each true class its wrong labels are sorted by count, and for every k the first k are taken to
     be confusing, with probabilities in proportion to their counts, and the rest random, with
-    1/(L-1) each; the most likely k is kept. Of labels with equal counts the class that comes first is
-    sorted first, of equally likely k the smallest is taken.
+    1/(L-1) each; the most likely k is kept, of equally likely ones the smallest. Labels with equal counts
+    are both confusing or both random, so that the order of the classes decides nothing. (The authors'
+    program cuts between them, too, the higher class first, and keeps the largest of equally likely k.)
 
     Args:
         counts: (L, L) counts [true, noisy], L at least 2.
@@ -38,8 +39,7 @@ def confusing_noise(counts: np.ndarray) -> np.ndarray:
         (L, L) float64 [noisy, true] with a diagonal of 0. Entries are 0 or above 1/(L-1) (lemma 1).
         The column of a class without wrong labels is 0, and so are all columns where L is 2.
 
-    The likelihood has no penalty for k: wrong labels that are all equally frequent come out as
-    confusing for about (L-1)/e classes, with e/(L-1) each.
+    Wrong labels that are all equally frequent are random: nothing tells one of them from another.
 
     References:
         Xiao et al. 2015, section 3.2, eq. (10) to (14), with k = 0 besides: no confusing noise at all.
@@ -66,6 +66,8 @@ def _most_likely_support(wrong: np.ndarray) -> int:
     # sum_{i<=k} m_i log(m_i / S_k) + sum_{i>k} m_i log(1/(L-1)), for k = 1 to L-1; k = 0 is the first term.
     likelihood = terms - inside * np.log(inside) - (total - inside) * np.log(len(wrong))
     likelihood = np.concatenate([[-total * np.log(len(wrong))], likelihood])
+    # Never between equal counts: their order is the alphabet's.
+    likelihood[1:-1][wrong[:-1] == wrong[1:]] = -np.inf
     # Equal ones differ by rounding.
     return int(np.flatnonzero(likelihood >= likelihood.max() - 1e-12 * total)[0])
 

@@ -168,3 +168,40 @@ def test_transition_cross_entropy_stays_finite(scale: float) -> None:
         assert np.isfinite(gradient).all()
         # A label that only class 2 can have pulls towards it, however sure the others are.
         assert gradient[2, 2] < 0 or logits[2, 2] >= logits[2, 0]
+
+
+def test_losses_over_verified_labels_by_entries_and_by_images() -> None:
+    """Hu 2019, eq. (6), divides by images: with 12 of 6,012 classes verified, entries weigh 501 times as much."""
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(4, 6012)).astype(np.float32), rng.integers(0, 2, (4, 6012)).astype(np.float32)
+    mask = np.zeros((4, 6012), np.float32)
+    mask[:, :12] = 1.0
+    losses = np.log1p(np.exp(logits.astype(np.float64))) - targets * logits
+    by_images = (losses * mask).sum(axis=1).mean() / 6012  # eq. (6), over the number of classes as eq. (5) is here
+    assert float(binary_cross_entropy(logits, targets, mask, "images")) == pytest.approx(by_images, rel=1e-5)
+    assert float(binary_cross_entropy(logits, targets, mask)) == pytest.approx(501 * by_images, rel=1e-5)
+    own = float(clipped_absolute_error(logits, targets, mask))
+    assert own == pytest.approx(501 * float(clipped_absolute_error(logits, targets, mask, "images")), rel=1e-5)
+    whole = np.ones_like(mask)
+    assert float(binary_cross_entropy(logits, targets, whole, "images")) == pytest.approx(
+        float(binary_cross_entropy(logits, targets, whole)), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["residual", "veit", "teacher-student"])
+def test_methods_that_learn_from_partly_verified_labels_offer_both(name: str) -> None:
+    from nlcli.methods import configure, get_method
+    from nlcli.methods.base.contract import Batch, Problem
+
+    rng = np.random.default_rng(1)
+    mask = np.zeros((4, 8), np.float32)
+    mask[0, :2] = 1.0  # an eighth of the entries of V
+    batch = Batch(2, *(rng.integers(0, 2, (4, 8)).astype(np.float32), mask[:2] * 1.0, mask[:2]))
+    parts = {}
+    for normalise in ("entries", "images"):
+        method = get_method(name)(configure(name, {"normalise": normalise}), Problem(5, tuple("abcdefgh")))
+        features = np.random.default_rng(2).normal(size=(4, 5)).astype(np.float32)
+        if name == "residual":
+            batch = Batch(2, batch.noisy[-2:], batch.verified, batch.mask)
+        parts[normalise] = {k: float(v) for k, v in method.losses("joint", features, batch).items()}
+    assert parts["entries"]["L_clean"] == pytest.approx(8 * parts["images"]["L_clean"], rel=1e-5)

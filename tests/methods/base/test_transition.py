@@ -44,7 +44,13 @@ def test_confusing_noise_is_the_best_of_all_supports(classes: int) -> None:
             wrong = counts[true].astype(float)
             wrong[true] = 0
             others = [c for c in range(classes) if c != true]
-            best = max(likelihood(wrong, support) for k in range(classes) for support in combinations(others, k))
+            best = max(
+                likelihood(wrong, support)
+                for k in range(classes)
+                for support in combinations(others, k)
+                if not support
+                or min(wrong[list(support)]) > max(wrong[[c for c in others if c not in support]], default=0)
+            )
             support = tuple(np.flatnonzero(found[:, true]))
             assert likelihood(wrong, support) == pytest.approx(best, rel=1e-12, abs=1e-12)
             assert likelihood_of_column(wrong, found[:, true]) == pytest.approx(best, rel=1e-12, abs=1e-12)
@@ -95,17 +101,27 @@ def test_classes_without_wrong_labels() -> None:
     np.testing.assert_array_equal(types, 1 - np.eye(3, dtype=int))
 
 
+def test_the_order_of_the_classes_decides_nothing() -> None:
+    """The alphabet does not say what is confusing: classes in another order, the same matrix in that order."""
+    rng = np.random.default_rng(11)
+    tied = 0
+    for _ in range(200):
+        counts = rng.integers(0, 4, (8, 8)) * rng.integers(1, 4)
+        order = rng.permutation(8)
+        found = confusing_noise(counts)
+        np.testing.assert_array_equal(confusing_noise(counts[np.ix_(order, order)]), found[np.ix_(order, order)])
+        tied += bool((found > 0).any())
+    assert tied > 100
+
+
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 12345])
 def test_equal_counts(count: int) -> None:
-    # All wrong labels alike, L = 9: k = 3 is the best of -k log k - (8 - k) log 8, with classes in their order.
-    found = confusing_noise(np.full((9, 9), count))
-    expected = np.zeros((9, 9))
-    expected[:3, 3:] = expected[[1, 2, 3], 0] = expected[[0, 2, 3], 1] = expected[[0, 1, 3], 2] = [[1 / 3]]
-    np.testing.assert_allclose(found, expected)
-    # {2} and {2, 2} of 2, 2, 0, 0 are equally likely at L = 5, as log 1/4 = 2 log 1/2: the smaller one is taken.
+    # All wrong labels alike, L = 9: k = 3 would be the best of -k log k - (8 - k) log 8, and the alphabet would choose.
+    np.testing.assert_array_equal(confusing_noise(np.full((9, 9), count)), np.zeros((9, 9)))
+    # {2} and {2, 2} of 2, 2, 0, 0 are equally likely at L = 5, as log 1/4 = 2 log 1/2: both are taken.
     counts = np.zeros((5, 5), int)
     counts[0, [2, 4]] = count
-    np.testing.assert_array_equal(confusing_noise(counts)[:, 0], [0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(confusing_noise(counts)[:, 0], [0, 0, 0.5, 0, 0.5])
     # With two classes a wrong label is as likely by chance as by confusion.
     np.testing.assert_array_equal(confusing_noise(np.full((2, 2), count)), np.zeros((2, 2)))
 
@@ -172,8 +188,9 @@ def test_planted_c_is_recovered() -> None:
     assert (np.abs(found[:, where] - expected) <= 4.5 * error).all()
     assert np.abs(found - planted)[:, where].max() < 0.04
     # Without any confusion the most likely C still calls some of the labels confusing: (L - 1) / e of them.
-    # Without any confusion the most likely C still has some: for about 13 / e classes, with e / 13 each.
-    assert set((found > 0).sum(axis=0)[~where]) <= {4, 5}
+    # Without any confusion the most likely C still has some: for about 13 / e classes, with e / 13 each, one more or
+    # less where equal counts would be cut apart.
+    assert set((found > 0).sum(axis=0)[~where]) <= {4, 5, 6}
     assert found[:, ~where].max() < 0.3
 
 
