@@ -45,7 +45,8 @@ def register(kind: str, name: str, target: Any) -> None:
         target: The class (of a source, its ``StageCommand``), or ``"module:name"``, imported when it is asked for.
 
     Raises:
-        NlcliError: another one has this name, or it is not one that a command line can take.
+        NlcliError: another one has this name, it is not one that a command line can take, or the target is
+            nothing of this kind.
     """
     registry_of(kind).register(name, target)
 
@@ -114,6 +115,9 @@ class Registry(Generic[Thing]):
             raise NlcliError(f"{self.kind} '{name}' is offered by the package {_package(offer)}; choose another name")
         if there is not None and (name in self._ours or _reference(there) != _reference(target)):
             raise NlcliError(f"there is a {self.kind} '{name}' already ({_reference(there)}); choose another name")
+        fault = None if isinstance(target, str) else self._fault(name, target)
+        if fault is not None:
+            raise NlcliError(f"{self.kind} '{name}' ({_reference(target)}) {fault}")
         self._registered[name] = target
 
     # --- things ---
@@ -323,7 +327,10 @@ class Catalogue(Registry[type[Cls]], Generic[Cls, Config]):
         return title.groupdict()
 
     def _card(self, name: str) -> str | None:
-        card = _card_beside(self.reference(name).partition(":")[0], name)
+        try:
+            card = _card_beside(self.reference(name).partition(":")[0], name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise NlcliError(f"the card of {self.kind} '{name}' cannot be read: {shortened(error)}") from error
         if card is None and name in self._ours:
             raise FileNotFoundError(f"{self.kind} {name} has no card")
         return card
@@ -363,7 +370,10 @@ def _card_beside(module: str, name: str) -> str | None:
     """The text of ``cards/NAME.md`` in the folder of ``module``, which is not imported, though its package is."""
     try:
         spec = importlib.util.find_spec(module)
-    except Exception:  # a foreign package raises anything as it is imported; __main__ of a notebook has no file
+    except (
+        Exception,
+        SystemExit,
+    ):  # a foreign package raises anything as it is imported; __main__ of a notebook has no file
         return None
     if spec is None:
         return None

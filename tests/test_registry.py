@@ -167,6 +167,15 @@ def test_a_name_that_is_taken_is_refused(detectors: Catalogue[Any, Any], site: A
         detectors.register("guess", Mine)
 
 
+def test_what_is_no_detector_is_refused_at_once(detectors: Catalogue[Any, Any]) -> None:
+    with pytest.raises(NlcliError, match=r"^detector 'mine' \(builtins:int\) is not a subclass of Detector"):
+        detectors.register("mine", 3)
+    with pytest.raises(NlcliError, match=r"calls itself 'mine'; give it the name that it is offered by"):
+        detectors.register("yours", Mine)
+    with pytest.raises(NlcliError, match=r"^source 'build-mine' \(builtins:int\) is no StageCommand"):
+        registry.register("source", "build-mine", 3)
+
+
 @pytest.mark.parametrize("name", ["Mine", "my detector", "../mine", "-mine", "", "mine_2", "2mine"])
 def test_names_fit_the_command_line(name: str, detectors: Catalogue[Any, Any]) -> None:
     with pytest.raises(NlcliError, match="is no name of a detector: it takes small letters, digits and hyphens"):
@@ -270,6 +279,14 @@ def test_a_malformed_card_of_a_package(detectors: Catalogue[Any, Any], site: Any
         detectors.describe("guess")
     assert [row["name"] for row in detectors.listing()] == ["naive", "knn"]
     assert "the card of detector 'guess'" in capsys.readouterr().err
+
+
+def test_a_card_that_is_no_text(detectors: Catalogue[Any, Any], site: Any, capsys: Any, tmp_path: Path) -> None:
+    site("guessing", {"guess": "guessing:Guess"}, {"guessing/__init__.py": MODULE, "guessing/cards/guess.md": CARD})
+    (tmp_path / "guessing" / "cards" / "guess.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(NlcliError, match="the card of detector 'guess' cannot be read: 'utf-8' codec"):
+        detectors.describe("guess")
+    assert [row["name"] for row in detectors.listing()] == ["naive", "knn"]
 
 
 # --- the command line ------------------------------------------------------------------------
