@@ -19,7 +19,6 @@ import numpy as np
 
 from benchmarks._features import write_features
 from nlcli.data.features.store import FeatureStore
-from nlcli.networks.weights import build_backbone, save_backbone
 
 WIDTH = 2048
 SHARD_ROWS = 8192
@@ -27,7 +26,6 @@ SHARD_ROWS = 8192
 
 def store_of(folder: Path, features: np.ndarray) -> FeatureStore:
     """A features directory holding ``features``, written as extraction writes it."""
-    save_backbone(folder / "backbone", build_backbone("small_cnn", "none", image_size=32))
     keys = [str(i) for i in range(len(features))]
     return FeatureStore(write_features(folder / "features", keys, features, "", shard_rows=SHARD_ROWS))
 
