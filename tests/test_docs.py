@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -156,6 +156,38 @@ def test_names_that_scripts_import_exist(page: Path) -> None:
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "nlcli":
                 assert hasattr(importlib.import_module("nlcli"), node.attr), node.attr
+
+
+OF_OTHER_TREES = ("CHANGELOG.md", "upgrading.md", "add-your-own.md", "architecture.md")  # name what was, or is not ours
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OF_OTHER_TREES], ids=name_of)
+def test_modules_and_files_in_prose_exist(page: Path) -> None:
+    for file in re.findall(r"`((?:benchmarks|docs|nlcli|pipelines|tests|tools)/[\w./-]+)`", prose(page)):
+        assert (ROOT / file).exists(), file
+    for name in re.findall(r"`(nlcli(?:\.\w+)+)", prose(page)):
+        if name not in ("nlcli.detectors", "nlcli.sources"):  # entry points
+            assert resolve(name) is not None, name
+
+
+def resolve(name: str) -> object | None:
+    """What a dotted name is; None if there is no such thing."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        module = ".".join(parts[:count])
+        if _is_module(module):
+            value: object = importlib.import_module(module)
+            for part in parts[count:]:
+                value = getattr(value, part, None)
+            return value
+    return None
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @pytest.mark.slow
