@@ -130,7 +130,7 @@ def test_misras_visual_classifier_sees_what_is_left_unsaid(tmp_path: Path) -> No
     assert unsaid.sum() > 200
     assert np.median(z[unsaid]) > 0.8
     assert max(np.median(h[unsaid]), np.median(baseline[unsaid]), np.quantile(z[~there], 0.95)) < 0.2
-    ap_visual, ap_baseline = (average_precision(there.ravel(), found.ravel()) for found in (z, baseline))
+    ap_visual, ap_baseline = (average_precision(there.ravel(), given.ravel()) for given in (z, baseline))
     assert ap_visual > 0.99 > 0.97 > ap_baseline
     # p(labelled | image) of the visible classes is 1 - rate
     said = np.broadcast_to(1 - rate[:, None], there.shape)
@@ -185,9 +185,9 @@ def test_the_student_teaches_nothing_to_its_teacher(targets: str) -> None:
     with tf.GradientTape() as tape:
         loss = method.losses("joint", tf.constant(data.features), Batch(8, *labels))["L_classify"]
     groups = method.groups()
-    found = tape.gradient(loss, {name: [v.value for v in groups[name]] for name in ("teacher", "student")})
-    assert all(gradient is None for gradient in found["teacher"])
-    assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in found["student"])
+    gradients = tape.gradient(loss, {name: [v.value for v in groups[name]] for name in ("teacher", "student")})
+    assert all(gradient is None for gradient in gradients["teacher"])
+    assert all(float(tf.reduce_max(tf.abs(gradient))) > 0 for gradient in gradients["student"])
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,12 @@ def test_the_card_states_the_settings_as_they_are(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS.ours)
 def test_card_and_citation(name: str) -> None:
-    found = METHODS.describe(name)
+    described = METHODS.describe(name)
     for section in ("How to use", "Equations", "Suggested settings", "Technical details", "Departures", "Attribution"):
-        assert f"## {section}" in found["card"], section
-    assert re.match(r"@\w+\{\w+,\n", found["citation"])
-    assert found["citation"].count("{") == found["citation"].count("}")
-    assert all(f"`{score}`" in found["card"] for score in found["scores"])
+        assert f"## {section}" in described["card"], section
+    assert re.match(r"@\w+\{\w+,\n", described["citation"])
+    assert described["citation"].count("{") == described["citation"].count("}")
+    assert all(f"`{score}`" in described["card"] for score in described["scores"])
 
 
 def test_listing_names_every_method_once() -> None:
@@ -254,8 +254,8 @@ def test_veit_equations() -> None:
         method.clean(tf.constant(y, tf.float32), tf.constant(features, tf.float32)), cleaned, atol=1e-6
     )
     alone = Batch(2, *(tf.constant(a, tf.float32) for a in (y[:2], v, m)))
-    found = method.losses("cleaning", tf.constant(features[:2], tf.float32), alone)
-    assert float(found["loss"]) == pytest.approx(clean, rel=1e-5)
+    cleaned_alone = method.losses("cleaning", tf.constant(features[:2], tf.float32), alone)
+    assert float(cleaned_alone["loss"]) == pytest.approx(clean, rel=1e-5)
 
 
 @pytest.mark.parametrize("targets", ["hard", "soft"])
@@ -333,9 +333,9 @@ def test_linear_methods_by_hand(two_rows: tuple[tf.Tensor, Batch]) -> None:
 @pytest.mark.parametrize("name", [name for name in METHODS.ours if get_method(name).needs_last_layer])
 def test_fine_tuning_starts_from_the_given_layer(name: str) -> None:
     layer = LinearLayer(np.arange(6, dtype=np.float32).reshape(3, 2), np.array([7, 8], np.float32))
-    found = get_method(name)(configure(name), Problem(3, ("a", "b")), layer).last_layer()
-    np.testing.assert_array_equal(found.kernel, layer.kernel)
-    np.testing.assert_array_equal(found.bias, layer.bias)
+    last = get_method(name)(configure(name), Problem(3, ("a", "b")), layer).last_layer()
+    np.testing.assert_array_equal(last.kernel, layer.kernel)
+    np.testing.assert_array_equal(last.bias, layer.bias)
 
 
 def test_residual_recovers_the_clean_labels_that_the_noise_hides(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def by_definition(classes: np.ndarray, types: np.ndarray, noisy: np.ndarray, confusing: np.ndarray) -> np.ndarray:
     """p(n, y, z | x) (eq. 1 and 2), one number at a time."""
     p, q, count = softmax(classes), softmax(types), classes.shape[1]
-    found = np.empty((*classes.shape, 3))
+    computed = np.empty((*classes.shape, 3))
     for row, n in enumerate(noisy.argmax(axis=1)):
         for y in range(count):
             of_label = [float(n == y), float(n != y) / (count - 1), confusing[n, y]]
-            found[row, y] = p[row, y] * q[row] * of_label
-    return found
+            computed[row, y] = p[row, y] * q[row] * of_label
+    return computed
 
 
 def test_label_probabilities_sum_to_one() -> None:
@@ -62,9 +62,9 @@ def m_step(classes: tf.Tensor, types: tf.Tensor, noisy: tf.Tensor, confusing: tf
 
 def test_the_posterior_is_that_of_the_equations(rows: tuple) -> None:
     joint = by_definition(*rows)
-    found = expected_labels(*(tf.constant(a) for a in rows)).numpy()
-    np.testing.assert_allclose(found, joint / joint.sum(axis=(1, 2), keepdims=True), rtol=1e-12, atol=1e-300)
-    assert (found == 0).sum() == (joint == 0).sum() > 0
+    computed = expected_labels(*(tf.constant(a) for a in rows)).numpy()
+    np.testing.assert_allclose(computed, joint / joint.sum(axis=(1, 2), keepdims=True), rtol=1e-12, atol=1e-300)
+    assert (computed == 0).sum() == (joint == 0).sum() > 0
 
 
 def test_the_gradient_of_em_is_that_of_the_marginal_likelihood(rows: tuple) -> None:
@@ -104,11 +104,11 @@ def test_a_class_without_confusing_noise_is_never_confused() -> None:
         for classes in (rng.normal(size=(1, 5)), np.eye(5)[4:] * 50.0, np.eye(5)[4:] * 1e4):
             for types in (np.zeros((1, 3)), certain):
                 label = np.eye(5)[noisy : noisy + 1]
-                found = expected_labels(
+                computed = expected_labels(
                     *(tf.constant(a, tf.float32) for a in (classes, types, label, confusing))
                 ).numpy()
-                assert found[0, 4, 2] == 0.0
-                assert found.sum() == pytest.approx(1, abs=1e-5)
+                assert computed[0, 4, 2] == 0.0
+                assert computed.sum() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1e2, 1e4, 1e8])
@@ -125,14 +125,14 @@ def test_values_and_gradients_stay_finite(scale: float) -> None:
         loss = m_step(*logits, noisy, confusing)
     assert 0 < float(loss) < 10 * scale
     assert all(np.isfinite(g.numpy()).all() for g in tape.gradient(loss, logits))
-    found = expected_labels(*logits, noisy, confusing).numpy()
-    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-5)
+    computed = expected_labels(*logits, noisy, confusing).numpy()
+    np.testing.assert_allclose(computed.sum(axis=(1, 2)), 1, rtol=1e-5)
 
 
 def test_noise_types_of_pairs() -> None:
     confusing = some_noise(6, seed=3)
     noisy, true = (part.ravel() for part in np.mgrid[:6, :6])
     of_label = label_probabilities(tf.constant(np.eye(6)[noisy]), tf.constant(confusing))
-    found = noise_type_targets(tf.constant(np.eye(6)[true]), of_label).numpy()
-    np.testing.assert_array_equal(found, np.eye(3)[noise_types(confusing)[noisy, true]])
-    assert (found.sum(axis=0) > 3).all()
+    computed = noise_type_targets(tf.constant(np.eye(6)[true]), of_label).numpy()
+    np.testing.assert_array_equal(computed, np.eye(3)[noise_types(confusing)[noisy, true]])
+    assert (computed.sum(axis=0) > 3).all()

@@ -47,8 +47,8 @@ def gradients(method: Method, phase: str, features: np.ndarray, batch: Batch, gr
     variables = [v.value for v in method.groups()[group]]
     with tf.GradientTape() as tape:
         losses = method.losses(phase, tf.constant(features, tf.float32), batch)
-    found = tape.gradient(losses["loss"], variables, unconnected_gradients="zero")
-    return {name: float(value) for name, value in losses.items()}, [g.numpy() for g in found]
+    slopes = tape.gradient(losses["loss"], variables, unconnected_gradients="zero")
+    return {name: float(value) for name, value in losses.items()}, [g.numpy() for g in slopes]
 
 
 # --- noise that depends on the image ---------------------------------------------------------
@@ -87,14 +87,14 @@ def test_em_recovers_true_labels_and_noise_types(tmp_path: Path) -> None:
     assert correct(trained, unseen) > max(correct(started, unseen) + 0.05, correct(noisy, unseen) + 0.1, 0.88)
 
     features, labels = tf.constant(data.features[CLEAN:]), tf.constant(data.noisy[CLEAN:], tf.float32)
-    cleaned, found = [], []
+    cleaned, accuracies = [], []
     for method in (started, trained):
         posterior = method.posterior(features, labels).numpy()
         np.testing.assert_allclose(posterior.sum(axis=(1, 2)), 1, rtol=1e-4)
         cleaned.append((posterior.sum(axis=2).argmax(1) == data.true[CLEAN:].argmax(1)).mean())
-        found.append((posterior.sum(axis=1).argmax(1) == types[CLEAN:]).mean())
+        accuracies.append((posterior.sum(axis=1).argmax(1) == types[CLEAN:]).mean())
     assert cleaned[1] > max(cleaned[0] + 0.02, 0.95)
-    assert found[1] > max(found[0] + 0.02, 0.94)
+    assert accuracies[1] > max(accuracies[0] + 0.02, 0.94)
     # Without the label: which images are confusing
     confusing = unseen_types == NOISE_TYPES.index("confusing")
     before, after = (
@@ -211,9 +211,9 @@ def test_matrices_come_from_the_pairs_and_are_kept_with_the_weights(name: str) -
 def test_the_classifier_starts_from_a_trained_layer_of_its_shape(name: str) -> None:
     layer = LinearLayer(np.arange(12, dtype=np.float32).reshape(3, 4), np.arange(4, dtype=np.float32))
     problem = Problem(3, tuple("abcd"), "single-label", PAIRS)
-    found = get_method(name)(configure(name), problem, layer).last_layer()
-    np.testing.assert_array_equal(found.kernel, layer.kernel)
-    np.testing.assert_array_equal(found.bias, layer.bias)
+    last = get_method(name)(configure(name), problem, layer).last_layer()
+    np.testing.assert_array_equal(last.kernel, layer.kernel)
+    np.testing.assert_array_equal(last.bias, layer.bias)
     assert [get_method(name).starts_from_layer(configure(name, {"hidden": h})) for h in (0, 5)] == [True, False]
     assert not get_method("forward").starts_from_layer(configure("forward"))
 
@@ -297,11 +297,11 @@ def test_noise_types_by_hand(batch: tuple, hidden: int) -> None:
         expected = joint / joint.sum()
         noise -= expected.sum(axis=1) @ of_class[row] / 3
         noise_of_types -= expected.sum(axis=0) @ of_type[row] / 3
-    found = {
+    computed = {
         key: float(value)
         for key, value in method.losses("em", tf.constant(features, tf.float32), tensors(noisy, verified, mask)).items()
     }
-    assert found == pytest.approx(
+    assert computed == pytest.approx(
         {
             "loss": 0.4 * clean + noise + 0.2 * noise_of_types + 0.3 * of_types,
             "L_clean": clean,
@@ -320,9 +320,9 @@ def test_verified_images_without_a_noisy_label_teach_no_noise_types(batch: tuple
     method, _ = built("noise-types")
     without = noisy.copy()
     without[:4] = 0
-    losses, found = gradients(method, "pretrain", features[:4], tensors(without[:4], verified, mask), "types")
+    losses, computed = gradients(method, "pretrain", features[:4], tensors(without[:4], verified, mask), "types")
     assert losses["L_types"] == 0.0
-    assert all((g == 0).all() for g in found)
+    assert all((g == 0).all() for g in computed)
     # One such row more changes nothing.
     some = gradients(method, "pretrain", features[:4], tensors(noisy[:4], verified, mask), "types")
     fewer = gradients(method, "pretrain", features[:2], tensors(noisy[:2], verified[:2], mask[:2]), "types")
@@ -333,14 +333,14 @@ def test_verified_images_without_a_noisy_label_teach_no_noise_types(batch: tuple
 
 def test_factors_on_what_noisy_labels_teach_the_noise_types(batch: tuple) -> None:
     features, noisy, verified, mask = batch
-    found = {}
+    by_factor = {}
     for factor in (1.0, 0.1, 0.0):
         method, _ = built("noise-types", z_gradient=factor, type_weight=0.0, clean_weight=0.5)
-        found[factor] = gradients(method, "em", features, tensors(noisy, verified, mask), "types")
-    assert np.abs(found[1.0][1][0]).max() > 1e-3
+        by_factor[factor] = gradients(method, "em", features, tensors(noisy, verified, mask), "types")
+    assert np.abs(by_factor[1.0][1][0]).max() > 1e-3
     for factor in (0.1, 0.0):
-        assert found[factor][0]["L_noise_types"] == pytest.approx(found[1.0][0]["L_noise_types"], rel=1e-6)
-        for one, other in zip(found[factor][1], found[1.0][1], strict=True):
+        assert by_factor[factor][0]["L_noise_types"] == pytest.approx(by_factor[1.0][0]["L_noise_types"], rel=1e-6)
+        for one, other in zip(by_factor[factor][1], by_factor[1.0][1], strict=True):
             np.testing.assert_allclose(one, factor * other, rtol=1e-4, atol=1e-8)
 
 
@@ -364,8 +364,8 @@ def test_bottom_up_and_forward_by_hand(batch: tuple) -> None:
     clean = -(of_class[0, 0] + of_class[1, 1] + of_class[2, 3]) / 3
     shares = PAIRS / PAIRS.sum(axis=1, keepdims=True)  # [true, noisy]
     noise = -np.mean([np.log(np.exp(of_class[row]) @ shares[:, n]) for row, n in ((4, 3), (5, 0), (6, 2))])
-    found = bottom_up.losses("mixed", tf.constant(features, tf.float32), tensors(noisy[4:], verified, mask))
-    assert float(found["loss"]) == pytest.approx(0.4 * clean + noise, rel=1e-5)
+    computed = bottom_up.losses("mixed", tf.constant(features, tf.float32), tensors(noisy[4:], verified, mask))
+    assert float(computed["loss"]) == pytest.approx(0.4 * clean + noise, rel=1e-5)
     alone = bottom_up.losses("pretrain", tf.constant(features[:4], tf.float32), tensors(noisy[:0], verified, mask))
     assert float(alone["loss"]) == pytest.approx(clean, rel=1e-5)
     forward, _ = built("forward")  # the same initial weights: the same seed and layer

@@ -137,12 +137,12 @@ def test_learns_and_scores_without_features(dataset: Path, trained: Path, tmp_pa
     table = read_dataset(dataset)
     path = table.image_path(int(table.rows("validation")[0]))
     scorer = open_scorer(read_stage(trained))
-    (found,) = score_images(scorer, {"a": path}, Predict(images=path, run=trained))
+    (computed,) = score_images(scorer, {"a": path}, Predict(images=path, run=trained))
     assert scorer.classes == table.classes
     own = load_head(trained)
     pixels = next(iterate_images([path], own.open_backbone().preprocessing, 1)).images
     expected = own.score(own.open_backbone().inference()(pixels).numpy())[0]
-    np.testing.assert_allclose(found.scores, expected, atol=1e-6)
+    np.testing.assert_allclose(computed.scores, expected, atol=1e-6)
     noise = evaluate(
         Evaluate(model=trained, split="validation", score="noisy", output=tmp_path / "noise", bootstrap=0, examples=0)
     )
@@ -292,9 +292,9 @@ def test_finetune_whole_is_pretraining_on_verified_labels(dataset: Path, backbon
         assert one["train"] == pytest.approx(other["train"], rel=2e-3)
         assert one["validation"] == pytest.approx(other["validation"], abs=5e-3)
     assert history(run)[-1]["train"]["loss"] < history(run)[1]["train"]["loss"]
-    found = read_json(run / "result.json")
-    assert found["initial_layer"] == "backbone"
-    assert found["clean"]["images"] == len(choose_clean(read_dataset(dataset), 0.5, 0))
+    computed = read_json(run / "result.json")
+    assert computed["initial_layer"] == "backbone"
+    assert computed["clean"]["images"] == len(choose_clean(read_dataset(dataset), 0.5, 0))
     assert load_head(run).open_backbone().classes == read_dataset(dataset).classes
 
 
@@ -327,8 +327,8 @@ def test_whole_network_losses_by_hand(name: str) -> None:
     batch = Batch(2, tf.zeros((0, 2)), v, m)
     # Logits (2, -1.5) and (-1, 1.5); the first entry of the second image is not verified.
     expected = (np.log1p(np.exp(-2.0)) + np.log1p(np.exp(-1.5)) + np.log1p(np.exp(1.5))) / 3
-    found = float(method.losses("verified", tf.constant([[2.0], [-1.0]]), batch)["loss"])
-    assert found == pytest.approx(expected, rel=1e-5)
+    computed = float(method.losses("verified", tf.constant([[2.0], [-1.0]]), batch)["loss"])
+    assert computed == pytest.approx(expected, rel=1e-5)
 
 
 # --- refusals --------------------------------------------------------------------------------
@@ -359,6 +359,6 @@ def test_mistakes_are_sentences(
     dataset: Path, backbone: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     values = head(dataset, tmp_path / "refused", backbone).model_dump() | options
-    with pytest.raises(NlcliError) as found:
+    with pytest.raises(NlcliError) as refusal:
         train_head(TrainHead(**values))
-    assert message in str(found.value)
+    assert message in str(refusal.value)

@@ -389,7 +389,7 @@ def test_fused_norm_is_keras_norm(scale: bool, center: bool) -> None:
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(2.0, 3.0, (6, 5, 4, 7)).astype(np.float32))
     weight = tf.constant(rng.normal(size=x.shape).astype(np.float32))
-    found = []
+    results = []
     for cls in (layers.BatchNormalization, FusedBatchNorm):
         norm = cls(momentum=0.8, scale=scale, center=center)
         norm.build(x.shape)
@@ -400,8 +400,8 @@ def test_fused_norm_is_keras_norm(scale: bool, center: bool) -> None:
             y = norm(x, training=True)
             loss = tf.reduce_sum(y * weight)
         gradients = tape.gradient(loss, [x, *[v.value for v in norm.trainable_variables]])
-        found.append([y, *gradients, *[v.numpy() for v in norm.weights], norm(x, training=False)])
-    for expected, value in zip(*found, strict=True):
+        results.append([y, *gradients, *[v.numpy() for v in norm.weights], norm(x, training=False)])
+    for expected, value in zip(*results, strict=True):
         np.testing.assert_allclose(value, expected, rtol=2e-4, atol=2e-4)
 
 

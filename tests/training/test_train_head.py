@@ -77,11 +77,11 @@ def test_the_head_that_is_loaded_is_the_one_that_was_chosen(work: Work, residual
     assert scores.shape == (149, 5)
     assert scores.dtype == np.float32
     truth, mask = work.table.verified_targets(rows)
-    found = ranking_metrics(truth, scores, mask)
+    ranking = ranking_metrics(truth, scores, mask)
     result = json.loads((residual_run / "result.json").read_text())
-    assert found.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
-    assert found.mean_ap == pytest.approx(result["validation"]["mAP"], abs=1e-6)
-    assert found.ap_all > 0.8
+    assert ranking.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
+    assert ranking.mean_ap == pytest.approx(result["validation"]["mAP"], abs=1e-6)
+    assert ranking.ap_all > 0.8
     assert not np.array_equal(head.score(work.features_of[rows], "noisy"), scores)
     with pytest.raises(NlcliError, match=r"unknown score 'cleen'; did you mean 'clean'\?"):
         head.score(work.features_of[:2], "cleen")
@@ -243,8 +243,8 @@ def test_inputs_of_a_beginning_are_those_of_the_images_with_noisy_labels(work: W
     for budget in (1 << 30, 1 << 10):
         parts = list(FeatureSource(work.table, store, rows, 32, 0, "shuffled", budget).inputs())
         assert all(part.dtype == np.float32 for part in parts)
-        found = np.concatenate(parts)
-        np.testing.assert_array_equal(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)])
+        computed = np.concatenate(parts)
+        np.testing.assert_array_equal(computed[np.lexsort(computed.T)], expected[np.lexsort(expected.T)])
 
 
 def test_masks_follow_partial_verification() -> None:
@@ -320,13 +320,13 @@ def test_validation_metrics_of_single_labels(num_classes: int) -> None:
             yield 4, scores[4:]
 
     validate = validation_of(Known(num_classes), table, Data())
-    found = validate(phase("noisy"))
+    metrics = validate(phase("noisy"))
     assert validate.of_known_class == 4
     expected = {"top_1": 3 / 4} if num_classes == 3 else {"top_1": 2 / 4, "top_5": 1.0}
-    assert {name: value for name, value in found.items() if name.startswith("top")} == expected
+    assert {name: value for name, value in metrics.items() if name.startswith("top")} == expected
     position, column, label = table.verified_entries(rows)
     flat = sparse_ranking_metrics(column, label, scores[position, column], num_classes)
-    assert (found["AP_all"], found["mAP"]) == (flat.ap_all, flat.mean_ap)
+    assert (metrics["AP_all"], metrics["mAP"]) == (flat.ap_all, flat.mean_ap)
 
 
 def test_a_single_label_run_is_chosen_by_top_1_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -440,8 +440,8 @@ def test_methods_on_cached_features(
     assert head.score_names == score_names
     rows = np.setdiff1d(work.table.rows("validation"), [450])
     truth, mask = work.table.verified_targets(rows)
-    found = ranking_metrics(truth, head.score(work.features_of[rows]), mask)
-    assert found.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
+    ranking = ranking_metrics(truth, head.score(work.features_of[rows]), mask)
+    assert ranking.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
 
 
 def test_veits_pretraining_is_chosen_by_the_validation_loss(work: Work) -> None:
@@ -473,9 +473,9 @@ def test_veits_pretraining_is_chosen_by_the_validation_loss(work: Work) -> None:
     ],
 )
 def test_mistakes_are_sentences(work: Work, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(NlcliError) as found:
+    with pytest.raises(NlcliError) as refusal:
         train_head(work.config(f"refused-{abs(hash(message))}", **changes))
-    assert message in str(found.value)
+    assert message in str(refusal.value)
 
 
 def test_init_where_nothing_starts_from_it(work: Work, residual_run: Path) -> None:
@@ -552,8 +552,8 @@ def test_classes_without_positives_are_counted_and_named(tmp_path: Path, capsys:
     table.present = matrix_from_lists(present, 5)
     work = Work(tmp_path, table)
     run = train_head(work.config("run", steps=5))
-    found = json.loads((run / "result.json").read_text())["classes_without_positives"]
-    assert found == {"clean": ["c1", "c4"], "noisy": []}
+    without = json.loads((run / "result.json").read_text())["classes_without_positives"]
+    assert without == {"clean": ["c1", "c4"], "noisy": []}
     assert "2 of 5 classes have no positive clean label: c1, c4" in capsys.readouterr().err
 
 

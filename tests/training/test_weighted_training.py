@@ -55,8 +55,8 @@ def on_logits(name: str, **options: Any) -> Method:
 def test_weighted_cross_entropy_is_a_mean_over_rows() -> None:
     weights = np.array([0.5, 0.0, 0.25])
     expected = -(0.5 * LOG_P[0, 1] + 0.25 * LOG_P[2, 2]) / 3
-    found = weighted_softmax_cross_entropy(tensor(LOGITS), tensor(np.eye(3)[[1, 0, 2]]), tensor(weights))
-    assert float(found) == pytest.approx(expected, rel=1e-6)
+    computed = weighted_softmax_cross_entropy(tensor(LOGITS), tensor(np.eye(3)[[1, 0, 2]]), tensor(weights))
+    assert float(computed) == pytest.approx(expected, rel=1e-6)
 
 
 def test_losses_by_hand() -> None:
@@ -132,7 +132,7 @@ def test_fine_tuning_on_clean_labels_mends_what_the_weights_left(tmp_path: Path)
     """The detection knows nothing, so that only the last phase can tell right from wrong."""
     data, unseen = confused(2000, 0.6, 100), confused(1000, 0.0, 0, seed=1)
     blind = ArraySource(data, block_steps=200, weights=np.ones(2000, np.float32))
-    found = []
+    accuracies = []
     for steps in (0, 300):
         method = make(
             "cleannet", data, single=True, steps=600, learning_rate=3e-3, finetune_steps=steps, finetune_rate=3e-3
@@ -140,25 +140,25 @@ def test_fine_tuning_on_clean_labels_mends_what_the_weights_left(tmp_path: Path)
         (tmp_path / str(steps)).mkdir()
         train(method, method.phases(), blind, None, Settings(10_000), tmp_path / str(steps))
         scores = method.score(tf.constant(unseen.features), "classifier").numpy()
-        found.append((scores.argmax(1) == unseen.true.argmax(1)).mean())
-    assert found[0] < 0.4
-    assert found[1] > found[0] + 0.2
+        accuracies.append((scores.argmax(1) == unseen.true.argmax(1)).mean())
+    assert accuracies[0] < 0.4
+    assert accuracies[1] > accuracies[0] + 0.2
 
 
 def test_clean_noisy_and_both(tmp_path: Path) -> None:
     """With half of many labels wrong, noisy labels mislead; with some wrong and few clean ones, they help."""
     unseen = confused(1000, 0.0, 0, seed=1, noise=2.0)
-    found = {}
+    accuracy = {}
     for case, data in {
         "misled": confused(2000, 0.6, 500, noise=2.0),
         "helped": confused(2000, 0.25, 15, noise=2.0),
     }.items():
-        found[case] = {
+        accuracy[case] = {
             name: top_1(name, data, unseen, tmp_path / case / name) for name in ("noisy", "clean", "clean-and-noisy")
         }
-    assert found["misled"]["noisy"] + 0.1 < found["misled"]["clean-and-noisy"]
-    assert found["misled"]["noisy"] + 0.3 < found["misled"]["clean"]
-    assert found["helped"]["clean"] + 0.1 < min(found["helped"]["noisy"], found["helped"]["clean-and-noisy"])
+    assert accuracy["misled"]["noisy"] + 0.1 < accuracy["misled"]["clean-and-noisy"]
+    assert accuracy["misled"]["noisy"] + 0.3 < accuracy["misled"]["clean"]
+    assert accuracy["helped"]["clean"] + 0.1 < min(accuracy["helped"]["noisy"], accuracy["helped"]["clean-and-noisy"])
 
 
 def detected(output: Path, dataset: Path, table: LabelTable, scores: np.ndarray, soft: bool = True) -> Path:
@@ -255,7 +255,7 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
     from nlcli.detection.config import DetectNoise
     from nlcli.detection.detect_noise import detect_noise
 
-    found = detect_noise(
+    detected = detect_noise(
         DetectNoise(
             dataset=work.dataset,
             features=work.features,
@@ -264,7 +264,7 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
             clean_fraction=0.2,
         )
     )
-    run = train_head(work.config(tmp_path / "run", method="cleannet", detection=found, steps=100))
+    run = train_head(work.config(tmp_path / "run", method="cleannet", detection=detected, steps=100))
     result = json.loads((run / "result.json").read_text())
     assert result["clean"] | {"fraction": 0.2} == clean_set_record(work.table, choose_clean(work.table, 0.2, 0)) | {
         "fraction": 0.2,
@@ -304,9 +304,9 @@ def test_mistakes_are_sentences(
     }
     if "detection" in changes:
         changes = changes | {"detection": known[changes["detection"]]()}
-    with pytest.raises(NlcliError) as found:
+    with pytest.raises(NlcliError) as refusal:
         train_head(work.config(tmp_path / "run", **changes))
-    assert message in str(found.value)
+    assert message in str(refusal.value)
 
 
 def test_multi_label_data_are_refused(tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_pairs_of_the_clean_set_and_validation_are_counted_and_recorded(work: Wo
     counts = np.zeros((5, 5))  # of images without features, too: labels are enough
     np.add.at(counts, (work.table.present[rows].indices, work.table.noisy[rows].indices), 1)
     assert counts.trace() < counts.sum() == 240
-    found = load_head(run).method.weights()["Q"].numpy()
-    np.testing.assert_allclose(found, (counts / counts.sum(axis=1, keepdims=True)).T, rtol=1e-6)
+    confusion = load_head(run).method.weights()["Q"].numpy()
+    np.testing.assert_allclose(confusion, (counts / counts.sum(axis=1, keepdims=True)).T, rtol=1e-6)
     clean = json.loads((run / "result.json").read_text())["clean"]
     assert (clean["images"], clean["pairs"]) == (90, {"train": 90, "validation": 150})
     noisy = json.loads(

@@ -39,7 +39,7 @@ def test_confusing_noise_is_the_best_of_all_supports(classes: int) -> None:
     for trial in range(60):
         counts = rng.integers(0, 40, (classes, classes)) ** rng.integers(1, 4, (classes, classes))
         counts = np.where(rng.random(counts.shape) < 0.2 * (trial % 3), 0, counts)
-        found = confusing_noise(counts)
+        matrix = confusing_noise(counts)
         for true in range(classes):
             wrong = counts[true].astype(float)
             wrong[true] = 0
@@ -51,17 +51,17 @@ def test_confusing_noise_is_the_best_of_all_supports(classes: int) -> None:
                 if not support
                 or min(wrong[list(support)]) > max(wrong[[c for c in others if c not in support]], default=0)
             )
-            support = tuple(np.flatnonzero(found[:, true]))
+            support = tuple(np.flatnonzero(matrix[:, true]))
             assert likelihood(wrong, support) == pytest.approx(best, rel=1e-12, abs=1e-12)
-            assert likelihood_of_column(wrong, found[:, true]) == pytest.approx(best, rel=1e-12, abs=1e-12)
-            assert found[true, true] == 0
-            assert found[:, true].sum() == pytest.approx(1.0 if support else 0.0)
+            assert likelihood_of_column(wrong, matrix[:, true]) == pytest.approx(best, rel=1e-12, abs=1e-12)
+            assert matrix[true, true] == 0
+            assert matrix[:, true].sum() == pytest.approx(1.0 if support else 0.0)
             if support:
                 confused += 1
                 np.testing.assert_allclose(
-                    found[list(support), true], wrong[list(support)] / wrong[list(support)].sum()
+                    matrix[list(support), true], wrong[list(support)] / wrong[list(support)].sum()
                 )
-                assert (found[list(support), true] > 1 / (classes - 1)).all()  # lemma 1
+                assert (matrix[list(support), true] > 1 / (classes - 1)).all()  # lemma 1
     assert (confused > 0) == (classes > 2)  # with two classes wrong labels are as likely by chance
 
 
@@ -108,9 +108,9 @@ def test_the_order_of_the_classes_decides_nothing() -> None:
     for _ in range(200):
         counts = rng.integers(0, 4, (8, 8)) * rng.integers(1, 4)
         order = rng.permutation(8)
-        found = confusing_noise(counts)
-        np.testing.assert_array_equal(confusing_noise(counts[np.ix_(order, order)]), found[np.ix_(order, order)])
-        tied += bool((found > 0).any())
+        matrix = confusing_noise(counts)
+        np.testing.assert_array_equal(confusing_noise(counts[np.ix_(order, order)]), matrix[np.ix_(order, order)])
+        tied += bool((matrix > 0).any())
     assert tied > 100
 
 
@@ -178,20 +178,20 @@ def test_planted_c_is_recovered() -> None:
     confused = planted.sum(axis=0)
     random = (1 - np.eye(classes)) / (classes - 1)
     mixed = 0.1 * random + 0.2 * planted + np.diag(0.9 - 0.2 * confused)
-    found = confusing_noise(sampled(mixed.T, 20_000, 3))
+    matrix = confusing_noise(sampled(mixed.T, 20_000, 3))
     where = confused > 0
-    np.testing.assert_array_equal((found > 0)[:, where], (planted > 0)[:, where])
+    np.testing.assert_array_equal((matrix > 0)[:, where], (planted > 0)[:, where])
     # What lands on a confusing label by chance is counted with it: 0.1 / 13 beside 0.2 C.
     expected = np.where(planted > 0, 0.2 * planted + 0.1 / (classes - 1), 0)[:, where]
     expected /= expected.sum(axis=0)
     error = np.sqrt(expected * (1 - expected) / (20_000 * 0.2))
-    assert (np.abs(found[:, where] - expected) <= 4.5 * error).all()
-    assert np.abs(found - planted)[:, where].max() < 0.04
+    assert (np.abs(matrix[:, where] - expected) <= 4.5 * error).all()
+    assert np.abs(matrix - planted)[:, where].max() < 0.04
     # Without any confusion the most likely C still calls some of the labels confusing: (L - 1) / e of them.
     # Without any confusion the most likely C still has some: for about 13 / e classes, with e / 13 each, one more or
     # less where equal counts would be cut apart.
-    assert set((found > 0).sum(axis=0)[~where]) <= {4, 5, 6}
-    assert found[:, ~where].max() < 0.3
+    assert set((matrix > 0).sum(axis=0)[~where]) <= {4, 5, 6}
+    assert matrix[:, ~where].max() < 0.3
 
 
 # --- anchor points ---------------------------------------------------------------------------
@@ -208,26 +208,26 @@ def predictions(planted: np.ndarray, images: int, seed: int) -> np.ndarray:
 
 def test_planted_t_is_read_off_anchor_points() -> None:
     planted = np.array([[0.7, 0.2, 0.1, 0], [0, 0.6, 0.4, 0], [0.1, 0, 0.9, 0], [0.2, 0.2, 0.1, 0.5]])
-    found = transition_from_anchors(predictions(planted, 4000, 0).astype(np.float32))
-    assert found.dtype == np.float64
-    assert np.abs(found - planted).max() < 0.01
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+    matrix = transition_from_anchors(predictions(planted, 4000, 0).astype(np.float32))
+    assert matrix.dtype == np.float64
+    assert np.abs(matrix - planted).max() < 0.01
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)
 
 
 def test_outliers_above_the_percentile_are_no_anchors() -> None:
     """Three of 200 predictions are extreme, and wrong about everything else."""
     planted = np.array([[0.8, 0.2], [0.4, 0.6]])
-    found = predictions(planted, 200, 1)
-    found[[3, 50, 77]] = [1.0, 0.0]
-    assert np.abs(transition_from_anchors(found) - planted).max() < 0.02
-    np.testing.assert_array_equal(transition_from_anchors(found, percentile=100)[0], [1, 0])
+    matrix = predictions(planted, 200, 1)
+    matrix[[3, 50, 77]] = [1.0, 0.0]
+    assert np.abs(transition_from_anchors(matrix) - planted).max() < 0.02
+    np.testing.assert_array_equal(transition_from_anchors(matrix, percentile=100)[0], [1, 0])
 
 
 def test_anchors_by_hand() -> None:
     # 101 predictions of class 0 from 0 to 1: the 97th percentile is 0.97, that of class 1 as well.
     values = np.linspace(0, 1, 101)
-    found = transition_from_anchors(np.stack([values, 1 - values], axis=1))
-    np.testing.assert_allclose(found, [[0.97, 0.03], [0.03, 0.97]])
+    matrix = transition_from_anchors(np.stack([values, 1 - values], axis=1))
+    np.testing.assert_allclose(matrix, [[0.97, 0.03], [0.03, 0.97]])
     np.testing.assert_allclose(transition_from_anchors(np.array([[0.3, 0.7]])), [[0.3, 0.7], [0.3, 0.7]])
 
 
@@ -243,10 +243,10 @@ def test_many_rows_are_thinned_out_evenly() -> None:
     parts = [np.arange(first, min(first + 37, 1000))[:, None] for first in range(0, 1000, 37)]
     drawn = np.zeros(1000)
     for seed in range(400):
-        found = sample_rows(iter(parts), 50, np.random.default_rng(seed))[:, 0]
-        assert len(np.unique(found)) == 50
-        assert (np.diff(found) > 0).all()
-        drawn[found] += 1
+        matrix = sample_rows(iter(parts), 50, np.random.default_rng(seed))[:, 0]
+        assert len(np.unique(matrix)) == 50
+        assert (np.diff(matrix) > 0).all()
+        drawn[matrix] += 1
     # 20 of 400 each, in the mean of any hundred neighbours to within 4.5 of sqrt(20 / 100)
     assert np.abs(drawn.reshape(10, 100).mean(axis=1) - 20).max() < 4.5 * np.sqrt(0.2)
-    np.testing.assert_array_equal(found, sample_rows(iter(parts), 50, np.random.default_rng(399))[:, 0])
+    np.testing.assert_array_equal(matrix, sample_rows(iter(parts), 50, np.random.default_rng(399))[:, 0])

@@ -143,7 +143,7 @@ def test_patience(tmp_path: Path, patience: int, phase_patience: int | None, las
 
 def test_single_label_data_are_chosen_by_top_1(tmp_path: Path) -> None:
     """Where metrics have a top_1 and the phase does not ask for another one."""
-    data, found = planted(100), {}
+    data, results = planted(100), {}
     for monitor in ("auto", "AP_all"):
         script = iter([(0.1, 0.9), (0.7, 0.2), (0.3, 0.3)])
         phase = Phase("joint", "mixed", 20, {"classifier": Schedule(0.001)}, monitor=monitor)
@@ -156,8 +156,8 @@ def test_single_label_data_are_chosen_by_top_1(tmp_path: Path) -> None:
             Settings(10),
             tmp_path / monitor,
         )
-        found[monitor] = outcome.selected_by, outcome.step, outcome.value
-    assert found == {"auto": ("top_1", 10, 0.7), "AP_all": ("AP_all", 0, 0.9)}
+        results[monitor] = outcome.selected_by, outcome.step, outcome.value
+    assert results == {"auto": ("top_1", 10, 0.7), "AP_all": ("AP_all", 0, 0.9)}
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ from nlcli.errors import NlcliError
 strategies = None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 weights = np.random.default_rng(0).random(200).astype(np.float32)
 for name, options in ("cleannet", {{"weight_decay": 0.1}}), ("residual", {{"hidden": 8}}):
-    single, found = name == "cleannet", []
+    single, trained = name == "cleannet", []
     data = planted(200, single=single)
     for number, strategy in enumerate(strategies):
         with strategy.scope() if strategy else tf.device("CPU:0"):
@@ -429,8 +429,8 @@ for name, options in ("cleannet", {{"weight_decay": 0.1}}), ("residual", {{"hidd
         folder = Path({folder!r}) / (name + str(number))
         folder.mkdir()
         train(method, method.phases(), source, None, Settings(6, strategy=strategy), folder)
-        found.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-5)
+        trained.append(np.concatenate([v.numpy().ravel() for v in method.weights().values()]))
+    np.testing.assert_allclose(trained[0], trained[1], rtol=1e-3, atol=1e-5)
 try:
     train(method, method.phases(), ArraySource(data, batch_size=30), None, Settings(6, strategy=strategy), folder / "..")
 except NlcliError as error:
