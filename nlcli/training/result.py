@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from nlcli.data.detection_files import CleanSet
 from nlcli.stages.files import read_json
 from nlcli.stages.records import Record
 
@@ -39,19 +40,13 @@ class SelectedBy(_Part):
         return cls(split="validation", metric=metric, value=value)
 
 
-class CleanLabels(_Part):
+class CleanLabels(CleanSet):
     """The verified training images that were used.
 
     Attributes:
-        images, keys: How many, and a hash of their keys.
-        fraction, seed: The part of all verified training images, and what drew it.
         pairs: By split, pairs of true and noisy class that a method counted.
     """
 
-    images: int
-    keys: str
-    fraction: float
-    seed: int
     pairs: dict[str, int] | None = None
 
 
