@@ -223,7 +223,7 @@ def training(classes: int, block_steps: int) -> Contender:
     from nlcli.detection.cleannet_options import CleanNetConfig
     from nlcli.detection.references import References
     from nlcli.methods.base.contract import Problem
-    from nlcli.training.loop.interfaces import Block, Settings
+    from nlcli.training.loop.contract import Block, Settings
     from nlcli.training.loop.optimizers import SGD
     from nlcli.training.loop.sampling import BatchSampler, Pool
     from nlcli.training.loop.steps import StepFunction

@@ -118,8 +118,8 @@ def _contender(root: Path, table: Any, order: str, memory: float) -> Contender:
     from nlcli.data.features.store import FeatureStore
     from nlcli.methods import configure, get_method
     from nlcli.methods.base.contract import Problem
+    from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.feature_source import FeatureSource, training_rows
-    from nlcli.training.loop.interfaces import Settings
     from nlcli.training.loop.optimizers import Adam
     from nlcli.training.loop.steps import StepFunction
 

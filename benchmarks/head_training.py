@@ -127,7 +127,7 @@ def nlcli(problem: Problem, name: str, block_steps: int) -> Contender:
     from nlcli.methods import configure, get_method
     from nlcli.methods.base.contract import Problem as MethodProblem
     from nlcli.networks.linear_layer import LinearLayer
-    from nlcli.training.loop.interfaces import Block, Settings
+    from nlcli.training.loop.contract import Block, Settings
     from nlcli.training.loop.optimizers import Adam
     from nlcli.training.loop.sampling import BatchSampler, Pool
     from nlcli.training.loop.steps import StepFunction

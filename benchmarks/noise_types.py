@@ -55,8 +55,8 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     from nlcli.methods import configure, get_method
     from nlcli.methods.base.contract import Problem
     from nlcli.metrics.decisions import confusion_matrix
+    from nlcli.training.loop.contract import Block, Settings
     from nlcli.training.loop.feature_source import aligned_empty
-    from nlcli.training.loop.interfaces import Block, Settings
     from nlcli.training.loop.optimizers import Adam
     from nlcli.training.loop.pools import clean_rows
     from nlcli.training.loop.sampling import BatchSampler, Pool

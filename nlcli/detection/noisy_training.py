@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nlcli.detection.base import Data
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
-    from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.sampling import Order
 
 EVALUATIONS = 40
@@ -36,8 +36,8 @@ def train_on_noisy_labels(
         table: That of ``data``, or one with the same images and more columns of noisy labels.
     """
     quiet_tensorflow()
+    from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.feature_source import FeatureSource, row_bytes, training_rows
-    from nlcli.training.loop.interfaces import Settings
     from nlcli.training.loop.train import train
 
     rows = training_rows(table, data.store, [phase], 1.0, seed)

@@ -23,7 +23,7 @@ from keras import layers
 
 from nlcli.errors import NlcliError
 from nlcli.networks.backbone_record import Activation
-from nlcli.networks.folding import absorbs_scaling, inference_copy
+from nlcli.networks.batchnorm_folding import absorbs_scaling, inference_copy
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import cpu_flags

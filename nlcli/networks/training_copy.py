@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from nlcli.networks.folding import head_layers
+from nlcli.networks.batchnorm_folding import head_layers
 from nlcli.seeds import stream
 
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -30,8 +30,8 @@ from nlcli.seeds import stream
 from nlcli.training.planted import PlantedProblem, planted_problem
 
 if TYPE_CHECKING:
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.feature_source import FeatureSource
-    from nlcli.training.loop.interfaces import Outcome
 
 TASKS: tuple[Task, ...] = ("multi-label", "single-label")
 EVALUATE_EVERY = 50
@@ -125,8 +125,8 @@ class Case:
         Raises:
             KeyboardInterrupt: it was broken off.
         """
+        from nlcli.training.loop.contract import Settings
         from nlcli.training.loop.feature_source import RowFeatures
-        from nlcli.training.loop.interfaces import Settings
         from nlcli.training.loop.pools import stored_rows
         from nlcli.training.loop.train import train
         from nlcli.training.validation import validation_of

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nlcli.methods.base.method import Method
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
-    from nlcli.training.loop.interfaces import Outcome, Source, Trainable
+    from nlcli.training.loop.contract import Outcome, Source, Trainable
     from nlcli.training.loop.pools import TrainingRows
     from nlcli.training.loop.sampling import Order
     from nlcli.training.result import CleanLabels
@@ -54,7 +54,7 @@ class How(TypedDict, total=False):
 
 
 class LoopSettings(TypedDict, total=False):
-    """Settings of the loop beyond what every head has; see ``nlcli.training.loop.interfaces.Settings``."""
+    """Settings of the loop beyond what every head has; see ``nlcli.training.loop.contract.Settings``."""
 
     checkpoint_seconds: float
     loss_scale: float | None

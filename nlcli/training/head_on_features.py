@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
     from nlcli.training.config import TrainHead
-    from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.sampling import Order
     from nlcli.training.result import CleanLabels
 

@@ -22,7 +22,7 @@ from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Activation, Backbone, gpus, scale_pixels
 from nlcli.networks.backbone_record import BackboneRecord, is_saved
-from nlcli.networks.folding import inference_copy
+from nlcli.networks.batchnorm_folding import inference_copy
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, save_backbone
 from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
@@ -35,7 +35,7 @@ from nlcli.training.precision import loss_scale, training_precision
 if TYPE_CHECKING:
     from nlcli.networks.training_copy import Precision
     from nlcli.training.config import TrainHead
-    from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.result import CleanLabels
 
 TRUNK = "trunk"

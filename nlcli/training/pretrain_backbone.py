@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from nlcli.methods.base.contract import Phase
     from nlcli.networks.backbone import Activation, Backbone
     from nlcli.training.config import PretrainBackbone
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.image_source import ImageTable
-    from nlcli.training.loop.interfaces import Outcome
     from nlcli.training.validation import Parts
 
 VALIDATION_BATCH = 64
@@ -206,8 +206,8 @@ def _trained(
     from nlcli.networks.training_copy import is_folded, training_copy
     from nlcli.training.loop import pace
     from nlcli.training.loop.augmentation import Augmentation
+    from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.image_source import ImageSource
-    from nlcli.training.loop.interfaces import Settings
     from nlcli.training.loop.train import train
     from nlcli.training.network import Network
     from nlcli.training.precision import loss_scale

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.head_feed import Prepared, Start
-    from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.loop.contract import Outcome
     from nlcli.training.validation import Validation
 
 _SHOWN = ("top_1", "top_5", "AP_all", "mAP")
@@ -135,7 +135,7 @@ def _train(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train; the stage's summary, and hashes of files that are known."""
     quiet_tensorflow()
-    from nlcli.training.loop.interfaces import Settings
+    from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train
     from nlcli.training.validation import validation_of
 

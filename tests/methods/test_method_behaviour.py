@@ -14,7 +14,7 @@ from nlcli.methods.base.method import Method
 from nlcli.methods.misra import Misra
 from nlcli.metrics.ranking import average_precision
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.training.loop.interfaces import Outcome, Settings
+from nlcli.training.loop.contract import Outcome, Settings
 from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, Planted, make, planted, validation
 

@@ -19,7 +19,7 @@ from nlcli.methods import METHODS, configure, get_method
 from nlcli.methods.base.contract import Batch, Problem
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.checks import CHECKS, Case, check_other_tasks_are_refused, check_statements
-from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, make, planted
 

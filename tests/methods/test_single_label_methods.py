@@ -16,7 +16,7 @@ from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise, confusio
 from nlcli.metrics.decisions import confusion_matrix
 from nlcli.metrics.ranking import average_precision
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, Planted, make
 

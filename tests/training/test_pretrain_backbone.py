@@ -32,8 +32,8 @@ from nlcli.stages.stage import read_stage
 from nlcli.training.loop import image_source, pace
 from nlcli.training.loop.augmentation import DRAWS, Augmentation
 from nlcli.training.loop.checkpoints import CHECKPOINT
+from nlcli.training.loop.contract import Block, Settings
 from nlcli.training.loop.image_source import ImageSource, ImageTable
-from nlcli.training.loop.interfaces import Block, Settings
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
 from nlcli.training.network import Network

@@ -23,7 +23,7 @@ from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.config import TrainHead
 from nlcli.training.head_on_images import TRUNK, ImageFeed
 from nlcli.training.loop import checkpoints, pace
-from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.train import train
 from nlcli.training.pretrain_backbone import pretrain_backbone
 from nlcli.training.saved_head import load_head

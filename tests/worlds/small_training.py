@@ -14,7 +14,7 @@ from nlcli.methods.base.contract import Batch, Phase, Problem
 from nlcli.methods.base.method import Method
 from nlcli.metrics.ranking import ap_all, mean_ap
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.training.loop.interfaces import Block
+from nlcli.training.loop.contract import Block
 from nlcli.training.loop.pools import clean_rows
 from nlcli.training.loop.sampling import BatchSampler, Pool
 

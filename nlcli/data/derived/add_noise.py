@@ -122,7 +122,7 @@ def _planted(table: LabelTable, config: AddNoise, true: np.ndarray, noisy: np.nd
     verification = table.verification.copy()
     if "train" in config.splits:
         hidden = table.rows("train")
-        if config.verified > 0:
+        if config.verified > 0 and len(hidden):
             hidden = np.setdiff1d(hidden, choose_clean(table, config.verified, config.seed))
         verification[hidden] = NONE
     shown = np.where(verification == FULL, true, -1)

@@ -139,7 +139,7 @@ def hold_out(
         at_most: Part of a class's images ``among`` that may be chosen.
     """
     chosen = np.zeros(len(labels), bool)
-    if share <= 0:
+    if share <= 0 or not len(labels):
         return chosen
     order = np.lexsort((keys.astype(str), labels))
     draw = np.empty(len(labels))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from nlcli.console import say
 from nlcli.data.features.extract import require_finite
 from nlcli.training.loop import pace
-from nlcli.training.loop.interfaces import Block
+from nlcli.training.loop.contract import Block
 from nlcli.training.loop.pools import (
     CachedFeatures,
     StoredRows,

@@ -23,8 +23,8 @@ from nlcli.seeds import stream
 from nlcli.stages.files import read_json, write_csv, write_json
 from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import DRAWS
+from nlcli.training.loop.contract import Block
 from nlcli.training.loop.feature_source import aligned_empty
-from nlcli.training.loop.interfaces import Block
 from nlcli.training.loop.pools import batch_labels, batch_sampler, clean_rows
 from nlcli.training.loop.sampling import BatchSampler
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Tensor
-from nlcli.training.loop.interfaces import Block, Settings, Trainable
+from nlcli.training.loop.contract import Block, Settings, Trainable
 from nlcli.training.loop.optimizers import Optimizer
 
 SCALE_STEPS: Final = 2000

@@ -22,8 +22,8 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Schedule
 from nlcli.training.loop import checkpoints, pace
 from nlcli.training.loop.checkpoints import BestEvaluation, Checkpoint, Position
+from nlcli.training.loop.contract import Block, Outcome, Settings, Source, Trainable
 from nlcli.training.loop.history import Evaluation, append_to_history, write_history
-from nlcli.training.loop.interfaces import Block, Outcome, Settings, Source, Trainable
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
 

@@ -193,3 +193,11 @@ def test_data_sets_that_cannot_take_noise(clean: Path, tmp_path: Path) -> None:
         planted(tmp_path / "noisy", tmp_path / "again", rate=0.1)
     with pytest.raises(NlcliError, match="only data sets made by nlcli add-noise"):
         read_truth(clean, read_dataset(clean))
+
+
+def test_noise_in_a_data_set_for_testing_alone(tmp_path: Path) -> None:
+    table = clean_table(600)
+    table.split[:] = 2
+    noised, true, noisy = planted(published(table, tmp_path / "clean"), tmp_path / "out", rate=0.5)
+    assert (noised.verification == FULL).all()
+    assert np.mean(true != noisy) == pytest.approx(0.5, abs=0.06)

@@ -12,7 +12,7 @@ import pytest
 
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import read_dataset
-from nlcli.data.labels import LabelTable
+from nlcli.data.labels import FULL, LabelTable
 from nlcli.data.sources.folders import build_folders
 from nlcli.data.sources.image_table import read_image_table
 from nlcli.errors import NlcliError
@@ -67,6 +67,13 @@ def test_class_folders_are_split_class_by_class_and_by_the_seed(tmp_path: Path) 
     assert np.array_equal(again.split, table.split)
     other = read_dataset(build_folders(BuildFolders(images=images, output=tmp_path / "other", seed=1)))
     assert not np.array_equal(other.split, table.split)
+
+
+def test_images_for_testing_alone(tmp_path: Path) -> None:
+    touch(tmp_path / "photos", *(f"test/{name}/{i}.jpg" for name in ("cat", "dog") for i in range(4)))
+    table = build(tmp_path, tmp_path / "photos", verified=("test",))
+    assert [len(table.rows(split)) for split in ("train", "validation", "test")] == [0, 0, 8]
+    assert table.verification.tolist() == [FULL] * 8
 
 
 def test_only_validation_is_drawn_where_test_is_there(tmp_path: Path) -> None:

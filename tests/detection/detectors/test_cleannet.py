@@ -30,8 +30,8 @@ from nlcli.detection.references import References
 from nlcli.detection.threshold import best_threshold
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Problem
-from nlcli.training.loop import interfaces as training
-from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop import contract as training
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.steps import StepFunction
 from worlds.detection import rates_of
 from worlds.noisy import detection_data

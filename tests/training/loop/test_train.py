@@ -17,8 +17,8 @@ import tensorflow as tf
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Schedule
 from nlcli.training.loop.checkpoints import CHECKPOINT
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.history import HISTORY, read_history
-from nlcli.training.loop.interfaces import Settings
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
 from nlcli.training.loop.train import train
@@ -414,7 +414,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from worlds.small_training import ArraySource, make, planted
-from nlcli.training.loop.interfaces import Settings
+from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.train import train
 from nlcli.errors import NlcliError
 strategies = None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

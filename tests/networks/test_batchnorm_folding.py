@@ -9,7 +9,7 @@ from keras import layers
 
 from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import scale_pixels
-from nlcli.networks.folding import absorbs_scaling, folded_layers, inference_copy
+from nlcli.networks.batchnorm_folding import absorbs_scaling, folded_layers, inference_copy
 from nlcli.networks.weights import build_backbone
 from worlds.networks import pixels, randomise_norms, relative
 
