@@ -87,7 +87,8 @@ class LocalResponseNorm(layers.Layer):  # type: ignore[misc, unused-ignore]  # K
 
     def get_config(self) -> dict[str, Any]:
         """For saving."""
-        return super().get_config() | {"k": self.k, "alpha": self.alpha}
+        config: dict[str, Any] = super().get_config()
+        return config | {"k": self.k, "alpha": self.alpha}
 
 
 # Layer: (filters, side, strides, initial bias); the kernels come from a normal distribution.

@@ -20,8 +20,8 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
-from nlcli.networks.backbone import Activation, Backbone, gpus, scale_pixels
-from nlcli.networks.backbone_record import BackboneRecord, is_saved
+from nlcli.networks.backbone import Backbone, gpus, scale_pixels
+from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, save_backbone

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
-    from nlcli.networks.backbone import Activation, Backbone
+    from nlcli.networks.backbone import Backbone
+    from nlcli.networks.backbone_record import Activation
     from nlcli.training.config import PretrainBackbone
     from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.image_source import ImageTable
