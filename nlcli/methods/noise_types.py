@@ -105,6 +105,7 @@ class NoiseTypes(NoiseModel):
         },
     }
     accepts_last_layer = True
+    own_trunk = "types"  # "two independent CNNs" (section 4): in one, the classes would move the types
     citation = XIAO_2015
     config: NoiseTypesConfig
 
@@ -140,12 +141,20 @@ class NoiseTypes(NoiseModel):
         phases.append(self.make_phase("em", "mixed", settings.steps, {"head": rate, "types": rate}, **mixed))
         return (*phases, *self.finetuning())
 
+    def class_logits(self, features: Tensor) -> Tensor:
+        """Logits of ``p(y | x)``, (rows, L)."""
+        return self.classifier(features[:, : features.shape[-1] // 2] if self.problem.two_trunks else features)
+
+    def type_logits(self, features: Tensor) -> Tensor:
+        """Logits of ``p(z | x)``, (rows, 3)."""
+        return self.types(features[:, features.shape[-1] // 2 :] if self.problem.two_trunks else features)
+
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         settings = self.config
-        classes = self.classifier(features)
+        classes = self.class_logits(features)
         if phase == FINETUNE:
             return self.finetuning_losses(classes, batch)
-        types = self.types(features)
+        types = self.type_logits(features)
         of_label = label_probabilities(batch.noisy, self.confusing.value)
         true = batch.verified * batch.mask
         class_targets, type_targets = true, noise_type_targets(true, batch.of_clean(of_label))
@@ -178,9 +187,18 @@ class NoiseTypes(NoiseModel):
 
     def noise_type_probabilities(self, features: Tensor) -> Tensor:
         """``p(z | x)``, (rows, 3) in the order of ``NOISE_TYPES``; the last is figure 8's confusing score."""
-        return ops.softmax(self.types(features), axis=-1)
+        return ops.softmax(self.type_logits(features), axis=-1)
 
     def posterior(self, features: Tensor, noisy: Tensor) -> Tensor:
         """``p(y, z | n, x)``, (rows, L, 3), of images with noisy labels (rows, L): summed over z the cleaned labels."""
         of_label = label_probabilities(noisy, self.confusing.value)
-        return posterior(self.classifier(features), self.types(features), of_label)
+        return posterior(self.class_logits(features), self.type_logits(features), of_label)
+
+    def score(self, features: Tensor, name: str) -> Tensor:
+        return ops.softmax(self.class_logits(features), axis=-1)
+
+    def last_layer(self) -> LinearLayer | None:
+        layer = super().last_layer()
+        if layer is None or not self.problem.two_trunks:
+            return layer
+        return LinearLayer(np.concatenate([layer.kernel, np.zeros_like(layer.kernel)]), layer.bias, layer.classes)

@@ -34,6 +34,7 @@ class Start:
         num_features: D.
         fingerprint: ``Backbone.fingerprint``.
         last_layer: Its own, or None.
+        two_trunks: It is two networks side by side, of D/2 features each.
     """
 
     kind: Literal["features", "backbone"]
@@ -41,6 +42,7 @@ class Start:
     num_features: int
     fingerprint: str
     last_layer: LinearLayer | None
+    two_trunks: bool = False
 
 
 class How(TypedDict, total=False):
@@ -48,6 +50,7 @@ class How(TypedDict, total=False):
 
     order: Order
     trunk: str
+    two_trunks: bool
     precision: str
     flip: str
     crop: float

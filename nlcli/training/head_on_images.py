@@ -6,7 +6,7 @@ works for every method, as each sees features only and does not know where they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,17 @@ import tensorflow as tf
 
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
+from nlcli.methods import get_method
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone, gpus, scale_pixels
 from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
+from nlcli.networks.side_by_side import halves, side_by_side
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, save_backbone
-from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
+from nlcli.training.head_feed import How, Prepared, Start, detected_weights, memory_budget, verified_rows
 from nlcli.training.loop import pace
 from nlcli.training.loop.augmentation import Augmentation
 from nlcli.training.loop.image_source import ImageSource, ImageTable, tell_unreadable
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from nlcli.training.loop.contract import Outcome
     from nlcli.training.result import CleanLabels
 
-TRUNK = "trunk"
+TRUNK, OWN_TRUNK = "trunk", "own_trunk"
+"""Groups of a trained backbone's variables, and of those of the second one of a method that has two."""
 TRUNK_RATE = 1e-4
 PART = 64
 """Validation images in a forward pass."""
@@ -60,13 +63,31 @@ class Trunk:
             self.model = training_copy(self._original, precision, steps=steps, seed=seed)
         else:
             self.model = inference_copy(self._original, precision)
+        self.halves = halves(self.model) if trained else []
         like = tf.TensorSpec((None, *self._original.input.shape[1:]), tf.uint8)
         self._inference = tf.function(lambda images: self(images, training=False)).get_concrete_function(like)
 
-    def __call__(self, images: Any, training: bool) -> Any:
-        """uint8 images (b, S, S, 3) to features (b, D) float32."""
-        outputs = self.model(scale_pixels(images, self._scaling), training=training and self.trained)
+    def __call__(self, images: Any, training: bool, own: bool = True) -> Any:
+        """uint8 images (b, S, S, 3) to features (b, D) float32.
+
+        Args:
+            own: The second of two networks is trained, too; otherwise it runs as in inference.
+        """
+        pixels = scale_pixels(images, self._scaling)
+        if training and self.halves:
+            first, second = self.halves
+            features = [first(pixels, training=True), second(pixels, training=own)]
+            return tf.concat([tf.cast(part, tf.float32) for part in features], axis=1)
+        outputs = self.model(pixels, training=training and self.trained)
         return tf.cast(outputs["features"], tf.float32)
+
+    def groups(self) -> dict[str, list[keras.Variable]]:
+        """Its trainable variables: of all of it, or of the first and the second network."""
+        if not self.trained:
+            return {}
+        if not self.halves:
+            return {TRUNK: self.model.trainable_variables}
+        return {name: half.trainable_variables for name, half in zip((TRUNK, OWN_TRUNK), self.halves, strict=True)}
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """(b, D) float32 of uint8 images (b, S, S, 3), in inference."""
@@ -85,14 +106,18 @@ class Trunk:
 
 
 class MethodOnImages:
-    """A method behind a trunk, as the training loop wants it."""
+    """A method behind a trunk, as the training loop wants it.
 
-    def __init__(self, trunk: Trunk, method: Method) -> None:
-        self.trunk, self.method = trunk, method
+    Args:
+        own: Phases that train the second of two networks.
+    """
+
+    def __init__(self, trunk: Trunk, method: Method, own: Collection[str] = ()) -> None:
+        self.trunk, self.method, self._own = trunk, method, own
 
     def groups(self) -> Mapping[str, Sequence[keras.Variable]]:
-        """The method's groups, and ``trunk`` where it is trained."""
-        return self.method.groups() | ({TRUNK: self.trunk.model.trainable_variables} if self.trunk.trained else {})
+        """The method's groups, and those of a trunk that is trained."""
+        return self.method.groups() | self.trunk.groups()
 
     def weights(self) -> Mapping[str, keras.Variable]:
         """The method's weights, and those of a trained trunk with its statistics and the state of dropout."""
@@ -114,7 +139,7 @@ class MethodOnImages:
 
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses on the features of uint8 images (b, S, S, 3)."""
-        return self.method.losses(phase, self.trunk(inputs, training=True), batch)
+        return self.method.losses(phase, self.trunk(inputs, training=True, own=phase in self._own), batch)
 
 
 class ImageFeatures:
@@ -153,6 +178,10 @@ class ImageFeed:
             # Some GPU kernels add up in whatever order their threads finish, unless told not to.
             tf.config.experimental.enable_op_determinism()
         self._backbone = _starting_backbone(config)
+        self._last_layer = self._backbone.last_layer
+        self._two_trunks = config.trunk == "trained" and get_method(config.method).own_trunk is not None
+        if self._two_trunks:
+            self._backbone = side_by_side(self._backbone)
         self.start = self._start()
 
     def _start(self) -> Start:
@@ -162,7 +191,8 @@ class ImageFeed:
             where=str(self._config.from_images),
             num_features=backbone.num_features,
             fingerprint=backbone.fingerprint,
-            last_layer=backbone.last_layer,
+            last_layer=self._last_layer,
+            two_trunks=self._two_trunks,
         )
 
     def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
@@ -195,8 +225,11 @@ class ImageFeed:
         precision = training_precision(config.mixed_precision)
         self._trunk = Trunk(self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
         augmentation = Augmentation(config.flip, config.crop)
+        how = How(trunk=config.trunk, precision=precision, flip=config.flip, crop=config.crop)
+        if self._two_trunks:
+            how["two_trunks"] = True
         return Prepared(
-            model=MethodOnImages(self._trunk, method),
+            model=MethodOnImages(self._trunk, method, [p.name for p in phases if method.own_trunk in p.rates]),
             phases=self._with_trunk(method, phases) if trained else phases,
             source=ImageSource(
                 table,
@@ -211,7 +244,7 @@ class ImageFeed:
             rows=rows,
             validation=ImageFeatures(self._trunk, validation_images, validation, left // 4),
             left_out="unreadable_images",
-            how={"trunk": config.trunk, "precision": precision, "flip": config.flip, "crop": config.crop},
+            how=how,
             summary={
                 "in_memory": train_images.pixels is not None,
                 "unreadable_images": len(train_images.errors) + len(validation_images.errors),
@@ -227,9 +260,12 @@ class ImageFeed:
         """``phases`` that train the trunk, too, its rate decaying as the method's do."""
         rate = self._config.trunk_rate or method.trunk_rate() or TRUNK_RATE
         schedules = [method.config.schedule(rate * phase.trunk_factor).scaled(self._config.scale) for phase in phases]
+        trained = [
+            (TRUNK, OWN_TRUNK) if self._two_trunks and method.own_trunk in phase.rates else (TRUNK,) for phase in phases
+        ]
         return [
-            replace(phase, rates={**phase.rates, TRUNK: schedule})
-            for phase, schedule in zip(phases, schedules, strict=True)
+            replace(phase, rates={**phase.rates, **dict.fromkeys(groups, schedule)})
+            for phase, schedule, groups in zip(phases, schedules, trained, strict=True)
         ]
 
     def publish(self, method: Method, outcome: Outcome, clean: CleanLabels | None) -> dict[str, str]:

@@ -114,7 +114,7 @@ class HeadResult(Result):
         detection: What weighted the noisy labels.
         initial_layer: What brought the trained layer that it started from: ``init``, ``features`` or ``backbone``.
         order: Of rows, on features.
-        trunk, flip, crop: Of training from images.
+        trunk, two_trunks, flip, crop: Of training from images.
     """
 
     made_by: ClassVar[str] = "train-head"
@@ -129,6 +129,7 @@ class HeadResult(Result):
     initial_layer: str | None
     order: str | None = None
     trunk: str | None = None
+    two_trunks: bool = False
     flip: str | None = None
     crop: float | None = None
 

@@ -27,6 +27,7 @@ class RunConfig(Record):
         dataset_fingerprint, backbone_fingerprint: Of what it was trained on.
         order: Of rows, on features.
         trunk, precision, flip, crop: Of training from images.
+        two_trunks: The backbone is two networks side by side; see ``Problem``.
     """
 
     made_by: ClassVar[str] = "train-head"
@@ -45,6 +46,7 @@ class RunConfig(Record):
     backbone_fingerprint: str
     order: Order | None = None
     trunk: str | None = None
+    two_trunks: bool = False
     precision: str | None = None
     flip: str | None = None
     crop: float | None = None
@@ -61,4 +63,4 @@ class RunConfig(Record):
     @property
     def problem(self) -> Problem:
         """What the method was built for, without the pairs that training counted."""
-        return Problem(self.num_features, self.classes, self.task)
+        return Problem(self.num_features, self.classes, self.task, two_trunks=self.two_trunks)

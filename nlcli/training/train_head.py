@@ -177,7 +177,7 @@ def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: 
     fraction = 1.0 if cls.all_verified else config.clean_fraction
     paired = _paired_rows(table, cls, settings, fraction, config.seed)
     pairs = None if paired is None else verified_pairs(table, np.concatenate([*paired.values()]))
-    problem = Problem(start.num_features, table.classes, table.task, pairs)
+    problem = Problem(start.num_features, table.classes, table.task, pairs, start.two_trunks)
     init = _initial_layer(config, settings, start, problem, cls)
     method = cls(settings, problem, init, config.seed)
     return _Built(

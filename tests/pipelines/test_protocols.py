@@ -309,7 +309,7 @@ DEVIATIONS = [
         holds=lambda t, d, g: (values(d, ".*crop"), values(d, ".*flip")) == ({0.887}, {"horizontal"}),
     ),
     Named(
-        "AlexNet is in one column, without the split of channels over two GPUs; both nets of noise types share it",
+        "AlexNet is in one column, without the split of channels over two GPUs",
         holds=lambda t, d, g: {config.from_images for config in t.steps("train-head") if config.weights == "none"} == {"alexnet"},
     ),
 ]  # fmt: skip

@@ -85,12 +85,14 @@ class Problem:
             (column): of the run's clean set and of validation. For methods that ask for them by
             ``uses_pairs``; None otherwise and in a head that is loaded, where whatever came of them
             is among the weights.
+        two_trunks: Features are those of two networks, D/2 each: see ``Method.own_trunk``.
     """
 
     num_features: int
     classes: tuple[str, ...]
     task: Task = "multi-label"
     pairs: np.ndarray | None = None
+    two_trunks: bool = False
 
     @property
     def num_classes(self) -> int:

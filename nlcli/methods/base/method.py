@@ -57,6 +57,10 @@ class Method(ABC):
     """Whether its noisy rows are weighted by a detection of label noise; its option ``weights`` says how."""
     all_verified: ClassVar[bool] = False
     """Whether V is every verified training image, whatever part of them the run's clean set is."""
+    own_trunk: ClassVar[str | None] = None
+    """Group of variables whose nets have a backbone of their own where backbones are trained along; ``two_trunks``
+    of the problem then says that features are those of both, this group's behind the others'. A phase that leaves the
+    group out leaves its backbone as it is, too."""
     restarts: ClassVar[tuple[str, ...]] = ()
     """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
     a backbone that is trained along."""
@@ -200,12 +204,20 @@ class Method(ABC):
         return layer
 
     def nonlinear(
-        self, name: str, hidden: int, activation: Activation, *, units: int | None = None, group: str = "head"
+        self,
+        name: str,
+        hidden: int,
+        activation: Activation,
+        *,
+        units: int | None = None,
+        group: str = "head",
+        inputs: int | None = None,
     ) -> Any:
-        """The papers' non-linear transform, from features to logits of the classes (or ``units``)."""
+        """The papers' non-linear transform, from features (or ``inputs``) to logits of the classes (or ``units``)."""
         from nlcli.methods.base.layers import NonLinear
 
-        self._require_room(name, (self.problem.num_features + 1 + (units or self.problem.num_classes)) * hidden)
+        inputs = inputs or self.problem.num_features
+        self._require_room(name, (inputs + 1 + (units or self.problem.num_classes)) * hidden)
         layer = NonLinear(
             hidden,
             units or self.problem.num_classes,
@@ -214,7 +226,7 @@ class Method(ABC):
             self.glorot(f"{name}/output"),
             name=name,
         )
-        return self.add(name, layer, self.problem.num_features, group)
+        return self.add(name, layer, inputs, group)
 
     def _require_room(self, name: str, weights: int) -> None:
         """Refuse a layer of so many ``weights`` where memory does not hold them, before any is allocated."""

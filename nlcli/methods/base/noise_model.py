@@ -54,9 +54,10 @@ class NoiseModel(FinetuningMethod):
     def net(self, name: str, units: int, group: str) -> Any:
         """From features to logits of ``units`` classes."""
         settings = self.config
+        inputs = self.problem.num_features // (2 if self.problem.two_trunks else 1)
         if not settings.hidden:
-            return self.linear(name, units=units, group=group)
-        return self.nonlinear(name, settings.hidden, settings.activation, units=units, group=group)
+            return self.dense(name, inputs, units, group=group)
+        return self.nonlinear(name, settings.hidden, settings.activation, units=units, group=group, inputs=inputs)
 
     def known_noise(self) -> np.ndarray | None:
         """``Problem.pairs`` if some labels are wrong there: nothing else shows how labels go wrong."""
