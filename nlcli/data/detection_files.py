@@ -186,6 +186,7 @@ class DetectionRecord(Record):
         subsampled_classes: By class, how many images there were where a part of them was drawn to fit on.
         planted: Errors on the unverified training images, where planted noise tells the truth.
         notes: What the detector found worth recording.
+        remarks: Sentences on what should not be taken as it is.
     """
 
     made_by: ClassVar[str] = "detect-noise"
@@ -209,6 +210,7 @@ class DetectionRecord(Record):
     own_threshold: OwnThresholdErrors | None
     planted: Errors | None
     notes: Facts
+    remarks: tuple[str, ...] = ()
     dataset_fingerprint: str
     backbone_fingerprint: str
 

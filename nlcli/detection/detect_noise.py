@@ -85,6 +85,8 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
         detector.fit(problem.data, config.seed, work)
         score = _scores(detector, problem)
         info, labels = _results(config, detector, problem, score)
+        for remark in info.remarks:
+            say(f"note: {info.method}: {remark}")
         write_detection(stage.work, info, labels)
         _draw(config, table, info, labels, stage.work)
         shutil.rmtree(work)
@@ -116,7 +118,7 @@ class _Problem:
         images: All images of all splits with a noisy label and features; labels as the detector sees them.
         label: (n,) int8, all that is verified of them.
         held_out: (C,) bool.
-        clean: The training images whose verification was used.
+        clean: The training images whose verification the detector was fitted on: none where it uses none.
     """
 
     table: LabelTable
@@ -138,7 +140,7 @@ def _problem(config: DetectNoise, detector: Detector, table: LabelTable, store: 
     held_out = _held_out(config, table.classes)
     visible = visible_labels(table, config.clean_fraction, config.seed, held_out & (not config.use_held_out))
     train = table.rows("train")
-    used = train[visible[train] != UNVERIFIED]
+    used = train[visible[train] != UNVERIFIED] if detector.uses_verification else train[:0]
     data = Data(withheld(table, visible), store, classifier=config.classifier, class_images=config.class_images)
     if not len(data.train):
         raise NlcliError(f"no training image of {config.dataset} has a noisy label and features")
@@ -236,6 +238,7 @@ def _results(
     if own is not None and threshold.chosen_on != "detector":
         at_own = OwnThresholdErrors(value=float(own), **_errors(problem, (score >= own).astype(np.int8), label, counts))
     splits = {name: problem.split(name) for name in SPLITS}
+    errors = MeasuredErrors(split=split, cross_fitted=crossed, **_errors(problem, measured, label, counts))
     info = DetectionRecord(
         method=detector.name,
         title=detector.title,
@@ -260,9 +263,10 @@ def _results(
         called_wrong={name: _count(verdict[rows] == WRONG) for name, rows in splits.items()},
         images_without_features=problem.without_features,
         subsampled_classes=problem.data.subsampled,
-        errors=MeasuredErrors(split=split, cross_fitted=crossed, **_errors(problem, measured, label, counts)),
+        errors=errors,
         own_threshold=at_own,
         planted=_planted(config, problem, verdict),
+        remarks=() if detector.name == "naive" else _remarks(errors),
         notes=detector.notes,
         dataset_fingerprint=table.fingerprint,
         backbone_fingerprint=problem.data.store.backbone_fingerprint,
@@ -333,6 +337,17 @@ def _planted(config: DetectNoise, problem: _Problem, verdict: np.ndarray) -> Err
     return Errors(**_errors(problem, verdict, (true == problem.images.noisy).astype(np.int8), which))
 
 
+def _remarks(errors: MeasuredErrors) -> tuple[str, ...]:
+    """What should not be taken as it is."""
+    rates = errors.all
+    if rates is None or not rates.wrong or rates.average < rates.naive_average:
+        return ()
+    return (
+        f"no better than believing every label: average error {rates.average:.4f}, and {rates.naive_average:.4f} by "
+        f"calling all {rates.images:,} verified labels of {errors.split} right",
+    )
+
+
 def _draw(config: DetectNoise, table: LabelTable, info: DetectionRecord, labels: ScoredLabels, work: Path) -> None:
     """``scores.png``, and ``suspects.png`` with the training images whose labels are worst."""
     known = labels.measured != UNVERIFIED
@@ -390,7 +405,13 @@ def _summary(info: DetectionRecord) -> dict[str, Any]:
     if info.planted is not None and info.planted.all is not None:
         summary["planted_average_error"] = info.planted.all.average
         summary["planted_images"] = info.planted.all.images
-    return summary | {"images": sum(info.images.values()), "called_wrong": sum(info.called_wrong.values())}
+    summary |= {
+        "clean_images": info.clean.images,
+        "clean_images_that_chose_the_threshold": info.threshold.images,
+        "images": sum(info.images.values()),
+        "called_wrong": sum(info.called_wrong.values()),
+    }
+    return summary | ({"remarks": list(info.remarks)} if info.remarks else {})
 
 
 def _ends_told(ends: tuple[float, float] | None) -> str:

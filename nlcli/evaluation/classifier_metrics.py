@@ -51,6 +51,7 @@ from nlcli.metrics.formats import exact
 from nlcli.metrics.ranking import RankingMetrics, mean_over_classes
 from nlcli.stages.files import atomic_path, number, write_csv
 from nlcli.stages.stage import StageRecord
+from nlcli.training.remarks import classifier_remarks
 
 _LISTED = 20  # images left out that are named in metrics.json
 
@@ -85,6 +86,9 @@ def measure_classifier(
     }
     if table.task == "single-label":
         more |= _confusions(table, scored, scored_rows, work)
+        more["remarks"] = tuple(classifier_remarks(table, scored_rows, scored.answers.first, split))
+        for remark in more["remarks"]:
+            say(f"note: {scorer.name}: {remark}")
         more["confusing_noise"] = noise.publish(config, split, work)
     metrics = metrics.model_copy(update=more)
     metrics.write(work / METRICS)
@@ -113,6 +117,8 @@ def _summary(metrics: ClassifierMetrics) -> dict[str, Any]:
     }
     if metrics.macro_accuracy is not None:
         told["macro_accuracy"] = metrics.macro_accuracy
+    if metrics.remarks:
+        told["remarks"] = list(metrics.remarks)
     if metrics.images_of_unknown_class is not None:
         told["images_of_unknown_class"] = metrics.images_of_unknown_class
     return told

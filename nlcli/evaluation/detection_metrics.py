@@ -154,6 +154,7 @@ def _metrics(
         held_out=MeasuredHeldOut.of(info.held_out, int(checked.held_out.sum())),
         naive=estimates(naive, ERRORS),
         planted=planted,
+        remarks=info.remarks,
     )
 
 

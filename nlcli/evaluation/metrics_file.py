@@ -153,9 +153,11 @@ class SelectedBy(Part):
 
 
 class CleanSet(GivenCleanSet):
-    """The verified images that a model was given, and the verified pairs of classes that it counted, by split."""
+    """The verified images that a model was fitted on (``nlcli.training.result.CleanLabels``)."""
 
     pairs: dict[str, int] | None = None
+    trained: int | None = None
+    chose: int | None = None
 
     @classmethod
     def of(cls, given: GivenCleanSet) -> CleanSet:
@@ -217,6 +219,7 @@ class Metrics(Record):
         dataset: Its name; None where it tells none.
         backbone: Of the network whose features were used; None where it is not known.
         metrics: By name.
+        remarks: Sentences on what should not be taken as it is.
     """
 
     FORMAT: ClassVar[int] = FORMAT
@@ -234,6 +237,7 @@ class Metrics(Record):
     selection: Selection
     bootstrap: Bootstrap
     metrics: dict[str, Estimate]
+    remarks: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:

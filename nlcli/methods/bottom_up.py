@@ -39,6 +39,7 @@ class BottomUp(NoiseModel):
             "batch_size": 256,
             "steps": 160_000,
             "pretrain_steps": 50_000,
+            "pairs_of": "train+validation",  # as the authors' program
         },
     }
     accepts_last_layer = True

@@ -102,6 +102,7 @@ class NoiseTypes(NoiseModel):
             "clean_weight": 1.0,
             "type_weight": 0.1,
             "z_gradient": 0.1,
+            "pairs_of": "train+validation",
         },
     }
     accepts_last_layer = True

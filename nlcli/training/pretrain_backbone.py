@@ -17,6 +17,7 @@ from nlcli.errors import NlcliError
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 from nlcli.training.head_feed import memory_budget, verified_rows
+from nlcli.training.remarks import step_remark
 from nlcli.training.result import RESULT, BackboneResult, CleanLabels, SelectedBy
 
 if TYPE_CHECKING:
@@ -144,6 +145,10 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
         precision=precision,
         settings=config.recipe(),
     )
+    remark = step_remark(outcome)
+    if remark is not None:
+        result = result.model_copy(update={"remarks": (remark,)})
+        say(f"note: {backbone.name}: {remark}")
     result.write(work / RESULT)
     say(outcome.summary(backbone.name, metrics))
     return _summary(config, start, outcome, result), fingerprint
@@ -166,6 +171,7 @@ def _summary(config: PretrainBackbone, start: _Start, outcome: Outcome, result: 
         "selected_by": told["selected_by"],
         **{f"validation_{name}": value for name, value in outcome.metrics().items()},
         **({} if result.clean is None else {"clean_images": len(start.chosen), "clean": told["clean"]}),
+        **({"remarks": list(result.remarks)} if result.remarks else {}),
     }
 
 

@@ -41,13 +41,17 @@ class SelectedBy(_Part):
 
 
 class CleanLabels(CleanSet):
-    """The verified training images that were used.
+    """The verified images that were fitted on.
 
     Attributes:
-        pairs: By split, pairs of true and noisy class that a method counted.
+        pairs: By split, images whose pair of true and noisy class a method counted.
+        trained: Of the images, those whose labels were in the loss.
+        chose: Verified validation images that chose the step; they were not fitted on, but for ``pairs``.
     """
 
     pairs: dict[str, int] | None = None
+    trained: int | None = None
+    chose: int | None = None
 
 
 class WeightedBy(_Part):
@@ -80,6 +84,7 @@ class Result(Record):
         unreadable_images: By split, images that could not be read and were left out.
         settings: Of the method, or of the stage.
         precision: Of the convolutions, in training from images.
+        remarks: Sentences on what should not be taken as it is.
     """
 
     selected_by: SelectedBy
@@ -91,6 +96,7 @@ class Result(Record):
     unreadable_images: dict[str, int] | None = None
     settings: dict[str, Any]
     precision: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def upgraded(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.labels import NONE, choose_clean, clean_set_record, verified_pairs
+from nlcli.data.labels import FULL, NONE, choose_clean, clean_set_record, noisy_classes, true_classes, verified_pairs
 from nlcli.errors import NlcliError
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 from nlcli.training.head_feed import Feed, verified_rows
+from nlcli.training.remarks import classifier_remarks, step_remark
 from nlcli.training.result import RESULT, CleanLabels, HeadResult, SelectedBy, WeightedBy
 from nlcli.training.run_config import CONFIG, RunConfig
 from nlcli.training.saved_head import load_head, save_weights
@@ -161,11 +162,13 @@ def _train(
     )
     save_weights(work, built.method)
     detection = _weighted_by(config)
-    clean = _clean_labels(config, table, built, prepared, detection)
+    clean = _clean_labels(config, table, built, prepared, outcome, detection)
+    remarks = _remarks(config, table, prepared, outcome, validate)
     content = feed.publish(built.method, outcome, clean if clean.images else None)
     described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
-    _result(config, settings, built, prepared, outcome, validate, clean, detection).write(work / RESULT)
-    return _summary(config, prepared, outcome), content
+    result = _result(config, settings, built, prepared, outcome, validate, clean, detection)
+    result.model_copy(update={"remarks": remarks}).write(work / RESULT)
+    return _summary(config, prepared, outcome, clean, remarks), content
 
 
 def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: Start) -> _Built:
@@ -244,7 +247,23 @@ def _result(
     )
 
 
-def _summary(config: TrainHead, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+def _remarks(
+    config: TrainHead, table: LabelTable, prepared: Prepared, outcome: Outcome, validate: Validation
+) -> tuple[str, ...]:
+    """What should not be taken as it is; said at once."""
+    remarks = [step_remark(outcome)]
+    if table.task == "single-label" and validate.possible:
+        rows = prepared.validation.rows.dataset
+        remarks += classifier_remarks(table, rows, validate.first_classes(), "validation")
+    told = tuple(remark for remark in remarks if remark is not None)
+    for remark in told:
+        say(f"note: {config.method}: {remark}")
+    return told
+
+
+def _summary(
+    config: TrainHead, prepared: Prepared, outcome: Outcome, clean: CleanLabels, remarks: tuple[str, ...]
+) -> dict[str, Any]:
     """What the stage's record says; a line of it is told."""
     metrics = outcome.metrics()
     shown = {name: metrics[name] for name in _SHOWN if name in metrics}
@@ -253,29 +272,39 @@ def _summary(config: TrainHead, prepared: Prepared, outcome: Outcome) -> dict[st
     say(outcome.summary(config.method, told))
     return {
         "method": config.method,
-        "clean_images": len(prepared.rows.clean),
+        "clean_images": clean.images,
+        **({} if clean.pairs is None else {f"clean_pairs_of_{split}": count for split, count in clean.pairs.items()}),
+        **({} if not clean.chose else {"clean_images_that_chose_the_step": clean.chose}),
         "steps": outcome.steps,
         "best_step": outcome.step,
         "steps_per_second": round(outcome.steps_per_second, 1),
         **prepared.how,
         **prepared.summary,
         **{f"validation_{name}": value for name, value in shown.items()},
+        **({"remarks": list(remarks)} if remarks else {}),
     }
 
 
 def _clean_labels(
-    config: TrainHead, table: LabelTable, built: _Built, prepared: Prepared, detection: WeightedBy | None
+    config: TrainHead,
+    table: LabelTable,
+    built: _Built,
+    prepared: Prepared,
+    outcome: Outcome,
+    detection: WeightedBy | None,
 ) -> CleanLabels:
-    """The verified training images that the method, or the detection that it is weighted by, used."""
-    rows, paired = prepared.rows.chosen, built.paired
-    if paired is None:
-        pairs = {}
-    else:
-        rows = np.union1d(rows, paired["train"])
-        pairs = {"pairs": {split: int(verified_pairs(table, of).sum()) for split, of in paired.items()}}
-    clean = CleanLabels(**clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **pairs)
+    """The verified images that the method, or the detection that it is weighted by, was fitted on."""
+    trained, paired = prepared.rows.chosen, built.paired
+    told: dict[str, Any] = {"trained": len(trained)}
+    rows = trained
+    if paired is not None:
+        told["pairs"] = {split: len(of) for split, of in paired.items()}
+        rows = np.union1d(trained, np.concatenate([*paired.values()]))
+    if outcome.selected_by is not None:
+        told["chose"] = len(prepared.validation.rows)
+    clean = CleanLabels(**clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **told)
     if detection is not None and detection.clean.images > clean.images:
-        return detection.clean  # of one seed, which the run's own are among
+        return detection.clean.model_copy(update=told)  # of one seed, which the run's own are among
     return clean
 
 
@@ -301,8 +330,10 @@ def _paired_rows(
     if table.task != "single-label" or not method.uses_pairs(settings):
         return None
     some = (table.verification[table.rows("train")] > NONE).any()
-    train = choose_clean(table, fraction, seed) if some else np.empty(0, np.int64)
-    return {"train": train, "validation": verified_rows(table)}
+    clean = choose_clean(table, fraction, seed) if some else np.empty(0, np.int64)
+    both = (true_classes(table) >= 0) & (noisy_classes(table) >= 0) & (table.verification == FULL)
+    rows = {"train": clean, "validation": verified_rows(table)}
+    return {split: rows[split][both[rows[split]]] for split in method.pair_splits(settings)}
 
 
 def _initial_layer(

@@ -156,9 +156,17 @@ def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group
         clean_images=first.metrics.clean_images,
         seeds=tuple(e.seed for e in members),
         selected_by="not recorded" if selected_by is None else selected_by.told,
+        selected_on=_selected_on(first),
         planted=_planted_error(members),
         metrics={name: group.over_seeds(name, reference) for name in group.seeds},
     )
+
+
+def _selected_on(evaluation: Evaluation) -> int | None:
+    selection = evaluation.metrics.selection
+    if selection.selected_by is None or selection.selected_by.split is None:
+        return None
+    return selection.selected_by.images or (None if selection.clean is None else selection.clean.chose)
 
 
 def _planted_error(members: list[Evaluation]) -> float | None:

@@ -75,9 +75,10 @@ class Row(Part):
     Attributes:
         label: Method and what tells it from the others.
         clean_fraction: Part of the clean set it was given; None for a model without one.
-        clean_images: How many images that is; None where the model used none.
+        clean_images: Images whose verified labels it was fitted on, of train and of validation; None for none.
         seeds: Of the evaluations in this row, in order.
         selected_by: What chose the checkpoint, such as ``validation AP_all``.
+        selected_on: Verified images that chose it; None where that is not told.
         planted: Of detections, average error on unverified training images of planted truth, mean over
             seeds; None without.
         metrics: By name.
@@ -88,6 +89,7 @@ class Row(Part):
     clean_images: int | None
     seeds: tuple[int, ...]
     selected_by: str
+    selected_on: int | None = None
     planted: float | None
     metrics: dict[str, OverSeeds]
 

@@ -69,6 +69,8 @@ def _how(comparison: Comparison, seeds: bool, several: bool) -> list[str]:
         )
     if seeds:
         notes.append("±: standard deviation over seeds; intervals are of the mean over seeds")
+    if any(row.clean_images is not None for row in comparison.rows):
+        notes.append("clean: part of the clean set, and how many images had their verified labels fitted on")
     if several:
         paired = ", its interval paired by image" if comparison.resamples else ""
         notes.append(f"difference: to '{comparison.reference}'{paired}")
@@ -126,7 +128,7 @@ def _what_else(comparison: Comparison) -> list[str]:
 
 def _selected(comparison: Comparison) -> list[str]:
     what = "thresholds chosen by" if comparison.task == LABEL_NOISE else "checkpoints selected by"
-    chosen = list(dict.fromkeys(row.selected_by for row in comparison.rows))
-    if len(chosen) == 1:
-        return [f"{what}: {chosen[0]}"]
-    return [f"{what}: {'; '.join(f'{row.label}: {row.selected_by}' for row in comparison.rows)}"]
+    on = [row.selected_by + (f", {n:,} verified images" if (n := row.selected_on) else "") for row in comparison.rows]
+    if len(set(on)) == 1:
+        return [f"{what}: {on[0]}"]
+    return [f"{what}: {'; '.join(f'{row.label}: {told}' for row, told in zip(comparison.rows, on, strict=True))}"]

@@ -101,6 +101,11 @@ class Method(ABC):
         """Whether, with ``config``, it reads ``Problem.pairs``; their images then count as used clean ones."""
         return False
 
+    @classmethod
+    def pair_splits(cls, config: Any) -> tuple[str, ...]:
+        """Splits whose verified pairs ``Problem.pairs`` counts, where it reads them; never test."""
+        return ("train",)
+
     @abstractmethod
     def build(self, init: LinearLayer | None) -> None:
         """Make the layers, each through ``add``."""

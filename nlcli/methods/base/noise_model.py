@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,10 @@ class NoiseModelConfig(FinetuningConfig):
 
     hidden: int = Field(0, ge=0, description="Units of a hidden layer (0: none, a linear layer).")
     activation: Activation = Field("sigmoid", description="Non-linearity of the hidden layer.")
+    pairs_of: Literal["train", "train+validation"] = Field(
+        "train",
+        description="Splits whose verified pairs of true and noisy class are counted; all of them are fitted on.",
+    )
 
 
 class MixedConfig(NoiseModelConfig):
@@ -45,6 +49,10 @@ class NoiseModel(FinetuningMethod):
     @classmethod
     def starts_from_layer(cls, config: Any) -> bool:
         return cls.accepts_last_layer and not config.hidden
+
+    @classmethod
+    def pair_splits(cls, config: NoiseModelConfig) -> tuple[str, ...]:
+        return tuple(config.pairs_of.split("+"))
 
     def build(self, init: LinearLayer | None) -> None:
         self.classifier = self.net("classifier", self.problem.num_classes, "head")
@@ -73,9 +81,10 @@ class NoiseModel(FinetuningMethod):
         pairs = self.problem.pairs
         if pairs is not None and self.known_noise() is None:
             raise NlcliError(
-                f"method {self.name} reads off verified images how labels go wrong, and of {int(pairs.sum())} in the "
-                "clean set and on validation with a noisy label and a known class none is labelled wrong; raise "
-                "--clean-fraction, or choose a method that needs no such images, such as residual"
+                f"method {self.name} reads off verified images how labels go wrong, and of {int(pairs.sum())} of "
+                f"{' and '.join(self.pair_splits(self.config))} with a noisy label and a known class none is labelled "
+                "wrong; raise --clean-fraction, count those of validation too (option pairs_of=train+validation), or "
+                "choose a method that needs no such images, such as residual"
             )
         return pairs
 
