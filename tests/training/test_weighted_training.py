@@ -20,6 +20,7 @@ from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import weighted_softmax_cross_entropy
 from nlcli.methods.base.method import Method
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
 from nlcli.training.head_on_images import TRUNK, ImageFeed
 from nlcli.training.loop import checkpoints, pace
@@ -239,7 +240,8 @@ def test_detections_improve_a_run_and_are_named_in_it(work: Work, detection: Pat
         "held_out": [],
         "clean": {"images": 450, "fraction": 1.0, "seed": 0, "keys": "sha256:x"},
     }
-    assert result["clean"] == result["detection"]["clean"]  # which the 90 images of the last phase are among
+    told = {"trained": 90, "chose": 149}
+    assert result["clean"] == result["detection"]["clean"] | told  # which the 90 images of the last phase are among
     assert result["training_images"] == {"clean": 90, "noisy": 448}
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     phases = [(line["phase"], line["step"]) for line in lines]
@@ -260,7 +262,7 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
             dataset=work.dataset,
             features=work.features,
             output=tmp_path / "detection",
-            method="average",
+            method="knn",
             clean_fraction=0.2,
         )
     )
@@ -269,6 +271,8 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
     assert result["clean"] | {"fraction": 0.2} == clean_set_record(work.table, choose_clean(work.table, 0.2, 0)) | {
         "fraction": 0.2,
         "seed": 0,
+        "trained": 0,
+        "chose": 149,
     }
     assert result["validation"]["top_1"] > 0.9
 
@@ -345,16 +349,26 @@ def test_single_label_methods_on_cached_features(
     assert (chosen == work.table.present[rows].indices).mean() == result["validation"]["top_1"]
 
 
-def test_pairs_of_the_clean_set_and_validation_are_counted_and_recorded(work: Work, tmp_path: Path) -> None:
-    run = train_head(work.config(tmp_path / "run", method="bottom-up", steps=20, clean_fraction=0.2))
-    rows = np.concatenate([choose_clean(work.table, 0.2, 0), work.table.rows("validation")])
+@pytest.mark.parametrize("splits", ["train", "train+validation"])
+def test_every_image_whose_pair_is_read_is_counted_and_recorded(work: Work, tmp_path: Path, splits: str) -> None:
+    options = {} if splits == "train" else {"pairs_of": splits}  # validation only when it is asked for
+    run = train_head(work.config(tmp_path / "run", method="bottom-up", steps=20, clean_fraction=0.2, options=options))
+    train, validation = choose_clean(work.table, 0.2, 0), work.table.rows("validation")
+    rows = train if splits == "train" else np.concatenate([train, validation])
     counts = np.zeros((5, 5))  # of images without features, too: labels are enough
     np.add.at(counts, (work.table.present[rows].indices, work.table.noisy[rows].indices), 1)
-    assert counts.trace() < counts.sum() == 240
+    assert counts.trace() < counts.sum() == len(rows) == (90 if splits == "train" else 240)
     confusion = load_head(run).method.weights()["Q"].numpy()
     np.testing.assert_allclose(confusion, (counts / counts.sum(axis=1, keepdims=True)).T, rtol=1e-6)
     clean = json.loads((run / "result.json").read_text())["clean"]
-    assert (clean["images"], clean["pairs"]) == (90, {"train": 90, "validation": 150})
+    assert clean["images"] == len(rows)
+    assert clean["pairs"] == ({"train": 90} if splits == "train" else {"train": 90, "validation": 150})
+    assert (clean["trained"], clean["chose"]) == (90, 149)  # one has no features
+    summary = read_stage(run).summary
+    assert (summary["clean_images"], summary["clean_pairs_of_train"]) == (len(rows), 90)
+    assert summary["clean_images_that_chose_the_step"] == 149
+    forward = train_head(work.config(tmp_path / "forward", method="forward", steps=2, clean_fraction=0.2))
+    assert read_stage(forward).summary["clean_images"] == 90  # in no loss, but T is read off them
     noisy = json.loads(
         (train_head(work.config(tmp_path / "noisy", method="noisy", steps=2)) / "result.json").read_text()
     )
