@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-    from nlcli.training.loop.interfaces import Outcome
+    from nlcli.training.loop.contract import Outcome
 
 _NAMED = 5  # classes that are named at most
 

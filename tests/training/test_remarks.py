@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nlcli.data.labels import LabelTable, single_label_table
+from nlcli.training.loop.contract import Outcome
 from nlcli.training.loop.history import Evaluation
-from nlcli.training.loop.interfaces import Outcome
 from nlcli.training.remarks import classifier_remarks, step_remark
 
 
