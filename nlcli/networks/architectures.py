@@ -177,7 +177,7 @@ def _registry() -> dict[str, Architecture]:
             Architecture(
                 "alexnet",
                 "AlexNet (Krizhevsky 2012) as CaffeNet has it, 227, weights by import-weights",
-                caffe.model_copy(update={"size": 227}),
+                caffe.model_copy(update={"size": 227, "margin": 29}),
                 4096,
                 _alexnet,
             ),

@@ -98,7 +98,11 @@ class Backbone:
             "weights": hashed.hexdigest(),
             "network": self.name,
             "activation": self.activation,
-            "preprocessing": self.preprocessing.model_dump(exclude={"decode"}),
+            "preprocessing": self.preprocessing.model_dump(
+                exclude={"decode"}
+                if self.preprocessing.margin
+                else {"decode", "margin"}  # as before there were margins
+            ),
             "classes": self.classes,
         }
         return fingerprint_json(described)

@@ -91,6 +91,13 @@ class Preprocessing(BaseModel):
         "exact", description="Decode JPEGs at full size, or at the smallest scale (1/2, 1/4, 1/8) that suffices."
     )
     scaling: Scaling = Field("tf", description="Scaling of the pixels.")
+    margin: int = Field(
+        0, ge=0, le=512, description="Pixels by which the square is larger before its middle is cut out (0: it is not)."
+    )
+
+    def whole(self) -> Preprocessing:
+        """What gives the larger square, out of which training cuts at random."""
+        return self.model_copy(update={"size": self.size + self.margin, "margin": 0})
 
 
 class ImageError(NlcliError):
@@ -248,7 +255,7 @@ def _decode(content: bytes, pre: Preprocessing) -> np.ndarray:
             raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")
         with _one_large_image if width * height > _LARGE_PIXELS else nullcontext():
             if pre.decode == "fast":
-                image.draft(None, (pre.size, pre.size))
+                image.draft(None, (pre.size + pre.margin, pre.size + pre.margin))
             image.load()
             orientation = _orientation(image)
             small = _resize(_to_rgb(image), pre)
@@ -265,7 +272,12 @@ def _resize(image: Image.Image, pre: Preprocessing) -> Image.Image:
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
     gap = 2.0 if pre.decode == "fast" else None
-    return image.resize((pre.size, pre.size), Image.Resampling.BILINEAR, box, reducing_gap=gap)
+    whole = pre.size + pre.margin
+    image = image.resize((whole, whole), Image.Resampling.BILINEAR, box, reducing_gap=gap)
+    if not pre.margin:
+        return image
+    first = pre.margin // 2
+    return image.crop((first, first, first + pre.size, first + pre.size))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

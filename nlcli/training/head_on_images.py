@@ -90,7 +90,10 @@ class Trunk:
         return {name: half.trainable_variables for name, half in zip((TRUNK, OWN_TRUNK), self.halves, strict=True)}
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """(b, D) float32 of uint8 images (b, S, S, 3), in inference."""
+        """(b, D) float32 of uint8 images (b, S, S, 3), or of the middle of larger ones, in inference."""
+        size = int(self._original.input.shape[1])
+        first = (images.shape[1] - size) // 2
+        images = images[:, first : first + size, first : first + size]
         features: np.ndarray = self._inference(tf.convert_to_tensor(images)).numpy()
         return features
 
@@ -206,7 +209,7 @@ class ImageFeed:
             images = ImageTable(
                 table,
                 wanted,
-                pre,
+                pre.whole() if title == "training" else pre,
                 workers=config.workers,
                 budget=room,
                 seen=self._work / f"seen-{title}.json",
@@ -224,7 +227,7 @@ class ImageFeed:
         trained = config.trunk == "trained"
         precision = training_precision(config.mixed_precision)
         self._trunk = Trunk(self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
-        augmentation = Augmentation(config.flip, config.crop)
+        augmentation = Augmentation(config.flip, config.crop, pre.size if pre.margin else 0)
         how = How(trunk=config.trunk, precision=precision, flip=config.flip, crop=config.crop)
         if self._two_trunks:
             how["two_trunks"] = True

@@ -185,6 +185,7 @@ def _start(config: PretrainBackbone, table: LabelTable, work: Path) -> _Start:
 
     def readable(rows: np.ndarray, room: int, title: str) -> ImageTable:
         pre, seen = backbone.preprocessing, work / f"seen-{title}.json"
+        pre = pre.whole() if title == "training" else pre
         return ImageTable(table, rows, pre, workers=config.workers, budget=room, seen=seen, title=title)
 
     training = readable(chosen, budget, "training")
@@ -235,7 +236,8 @@ def _trained(
             yield first, network.probabilities(pixels)
 
     validate = Validation(table, start.validation.rows, scores)
-    augmentation = Augmentation(config.flip, config.crop)
+    pre = start.backbone.preprocessing
+    augmentation = Augmentation(config.flip, config.crop, pre.size if pre.margin else 0)
     board = TensorBoard(work)
     outcome = train(
         network,

@@ -292,3 +292,14 @@ def test_look_ahead_is_bounded_and_threads_end(tmp_path: Path, monkeypatch: pyte
     assert len(seen) <= 40  # the batch given, and three ahead
     batches.close()
     assert threading.active_count() == before
+
+
+def test_a_margin_is_cut_off_around_the_middle(tmp_path: Path) -> None:
+    """CaffeNet's: squeezed to 256 pixels, the middle 227 of them, from the 14th on."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (300, 410, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    pre = Preprocessing(size=227, scaling="caffe", margin=29)
+    whole = load_image(tmp_path / "a.png", pre.whole())
+    assert whole.shape == (256, 256, 3)
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png", pre), whole[14:241, 14:241])
+    np.testing.assert_array_equal(whole, load_image(tmp_path / "a.png", Preprocessing(size=256, scaling="caffe")))

@@ -11,9 +11,11 @@ import pytest
 from nlcli.data.config import BuildCoco
 from nlcli.evaluation.comparison.paper_table import published_tables
 from nlcli.methods import configure
+from nlcli.networks.architectures import BACKBONES
 from nlcli.stages.pipeline import read_pipeline
 from worlds.protocols import OI_BACKBONE, PAPERS, PIPELINES, VEIT_20, Facts, Tabled, protocols, tables
 
+ALEXNET = BACKBONES["alexnet"].preprocessing
 Differences = dict[tuple[str, str], tuple[object, object]]
 
 
@@ -304,9 +306,13 @@ DEVIATIONS = [
         lambda t, d, g: values(d, r"option\.clean_ratio") == {1.0},
     ),
     Named(
-        "how images are cropped and flipped is stated nowhere; random crops of 227 of 256, horizontal flips",
+        "how images are cropped and flipped is stated nowhere; as in CaffeNet: squeezed to 256, crops of 227 at random, the "
+        "middle in tests, horizontal flips; biases learn at the rate of kernels, there at twice it",
         keys=SHOWN,
-        holds=lambda t, d, g: (values(d, ".*crop"), values(d, ".*flip")) == ({0.887}, {"horizontal"}),
+        holds=lambda t, d, g: (
+            (values(d, ".*crop"), values(d, ".*flip")) == ({1.0}, {"horizontal"})
+            and (ALEXNET.size, ALEXNET.margin, ALEXNET.resize) == (227, 256 - 227, "stretch")
+        ),
     ),
     Named(
         "AlexNet is in one column, without the split of channels over two GPUs",

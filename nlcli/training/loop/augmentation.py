@@ -20,18 +20,27 @@ class Augmentation:
         flip: Flips along the width, or along width and height, each with probability 1/2.
         crop: Least side of the square that is cut out and enlarged, as a part of the image's; its
             side is uniform between this and 1, its place uniform. 1 means no crops.
+        cut: Side of what is cut out of a larger image before anything else, its place uniform. 0 means nothing is.
     """
 
     flip: Flip = "both"
     crop: float = 1.0
+    cut: int = 0
 
     @property
     def does_nothing(self) -> bool:
         """Whether images come out as they went in."""
-        return self.flip == "none" and self.crop == 1.0
+        return self.flip == "none" and self.crop == 1.0 and not self.cut
 
     def __call__(self, images: Any, draws: Any) -> Any:
-        """uint8 images (b, S, S, 3), float32 draws in [0, 1) (b, 5), to uint8 images of the same shape."""
+        """uint8 images (b, S, S, 3), float32 draws in [0, 1) (b, 5), to uint8 images (``cut`` pixels wide if given)."""
+        if self.cut:
+            last = float(images.shape[1] - 1)
+            # Whole pixels: what is between them would be a mixture of both.
+            first = tf.floor(draws[:, 3:5] * (images.shape[1] - self.cut + 1))
+            boxes = tf.concat([first, first + (self.cut - 1)], axis=1) / last
+            cut = tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), (self.cut, self.cut))
+            images = tf.saturate_cast(tf.round(cut), tf.uint8)
         if self.crop < 1.0:
             side = 1.0 - (1.0 - self.crop) * draws[:, 2]
             top, left = (1.0 - side) * draws[:, 3], (1.0 - side) * draws[:, 4]
