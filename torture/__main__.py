@@ -22,6 +22,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"which ones (default: all of {', '.join(parts())})")
     parser.add_argument("--quick", action="store_true", help="a small part of everything, about a minute")
+    parser.add_argument("--inputs", type=int, help="inputs of each reader (fuzz; default: 20,000)")
+    parser.add_argument("--kills", type=int, help="kills over both demos (kills; default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(parts())
@@ -30,7 +32,9 @@ def main() -> None:
     counts: list[Count] = []
     for name in arguments.parts or parts():
         started = time.monotonic()
-        counts += importlib.import_module(f"torture.{name}").run(arguments.quick, arguments.seed)
+        attack = importlib.import_module(f"torture.{name}")
+        size = {"fuzz": arguments.inputs, "kills": arguments.kills}.get(name)
+        counts += attack.run(arguments.quick, arguments.seed, *([] if size is None else [size]))
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     width = max(len(count.what) for count in counts)
     for count in counts:

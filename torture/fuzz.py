@@ -28,7 +28,7 @@ from torture._report import Count
 from torture._world import write_photographs
 
 INPUTS = 20_000
-QUICK_INPUTS = 60
+QUICK_INPUTS = 20
 MEMORY = 3 << 30
 SECONDS = 20
 _CHUNK = 200
@@ -415,11 +415,11 @@ def _as_parquet(table: bytes) -> bytes:
     return target.getvalue()
 
 
-def run(quick: bool, seed: int) -> list[Count]:
-    """20,000 inputs a reader (``quick``: 60, and only of readers that need no trained run)."""
+def run(quick: bool, seed: int, inputs: int = INPUTS) -> list[Count]:
+    """``inputs`` for each reader (``quick``: 20)."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as root:
         made = _world(Path(root))
-        counts = [_fuzz(reader, QUICK_INPUTS if quick else INPUTS, seed) for reader in readers(made)]
+        counts = [_fuzz(reader, QUICK_INPUTS if quick else inputs, seed) for reader in readers(made)]
     print(f"fuzz: {sum(c.times for c in counts):,} inputs in {time.monotonic() - started:.0f} s")
     return counts

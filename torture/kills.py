@@ -105,10 +105,10 @@ def _campaign(name: str, pipeline: str, kills: int, jobs: int, draw: random.Rand
     return count
 
 
-def run(quick: bool, seed: int) -> list[Count]:
-    """300 kills over both demos, with one process and with two (``quick``: none, a demo takes too long)."""
+def run(quick: bool, seed: int, kills: int = KILLS) -> list[Count]:
+    """``kills`` over both demos, with one process and with two (``quick``: none, a demo takes too long)."""
     if quick:
         return []
     draw = random.Random(seed)
-    each = KILLS // (2 * len(PIPELINES))
+    each = kills // (2 * len(PIPELINES))
     return [_campaign(name, path, each, jobs, draw) for name, path in PIPELINES.items() for jobs in (1, 2)]
