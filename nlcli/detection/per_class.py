@@ -26,9 +26,8 @@ from nlcli.console import progress
 from nlcli.detection.base import READ_ROWS, Data, Detector, Images
 from nlcli.detection.threshold import best_threshold
 from nlcli.detection.verification import RIGHT, UNVERIFIED
-from nlcli.errors import NlcliError
 from nlcli.runtime import cpu_count
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, read_arrays
 
 State = Mapping[str, np.ndarray]
 Setting = Mapping[str, Any]
@@ -139,7 +138,7 @@ class PerClass(Detector):
                     f"{i}/{name}": value for i, state in enumerate(states) for name, value in state.items()
                 }
                 np.savez(file, validation=scores, **arrays)
-        return _read(path)["validation"]
+        return read_arrays(path)["validation"]
 
     def _images(self, positions: np.ndarray) -> ClassImages:
         data = self._data
@@ -174,7 +173,7 @@ class PerClass(Detector):
         """What the chosen setting learned of class ``c``; one class is held at a time."""
         if self._loaded is None or self._loaded[0] != c:
             prefix = f"{self._number}/"
-            arrays = _read(self._states[c])
+            arrays = read_arrays(self._states[c])
             state = {n.removeprefix(prefix): value for n, value in arrays.items() if n.startswith(prefix)}
             self._loaded = c, self._images(self.positions(self._data, c, self._seed)), state
         return self._loaded[1:]
@@ -198,11 +197,3 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
     y: np.ndarray = expit(x)
     return y
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # a damaged archive raises nearly anything
-        raise NlcliError(f"cannot read {path} ({error}); pass --force to begin anew") from error

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, JSON, CSV, and fingerprints."""
+"""Files written whole or not at all, JSON, YAML, CSV, arrays, and fingerprints."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, shortened
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def number(value: Any) -> float | None:
@@ -101,6 +104,24 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         raise NlcliError(f"{path}: not valid JSON, it is nested too deeply") from error
     except ValueError as error:  # a whole number of more digits than Python reads
         raise NlcliError(f"{path}: a number has thousands of digits, which no file of this kind holds") from error
+
+
+# --- arrays ----------------------------------------------------------------------------------
+
+
+def read_arrays(path: Path, remedy: str = "pass --force to begin anew") -> dict[str, np.ndarray]:
+    """Every array of an ``.npz`` file by name; pickled objects are refused.
+
+    Raises:
+        NlcliError: it is missing or damaged; ``remedy`` says what to do.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # a damaged archive raises nearly anything
+        raise NlcliError(f"cannot read {path} ({shortened(error)}); {remedy}") from error
 
 
 # --- YAML ------------------------------------------------------------------------------------

@@ -18,10 +18,9 @@ from pydantic import Field
 from nlcli.console import progress
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
 from nlcli.detection.per_class import unit_length
-from nlcli.errors import NlcliError
 from nlcli.methods.citations import LEE_2018, XIA_2015
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, read_arrays
 
 
 class DraeConfig(DetectorConfig):
@@ -67,7 +66,7 @@ class Drae(Detector):
                     with atomic_path(_path(work, c)) as temporary, open(temporary, "wb") as file:
                         np.savez(file, **state)
                 if c not in self._without:
-                    ratios[data.classes[c]] = float(_read(_path(work, c))["ratio"])
+                    ratios[data.classes[c]] = float(read_arrays(_path(work, c))["ratio"])
                 bar.advance(1)
         self.natural_threshold = 0.0
         self.notes |= {
@@ -81,7 +80,7 @@ class Drae(Detector):
             if c in self._without:
                 continue
             if self._loaded != c:  # one class is held at a time
-                kept = _read(_path(self._work, c))
+                kept = read_arrays(_path(self._work, c))
                 self._network.assign(kept)
                 self._threshold, self._loaded = float(kept["threshold"]), c
             inside = np.flatnonzero(noisy == c)
@@ -97,11 +96,3 @@ def _path(work: Path, c: int) -> Path:
 
 def _scaled(features: np.ndarray) -> np.ndarray:
     return unit_length(features) * np.float32(np.sqrt(features.shape[1]))
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # a damaged archive raises nearly anything
-        raise NlcliError(f"cannot read {path} ({error}); pass --force to begin anew") from error
