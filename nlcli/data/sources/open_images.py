@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import say
+from nlcli.data.category_statistics import write_category_statistics
 from nlcli.data.config import BuildOpenImages
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import NONE, PARTIAL, SPLITS, LabelTable
@@ -166,6 +167,7 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
         )
         stage.finish(
             _summary(table)
+            | write_category_statistics(stage.work, table)
             | {
                 "left_out_labels": sum(n for what, n in left_out.items() if what.endswith("labels")),
                 "missing_images": left_out["missing images"],
