@@ -164,7 +164,7 @@ class MeasuredErrors(Errors):
         cross_fitted: Whether each was judged by a threshold that was chosen without it.
     """
 
-    split: Literal["test", "validation"] | None
+    split: Literal["test", "validation", "validation+test"] | None
     cross_fitted: bool
 
 

@@ -46,6 +46,8 @@ from nlcli.stages.stage import StageRecord, open_stage, read_stage
 if TYPE_CHECKING:
     from nlcli.detection.config import DetectNoise
 
+ENOUGH = 200
+"""Verified images of test from which on errors are measured on these alone."""
 FIT = "fit"  # what a detector keeps in the work directory until its scores are there
 
 
@@ -290,29 +292,31 @@ def _count(which: np.ndarray) -> int:
 
 def _measured(
     config: DetectNoise, problem: _Problem, score: np.ndarray, verdict: np.ndarray, threshold: Threshold
-) -> tuple[np.ndarray, Literal["test", "validation"] | None, bool]:
-    """Verdicts that count in the error rates, -1 elsewhere: on test, or else on validation; and if cross-fitted.
+) -> tuple[np.ndarray, Literal["test", "validation", "validation+test"] | None, bool]:
+    """Verdicts that count in the error rates, -1 elsewhere; the split they are of; and if cross-fitted.
 
-    On validation an image's verdict is by a threshold that was chosen without it. Those of held-out
-    classes had no part in choosing the threshold.
+    On test, where ``ENOUGH`` are verified; else on validation as well, so that no verified image that had
+    no part in training is left out. On validation an image's verdict is by a threshold that was chosen
+    without it. No image of test chooses anything. Those of held-out classes had no part in choosing the
+    threshold.
     """
     images, label = problem.images, problem.label
     known = {name: problem.split(name) & (label != UNVERIFIED) for name in ("test", "validation")}
     measured = np.full(len(images), UNVERIFIED, np.int8)
-    if known["test"].any():
-        measured[known["test"]] = verdict[known["test"]]
-        return measured, "test", False
-    if not known["validation"].any():
-        return measured, None, False
+    on_test = int(known["test"].sum())
+    measured[known["test"]] = verdict[known["test"]]
+    if on_test >= ENOUGH or not known["validation"].any():
+        return measured, "test" if on_test else None, False
+    split: Literal["validation", "validation+test"] = "validation+test" if on_test else "validation"
     measured[known["validation"]] = verdict[known["validation"]]
     if threshold.chosen_on != "validation":
-        return measured, "validation", False
+        return measured, split, False
     seen = np.flatnonzero(known["validation"] & (images.label != UNVERIFIED))
     # Their order must not matter for which fold they are in.
     seen = seen[np.argsort(problem.table.keys[images.rows[seen]].astype(str), kind="stable")]
     by_others = cross_fitted(score[seen], images.label[seen], images.noisy[seen], config.seed)
     measured[seen] = UNVERIFIED if by_others is None else by_others
-    return measured, "validation", True
+    return measured, split, True
 
 
 def _errors(problem: _Problem, verdict: np.ndarray, label: np.ndarray, which: np.ndarray) -> dict[str, Any]:

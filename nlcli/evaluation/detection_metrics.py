@@ -52,12 +52,15 @@ if TYPE_CHECKING:
 def measure_detection(
     config: Evaluate, split: str, detection: Detection, dataset: StageRecord, work: Path
 ) -> dict[str, Any]:
-    """Write the evaluation of ``detection``, measured on ``split``, into ``work``; what a person wants to know of it.
+    """Write the evaluation of ``detection`` on ``split`` into ``work``; what a person wants to know of it.
+
+    Args:
+        split: That it was measured on, ``validation+test`` where on both, or one of these.
 
     Raises:
         NlcliError: it judges no verified image, or others than those of the data set.
     """
-    counted = np.flatnonzero(detection.measured >= 0)
+    counted = np.flatnonzero((detection.measured >= 0) & np.isin(detection.splits.astype(str), split.split("+")))
     if not len(counted):
         raise NlcliError(f"{detection.record.path} judges no verified image of {split}; run detect-noise again")
     checked = checked_labels(detection, counted, detection.verified[counted] == 1, detection.measured[counted] == 1)
@@ -128,7 +131,7 @@ def _metrics(
     planted: Planted | None,
 ) -> DetectionMetrics:
     record, info = detection.record, detection.info
-    cross_fitted = info.errors.cross_fitted
+    cross_fitted = info.errors.cross_fitted and "validation" in split
     without = np.flatnonzero(measured.counts == 0)
     metrics = estimates(measured)
     if planted is not None:

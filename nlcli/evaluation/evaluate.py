@@ -78,14 +78,15 @@ def _detection(config: Evaluate, model: StageRecord, force: bool) -> Path:
         if value is not None:
             raise NlcliError(f"{model.path} is a detection of label noise; leave out --{name}")
     detection = read_detection(model.path)
-    split = detection.info.errors.split
-    if split is None:
+    measured_on = detection.info.errors.split
+    if measured_on is None:
         raise NlcliError(
             f"no noisy label of test or validation is verified, so the errors of {model.path} cannot be measured; "
             "verify some"
         )
-    if config.split not in (None, split):
-        raise NlcliError(f"{model.path} was measured on {split}, not on {config.split}; leave out --split")
+    if config.split not in (None, *measured_on.split("+")):
+        raise NlcliError(f"{model.path} was measured on {measured_on}, not on {config.split}; leave out --split")
+    split = config.split or measured_on
     output = config.output or _beside(config.model, split)
     config = config.model_copy(update={"split": split, "output": output})
     if config.dataset is not None:

@@ -26,6 +26,7 @@ from nlcli.detection.per_class import PerClass
 from nlcli.detection.threshold import best_threshold, cross_fitted
 from nlcli.detection.verification import verification_labels
 from nlcli.errors import NlcliError
+from nlcli.stages.stage import read_stage
 from worlds.detection import CLASSES, World, relabelled
 from worlds.stage_builders import published, small_table
 
@@ -70,8 +71,11 @@ def test_everything_agrees_with_a_direct_computation(world: World, knn: Path) ->
     score = knn_scores(world, (world.split == 0) & world.verified)
     validation, test = world.rows("validation"), world.rows("test")
     delta, error = best_threshold(score[validation], world.right[validation], world.noisy[validation])
-    wrong = (score >= delta) != (world.right == 1)
-    average = np.mean([wrong[test][world.noisy[test] == c].mean() for c in range(6)])
+    verdict = (score >= delta).astype(int)
+    # 120 images of test are few: those of validation count, too, each by a threshold chosen without its fold.
+    verdict[validation] = cross_fitted(score[validation], world.right[validation], world.noisy[validation], 0)
+    wrong, measured = verdict != world.right, np.concatenate([validation, test])
+    average = np.mean([wrong[measured][world.noisy[measured] == c].mean() for c in range(6)])
 
     info, rows = info_of(knn), by_key(knn)
     np.testing.assert_allclose(rows.score[world.keys], score, atol=1e-6)
@@ -80,14 +84,18 @@ def test_everything_agrees_with_a_direct_computation(world: World, knn: Path) ->
     assert (threshold["chosen_on"], threshold["images"]) == ("validation", len(validation))
     assert threshold["error"] == pytest.approx(error)
     rates = info["errors"]["all"]
-    assert (info["errors"]["split"], info["errors"]["cross_fitted"]) == ("test", False)
+    assert (info["errors"]["split"], info["errors"]["cross_fitted"]) == ("validation+test", True)
+    assert rates["images"] == len(measured)
     assert rates["average"] == pytest.approx(average)
-    assert rates["micro"] == pytest.approx(wrong[test].mean())
-    assert rates["naive_micro"] == pytest.approx(1 - world.right[test].mean())
+    assert rates["micro"] == pytest.approx(wrong[measured].mean())
+    assert rates["naive_micro"] == pytest.approx(1 - world.right[measured].mean())
+    assert read_stage(knn).summary["measured_on"] == (
+        f"{len(measured)} verified images of validation+test, 6 of 6 classes, threshold cross-fitted"
+    )
     assert rates["average"] < 0.5 * rates["naive_average"]
     by_class = {entry["name"]: entry for entry in info["errors"]["by_class"]}
     assert set(by_class) == set(CLASSES)
-    assert by_class["bee"]["error"] == pytest.approx(wrong[test][world.noisy[test] == 1].mean())
+    assert by_class["bee"]["error"] == pytest.approx(wrong[measured][world.noisy[measured] == 1].mean())
     verdicts = np.where(score >= delta, "right", "wrong")
     assert rows.verdict[world.keys].tolist() == verdicts.tolist()
     assert info["called_wrong"]["train"] == int(np.sum(score[world.rows("train")] < delta))
@@ -108,7 +116,8 @@ def test_rows_are_all_noisy_labels_worst_first(world: World, knn: Path) -> None:
         known = {1: "right", 0: "wrong"}[int(world.right[i])] if world.verified[i] else None
         assert (row.verified if isinstance(row.verified, str) else None) == known
         measured = row.measured if isinstance(row.measured, str) else None
-        assert measured == (row.verdict if row.split == "test" else None)
+        assert (measured is None) == (row.split == "train")
+        assert measured == row.verdict or row.split != "test"
     with open(knn / "noise.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     assert lines[0] == list(rows.columns)
@@ -150,7 +159,24 @@ def test_read_back(world: World, knn: Path) -> None:
     np.testing.assert_array_equal(found.noisy, world.noisy[order])
     np.testing.assert_array_equal(found.verified, np.where(world.verified, world.right, -1)[order])
     np.testing.assert_array_equal(found.verdict, found.score >= found.threshold)
-    np.testing.assert_array_equal(found.measured, np.where(world.split[order] == 2, found.verdict, -1))
+    split = world.split[order]
+    np.testing.assert_array_equal(found.measured[split == 2], found.verdict[split == 2])
+    np.testing.assert_array_equal(found.measured == -1, split == 0)
+
+
+def test_errors_rest_on_test_alone_where_enough_of_it_is_verified(
+    world: World, knn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, rows = info_of(knn), by_key(knn)
+    monkeypatch.setattr("nlcli.detection.detect_noise.ENOUGH", len(world.rows("test")))
+    made = detect_noise(world.config("enough", "knn", options={"neighbours": 5}))
+    enough, own = info_of(made), by_key(made)
+    assert (enough["errors"]["split"], enough["errors"]["cross_fitted"]) == ("test", False)
+    assert enough["errors"]["all"]["images"] == len(world.rows("test")) < few["errors"]["all"]["images"]
+    assert own.verdict.tolist() == rows.verdict.tolist()
+    test = own[own.split == "test"]
+    assert enough["errors"]["all"]["micro"] == pytest.approx((test.verdict != test.verified).mean())
+    assert own.measured[own.split == "validation"].isna().all()
 
 
 def test_without_labels_on_test_the_threshold_is_cross_fitted(world: World) -> None:
@@ -260,8 +286,8 @@ def test_errors_on_held_out_classes_apart(world: World) -> None:
     held = info["held_out"]["classes"]
     assert len(held) == 2
     assert info["held_out"] == {"classes": held, "drawn": True, "verification_used": False}
-    test = rows[rows.split == "test"]
-    wrong = test.verdict != test.verified
+    test = rows[rows.measured.notna()]
+    wrong = test.measured != test.verified
     for group, which in (("held_out", test.label.isin(held)), ("others", ~test.label.isin(held))):
         assert info["errors"][group]["average"] == pytest.approx(wrong[which].groupby(test.label[which]).mean().mean())
         assert info["errors"][group]["images"] == which.sum()
@@ -337,7 +363,7 @@ def test_naive_believes_every_label_whatever_is_verified(world: World) -> None:
 
 def test_errors_at_a_detector_s_own_threshold_are_told(world: World, knn: Path) -> None:
     own, rows = info_of(knn)["own_threshold"], by_key(knn)
-    test = rows[rows.split == "test"]
+    test = rows[rows.measured.notna()]
     wrong = (test.score >= 0.5) != (test.verified == "right")
     assert own["value"] == 0.5
     assert own["all"]["micro"] == pytest.approx(wrong.mean())

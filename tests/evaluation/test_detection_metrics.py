@@ -253,6 +253,11 @@ def test_a_real_detection_has_the_errors_that_it_told_itself(
     told = read_detection(detection).info
     assert metrics.planted is not None
     assert told.planted is not None
+    assert told.errors.split == "validation+test"
+    whole = read_detection(detection)
+    alone = errors_of(evaluate(Evaluate(model=detection, split="test", bootstrap=0)))
+    assert (alone.split, alone.cross_fitted) == ("test", False)
+    assert alone.images == int(((whole.measured >= 0) & (whole.splits == "test")).sum()) < metrics.images
     for measured, own in ((metrics, told.errors), (metrics.planted, told.planted)):
         assert own.all is not None
         assert measured.images == own.all.images
@@ -262,5 +267,5 @@ def test_a_real_detection_has_the_errors_that_it_told_itself(
         if "hold_out" in settings:
             assert own.held_out is not None
             assert measured.metrics["held_out_error"].value == pytest.approx(own.held_out.average)
-    assert (metrics.split, metrics.backbone, metrics.dataset) == ("test", "small_cnn", "test")
+    assert (metrics.split, metrics.backbone, metrics.dataset) == ("validation+test", "small_cnn", "test")
     assert metrics.model.settings.get("hold_out") == settings.get("hold_out")
