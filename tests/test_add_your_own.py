@@ -109,7 +109,7 @@ def test_commands_run_as_the_page_gives_them(place: Path, monkeypatch: pytest.Mo
     assert metrics["top_1"].value > 0.95
     rates = read_detection(place / "runs" / "margin").info.errors.all
     assert rates is not None
-    assert rates.images == 45
+    assert rates.images == 90  # 45 of validation and 45 of test
     table = read_dataset(place / "data" / "prefixed")
     assert table.classes == ("cat", "dog")
     assert table.keys.tolist() == sorted(path.name for path in (place / "photos").iterdir())
