@@ -1,0 +1,82 @@
+"""Commands that need no network run where TensorFlow and Keras cannot be imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from worlds.made_evaluations import made_evaluation, made_run
+from worlds.stage_builders import published, verified_table
+
+ROOT = Path(__file__).parents[1]
+_WITHOUT = """
+import json, sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+from nlcli.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["nlcli", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (arguments, end.code)
+"""
+
+
+def without_tensorflow(folder: Path, *commands: list[str]) -> str:
+    """What the commands print, one after the other in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT, json.dumps(commands)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_cards(tmp_path: Path) -> None:
+    from nlcli.detection import DETECTORS
+    from nlcli.methods import METHODS
+
+    cards = [["methods", name, "--json"] for name in METHODS.names()]
+    cards += [["detectors", name, "--json"] for name in DETECTORS.names()]
+    text = without_tensorflow(tmp_path, ["--help"], ["methods"], ["detectors"], ["train-head", "--help"], *cards)
+    assert text.count('"citation"') == len(cards) == 26
+
+
+def test_data_sets(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(12):
+            path = tmp_path / "photos" / name / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    text = without_tensorflow(
+        tmp_path,
+        ["build-folders", "--images", "photos", "--verified", "train", "--output", "data"],
+        ["add-noise", "--dataset", "data", "--rate", "0.3", "--output", "noisy"],
+        ["info", "noisy"],
+        ["run", str(ROOT / "pipelines" / "demo.yaml"), "--dry-run"],
+    )
+    assert "noisy: dataset, images with noisy and verified labels" in text
+    assert "residual" in text
+
+
+def test_reports(tmp_path: Path) -> None:
+    table = verified_table(60, 3, splits=(20, 20))
+    dataset = published(table, tmp_path / "data")
+    rng = np.random.default_rng(0)
+    paths = []
+    for name in ("one", "two"):
+        run = made_run(tmp_path / name, [])
+        scores = rng.random((20, 3)).astype(np.float32)
+        paths.append(made_evaluation(tmp_path / f"{name}-test", table, dataset, run, scores, name=name, resamples=20))
+    commands = [["compare", *map(str, paths), "--bootstrap", "20", "--output", "report"]]
+    commands.append(["table", "--row", f"A={paths[0]}", "--row", f"B={paths[1]}", "--output", "table"])
+    assert "mAP" in without_tensorflow(tmp_path, *commands)
