@@ -675,7 +675,7 @@ def detect_noise(
         features: Features directory of that data set.
         output: Directory to write.
         method: Detector: naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae,
-            average, cleannet or confident-learning.
+            one-class-svm, average, cleannet or confident-learning.
         options: Options of the detector (see its card), such as neighbours=5.
         hold_out: Classes, drawn by the seed, whose verification is withheld; those of a smaller number are among
             them.

@@ -44,6 +44,7 @@ DETECTORS: Catalogue[Detector, DetectorConfig] = Catalogue(
         "label-spreading": "nlcli.detection.detectors.label_spreading:LabelSpreading",
         "classification-filter": "nlcli.detection.detectors.classification_filter:ClassificationFilter",
         "drae": "nlcli.detection.detectors.drae:Drae",
+        "one-class-svm": "nlcli.detection.detectors.one_class_svm:OneClassSvm",
         "average": "nlcli.detection.detectors.average:Average",
         "cleannet": "nlcli.detection.detectors.cleannet:CleanNetDetector",
         "confident-learning": "nlcli.detection.detectors.confident_learning:ConfidentLearning",

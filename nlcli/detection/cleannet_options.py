@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from nlcli.detection.base import DetectorConfig
+from nlcli.detection.references import Selection
 
 Transform = Literal["log", "l2", "none"]
 
@@ -20,6 +21,9 @@ class CleanNetConfig(DetectorConfig):
     weight_decay: float = Field(1e-4, ge=0, description="L2 on kernels: half of it times their squares is added.")
     dropout: float = Field(0.2, ge=0, lt=1, description="In the reference encoder, during training.")
     references: int = Field(50, ge=1, description="K: K-means centroids of a class.")
+    selection: Selection = Field(
+        "kmeans", description="References: centroids, or images drawn at random (Lee 2018, section 3.1)."
+    )
     transform: Transform = Field("log", description="How features enter: log(1 + x), l2 (of one length), none.")
     margin: float = Field(0.1, ge=-1, lt=1, description="rho, of wrong labels and of self-reinforcement.")
     negative_weight: float = Field(5.0, gt=0, description="omega, weight of wrong labels.")

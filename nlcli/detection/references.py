@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -50,8 +51,16 @@ class References:
         return means
 
 
+Selection = Literal["kmeans", "random"]
+
+
 def class_references(
-    data: Data, k: int = 50, seed: int = 0, work: Path | None = None, check: Callable[[np.ndarray], None] | None = None
+    data: Data,
+    k: int = 50,
+    seed: int = 0,
+    work: Path | None = None,
+    check: Callable[[np.ndarray], None] | None = None,
+    selection: Selection = "kmeans",
 ) -> References:
     """References of every class, from its training images.
 
@@ -62,6 +71,8 @@ def class_references(
         seed: Of the clustering, and of which images are drawn.
         work: Folder in which finished classes are kept, a file each; none are without it.
         check: Sees the features of every class before they are clustered, and raises if they are unfit.
+        selection: Centroids, or K of the class's images themselves, drawn by the seed: Lee 2018, section 3.1, has
+            both and finds centroids slightly better.
 
     Raises:
         NlcliError: a file in ``work`` cannot be read, or a feature is not finite.
@@ -76,7 +87,7 @@ def class_references(
         for c in range(classes):
             path = None if folder is None else folder / f"{c:05d}.npy"
             done = path is not None and path.exists()
-            centroids = _kept(path) if path is not None and done else _made(data, c, k, seed, path, check)
+            centroids = _kept(path) if path is not None and done else _made(data, c, k, seed, path, check, selection)
             counts[c] = len(centroids)
             vectors[c, : len(centroids)] = centroids
             bar.advance(1)
@@ -92,7 +103,13 @@ def _kept(path: Path) -> np.ndarray:
 
 
 def _made(
-    data: Data, c: int, k: int, seed: int, path: Path | None, check: Callable[[np.ndarray], None] | None
+    data: Data,
+    c: int,
+    k: int,
+    seed: int,
+    path: Path | None,
+    check: Callable[[np.ndarray], None] | None,
+    selection: Selection,
 ) -> np.ndarray:
     positions = data.at_most(data.train.of_class(c), c, seed)
     if not len(positions):
@@ -100,7 +117,11 @@ def _made(
     features = data.features(data.train, positions)
     if check is not None:
         check(features)
-    made = kmeans(features, k, stream(seed, "references", c))
+    rng = stream(seed, "references", c)
+    if selection == "random":
+        made = features[np.sort(rng.permutation(len(features))[:k])]
+    else:
+        made = kmeans(features, k, rng)
     if path is not None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.save(file, made)

@@ -127,3 +127,13 @@ ZHU_2002 = """\
   number      = {CMU-CALD-02-107},
   year        = {2002}
 }"""
+
+SCHOELKOPF_2001 = """@article{schoelkopf2001estimating,
+  title = {Estimating the Support of a High-Dimensional Distribution},
+  author = {Schoelkopf, Bernhard and Platt, John and Shawe-Taylor, John and Smola, Alex and Williamson, Robert},
+  journal = {Neural Computation},
+  volume = {13},
+  number = {7},
+  pages = {1443--1471},
+  year = {2001}
+}"""

@@ -23,6 +23,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "label-spreading": {},
     "classification-filter": {"steps": 200, "learning_rate": 0.02},
     "drae": {"steps": 50},
+    "one-class-svm": {},
     "average": {"references": 8},
     "cleannet": {"steps": 60, "references": 8},
     "confident-learning": {"steps": 200, "learning_rate": 0.02},

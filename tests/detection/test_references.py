@@ -167,3 +167,19 @@ def test_no_more_of_a_class_is_read_than_fits(tmp_path: Path, monkeypatch: pytes
     class_references(made, 4)
     assert calls == [25, 3]
     assert made.subsampled == {"c0": 40}
+
+
+def test_references_drawn_at_random_are_images_of_the_class(tmp_path: Path) -> None:
+    """The first of Lee 2018's two ways, section 3.1."""
+    features = rng().normal(size=(90, 6)).astype(np.float32)
+    noisy = np.repeat([0, 1, 2], [50, 37, 3])
+    data = detection_data(tmp_path, features, noisy, np.full(90, -1), 3)
+    made = class_references(data, 8, seed=1, selection="random")
+    assert made.counts.tolist() == [8, 8, 3]
+    own = {tuple(row): c for row, c in zip(features.tolist(), noisy.tolist(), strict=True)}
+    for c in range(3):
+        drawn = [tuple(row) for row in made.vectors[c, : made.counts[c]].tolist()]
+        assert len(set(drawn)) == len(drawn)
+        assert {own[row] for row in drawn} == {c}
+    np.testing.assert_array_equal(class_references(data, 8, seed=1, selection="random").vectors, made.vectors)
+    assert not np.array_equal(class_references(data, 8, seed=2, selection="random").vectors, made.vectors)

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, Detector, DetectorConfig
+from nlcli.detection.references import Selection, class_references
 from nlcli.methods.citations import LEE_2018
 
 
@@ -16,6 +17,9 @@ class AverageConfig(DetectorConfig):
 
     references: int = Field(
         50, ge=0, description="K-means centroids of a class, whose mean is its embedding (0: the mean of its images)."
+    )
+    selection: Selection = Field(
+        "kmeans", description="References: centroids, or images drawn at random (Lee 2018, section 3.1)."
     )
 
 
@@ -32,9 +36,9 @@ class Average(Detector):
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
         if self.config.references:
-            from nlcli.detection.references import class_references
-
-            self._means = class_references(data, self.config.references, seed, work).means()
+            self._means = class_references(
+                data, self.config.references, seed, work, selection=self.config.selection
+            ).means()
         else:
             self._means = class_means(data)
         self._norms = np.linalg.norm(self._means, axis=1)

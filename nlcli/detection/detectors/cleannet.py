@@ -47,7 +47,7 @@ class CleanNetDetector(Detector):
         settings = self.config
         if not len(data.train.verified):
             raise NlcliError("cleannet learns from verified noisy labels, and no training image has one; verify some")
-        references = class_references(data, settings.references, seed, work, self._check)
+        references = class_references(data, settings.references, seed, work, self._check, settings.selection)
         problem = Problem(data.num_features, data.classes, "single-label")
         network = MatchingNetwork(settings, problem, references, seed)
         (phase,) = network.phases()
