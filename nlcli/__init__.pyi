@@ -191,6 +191,7 @@ def build_folders(
     test_share: float = 0.1,
     allow_missing: float = 0.01,
     limit: int | None = None,
+    check_contents: bool = False,
     seed: int = 0,
     force: bool = False,
 ) -> Path:
@@ -209,6 +210,7 @@ def build_folders(
         test_share: Share of each class for test, where there are no splits.
         allow_missing: Share of the table's images that may be missing on disk; they are left out. Only with table.
         limit: Use only so many images of every split, drawn by the seed, for rehearsals.
+        check_contents: Record and compare what every picture holds, not only its size and time.
         seed: Seed of the shares that are drawn.
         force: Replace a different result at the output.
 
@@ -543,6 +545,7 @@ def extract_features(
     decode: Literal["exact", "fast"] | None = None,
     shard_rows: int = 8192,
     batch_size: int = 32,
+    check_contents: bool = False,
     workers: int = 0,
     force: bool = False,
 ) -> Path:
@@ -560,6 +563,7 @@ def extract_features(
         decode: JPEG decoding (default: as the backbone was trained).
         shard_rows: Images in a shard.
         batch_size: Images in a forward pass.
+        check_contents: Record and compare what every picture holds, not only its size and time.
         workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 

@@ -31,7 +31,7 @@ def content(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
-            if name.startswith("tensorboard/") or "/tensorboard/" in name:
+            if name.startswith("tensorboard/") or "/tensorboard/" in name or path.name == "pictures.parquet":
                 continue
             data = path.read_bytes()
             files[name] = _stable(json.loads(data)) if path.suffix == ".json" else data

@@ -20,6 +20,7 @@ are put in front.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from nlcli.console import progress, say
+from nlcli.data.pictures import pictures_changed, record_pictures
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, name_some
 from nlcli.networks.images import Preprocessing
@@ -113,7 +115,7 @@ def annotate(
         "images": fingerprint_json([[image.key, image.size] for image in images]),
         "classifier": classifier_source(config).fingerprint(),
     }
-    with open_stage("predictions", config, inputs, force=force) as stage:
+    with open_stage("predictions", config, inputs, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             if check is not None:
                 check(_stored_classes(stage.output))
@@ -126,6 +128,9 @@ def annotate(
             )
         if check is not None:
             check(classes)
+        root = Path(os.path.commonpath([os.path.abspath(folder) for folder in config.images]))
+        paths = [os.path.relpath(image.path, root) for image in images]
+        record_pictures(stage.work, root, paths)
         _predict_parts(stage, config, classifier, images)
         record = ClassifierRecord(name=classifier.name, classes=classes, preprocessing=classifier.preprocessing)
         record.write(stage.work / CLASSIFIER)

@@ -33,6 +33,15 @@ ClassifierScaling = Annotated[
     Literal["raw", "unit", "tf", "caffe"],
     Option("Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.", panel="Labels"),
 ]
+CheckContents = Annotated[
+    bool,
+    Option(
+        "Record and compare what every picture holds, not only its size and time.",
+        panel="Data",
+        role="runtime",
+        since="0.2.0",
+    ),
+]
 Kept = Annotated[int, Option("Predictions kept for every image.", panel="Labels", ge=1, le=1000)]
 ForwardPrecision = Annotated[Precision, Option("Arithmetic of the forward pass.", panel="Machine")]
 
@@ -139,6 +148,7 @@ class ExtractFeatures(StageConfig):
     ] = None
     shard_rows: Annotated[int, Option("Images in a shard.", panel="Output", ge=1)] = 8192
     batch_size: InferenceBatch = 32
+    check_contents: CheckContents = False
     workers: Workers = 0
 
 
@@ -204,6 +214,7 @@ class BuildFolders(StageConfig):
             ge=1,
         ),
     ] = None
+    check_contents: CheckContents = False
     seed: Annotated[int, Option("Seed of the shares that are drawn.", panel="Data", ge=0)] = 0
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
+from nlcli.data.pictures import picture_root, record_pictures, refuse_one_file_in_two_splits
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
 from nlcli.stages.records import SchemaRecord
@@ -44,14 +45,27 @@ def _schema() -> Any:
     )
 
 
-def write_dataset(directory: Path, table: LabelTable, info: dict[str, Any]) -> None:
+def write_dataset(
+    directory: Path, table: LabelTable, info: dict[str, Any], *, derived: bool = False, contents: bool = False
+) -> None:
     """Write ``dataset.json`` and ``images.parquet`` into ``directory`` (usually ``stage.work``).
+
+    What its pictures are is recorded beside them.
 
     Args:
         info: ``name`` and ``source`` at least, and what else is worth keeping, as JSON values.
+        derived: The table was made of another data set, so its images were looked at before.
+        contents: Record a hash of every picture's content, too.
+
+    Raises:
+        NlcliError: one image file is in two splits under two names.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    if not derived:
+        refuse_one_file_in_two_splits(table.image_root, table.paths, table.split, SPLITS)
+    record_pictures(directory, table.image_root, table.paths.tolist(), contents=contents, again=True)
 
     def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
         indptr = matrix.indptr[rows.start : rows.stop + 1]
@@ -246,7 +260,7 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
         groups=record.groups,
         keys=np.asarray(column("key").to_numpy(), object),
         paths=np.asarray(column("path").to_numpy(), object),
-        image_root=Path(record.image_root),
+        image_root=picture_root(where.parent, Path(record.image_root)),
         split=codes("split", SPLITS).astype(np.int8),
         noisy=matrix("noisy", "noisy_confidence"),
         present=matrix("present"),

@@ -22,6 +22,7 @@ from nlcli.console import progress, say
 from nlcli.data import label_confusion
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable, noisy_classes, true_classes, verified_pairs
+from nlcli.data.pictures import begin_reading
 from nlcli.data.plots import confusion_plot
 from nlcli.errors import NlcliError
 from nlcli.evaluation import noise_ranking, plots
@@ -69,6 +70,8 @@ def measure_classifier(
     """
     table = read_dataset(dataset.path)
     rows = _rows_of(table, split, dataset)
+    if features is None:
+        begin_reading(work, table, dataset.path, rows)
     scorer = _scorer_of(config, model, features, dataset, table)
     noise = _NoiseTypes(scorer, table)
     say(f"scoring {len(rows):,} images of split '{split}' with {scorer.name}")

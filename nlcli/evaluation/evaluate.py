@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nlcli.data.pictures import pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.metrics_file import FORMAT
@@ -40,7 +41,10 @@ def _classifier(config: Evaluate, model: StageRecord, force: bool) -> Path:
     features = _features_of(model, config)
     dataset = _dataset_of(model, features, config)
     inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "features": features, "dataset": dataset}
-    with open_stage("evaluation", config, inputs, seed=config.seed, force=force, format=FORMAT) as stage:
+    made = open_stage(
+        "evaluation", config, inputs, seed=config.seed, force=force, format=FORMAT, stale=pictures_changed
+    )
+    with made as stage:
         if not stage.up_to_date:
             from nlcli.evaluation.classifier_metrics import measure_classifier
 

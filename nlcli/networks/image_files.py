@@ -1,18 +1,66 @@
-"""Image files in folders."""
+"""Image files in folders: one rule for every stage of what is taken for a picture or a class, and what never is."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from nlcli.console import say
 from nlcli.errors import NlcliError
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
 )
 _MOST_NAMED = 3
+
+DRIVES = "left by drives, desktops and programs"
+HIDDEN = "hidden"
+UNFINISHED = "unfinished downloads and temporary files"
+OTHER = "not images"
+BESIDE = "beside the folders of classes"
+_LEFT_BY_DRIVES = frozenset(
+    {
+        *("@eadir", "#recycle", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "@__thumb", "#snapshot"),
+        *("__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder"),
+        *("$recycle.bin", "system volume information", "desktop.ini", "autorun.inf"),
+        *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "zbthumbnail.info", "pspbrwse.jbf"),
+        *("picasa.ini", "lost+found", "found.000", "lost.dir", "__pycache__"),
+    }
+)
+"""Names in lower case."""
+_HIDDEN_BY_PROGRAMS = frozenset(
+    {
+        *(".thumbnails", ".thumb", ".thumbs", ".picasaoriginals", ".picasa.ini", ".ipynb_checkpoints", ".directory"),
+        *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".apdisk", ".appledouble", ".trash"),
+        *(".documentrevisions-v100", ".localized", ".synologyworkingdirectory", ".sync", ".stfolder", ".dropbox.cache"),
+    }
+)
+_UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".!ut", ".aria2", "~")
+
+
+@dataclass
+class LeftOut:
+    """What a walk left out: how many of each kind, and some of their names."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    names: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def add(self, kind: str, name: str) -> None:
+        """Count something."""
+        self.counts[kind] += 1
+        some = self.names.setdefault(kind, {})
+        if len(some) <= _MOST_NAMED:
+            some[name] = None
+
+    def sentence(self, root: Path) -> str | None:
+        """What to say of it; None where nothing was left out."""
+        parts = [f"{count:,} {kind} ({name_some(list(self.names[kind]))})" for kind, count in self.counts.items()]
+        return f"note: left out below {root}: {'; '.join(parts)}" if parts else None
 
 
 @dataclass(frozen=True)
@@ -48,20 +96,27 @@ def folder_labels(folders: Sequence[Path]) -> list[str]:
 def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
     """Image files in ``folders`` and their subfolders, by their path in the folder (with ``/``).
 
-    Hidden files are left out: copying from a Mac makes one beside each image.
+    What was left out (see ``walk_files``) is said by kind and count.
 
     Raises:
-        NlcliError: a folder is missing or cannot be read.
+        NlcliError: a folder is missing or cannot be read, or a name is not UTF-8.
     """
     by_folder: dict[Path, dict[str, ImageFile]] = {}
     for folder, label in zip(folders, folder_labels(folders), strict=True):
         if not folder.is_dir():
             raise NlcliError(f"image folder {folder} does not exist; give the folder that holds the images")
-        by_folder[folder] = {
-            name: ImageFile(f"{label}/{name}", folder / name, _size(entry))
-            for name, entry in walk_files(folder)
-            if is_image(name)
-        }
+        require_utf8(os.path.abspath(folder), "the path of the images")
+        left_out = LeftOut()
+        files = by_folder[folder] = {}
+        for name, entry in walk_files(folder, left_out=left_out):
+            if is_image(name):
+                require_utf8(entry.name, folder / os.path.dirname(name))
+                files[name] = ImageFile(f"{label}/{name}", folder / name, _size(entry))
+            else:
+                left_out.add(OTHER, entry.name)
+        told = left_out.sentence(folder)
+        if told is not None:
+            say(told)
     return by_folder
 
 
@@ -78,34 +133,110 @@ def is_image(name: str) -> bool:
 
 
 def walk_files(
-    root: Path, inside: str = "", *, follow_links: bool = False, above: tuple[str, ...] = ()
+    root: Path, inside: str = "", *, left_out: LeftOut | None = None, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Files in a folder and its subfolders with their paths in ``root``, sorted, hidden ones left out.
+    """Files in a folder and its subfolders with their paths in ``root``, sorted; links to folders are followed.
+
+    What is hidden, and what drives and desktops leave beside pictures, is left out.
 
     Args:
         root: The folder.
         inside: Where to begin, a path in ``root`` with a slash at its end.
-        follow_links: Whether links to folders are followed; otherwise they are left out.
+        left_out: Counts what is left out.
         above: Real paths of the folders that this one is in.
 
     Raises:
-        NlcliError: a folder cannot be listed, or is a link to a folder above it.
+        NlcliError: a folder cannot be listed, is a link to a folder above it, or has a name that is not UTF-8.
     """
-    real = os.path.realpath(root / inside) if follow_links else ""
+    real = os.path.realpath(root / inside)
     if real in above:
         raise NlcliError(f"{root / inside} is a link to a folder above it; remove the link")
-    try:
-        with os.scandir(root / inside) as listed:
-            entries = sorted(listed, key=lambda entry: entry.name)
-    except OSError as error:
-        raise NlcliError(f"cannot list image folder {root / inside}: {error.strerror}") from error
-    for entry in entries:
-        if entry.name.startswith("."):
+    for entry in list_folder(root / inside):
+        kind = _never(entry)
+        if kind is not None:
+            if left_out is not None:
+                left_out.add(kind, entry.name)
             continue
         name = f"{inside}{entry.name}"
-        if not entry.is_dir():
+        if not is_folder(entry):
             yield name, entry
-        elif follow_links:
-            yield from walk_files(root, f"{name}/", follow_links=True, above=(*above, real))
-        elif not entry.is_symlink():
-            yield from walk_files(root, f"{name}/")
+            continue
+        require_utf8(entry.name, root / inside)
+        yield from walk_files(root, f"{name}/", left_out=left_out, above=(*above, real))
+
+
+def class_folders(root: Path, left_out: LeftOut | None = None) -> list[str]:
+    """Names of the folders in ``root`` that may be classes, sorted."""
+    names = []
+    for entry in list_folder(root):
+        kind = _never(entry)
+        if kind is not None:
+            if left_out is not None:
+                left_out.add(kind, entry.name)
+        elif is_folder(entry):
+            require_utf8(entry.name, root)
+            names.append(entry.name)
+        elif left_out is not None:
+            left_out.add(BESIDE, entry.name)
+    return names
+
+
+def list_folder(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name.
+
+    Raises:
+        NlcliError: it cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as listed:
+            return sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        raise NlcliError(f"cannot list image folder {folder}: {error.strerror}") from error
+
+
+def require_utf8(name: str, folder: Path | str) -> None:
+    """Refuse a name that is no text in UTF-8: none of the files that are written could hold it.
+
+    Raises:
+        NlcliError: with the name, its bytes escaped, and what to do.
+    """
+    try:
+        name.encode()
+        if sys.getfilesystemencoding() != "utf-8":
+            os.fsencode(name)
+        return
+    except UnicodeEncodeError:
+        pass
+    raw = name.encode(errors="surrogateescape") if sys.getfilesystemencoding() == "utf-8" else None
+    if raw is None:
+        with contextlib.suppress(UnicodeError):
+            name = os.fsencode(name).decode()
+        shown = name.encode("ascii", "backslashreplace").decode()
+        raise NlcliError(
+            f"the name '{shown}' in {folder} is not ASCII, and Python takes the names of files for "
+            f"{sys.getfilesystemencoding()} here; set PYTHONUTF8=1 (export PYTHONUTF8=1) and run the same command again"
+        )
+    raise NlcliError(
+        f"the name '{raw.decode(errors='backslashreplace')}' in {folder} is not UTF-8; rename it, or all of an old "
+        f"archive at once: convmv -f latin1 -t utf8 -r --notest {folder}"
+    )
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether ``entry`` is a folder or leads to one; a link that leads nowhere is none."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _never(entry: os.DirEntry[str]) -> str | None:
+    """Which kind of thing that is never a picture or a class ``entry`` is; None for the others."""
+    name = entry.name.lower()
+    if name in _LEFT_BY_DRIVES:
+        return DRIVES
+    if name.startswith((".", "~$")):
+        return DRIVES if name.startswith(("._", ".ds_store")) or name in _HIDDEN_BY_PROGRAMS else HIDDEN
+    if name.endswith(_UNFINISHED) and not is_folder(entry):
+        return UNFINISHED
+    return None

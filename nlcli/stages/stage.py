@@ -12,7 +12,7 @@ import fnmatch
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
 
 SCHEMA = 1
+PICTURES = "pictures.parquet"
+"""What the pictures were that a stage read: kept beside its result and no part of it."""
 _MOST_FILES_LISTED = 200
 _SPOKEN = {"dataset": "data set", "features": "features directory"}  # inputs that sentences call otherwise
 
@@ -194,7 +196,7 @@ class Stage:
         hashes = dict(content or {})
         for path in sorted(self.work.rglob("*")):
             name = path.relative_to(self.work).as_posix()
-            if path.is_dir() or name in (RECORD, RECIPE) or name in hashes:
+            if path.is_dir() or name in (RECORD, RECIPE, PICTURES) or name in hashes:
                 continue
             if any(fnmatch.fnmatch(name, pattern) for pattern in volatile):
                 continue
@@ -226,6 +228,8 @@ def open_stage(
     seed: int | None = None,
     force: bool = False,
     format: int = 0,
+    stale: Callable[[Path], str | None] | None = None,
+    renew: Callable[[Path], None] | None = None,
 ) -> Iterator[Stage]:
     """Run one stage; see the module's docstring.
 
@@ -237,6 +241,9 @@ def open_stage(
         force: Replace a different result, or unfinished work of a different configuration.
         format: Of the files of this kind, where earlier ones are no longer read: a directory that has an
             earlier one is made again.
+        stale: Says of a directory of the same recipe why it is made, or begun, again all the same; None where
+            it is not. What it was made from outside of the recipe has changed.
+        renew: Where such a change touches nothing but a note of it: renews the note instead.
 
     Yields:
         The stage. With ``up_to_date`` set there is nothing to do.
@@ -259,13 +266,12 @@ def open_stage(
     with system_sentences(output):
         lock = None
         while lock is None:
-            if _is_up_to_date(stage, force):
+            if _is_up_to_date(stage, force, stale, renew):
                 break
-            lock = _claim(stage, force)
+            lock = _claim(stage, force, stale)
         if lock is None or stage.up_to_date:
             stage.up_to_date = True
             tidy(output)
-            say(f"{output} is up to date")
             yield stage
             return
         try:
@@ -278,17 +284,20 @@ def open_stage(
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
             publish(stage.output)
-        except BaseException:
-            _discard_if_nothing_was_done(stage)
+        except BaseException as error:
+            _discard_if_nothing_was_done(stage, refused=isinstance(error, NlcliError))
             raise
         finally:
             os.close(lock)
 
 
-def _discard_if_nothing_was_done(stage: Stage) -> None:
-    """A stage refused before its first file leaves nothing that a corrected command would trip over."""
+def _discard_if_nothing_was_done(stage: Stage, refused: bool) -> None:
+    """A stage refused before its first file leaves nothing that a corrected command would trip over.
+
+    A data set is made at one go, never resumed, so what is there of a refused one is nothing either.
+    """
     with contextlib.suppress(OSError):
-        if [path.name for path in stage.work.iterdir()] == [RECIPE]:
+        if {path.name for path in stage.work.iterdir()} <= {RECIPE, PICTURES} or (refused and stage.kind == "dataset"):
             shutil.rmtree(stage.work)
 
 
@@ -305,7 +314,9 @@ def _describe(value: StageRecord | Path | str, output: Path) -> InputRecord:
     )
 
 
-def _is_up_to_date(stage: Stage, force: bool) -> bool:
+def _is_up_to_date(
+    stage: Stage, force: bool, stale: Callable[[Path], str | None] | None, renew: Callable[[Path], None] | None
+) -> bool:
     output = stage.output
     if os.path.lexists(output) and not output.is_dir():
         raise NlcliError(f"{output} is a file and was not made by nlcli; choose another --output")
@@ -315,7 +326,15 @@ def _is_up_to_date(stage: Stage, force: bool) -> bool:
         raise NlcliError(f"{output} exists and was not made by nlcli; choose another --output")
     before = _read_file(output, f"remove {output} or choose another --output").recipe
     if before == stage.recipe:
-        return True
+        why = None if stale is None else stale(output)
+        if why is None:
+            say(f"{output} is up to date")
+        elif renew is not None:
+            renew(output)
+            say(f"{output}: {why}; that was noted, and the rest is up to date")
+        else:
+            say(f"{output}: {why}; it is made again")
+        return why is None or renew is not None
     format, earlier = stage.recipe.get("format", 0), before.get("format", 0)
     if isinstance(earlier, int) and earlier < format and before | {"format": format} == stage.recipe:
         say(f"{output} was made by an earlier version of nlcli; it is made again")
@@ -328,20 +347,20 @@ def _is_up_to_date(stage: Stage, force: bool) -> bool:
     return False
 
 
-def _claim(stage: Stage, force: bool) -> int | None:
+def _claim(stage: Stage, force: bool, stale: Callable[[Path], str | None] | None) -> int | None:
     """Take ``OUT.partial`` for this process; None when the directory moved meanwhile (try again)."""
     refuse_what_is_not_ours(stage.output)
     descriptor = claim(stage.output)
     if descriptor is not None:
         try:
-            _prepare(stage, force)
+            _prepare(stage, force, stale)
         except BaseException:
             os.close(descriptor)
             raise
     return descriptor
 
 
-def _prepare(stage: Stage, force: bool) -> None:
+def _prepare(stage: Stage, force: bool, stale: Callable[[Path], str | None] | None) -> None:
     """Resume what is in the work directory if it is ours, or begin anew."""
     work = stage.work
     remove_temporary_files(work)
@@ -350,11 +369,16 @@ def _prepare(stage: Stage, force: bool) -> None:
     if any(work.iterdir()):
         stage.finished = (work / RECORD).is_file() and _read_file(work).recipe == stage.recipe
         recipe = read_json(work / RECIPE) if (work / RECIPE).is_file() else None
-        if stage.finished or recipe == ours:
+        same = stage.finished or recipe == ours
+        why = stale(work) if same and stale is not None else None
+        if same and why is None:
             stage.resumed = True
             say(f"resuming {stage.output}")
             return
-        if not force:
+        if why is not None:
+            stage.finished = False
+            say(f"{work}: {why}; it is begun again")
+        elif not force:
             difference = _differences(recipe, ours) if isinstance(recipe, dict) else "its recipe is damaged"
             raise NlcliError(
                 f"{work} holds unfinished work of another configuration ({difference}); "

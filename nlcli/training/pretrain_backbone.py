@@ -60,16 +60,19 @@ def pretrain_backbone(config: PretrainBackbone, *, force: bool = False) -> Path:
     """
     quiet_tensorflow()
     from nlcli.data.label_files import read_dataset
+    from nlcli.data.pictures import begin_reading, pictures_changed
     from nlcli.networks.provenance import NetworkSource
 
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
         "weights": NetworkSource(config.backbone, config.weights).weights_input(),
     }
-    with open_stage("backbone", config, inputs, seed=config.seed, force=force) as stage:
+    with open_stage("backbone", config, inputs, seed=config.seed, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
-        summary, fingerprint = _pretrain(config, read_dataset(config.dataset), stage.work)
+        table = read_dataset(config.dataset)
+        begin_reading(stage.work, table, config.dataset)
+        summary, fingerprint = _pretrain(config, table, stage.work)
         for name in _SCRATCH:
             (stage.work / name).unlink(missing_ok=True)
         stage.finish(summary, content={"model.keras": fingerprint}, volatile=("tensorboard/*",))

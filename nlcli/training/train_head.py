@@ -52,6 +52,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
             that trains the whole network where that is not possible.
     """
     from nlcli.data.label_files import read_dataset
+    from nlcli.data.pictures import begin_reading, pictures_changed
 
     settings = _method_config(config)
     _check_inputs(config)
@@ -66,10 +67,12 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
         inputs |= NetworkSource(config.from_images, config.weights).inputs()
     elif config.features is not None:
         inputs["features"] = read_stage(config.features, "features")
-    with open_stage("run", config, inputs, seed=config.seed, force=force) as stage:
+    with open_stage("run", config, inputs, seed=config.seed, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
         table = read_dataset(config.dataset)
+        if config.from_images is not None:
+            begin_reading(stage.work, table, config.dataset)
         summary, content = _train(config, settings, table, stage.work)
         # Nothing can continue a finished run, and the moments are three quarters of its size.
         for name in _SCRATCH:

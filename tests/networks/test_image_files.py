@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from nlcli.errors import NlcliError
-from nlcli.networks.image_files import find_images, folder_labels, is_image, name_some, walk_files
+from nlcli.networks.image_files import (
+    LeftOut,
+    class_folders,
+    find_images,
+    folder_labels,
+    is_image,
+    name_some,
+    walk_files,
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Images, other files, hidden ones, links; ``linked`` points to a folder beside."""
+    """Images, other files, hidden ones, links; ``linked`` leads to a folder beside."""
     root = tmp_path / "images"
     for name in ("b.JPG", "a/x.png", "a/y.tiff", "a/notes.txt", "._b.JPG", ".cache/z.png", "movie.mp4"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,24 +40,75 @@ def test_images_by_their_path_in_the_folder(folder: Path) -> None:
         "a/y.tiff": 5,
         "b.JPG": 5,
         "gone.png": -1,
+        "linked/c.png": 1,
     }
     assert images["a/x.png"].key == "images/a/x.png"
     assert images["a/x.png"].path == folder / "a" / "x.png"
 
 
-def test_files_of_all_kinds_in_order_links_followed_or_not(folder: Path) -> None:
-    names = ["a/notes.txt", "a/x.png", "a/y.tiff", "b.JPG", "gone.png", "movie.mp4"]
+def test_files_of_all_kinds_in_order_links_followed(folder: Path) -> None:
+    names = ["a/notes.txt", "a/x.png", "a/y.tiff", "b.JPG", "gone.png", "linked/c.png", "movie.mp4"]
     assert [name for name, _ in walk_files(folder)] == names
-    followed = [name for name, _ in walk_files(folder, follow_links=True)]
-    assert followed == sorted([*names, "linked/c.png"])
     assert [name for name, _ in walk_files(folder, "a/")] == names[:3]
 
 
 def test_a_link_to_a_folder_above_is_refused(folder: Path) -> None:
     (folder / "a" / "up").symlink_to(folder)
-    assert len(list(walk_files(folder))) == 6
     with pytest.raises(NlcliError, match=r"images/a/up/? is a link to a folder above it; remove the link"):
-        list(walk_files(folder, follow_links=True))
+        list(walk_files(folder))
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(folder: Path) -> None:
+    (folder / "self.png").symlink_to(folder / "self.png")
+    assert find_images([folder])[folder]["self.png"].size == -1
+
+
+LEFT = (
+    "a/@eaDir/x.png/SYNOPHOTO_THUMB_M.jpg",
+    "a/Thumbs.db",
+    "a/desktop.ini",
+    "a/.DS_Store",
+    "a/._x.png",
+    "a/.thumbnails/x.png",
+    "a/.picasaoriginals/x.png",
+    "a/.ipynb_checkpoints/x-checkpoint.png",
+    "a/.hidden.png",
+    "__MACOSX/a/._x.png",
+    "$RECYCLE.BIN/x.png",
+    "System Volume Information/x.png",
+    ".Spotlight-V100/x.png",
+    "lost+found/x.png",
+    "#recycle/x.png",
+    "a/~$x.png",
+    "a/z.png.crdownload",
+    "a/z.jpg.tmp",
+    "a/read me.txt",
+)
+
+
+def test_what_drives_and_desktops_leave_is_never_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a/x.png", "b/y.png", *LEFT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert list(find_images([tmp_path])[tmp_path]) == ["a/x.png", "b/y.png"]
+    left_out = LeftOut()
+    assert class_folders(tmp_path, left_out) == ["a", "b"]
+    assert left_out.counts == {"left by drives, desktops and programs": 6}
+    told = capsys.readouterr().err
+    assert "14 left by drives, desktops and programs (#recycle, $RECYCLE.BIN, .Spotlight-V100 ...)" in told
+    assert "2 hidden (.hidden.png, ~$x.png)" in told
+    assert "2 unfinished downloads and temporary files (z.jpg.tmp, z.png.crdownload)" in told
+    assert "1 not images (read me.txt)" in told
+
+
+def test_names_that_are_not_utf8_are_named_with_their_bytes(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/h\xfct")
+    with pytest.raises(NlcliError, match=r"the name 'h\\xfct' in .* is not UTF-8; rename it"):
+        class_folders(tmp_path)
+    (tmp_path / "a").mkdir()
+    open(os.fsencode(tmp_path) + b"/a/h\xfctchen.jpg", "w").close()
+    with pytest.raises(NlcliError, match=r"the name 'h\\xfctchen.jpg' in .*/a is not UTF-8.*convmv -f latin1"):
+        find_images([tmp_path / "a"])
 
 
 @pytest.mark.parametrize(("name", "image"), [("a.jpeg", True), ("A.WebP", True), ("a.jpg.txt", False), ("jpg", False)])

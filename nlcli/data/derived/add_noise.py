@@ -97,6 +97,7 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
                 "noise": config.recipe(),
                 "made_from": table.fingerprint,
             },
+            derived=True,
         )
         planted = {
             f"{name}_wrong": round(float(np.mean(noisy[part] != true[part])), 4)

@@ -98,6 +98,7 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
                 "deduplicated": config.recipe(),
                 "made_from": table.fingerprint,
             },
+            derived=True,
         )
         pairs = write_single_label_statistics(stage.work, filtered) if table.task == "single-label" else {}
         stage.finish(_summary(table, unit, chosen, near, removed) | pairs | {"unreadable": len(broken)})

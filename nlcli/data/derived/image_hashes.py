@@ -16,6 +16,7 @@ import numpy as np
 from nlcli.console import progress
 from nlcli.data.config import HashImages
 from nlcli.data.label_files import read_dataset
+from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.runtime import cpu_count
 from nlcli.stages.files import atomic_path
@@ -47,10 +48,12 @@ class Hashes:
 
 def hash_images(config: HashImages, *, force: bool = False) -> Path:
     """Hash every image of a data set, in parts, so that a killed run goes on where it was."""
-    with open_stage("hashes", config, {"dataset": read_stage(config.dataset, "dataset")}, force=force) as stage:
+    inputs = {"dataset": read_stage(config.dataset, "dataset")}
+    with open_stage("hashes", config, inputs, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
         table = read_dataset(config.dataset)
+        begin_reading(stage.work, table, config.dataset)
         parts = [(n, slice(s, min(s + _PART, len(table)))) for n, s in enumerate(range(0, len(table), _PART))]
         left = [(n, rows) for n, rows in parts if not _part(stage.work, n).is_file()]
         done = len(table) - sum(rows.stop - rows.start for _, rows in left)

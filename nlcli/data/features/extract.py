@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from nlcli.console import progress, say
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
+from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER
 from nlcli.networks.provenance import NetworkSource
@@ -72,13 +74,15 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         config = config.model_copy(update={"precision": resolve_precision("auto")})
     source = NetworkSource(config.backbone, config.weights)
     inputs = {"dataset": dataset, **source.inputs()}
-    with open_stage("features", config, inputs, force=force) as stage:
+    stale = partial(pictures_changed, contents=config.check_contents)
+    with open_stage("features", config, inputs, force=force, stale=stale) as stage:
         if stage.up_to_date:
             return stage.output
         from nlcli.data.label_files import read_dataset
         from nlcli.networks.weights import describe
 
         table = read_dataset(config.dataset)
+        begin_reading(stage.work, table, config.dataset, contents=config.check_contents)
         backbone = source.open().with_decode(config.decode)
         say(f"backbone: {describe(backbone)}; {config.precision} arithmetic")
         keys = [str(key) for key in table.keys]

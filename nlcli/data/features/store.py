@@ -12,6 +12,7 @@ import numpy as np
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, read_index
 from nlcli.data.features.shards import Shard, read_shard_record, shard_path
+from nlcli.data.pictures import picture_root
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.stage import read_stage
@@ -54,7 +55,7 @@ class FeatureStore:
         self.dtype = np.dtype(self.record.dtype)
         self.backbone_fingerprint = self.record.backbone_fingerprint
         self.dataset_fingerprint = self.record.dataset_fingerprint
-        self.image_root = Path(self.record.image_root)
+        self.image_root = picture_root(self.path, Path(self.record.image_root))
         width, count = self.record.num_features, self.record.shards
         paths = [shard_path(self.path, number) for number in range(count)]
         self._shards = [Shard(where, read_shard_record(where), width, self.dtype) for where in paths]

@@ -29,6 +29,7 @@ from nlcli.data.config import BuildClothing1M
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table
 from nlcli.data.lists import find_file, read_keys, read_labelled, read_names
+from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import (
     TEST,
     TRAIN,
@@ -94,7 +95,7 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
     order = sorted(split)
     missing = missing_files(config.root, order)
     inputs: dict[str, Any] = {**lists, "missing": fingerprint_json([order[i] for i in np.flatnonzero(missing)])}
-    with open_stage("dataset", config, inputs, force=force) as stage:
+    with open_stage("dataset", config, inputs, force=force, stale=pictures_changed, renew=renew_pictures) as stage:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts(

@@ -31,6 +31,7 @@ from nlcli.data.class_map import ClassMap, class_map_path, read_class_map
 from nlcli.data.config import Annotate, BuildCoco
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import FULL, SPLITS, LabelTable
+from nlcli.data.pictures import pictures_changed
 from nlcli.data.sources.coco_annotations import Instances, read_instances
 from nlcli.data.statistics import label_statistics, published_coco, write_statistics
 from nlcli.errors import NlcliError
@@ -71,7 +72,7 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
         "class_map": class_map_path(config.class_map),
         "classifier": classifier_source(annotation).fingerprint(),
     }
-    with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
+    with open_stage("dataset", config, inputs, seed=config.seed, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
         sources = [

@@ -17,6 +17,7 @@ drawn among these. Images are never copied.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table, strings
 from nlcli.data.lists import is_inside, read_names, shown
+from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import (
     TEST,
     TRAIN,
@@ -42,7 +44,7 @@ from nlcli.data.sources.base import (
 from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
-from nlcli.networks.image_files import is_image, walk_files
+from nlcli.networks.image_files import OTHER, LeftOut, class_folders, is_image, require_utf8, walk_files
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
 
@@ -65,7 +67,10 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         listed = read_image_table(config.table)
         missing = missing_files(config.images, listed.paths)
         inputs["missing"] = fingerprint_json([listed.paths[i] for i in np.flatnonzero(missing)])
-    with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
+    stale = partial(pictures_changed, contents=config.check_contents)
+    with open_stage(
+        "dataset", config, inputs, seed=config.seed, force=force, stale=stale, renew=renew_pictures
+    ) as stage:
         if stage.up_to_date:
             return stage.output
         refuse_missing(missing, listed.paths, str(config.images), config.allow_missing)
@@ -80,6 +85,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
                 "source": "folders of images" if config.table is None else "table of images",
                 "other_files": listed.ignored,
             },
+            contents=config.check_contents,
         )
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(noise_summary(table) | pairs | {"left_out": len(lost)})
@@ -98,7 +104,9 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     root = Path(root)
     if not root.is_dir():
         raise NlcliError(f"image folder {root} does not exist; give the folder that holds one folder a class")
-    first = _folders(root)
+    require_utf8(os.path.abspath(root), "the path of the images")
+    left_out = LeftOut()
+    first = class_folders(root, left_out)
     splits = {name: SPLIT_NAMES[name.lower()] for name in first if name.lower() in SPLIT_NAMES}
     if splits and len(splits) < len(first):
         other = next(name for name in first if name not in splits)
@@ -113,30 +121,36 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     listed = Listed()
     for name in first:
         if splits:
-            for inner in _folders(root / name):
-                _add_class(listed, root, f"{name}/{inner}", inner, splits[name], verified)
+            for inner in class_folders(root / name, left_out):
+                _add_class(listed, root, f"{name}/{inner}", inner, splits[name], verified, left_out)
         else:
-            _add_class(listed, root, name, name, None, verified)
+            _add_class(listed, root, name, name, None, verified, left_out)
     if not listed.paths:
         raise NlcliError(f"no images in {root}; expected ROOT/CLASS/*.jpg or ROOT/SPLIT/CLASS/*.jpg")
-    if listed.ignored:
-        say(f"note: {listed.ignored:,} files below {root} are not images and are ignored")
+    told = left_out.sentence(root)
+    if told is not None:
+        say(told)
+    listed.ignored = left_out.counts[OTHER]
     return listed
 
 
-def _folders(root: Path) -> list[str]:
-    with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _add_class(listed: Listed, root: Path, folder: str, name: str, split: int | None, verified: frozenset[str]) -> None:
+def _add_class(
+    listed: Listed,
+    root: Path,
+    folder: str,
+    name: str,
+    split: int | None,
+    verified: frozenset[str],
+    left_out: LeftOut,
+) -> None:
     known = SPLITS[TRAIN if split is None else split] in verified
     images = []
-    for path, _ in walk_files(root, f"{folder}/", follow_links=True):
+    for path, entry in walk_files(root, f"{folder}/", left_out=left_out):
         if is_image(path):
+            require_utf8(entry.name, root / os.path.dirname(path))
             images.append(path)
         else:
-            listed.ignored += 1
+            left_out.add(OTHER, entry.name)
     images.sort()
     if not images:
         raise NlcliError(f"class folder {root / folder} has no images; remove it, or put the images in")

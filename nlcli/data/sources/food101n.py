@@ -34,6 +34,7 @@ from nlcli.data.config import BuildFood101N
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table, strings
 from nlcli.data.lists import find_file, is_inside, read_lines, read_names, shown
+from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import (
     TEST,
     TRAIN,
@@ -103,7 +104,7 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
     paths = [*(prefix["train"] + key for key in listed), *(f"{prefix['test']}{key}.jpg" for key in test)]
     missing = missing_files(root, paths)
     inputs: dict[str, Any] = {**lists, "missing": fingerprint_json([keys[i] for i in np.flatnonzero(missing)])}
-    with open_stage("dataset", config, inputs, force=force) as stage:
+    with open_stage("dataset", config, inputs, force=force, stale=pictures_changed, renew=renew_pictures) as stage:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts(
@@ -187,7 +188,7 @@ def _build_food101(config: BuildFood101N, force: bool) -> Path:
         "classes": classes_file,
         "missing": fingerprint_json([keys[i] for i in np.flatnonzero(missing)]),
     }
-    with open_stage("dataset", config, inputs, force=force) as stage:
+    with open_stage("dataset", config, inputs, force=force, stale=pictures_changed, renew=renew_pictures) as stage:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts({name: len(part) for name, part in listed.items()}, PUBLISHED_FOOD101, "Food-101")

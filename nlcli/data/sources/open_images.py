@@ -46,6 +46,7 @@ from nlcli.data.config import BuildOpenImages
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import NONE, PARTIAL, SPLITS, LabelTable
 from nlcli.data.lists import shown
+from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import TEST, TRAIN, VALIDATION, compare_counts
 from nlcli.data.sources.open_images_files import (
     LabelReader,
@@ -113,7 +114,9 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
     if config.images is not None:
         listings = {subset: ids_on_disk(config.images / subset) for subset in SUBSETS}
         inputs["listing"] = fingerprint_json([ids_digest(ids) for ids in listings.values()])
-    with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
+    with open_stage(
+        "dataset", config, inputs, seed=config.seed, force=force, stale=pictures_changed, renew=renew_pictures
+    ) as stage:
         if stage.up_to_date:
             return stage.output
         names = {} if dictionary is None else read_dictionary(dictionary)

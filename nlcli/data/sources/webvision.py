@@ -44,6 +44,7 @@ from nlcli.data.config import BuildWebVision
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import single_label_table, strings
 from nlcli.data.lists import find_file, read_labelled, read_lines, shown
+from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import (
     TEST,
     TRAIN,
@@ -121,7 +122,9 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
         raise NlcliError(
             f"--condition {config.condition} needs --predictions of the training images (see nlcli annotate)"
         )
-    with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
+    with open_stage(
+        "dataset", config, inputs, seed=config.seed, force=force, stale=pictures_changed, renew=renew_pictures
+    ) as stage:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts(listed_counts, published, "WebVision 1")
@@ -204,7 +207,7 @@ def _build_ilsvrc(
         "list": config.ilsvrc_list,
         "missing": fingerprint_json([keys[i] for i in np.flatnonzero(missing)]),
     }
-    with open_stage("dataset", config, inputs, force=force) as stage:
+    with open_stage("dataset", config, inputs, force=force, stale=pictures_changed, renew=renew_pictures) as stage:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts({"test": len(listed)}, {"test": 50 * count}, "ILSVRC 2012 validation")

@@ -1,0 +1,285 @@
+"""What the pictures of a directory were when it was made, so that later stages notice that they moved or changed.
+
+``pictures.parquet`` holds a row a picture: its path, its size, the time when it was last changed and, with
+``--check-contents``, a hash of its content. It also says where the pictures lie as seen from the directory, so a
+project that was copied or moved uses its own. The file is no part of the result: what was made of the same pictures
+elsewhere, or at another time, is the same. Directories of nlcli 0.1.0 have none, and are read as they always were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.console import progress, say
+from nlcli.errors import NlcliError, shortened
+from nlcli.networks.file_facts import FileFacts, is_linked, look_at, one_file
+from nlcli.stages.files import atomic_path
+from nlcli.stages.stage import PICTURES
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+
+_FROM_HERE, _ROOT = b"from_here", b"root"  # where the pictures lie: as seen from the directory, and in all
+_DIGEST_BYTES = 16
+_MOST_TRIED = 20
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures as they were; entry ``i`` of every field is the same one.
+
+    Attributes:
+        root: Folder that the paths are relative to.
+        paths: N paths.
+        size: (N,) int64 bytes, -1 for one that was not there.
+        time: (N,) int64 nanoseconds since 1970 when it was last changed.
+        contents: N hashes, None for one that was not there; or None where contents were not looked at.
+    """
+
+    root: Path
+    paths: Sequence[str]
+    size: np.ndarray
+    time: np.ndarray
+    contents: Sequence[bytes | None] | None = None
+
+    def write(self, directory: Path) -> None:
+        """Write ``pictures.parquet`` into ``directory``."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, Any] = {
+            "path": pa.array(self.paths, pa.string()),
+            "size": pa.array(self.size),
+            "time": pa.array(self.time),
+        }
+        if self.contents is not None:
+            columns["content"] = pa.array(self.contents, pa.binary())
+        here = os.path.relpath(os.path.realpath(self.root), os.path.realpath(directory))
+        table = pa.table(columns).replace_schema_metadata(
+            {_FROM_HERE: here.encode(), _ROOT: os.path.abspath(self.root).encode()}
+        )
+        with atomic_path(directory / PICTURES) as temporary:
+            pq.write_table(table, temporary)
+
+
+def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False) -> tuple[Pictures, FileFacts]:
+    """The pictures as they are now, and what else the file system says of them.
+
+    Args:
+        contents: Read every one of them for a hash of what it holds.
+    """
+    facts = look_at(root, paths)
+    hashes = _hashes(root, paths, facts.size) if contents else None
+    return Pictures(root, paths, facts.size, facts.time, hashes), facts
+
+
+def record_pictures(
+    directory: Path, root: Path, paths: Sequence[str], *, contents: bool = False, again: bool = False
+) -> None:
+    """Record in ``directory`` what the pictures are, as the first thing that a stage does there.
+
+    A record that a killed run left stays; ``pictures_changed`` has compared it. Nothing is recorded where there is no
+    folder ``root``.
+    """
+    if root.is_dir() and (again or not (directory / PICTURES).is_file()):
+        look_at_pictures(root, paths, contents=contents)[0].write(directory)
+
+
+def begin_reading(
+    directory: Path, table: LabelTable, dataset: Path, rows: np.ndarray | None = None, *, contents: bool = False
+) -> None:
+    """What a stage does before it reads the pictures of a data set: see that they are there, and record what they are.
+
+    Args:
+        directory: Where the stage writes.
+        dataset: Where the table was read from.
+        rows: Those that are read; None: all.
+
+    Raises:
+        NlcliError: the folder of the pictures is gone.
+    """
+    require_pictures(table.image_root, dataset)
+    paths = table.paths if rows is None else table.paths[rows]
+    record_pictures(directory, table.image_root, paths.tolist(), contents=contents)
+
+
+def read_pictures(directory: Path) -> Pictures | None:
+    """What the pictures of ``directory`` were; None where it does not say.
+
+    Raises:
+        NlcliError: the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = directory / PICTURES
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+        metadata = table.schema.metadata or {}
+        here, root = metadata[_FROM_HERE].decode(), Path(metadata[_ROOT].decode())
+        paths = table.column("path").to_pylist()
+        numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise NlcliError(f"{path} is damaged ({shortened(error)}); make {directory} again with --force") from error
+    contents = table.column("content").to_pylist() if "content" in table.column_names else None
+    place = _seen_from(directory, here)
+    return Pictures(place if _is_there(place, paths) else root, paths, numbers[0], numbers[1], contents)
+
+
+def picture_root(directory: Path, recorded: Path) -> Path:
+    """Where the pictures of ``directory`` lie: as seen from it if they are there, else where they were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = directory / PICTURES
+    if not path.is_file():
+        return recorded
+    try:
+        with pq.ParquetFile(path) as file:
+            here = (file.schema_arrow.metadata or {})[_FROM_HERE].decode()
+            some = next(file.iter_batches(_MOST_TRIED, columns=["path"]), None)
+            paths = [] if some is None else some.column("path").to_pylist()
+    except (OSError, pa.ArrowException, KeyError, ValueError):
+        return recorded
+    place = _seen_from(directory, here)
+    if place == Path(os.path.realpath(recorded)) or not _is_there(place, paths):
+        return recorded
+    return place
+
+
+def _seen_from(directory: Path, here: str) -> Path:
+    return Path(os.path.normpath(os.path.join(os.path.realpath(directory), here)))
+
+
+def _is_there(place: Path, paths: Sequence[str]) -> bool:
+    return any((place / path).is_file() for path in paths[:_MOST_TRIED])
+
+
+def pictures_changed(directory: Path, *, contents: bool = False) -> str | None:
+    """What to say where the pictures that ``directory`` was made from are others now; None where they are not.
+
+    Pictures that are no longer there tell nothing, and do not count. A picture whose time alone is another counts,
+    unless its content was recorded and is the same.
+
+    Args:
+        contents: Compare what every picture holds, where that was recorded.
+    """
+    before = read_pictures(directory)
+    if before is None:
+        return None
+    facts = look_at(before.root, before.paths)
+    there = facts.size >= 0
+    size, time = facts.size != before.size, facts.time != before.time
+    changed = there & (size | time)
+    if contents and before.contents is None:
+        say(f"the contents of the pictures of {directory} were not recorded; only their sizes and times are compared")
+    if before.contents is not None:
+        doubted = there & ~size & (time | contents)
+        rows = np.flatnonzero(doubted).tolist()
+        now = _hashes(before.root, [before.paths[row] for row in rows], facts.size[rows])
+        for row, content in zip(rows, now, strict=True):
+            changed[row] = content != before.contents[row]
+    if not changed.any():
+        return None
+    first = before.root / before.paths[int(np.flatnonzero(changed)[0])]
+    return f"{int(changed.sum()):,} of {len(changed):,} pictures are others than it was made from (the first: {first})"
+
+
+def renew_pictures(directory: Path, *, contents: bool = False) -> None:
+    """Record what the pictures of ``directory`` are now, where they do not decide what else it holds."""
+    before = read_pictures(directory)
+    if before is not None:
+        contents = contents or before.contents is not None
+        look_at_pictures(before.root, before.paths, contents=contents)[0].write(directory)
+
+
+def require_pictures(root: Path, directory: Path | str) -> None:
+    """Refuse a data set whose pictures are gone.
+
+    Raises:
+        NlcliError: naming the folder that is no longer there, and what to do.
+    """
+    if not root.is_dir():
+        raise NlcliError(
+            f"the pictures of {directory} are gone: there is no folder {root}; put them back there, or run the command "
+            f"that made {directory} again with the folder where they are now, and --force"
+        )
+
+
+# --- one picture under two names -------------------------------------------------------------
+
+
+def refuse_one_file_in_two_splits(root: Path, paths: np.ndarray, split: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse a picture that is in two splits because two names lead to its file, and count hard links.
+
+    Args:
+        paths: (N,) paths in ``root``.
+        split: (N,) index into ``names``.
+
+    Raises:
+        NlcliError: with two of the names.
+    """
+    if not root.is_dir():
+        return
+    facts = look_at(root, paths.tolist())
+    pairs, linked, files = [], 0, 0
+    for group in one_file(facts):
+        group_paths = [str(paths[row]) for row in group]
+        if int(facts.names[group[0]]) == 1:  # a file with one name: the others are links or spellings of it
+            again = list(range(1, len(group)))
+        else:
+            again = is_linked(root, group_paths)
+        for position in again:
+            others = [i for i in range(len(group)) if split[group[i]] != split[group[position]]]
+            if others:
+                pairs.append((int(group[others[0]]), int(group[position])))
+        if len(again) < len(group) - 1:
+            linked, files = linked + len(group) - len(again), files + 1
+    if pairs:
+        one, other = pairs[0]
+        more = f", and {len(pairs) - 1:,} more such images" if len(pairs) > 1 else ""
+        raise NlcliError(
+            f"'{paths[other]}' ({names[split[other]]}) and '{paths[one]}' ({names[split[one]]}) in {root} are one "
+            f"file, by a link or another spelling{more}; an image may be in one split only: remove one of the two"
+        )
+    if linked:
+        say(
+            f"note: {linked:,} of {len(paths):,} images are hard links to {files:,} files; one picture may so be in "
+            "several splits: nlcli deduplicate finds them"
+        )
+
+
+def _hashes(root: Path, paths: Sequence[str], size: np.ndarray) -> list[bytes | None]:
+    def digest(path: str) -> bytes | None:
+        found_out = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+        try:
+            with open(root / path, "rb") as file:
+                while block := file.read(_BLOCK):
+                    found_out.update(block)
+        except (OSError, ValueError):
+            return None
+        return found_out.digest()
+
+    hashes: list[bytes | None] = []
+    if not len(paths):
+        return hashes
+    with (
+        ThreadPoolExecutor(thread_name_prefix="contents") as pool,
+        progress(len(paths), "reading contents", unit="images") as bar,
+    ):
+        there = zip(paths, size.tolist(), strict=True)
+        for content in pool.map(lambda pair: digest(pair[0]) if pair[1] >= 0 else None, there):
+            hashes.append(content)
+            bar.advance()
+    return hashes

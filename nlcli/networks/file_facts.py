@@ -1,0 +1,114 @@
+"""What the file system says of many files: their sizes and times, and which of them are one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nlcli.console import progress
+from nlcli.networks.image_files import require_utf8
+
+_THREADS = 8  # a network drive answers several questions at a time
+_PART = 4096
+_MANY = 100_000  # take seconds, so a bar shows how far it is
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What ``os.stat`` says, links followed; entry ``i`` of every array is the same file, (N,) int64 each.
+
+    Attributes:
+        size: Bytes; -1 for a file that is not there or cannot be looked at.
+        time: When it was last changed, in nanoseconds since 1970.
+        device, number: Together the file itself, whatever names lead to it.
+        names: How many names (hard links) it has.
+    """
+
+    size: np.ndarray
+    time: np.ndarray
+    device: np.ndarray
+    number: np.ndarray
+    names: np.ndarray
+
+    @property
+    def missing(self) -> np.ndarray:
+        """bool (N,), which are not there."""
+        return self.size < 0
+
+
+def look_at(root: Path, paths: Sequence[str]) -> FileFacts:
+    """Look at the files ``paths`` in ``root``, several at a time.
+
+    Raises:
+        NlcliError: Python cannot say a name to the system, because it takes names for ASCII.
+    """
+    prefix = os.path.join(os.path.abspath(root), "")
+    facts = np.full((len(paths), 5), -1, np.int64)
+
+    def look(first: int) -> int:
+        part = paths[first : first + _PART]
+        for row, path in enumerate(part, start=first):
+            try:
+                found_out = os.stat(prefix + path)
+            except UnicodeEncodeError:
+                require_utf8(path, root)
+                continue
+            except (OSError, ValueError):
+                continue
+            facts[row] = (
+                found_out.st_size,
+                found_out.st_mtime_ns,
+                found_out.st_dev & 0x7FFFFFFFFFFFFFFF,
+                found_out.st_ino & 0x7FFFFFFFFFFFFFFF,
+                found_out.st_nlink,
+            )
+        return len(part)
+
+    starts = range(0, len(paths), _PART)
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
+        if len(paths) < _MANY:
+            list(pool.map(look, starts))
+        else:
+            with progress(len(paths), f"looking at the files in {root}", unit="images") as bar:
+                for count in pool.map(look, starts):
+                    bar.advance(count)
+    return FileFacts(*(facts[:, column].copy() for column in range(5)))
+
+
+def one_file(facts: FileFacts) -> Iterator[np.ndarray]:
+    """Groups of entries (int64, sorted) that are one file under several names."""
+    known = np.flatnonzero((facts.size >= 0) & (facts.number > 0))
+    order = known[np.lexsort((known, facts.number[known], facts.device[known]))]
+    if not len(order):
+        return
+    same = (np.diff(facts.number[order]) == 0) & (np.diff(facts.device[order]) == 0)
+    for group in np.split(order, np.flatnonzero(~same) + 1) if same.any() else ():
+        if len(group) > 1:
+            yield group
+
+
+def is_linked(root: Path, paths: Sequence[str]) -> list[int]:
+    """Positions in ``paths``, which are one file, of those that lead to the same place as an earlier one.
+
+    The others are hard links: names of equal right. ``./a`` and ``a``, or a symbolic link and what it leads to, lead
+    to the same place.
+    """
+    real_folder: dict[str, str] = {}
+    places: set[str] = set()
+    again = []
+    for position, path in enumerate(paths):
+        folder, _, name = path.rpartition("/")
+        if folder not in real_folder:
+            real_folder[folder] = os.path.realpath(root / folder)
+        place = os.path.join(real_folder[folder], name)
+        if os.path.islink(place):
+            place = os.path.realpath(place)
+        if place in places:
+            again.append(position)
+        places.add(place)
+    return again
