@@ -284,20 +284,17 @@ def open_stage(
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
             publish(stage.output)
-        except BaseException as error:
-            _discard_if_nothing_was_done(stage, refused=isinstance(error, NlcliError))
+        except BaseException:
+            _discard_if_nothing_was_done(stage)
             raise
         finally:
             os.close(lock)
 
 
-def _discard_if_nothing_was_done(stage: Stage, refused: bool) -> None:
-    """A stage refused before its first file leaves nothing that a corrected command would trip over.
-
-    A data set is made at one go, never resumed, so what is there of a refused one is nothing either.
-    """
+def _discard_if_nothing_was_done(stage: Stage) -> None:
+    """A stage refused before its first file leaves nothing that a corrected command would trip over."""
     with contextlib.suppress(OSError):
-        if {path.name for path in stage.work.iterdir()} <= {RECIPE, PICTURES} or (refused and stage.kind == "dataset"):
+        if {path.name for path in stage.work.iterdir()} <= {RECIPE, PICTURES}:
             shutil.rmtree(stage.work)
 
 

@@ -119,13 +119,6 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
                     f"too ({enumerate_some(shared[name])}); they are left out of train"
                 )
         refuse_missing(missing, order, str(config.root), config.allow_missing)
-        write_left_out(
-            stage.work,
-            [
-                *((key, "noisy_train", f"in {name}") for name in list(shared)[1:] for key in shared[name]),
-                *((order[i], "any", "missing") for i in np.flatnonzero(missing)),
-            ],
-        )
         order = [key for key, gone in zip(order, missing, strict=True) if not gone]
         table = single_label_table(
             classes,
@@ -146,6 +139,13 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
                 "counts": counts,
                 "noisy_keys_in_clean_sets": {name: len(part) for name, part in shared.items()},
             },
+        )
+        write_left_out(
+            stage.work,
+            [
+                *((key, "noisy_train", f"in {name}") for name in list(shared)[1:] for key in shared[name]),
+                *((order[i], "any", "missing") for i in np.flatnonzero(missing)),
+            ],
         )
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(

@@ -100,8 +100,6 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
         full = {"train": len(sources[0].names), "val": len(sources[1].names)} == published["listed_images"]
         if full and len(classes) == published["classes"]:
             statistics["published"] = published
-        _write_dropped(stage.work / "dropped.csv", listing, reason, split)
-        write_statistics(stage.work, statistics)
         write_dataset(
             stage.work,
             table,
@@ -113,6 +111,8 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
                 "top_k": config.top_k,
             },
         )
+        write_statistics(stage.work, statistics)
+        _write_dropped(stage.work / "dropped.csv", listing, reason, split)
         everything = statistics["splits"]["all"]
         stage.finish(
             {

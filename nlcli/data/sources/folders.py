@@ -76,7 +76,6 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         refuse_missing(missing, listed.paths, str(config.images), config.allow_missing)
         table = limited(_label(config, listed, ~missing), config.limit, config.seed)
         lost = [listed.paths[i] for i in np.flatnonzero(missing)]
-        write_left_out(stage.work, ((path, "table", "missing") for path in lost))
         write_dataset(
             stage.work,
             table,
@@ -87,6 +86,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
             },
             contents=config.check_contents,
         )
+        write_left_out(stage.work, ((path, "table", "missing") for path in lost))
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(noise_summary(table) | pairs | {"left_out": len(lost)})
     return stage.output

@@ -123,14 +123,6 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
             if some:
                 say(f"note: {len(some):,} {what} ({enumerate_some(some)})")
         refuse_missing(missing, paths, str(root), config.allow_missing)
-        write_left_out(
-            stage.work,
-            [
-                *((key, name, "not listed under that class") for name, key in strangers),
-                *((key, "verified_train", "also in verified_val") for key in both),
-                *((keys[i], "any", "missing") for i in np.flatnonzero(missing)),
-            ],
-        )
         held_out, train = marks["verified_validation"], marks["verified_train"]
         split = [VALIDATION if key in held_out else TRAIN for key in listed] + [TEST] * len(test)
         right = [held_out.get(key, train.get(key, -1)) for key in listed] + [-1] * len(test)
@@ -155,6 +147,14 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
                 "counts": counts,
                 "listed_twice": twice,
             },
+        )
+        write_left_out(
+            stage.work,
+            [
+                *((key, name, "not listed under that class") for name, key in strangers),
+                *((key, "verified_train", "also in verified_val") for key in both),
+                *((keys[i], "any", "missing") for i in np.flatnonzero(missing)),
+            ],
         )
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(
@@ -193,7 +193,6 @@ def _build_food101(config: BuildFood101N, force: bool) -> Path:
             return stage.output
         counts = compare_counts({name: len(part) for name, part in listed.items()}, PUBLISHED_FOOD101, "Food-101")
         refuse_missing(missing, paths, str(config.food101), config.allow_missing)
-        write_left_out(stage.work, ((keys[i], "any", "missing") for i in np.flatnonzero(missing)))
         kept = np.flatnonzero(~missing)
         names, labels = [keys[i] for i in kept], true[kept]
         split = np.where(kept < len(listed["train"]), TRAIN, TEST).astype(np.int8)
@@ -205,6 +204,7 @@ def _build_food101(config: BuildFood101N, force: bool) -> Path:
         )
         table = limited(table, config.limit)
         write_dataset(stage.work, table, {"name": "Food-101", "source": "Bossard et al. 2014", "counts": counts})
+        write_left_out(stage.work, ((keys[i], "any", "missing") for i in np.flatnonzero(missing)))
         stage.finish(noise_summary(table) | {"left_out": int(missing.sum()), "as_published": not counts["differing"]})
     return stage.output
 

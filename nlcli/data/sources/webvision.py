@@ -129,7 +129,6 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
             return stage.output
         counts = compare_counts(listed_counts, published, "WebVision 1")
         refuse_missing(missing, keys, str(config.root), config.allow_missing)
-        write_left_out(stage.work, ((keys[i], "any", "missing") for i in np.flatnonzero(missing)))
         kept = np.flatnonzero(~missing)
         keys, labels = [keys[i] for i in kept], labels[kept]
         split = np.asarray([TRAIN if k in train else TEST for k in keys], np.int8)
@@ -178,6 +177,7 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
                 "verified_classes": [] if chosen is None else [ids[c] for c in chosen],
             },
         )
+        write_left_out(stage.work, ((keys[i], "any", "missing") for i in np.flatnonzero(missing)))
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(
             noise_summary(table)
@@ -212,7 +212,6 @@ def _build_ilsvrc(
             return stage.output
         counts = compare_counts({"test": len(listed)}, {"test": 50 * count}, "ILSVRC 2012 validation")
         refuse_missing(missing, keys, str(config.ilsvrc_images), config.allow_missing)
-        write_left_out(stage.work, ((keys[i], "ilsvrc", "missing") for i in np.flatnonzero(missing)))
         keys = [keys[i] for i in np.flatnonzero(~missing)]
         labels = np.asarray([listed[key] for key in keys], np.int64)
         table = single_label_table(
@@ -235,6 +234,7 @@ def _build_ilsvrc(
                 "class_ids": list(ids[:count]),
             },
         )
+        write_left_out(stage.work, ((keys[i], "ilsvrc", "missing") for i in np.flatnonzero(missing)))
         write_single_label_statistics(stage.work, table)
         stage.finish(noise_summary(table) | {"left_out": int(missing.sum()), "as_published": not counts["differing"]})
     return stage.output
