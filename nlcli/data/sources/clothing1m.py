@@ -119,15 +119,15 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
                     f"too ({enumerate_some(shared[name])}); they are left out of train"
                 )
         refuse_missing(missing, order, str(config.root), config.allow_missing)
-        order = [key for key, gone in zip(order, missing, strict=True) if not gone]
+        there = [key for key, gone in zip(order, missing, strict=True) if not gone]
         table = single_label_table(
             classes,
-            order,
-            order,
+            there,
+            there,
             config.root,
-            np.asarray([split[key] for key in order], np.int8),
-            np.asarray([noisy.get(key, -1) for key in order], np.int64),
-            np.asarray([clean.get(key, -1) for key in order], np.int64),
+            np.asarray([split[key] for key in there], np.int8),
+            np.asarray([noisy.get(key, -1) for key in there], np.int64),
+            np.asarray([clean.get(key, -1) for key in there], np.int64),
         )
         table = limited(table, config.limit)
         write_dataset(

@@ -212,15 +212,15 @@ def _build_ilsvrc(
             return stage.output
         counts = compare_counts({"test": len(listed)}, {"test": 50 * count}, "ILSVRC 2012 validation")
         refuse_missing(missing, keys, str(config.ilsvrc_images), config.allow_missing)
-        keys = [keys[i] for i in np.flatnonzero(~missing)]
-        labels = np.asarray([listed[key] for key in keys], np.int64)
+        there = [keys[i] for i in np.flatnonzero(~missing)]
+        labels = np.asarray([listed[key] for key in there], np.int64)
         table = single_label_table(
             names[:count],
-            keys,
-            keys,
+            there,
+            there,
             config.ilsvrc_images,
-            np.full(len(keys), TEST, np.int8),
-            np.full(len(keys), -1),
+            np.full(len(there), TEST, np.int8),
+            np.full(len(there), -1),
             labels,
         )
         table = limited(table, config.limit, config.seed)
