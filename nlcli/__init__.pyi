@@ -88,7 +88,7 @@ def annotate(
     classifier: StrPath = "inception_v3",
     weights: StrPath = "imagenet",
     classifier_classes: StrPath | None = None,
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = "tf",
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
     keep: int = 20,
     batch_size: int = 32,
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
@@ -106,7 +106,8 @@ def annotate(
         classifier: Registered network, saved backbone, or .keras file.
         weights: 'imagenet', or a weights file for a registered network.
         classifier_classes: Class names of a .keras classifier, one a line.
-        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
+            found out).
         keep: Predictions kept for every image.
         batch_size: Images in a forward pass.
         precision: Arithmetic of the forward pass.
@@ -133,7 +134,7 @@ def build_coco(
     classifier: StrPath = "inception_v3",
     weights: StrPath = "imagenet",
     classifier_classes: StrPath | None = None,
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] = "tf",
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
     predictions: StrPath | None = None,
     keep: int = 20,
     allow_missing: float = 0.01,
@@ -160,7 +161,8 @@ def build_coco(
         classifier: Registered network, saved backbone, or .keras file.
         weights: 'imagenet', or a weights file for a registered network.
         classifier_classes: Class names of a .keras classifier, one a line.
-        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
+            found out).
         predictions: Where predictions are kept (default: OUTPUT-predictions).
         keep: Predictions kept for every image.
         allow_missing: Share of the listed images that may be missing on disk; they are left out.

@@ -11,6 +11,8 @@ from nlcli.data.class_names import Spelling
 from nlcli.stages.config import Decode, Precision, Split, StageConfig
 from nlcli.stages.options import InferenceBatch, Option, Output, Workers
 
+Scaling = Literal["raw", "unit", "tf", "caffe"]
+
 # Options that several stages have.
 AllowMissing = Annotated[
     float,
@@ -30,8 +32,11 @@ ClassifierClasses = Annotated[
     Path | None, Option("Class names of a .keras classifier, one a line.", panel="Labels", role="input")
 ]
 ClassifierScaling = Annotated[
-    Literal["raw", "unit", "tf", "caffe"],
-    Option("Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean.", panel="Labels"),
+    Scaling | None,
+    Option(
+        "Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default: found out).",
+        panel="Labels",
+    ),
 ]
 CheckContents = Annotated[
     bool,
@@ -86,12 +91,18 @@ class Annotate(StageConfig):
     classifier: Classifier = "inception_v3"
     weights: ClassifierWeights = "imagenet"
     classifier_classes: ClassifierClasses = None
-    classifier_scaling: ClassifierScaling = "tf"
+    classifier_scaling: ClassifierScaling = Field(None, validate_default=True)
     keep: Kept = 20
     batch_size: InferenceBatch = 32
     precision: ForwardPrecision = "float32"
     decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
     workers: Workers = 0
+
+    @field_validator("classifier_scaling")
+    @classmethod
+    def _means_something_for_keras_files(cls, scaling: Scaling | None, info: ValidationInfo) -> Scaling | None:
+        """Other classifiers bring their own, and the recipe of theirs stays what it always was."""
+        return scaling or (None if str(info.data.get("classifier", "")).endswith(".keras") else "tf")
 
 
 class BuildCoco(StageConfig):
@@ -113,7 +124,7 @@ class BuildCoco(StageConfig):
     classifier: Classifier = "inception_v3"
     weights: ClassifierWeights = "imagenet"
     classifier_classes: ClassifierClasses = None
-    classifier_scaling: ClassifierScaling = "tf"
+    classifier_scaling: ClassifierScaling = Field(None, validate_default=True)
     predictions: Annotated[
         Path | None, Option("Where predictions are kept (default: OUTPUT-predictions).", panel="Labels", role="input")
     ] = None
@@ -128,6 +139,12 @@ class BuildCoco(StageConfig):
     precision: ForwardPrecision = "float32"
     decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
     workers: Workers = 0
+
+    @field_validator("classifier_scaling")
+    @classmethod
+    def _means_something_for_keras_files(cls, scaling: Scaling | None, info: ValidationInfo) -> Scaling | None:
+        """Other classifiers bring their own, and the recipe of theirs stays what it always was."""
+        return scaling or (None if str(info.data.get("classifier", "")).endswith(".keras") else "tf")
 
 
 class ExtractFeatures(StageConfig):

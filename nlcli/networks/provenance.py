@@ -31,13 +31,13 @@ class NetworkSource:
         name: A registered network, the directory of a saved one, or a ``.keras`` file.
         weights: Of a registered one: ``imagenet``, ``none``, a file, or the directory of a saved one.
         classes_file: Class names of a ``.keras`` file, one a line.
-        scaling: Pixel scaling that a ``.keras`` file expects of its input.
+        scaling: Pixel scaling that a ``.keras`` file expects of its input; None: found out.
     """
 
     name: str
     weights: str = "imagenet"
     classes_file: Path | None = None
-    scaling: Scaling = "tf"
+    scaling: Scaling | None = None
 
     def open(self, *, top: bool = False) -> Backbone:
         """Load it; see ``open_backbone``."""

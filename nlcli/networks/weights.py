@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from nlcli.console import say
 from nlcli.errors import NlcliError, sentence, shortened, unknown_name
 from nlcli.networks.architectures import BACKBONES, Architecture, randomise_kernels
 from nlcli.networks.backbone import Backbone
@@ -99,7 +100,7 @@ def open_backbone(
     *,
     top: bool = False,
     classes_file: Path | None = None,
-    scaling: Scaling = "tf",
+    scaling: Scaling | None = None,
 ) -> Backbone:
     """A backbone by whatever names it: registered network, saved backbone, or ``.keras`` file.
 
@@ -108,7 +109,7 @@ def open_backbone(
         weights: For a registered network: see ``build_backbone``.
         top: A classifier is wanted: keep the last layer, fail where there is none.
         classes_file: Class names of a ``.keras`` file, one a line.
-        scaling: Pixel scaling that a ``.keras`` file expects of its input.
+        scaling: Pixel scaling that a ``.keras`` file expects of its input; None: found out.
     """
     path = Path(source)
     if str(source) in BACKBONES and not is_saved(path):
@@ -279,13 +280,16 @@ def load_backbone(path: Path | str) -> Backbone:
     return backbone
 
 
-def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Scaling = "tf") -> Backbone:
+def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Scaling | None = None) -> Backbone:
     """A classifier from a ``.keras`` file: one square image in, one Dense layer of classes at the end.
 
     Args:
         path: The file; loaded in Keras's safe mode, so that it cannot carry code.
         classes_file: Names of its classes, one a line.
-        scaling: Pixel scaling that it expects.
+        scaling: Pixel scaling that it expects; None finds out whether a layer at its input scales pixels.
+
+    Raises:
+        NlcliError: it cannot be used, or how its pixels are scaled or what its outputs are cannot be known.
     """
     path = Path(path)
     if classes_file is None:
@@ -307,6 +311,9 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
         raise NlcliError(f"{path} does not end in a Dense layer; only such classifiers can be used")
     if dense.units != len(names):
         raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
+    if activation is None:
+        raise NlcliError(f"{path} ends in an activation other than softmax, sigmoid or none; only those can be used")
+    scaling = _scaling_of(path, model, scaling)
     body = keras.Model(model.inputs[0], {"features": features}, name=path.stem)
     bias = dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
     last = LinearLayer(dense.kernel.numpy(), bias, names)
@@ -314,15 +321,66 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     return backbone.with_last_layer(last, activation=activation).trained_on(file=path.name)
 
 
-def _last_dense(model: Any) -> tuple[Any, Any, Activation]:
-    """The Dense layer at the end (or None), its input, and the activation that it has or that follows it."""
+def _scaling_of(path: Path, model: Any, given: Scaling | None) -> Scaling:
+    layer = _scaling_layer(model)
+    if given is not None:
+        if layer is not None and given != "raw":
+            say(f"warning: {path} scales its pixels (layer '{layer}') after --classifier-scaling {given} has done so")
+        return given
+    if layer is None:
+        raise NlcliError(
+            f"{path} does not tell how its pixels are scaled, no layer at its input does so; pass --classifier-scaling "
+            "as it was trained: raw (0 to 255), unit ([0, 1]), tf ([-1, 1]) or caffe (BGR minus mean)"
+        )
+    say(f"{path} scales its pixels itself (layer '{layer}'), so it gets them from 0 to 255")
+    return "raw"
+
+
+_SHAPE_ONLY = (
+    *(layers.InputLayer, layers.ZeroPadding2D, layers.Resizing, layers.CenterCrop, layers.Cropping2D),
+    *(layers.RandomFlip, layers.RandomRotation, layers.RandomZoom, layers.RandomTranslation, layers.RandomCrop),
+    layers.Permute,
+)
+_ARITHMETIC = frozenset({"TrueDivide", "Divide", "Multiply", "Subtract", "Add", "GetItem"})
+
+
+def _scaling_layer(model: Any) -> str | None:
+    """Name of the layer that scales or shifts pixels before any other looks at them; None where none does."""
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs)
+    reached = {id(model.inputs[0])}
+    for operation in model.operations:  # from the input on
+        nodes = [n for n in operation._inbound_nodes if any(id(tensor) in reached for tensor in n.input_tensors)]
+        if not nodes:
+            continue
+        if isinstance(operation, layers.Rescaling | layers.Normalization) or type(operation).__name__ in _ARITHMETIC:
+            return str(operation.name)
+        if isinstance(operation, keras.Model):
+            return _scaling_layer(operation)
+        if not isinstance(operation, _SHAPE_ONLY):
+            return None
+        reached |= {id(tensor) for node in nodes for tensor in node.output_tensors}
+    return None
+
+
+def _last_dense(model: Any) -> tuple[Any, Any, Activation | None]:
+    """The Dense layer at the end (or None), its input, and the activation that it has or that follows it.
+
+    Without any, its outputs are the logits of a softmax; None stands for one that is neither softmax nor sigmoid.
+    """
     operation, node = _producer(model.outputs[0])
     activation = getattr(operation, "activation", None)
     if isinstance(operation, layers.Softmax):
         activation = keras.activations.softmax
     if isinstance(operation, layers.Activation | layers.Softmax):
         operation, node = _producer(node.input_tensors[0])
-    kind: Activation = "sigmoid" if activation is keras.activations.sigmoid else "softmax"
+    known: dict[Any, Activation] = {
+        keras.activations.sigmoid: "sigmoid",
+        keras.activations.softmax: "softmax",
+        keras.activations.linear: "softmax",
+        None: "softmax",
+    }
+    kind = known.get(activation)
     return (operation, node.input_tensors[0], kind) if isinstance(operation, layers.Dense) else (None, None, kind)
 
 

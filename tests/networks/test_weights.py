@@ -193,6 +193,31 @@ def test_unsuitable_keras_files(tmp_path: Path) -> None:
         load_keras_file(path, None)
     with pytest.raises(NlcliError, match="does not end in a Dense layer"):
         load_keras_file(foreign(tmp_path, layers.Reshape((2, 2))), tmp_path / "names.txt")
+    with pytest.raises(NlcliError, match=r"does not tell how its pixels are scaled.*pass --classifier-scaling"):
+        load_keras_file(foreign(tmp_path, layers.Dense(3)), tmp_path / "names.txt")
+    with pytest.raises(NlcliError, match="an activation other than softmax, sigmoid or none"):
+        load_keras_file(foreign(tmp_path, layers.Dense(3, activation="tanh")), tmp_path / "names.txt", scaling="raw")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("layer", [layers.Rescaling(1 / 127.5, -1), layers.Normalization(mean=127.0, variance=3600.0)])
+def test_a_classifier_that_scales_its_own_pixels_is_found_out(
+    tmp_path: Path, nested: bool, layer: layers.Layer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin = [layers.Input((32, 32, 3)), layers.RandomFlip(), layer]
+    body = [keras.Sequential(begin)] if nested else begin[1:]
+    tail = [layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([layers.Input((32, 32, 3)), *body, *tail])
+    model.save(tmp_path / "theirs.keras")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    backbone = load_keras_file(tmp_path / "theirs.keras", tmp_path / "names.txt")
+    assert backbone.preprocessing.scaling == "raw"
+    assert "scales its pixels itself (layer '" in capsys.readouterr().err
+    images = pixels(32)
+    expected = model(images.astype(np.float32), training=False).numpy()
+    np.testing.assert_allclose(backbone.inference(output="probabilities")(images).numpy(), expected, rtol=1e-4)
+    load_keras_file(tmp_path / "theirs.keras", tmp_path / "names.txt", scaling="tf")
+    assert "warning: " in capsys.readouterr().err
 
 
 def test_code_in_a_keras_file_is_refused(tmp_path: Path) -> None:
