@@ -190,10 +190,15 @@ def verified_pairs(table: LabelTable, rows: np.ndarray) -> np.ndarray:
     known whether the noisy label is right do not: a right one would tell its pair and a wrong one
     nothing, as if there were no noise.
     """
+    return confusion_matrix(*paired_classes(table, rows), table.num_classes)
+
+
+def paired_classes(table: LabelTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The true and the noisy class of those of ``rows`` that ``verified_pairs`` counts: two integer arrays."""
     rows = rows[table.verification[rows] == FULL]
     present, noisy = table.present[rows] > 0, table.noisy[rows] > 0
     single = (np.diff(present.indptr) == 1) & (np.diff(noisy.indptr) == 1)
-    return confusion_matrix(present[single].indices, noisy[single].indices, table.num_classes)
+    return present[single].indices, noisy[single].indices
 
 
 def take_rows(table: LabelTable, rows: np.ndarray) -> LabelTable:

@@ -11,6 +11,7 @@ import numpy as np
 from nlcli.drawing import new_figure, save_figure
 from nlcli.metrics.confusion import Confusion
 
+_MOST_BARS = 1000  # classes of which a plot has room for a pixel or two
 # Right of the title: inside, a legend would hide bars.
 _ABOVE: dict[str, Any] = {
     "loc": "lower right",
@@ -32,6 +33,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
         path: PNG file to write.
     """
     classes = sorted(statistics["classes"], key=lambda entry: (-entry["verified"], entry["class"]))
+    total, classes = len(classes), classes[:_MOST_BARS]
     position = list(range(len(classes)))
     figure = new_figure(min(max(8.0, 0.19 * len(classes)), 24.0), 6.4)
     frequency, quality = figure.subplots(2, 1, sharex=True)
@@ -39,7 +41,8 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     frequency.bar([x - 0.2 for x in position], [c["verified"] for c in classes], 0.4, label="verified", color="#2b6c8f")
     frequency.bar([x + 0.2 for x in position], [c["noisy"] for c in classes], 0.4, label="noisy", color="#d98c3f")
     frequency.set_ylabel("images")
-    frequency.set_title("(a) Class frequency", fontsize=10, loc="left")
+    of = f" (the {len(classes):,} most frequent of {total:,})" if total > len(classes) else ""
+    frequency.set_title(f"(a) Class frequency{of}", fontsize=10, loc="left")
     frequency.legend(**_ABOVE)
 
     share = [c["quality"] or 0 for c in classes]

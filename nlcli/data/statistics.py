@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.console import say
 from nlcli.data import label_confusion
-from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, verified_pairs
+from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, paired_classes, verified_pairs
 from nlcli.metrics.confusion import Confusion
 from nlcli.stages.files import read_json, write_csv, write_json
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 FILE = "statistics.json"
 _MOST_CONFUSIONS = 10
+MOST_DENSE_CLASSES = 2000
+"""With more, nothing is written or held that grows with the square of the classes."""
 CLASS_COLUMNS = ("class", "group", "verified", "noisy", "noisy_checked", "noisy_right", "quality", "recall")
 
 
@@ -148,6 +151,8 @@ def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[st
         What the stage's summary says of it: ``pairs`` and ``pairs_right``, the share of them whose
         noisy label is the true class (None without any).
     """
+    if table.num_classes > MOST_DENSE_CLASSES:
+        return _statistics_of_many_classes(directory, table)
     confusion = Confusion(table.classes, verified_pairs(table, np.arange(len(table))))
     largest = [
         {"true": true, "noisy": noisy, "images": images, "share": share}
@@ -164,6 +169,37 @@ def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[st
         "pairs": confusion.images,
         "pairs_right": None if confusion.accuracy is None else round(confusion.accuracy, 4),
     }
+
+
+def _statistics_of_many_classes(directory: Path, table: LabelTable) -> dict[str, Any]:
+    """The same where a table of classes by classes would be too large: the pairs that occur, and no plot of them."""
+    true, noisy = paired_classes(table, np.arange(len(table)))
+    images, right = len(true), int(np.count_nonzero(true == noisy))
+    pairs, counts = np.unique(true.astype(np.int64) * table.num_classes + noisy, return_counts=True)
+    of, called = np.divmod(pairs, table.num_classes)
+    frequency = np.bincount(true, minlength=table.num_classes)
+    wrong = np.flatnonzero(of != called)
+    order = wrong[np.argsort(-counts[wrong], kind="stable")][:_MOST_CONFUSIONS]
+    largest = [
+        {
+            "true": table.classes[of[i]],
+            "noisy": table.classes[called[i]],
+            "images": int(counts[i]),
+            "share": float(counts[i] / frequency[of[i]]),
+        }
+        for i in order
+    ]
+    accuracy = right / images if images else None
+    record = {"images": images, "accuracy": accuracy, "largest": largest}
+    write_statistics(directory, label_statistics(table) | {"label_confusion": record})
+    if images:
+        rows = ((table.classes[t], table.classes[n], c) for t, n, c in zip(of, called, counts.tolist(), strict=True))
+        write_csv(directory / label_confusion.TABLE, ("true", "noisy", "images"), rows)
+        say(
+            f"{table.num_classes:,} classes: {label_confusion.TABLE} lists the {len(pairs):,} pairs of classes that "
+            "occur, and there is no plot of them"
+        )
+    return {"pairs": images, "pairs_right": None if accuracy is None else round(accuracy, 4)}
 
 
 def noise_summary(table: LabelTable) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlcli.data.labels import FULL, LabelTable, matrix_from_lists
+from nlcli.data import statistics
+from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, verified_pairs
 from nlcli.data.labels import single_label_table as single_label_table_of
 from nlcli.data.plots import class_statistics_plot, confusion_plot
 from nlcli.data.statistics import label_statistics, published_coco, write_single_label_statistics, write_statistics
@@ -199,3 +200,25 @@ def test_figures_of_many_classes(tmp_path: Path) -> None:
     confusion_plot([("noisy label", confusion), ("classifier", confusion)], tmp_path / "c.png")
     with Image.open(tmp_path / "c.png") as image:
         assert image.width > image.height
+
+
+def test_many_classes_are_counted_without_a_square_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 5, 300)
+    noisy = np.where(rng.random(300) < 0.4, rng.integers(0, 5, 300), true)
+    names = [f"{i}.jpg" for i in range(300)]
+    table = single_label_table_of(tuple("abcde"), names, names, tmp_path, np.zeros(300, np.int8), noisy, true)
+    for name in ("dense", "sparse"):
+        (tmp_path / name).mkdir()
+    dense = statistics.write_single_label_statistics(tmp_path / "dense", table)
+    monkeypatch.setattr(statistics, "MOST_DENSE_CLASSES", 4)
+    assert statistics.write_single_label_statistics(tmp_path / "sparse", table) == dense
+    assert (tmp_path / "sparse/statistics.json").read_text() == (tmp_path / "dense/statistics.json").read_text()
+    rows = (tmp_path / "sparse/label_confusion.csv").read_text().splitlines()
+    assert rows[0] == "true,noisy,images"
+    counts = np.zeros((5, 5), int)
+    for row in rows[1:]:
+        one, other, images = row.split(",")
+        counts["abcde".index(one), "abcde".index(other)] = int(images)
+    assert counts.tolist() == verified_pairs(table, np.arange(300)).tolist()
+    assert not (tmp_path / "sparse/label_confusion.png").exists()
