@@ -45,6 +45,7 @@ def alike(found: np.ndarray, expected: np.ndarray) -> None:
 # --- whole networks --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_caffenet_computes_what_caffe_does(tmp_path: Path) -> None:
     blobs = caffenet_blobs()
     (tmp_path / "caffenet.caffemodel").write_bytes(caffemodel(blobs, old=True))
@@ -61,7 +62,7 @@ def test_caffenet_computes_what_caffe_does(tmp_path: Path) -> None:
     assert features.std() > 0.05  # of which something is left
 
 
-@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+@pytest.mark.parametrize("kind", ["pth", pytest.param("safetensors", marks=pytest.mark.slow)])
 def test_resnet50_computes_what_torchvision_does(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = torch_resnet50_arrays()
     if kind == "pth":
@@ -162,6 +163,7 @@ def test_inception_v3_computes_what_slim_does() -> None:
     alike(found @ last[0] + last[1], logits)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_tensorflow_1(tmp_path: Path) -> None:
     """As Open Images released it: with a second head and what its optimizer kept, which are left out."""
     import tensorflow as tf
@@ -191,6 +193,7 @@ def test_a_checkpoint_of_tensorflow_1(tmp_path: Path) -> None:
     alike(backbone.inference(output="probabilities")(images), 1 / (1 + np.exp(-expected)))
 
 
+@pytest.mark.slow
 def test_a_keras_weights_file(tmp_path: Path) -> None:
     import keras
 
