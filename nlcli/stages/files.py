@@ -81,7 +81,7 @@ def _jsonable(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Parsed JSON file; a missing or malformed one becomes a sentence with its place."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some programs write a byte-order mark
             return parse_json(file.read(), path)
     except UnicodeDecodeError as error:
         raise NlcliError(f"{path}: not valid JSON, byte {error.start} is not UTF-8") from error

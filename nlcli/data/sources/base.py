@@ -20,6 +20,7 @@ from nlcli.stages.files import write_csv
 TRAIN, VALIDATION, TEST = range(3)
 LEFT_OUT = "left_out.csv"
 _MOST_NAMED = 3
+_MOST_TRIED = 20
 _STREAM_LIMIT = 0x6C696D
 
 
@@ -46,6 +47,43 @@ def missing_files(root: Path, paths: Sequence[str]) -> np.ndarray:
     return missing
 
 
+def probable_cause(root: Path, names: Sequence[str]) -> str | None:
+    """Why images of these names are not in ``root``, as a clause with what to do; None where that is not seen.
+
+    Args:
+        names: Some of those that are not there.
+    """
+    tried = names[:_MOST_TRIED]
+    if tried and all((root.parent / name).is_file() for name in tried):
+        return f"their names begin with the folder's own: give {root.parent} as the folder of images"
+    inner = [name.partition("/")[2] for name in tried]
+    if tried and all(name and (root / name).is_file() for name in inner):
+        first = tried[0].partition("/")[0]
+        return f"'{inner[0]}' is there: take '{first}/' off the names, or put the images into a folder '{first}' there"
+    for name in tried:
+        folder, _, last = name.rpartition("/")
+        try:
+            alike = [other for other in os.listdir(root / folder) if other.casefold() == last.casefold()]
+            stems = [other for other in os.listdir(root / folder) if last and os.path.splitext(other)[0] == last]
+        except OSError:
+            continue
+        if alike:
+            return f"'{last}' is there as '{alike[0]}': names must be the same in capitals, too; correct the list"
+        if stems:
+            return f"'{last}' is there as '{stems[0]}': the names lack their ending; add it in the list"
+    return None
+
+
+def advice_on_missing(root: Path, missing: Sequence[str], share: float) -> str:
+    """What to do about images that are not there: the probable cause, or how to leave a part of them out."""
+    cause = probable_cause(root, missing)
+    if cause is not None:
+        return cause
+    if share >= 1:
+        return "give the folder that their names are relative to"
+    return f"complete the folder, or leave them out with --allow-missing {min(1.0, share + 0.005):.2f}"
+
+
 def refuse_missing(missing: np.ndarray, names: Sequence[str], where: str, allowed: float) -> None:
     """Say how many listed images are not on disk and name the first ones.
 
@@ -58,10 +96,8 @@ def refuse_missing(missing: np.ndarray, names: Sequence[str], where: str, allowe
     first = [names[i] for i in np.flatnonzero(missing)[:_MOST_NAMED]]
     sentence = f"{count:,} of {len(names):,} listed images are not in {where} ({enumerate_some(first, count)})"
     if count > allowed * len(names):
-        raise NlcliError(
-            f"{sentence}; complete the folder, or leave them out with --allow-missing "
-            f"{min(1.0, count / len(names) + 0.005):.2f}"
-        )
+        gone = [names[i] for i in np.flatnonzero(missing)[:_MOST_TRIED]]
+        raise NlcliError(f"{sentence}; {advice_on_missing(Path(where), gone, count / len(names))}")
     say(f"warning: {sentence}; they are left out")
 
 

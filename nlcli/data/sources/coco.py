@@ -32,6 +32,7 @@ from nlcli.data.config import Annotate, BuildCoco
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import FULL, SPLITS, LabelTable
 from nlcli.data.pictures import pictures_changed
+from nlcli.data.sources.base import advice_on_missing
 from nlcli.data.sources.coco_annotations import Instances, read_instances
 from nlcli.data.statistics import label_statistics, published_coco, write_statistics
 from nlcli.errors import NlcliError
@@ -243,8 +244,7 @@ def _match(
             )
             if len(missing) > allow_missing * len(source.names):
                 raise NlcliError(
-                    f"{sentence}; complete the folder, or leave them out with --allow-missing "
-                    f"{min(1.0, len(missing) / len(source.names) + 0.005):.2f}"
+                    f"{sentence}; {advice_on_missing(Path(given), missing, len(missing) / len(source.names))}"
                 )
             say(f"warning: {sentence}; they are left out")
         listed.setdefault(folder, set()).update(source.names, source.left_out)

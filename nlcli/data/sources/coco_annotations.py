@@ -80,7 +80,9 @@ def _read(path: Path) -> Instances:
     names = _column(path, content, "images", "file_name", str)
     category_ids = _column(path, content, "categories", "id", int)
     category_names = _column(path, content, "categories", "name", str)
-    _column(path, content, "annotations", "id", int)
+    for number, entry in enumerate(content["annotations"], start=1):  # nothing here needs them but pycocotools
+        if isinstance(entry, dict):
+            entry.setdefault("id", number)
     image_ids = _integers(path, "annotations", _column(path, content, "annotations", "image_id", int))
     object_categories = _integers(path, "annotations", _column(path, content, "annotations", "category_id", int))
     _refuse_repeated(path, "image id", ids)
@@ -89,6 +91,8 @@ def _read(path: Path) -> Instances:
     _refuse_repeated(path, "category name", category_names)
     for name in names:
         if not is_inside(name):
+            if is_inside(name.replace("\\", "/")):
+                raise NlcliError(f"{path}: image file name {name!r} has backslashes; write / between folders")
             raise NlcliError(f"{path}: image file name {name!r} leads out of the image folder; refused")
     known_images, known_categories = (_integers(path, "id", listed) for listed in (ids, category_ids))
     _refuse_unknown(path, content, "image_id", image_ids, known_images, "image")
