@@ -121,7 +121,10 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
             return stage.output
         names = {} if dictionary is None else read_dictionary(dictionary)
         ids = tuple(names) if class_list is None else read_class_list(class_list)
-        images = {subset: listed_ids(files["images", subset], files["machine", subset]) for subset in SUBSETS}
+        images = {
+            subset: listed_ids(files["images", subset], files["machine", subset], files["human", subset])
+            for subset in SUBSETS
+        }
         refuse_shared(images)
         left_out = Counter[str]()
         if config.images is not None:

@@ -78,18 +78,19 @@ def hex_keys(ids: np.ndarray, before: str = "", after: str = "") -> np.ndarray:
     return keys
 
 
-def listed_ids(listing: Path | None, labels: Path | None) -> np.ndarray:
-    """Sorted ids of the images of a subset, from its images.csv, or from the labels where there is none."""
+def listed_ids(listing: Path | None, *labels: Path | None) -> np.ndarray:
+    """Sorted ids of the images of a subset, from its images.csv, or from all its labels where there is none."""
     parts = []
-    source = listing or labels
-    assert source is not None
+    sources = [path for path in (labels if listing is None else (listing,)) if path is not None]
+    source = sources[0]
     if listing is None:
-        say(f"note: there is no images.csv beside {labels}; images without any label are not known")
-    for batch in _blocks(source, ["ImageID"], newlines=listing is not None):
-        ids = parse_ids(batch.column(0))
-        if ids is None:
-            raise NlcliError(_malformed_id(batch.column(0), source))
-        parts.append(ids if listing is not None else np.unique(ids))
+        say(f"note: there is no images.csv beside {source}; images without any label are not known")
+    for path in sources:
+        for batch in _blocks(path, ["ImageID"], newlines=listing is not None):
+            ids = parse_ids(batch.column(0))
+            if ids is None:
+                raise NlcliError(_malformed_id(batch.column(0), path))
+            parts.append(ids if listing is not None else np.unique(ids))
     ids = np.concatenate(parts) if parts else np.zeros(0, np.uint64)
     del parts
     ids.sort()

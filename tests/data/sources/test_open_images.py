@@ -113,6 +113,19 @@ def test_without_images_csv_the_labelled_images_count(tmp_path: Path) -> None:
     assert set(build(tmp_path).keys) == {T1, T2, T3, *VALIDATION}
 
 
+def test_without_images_csv_images_that_only_people_looked_at_count_too(tmp_path: Path) -> None:
+    """As in the release: 83 of the 275 verified images of a sample have no label of the machine."""
+    write_files(
+        tmp_path / "root", validation_machine=HEADER + "".join(f"{i},machine,{ROOM},0.8\n" for i in VALIDATION[:5])
+    )
+    (tmp_path / "root/images_2016_08/validation/images.csv").unlink()
+    table = build(tmp_path)
+    assert set(table.keys) == {T1, T2, T3, *VALIDATION}
+    row = table.keys.tolist().index(VALIDATION[6])
+    assert entries(table.noisy, row) == {}
+    assert entries(table.present, row) == {1: 1}
+
+
 def test_trainable_classes_where_no_list_is_given(tmp_path: Path) -> None:
     write_files(tmp_path / "root")
     (tmp_path / "root/classes.txt").unlink()
