@@ -265,6 +265,9 @@ def test_broken_images_are_left_out_counted_and_listed(tmp_path: Path, memory: f
 
 def test_without_a_readable_image_it_says_so(dataset: Path, tmp_path: Path) -> None:
     nowhere = published(replace(read_dataset(dataset), image_root=tmp_path / "moved"), tmp_path / "dataset")
+    with pytest.raises(NlcliError, match=r"the pictures of .* are gone: there is no folder .*/moved; put them back"):
+        pretrain_backbone(config(nowhere, tmp_path / "out"))
+    (tmp_path / "moved").mkdir()
     with pytest.raises(NlcliError, match=r"none of the \d+ training images can be read; the first is .*moved"):
         pretrain_backbone(config(nowhere, tmp_path / "out"))
 
