@@ -87,7 +87,7 @@ def claim(output: Path) -> int | None:
     if _is_there(work) and not work.is_dir():
         raise NlcliError(f"{work} is a file, and nlcli would write there; move it, or choose another --output")
     work.mkdir(parents=True, exist_ok=True)
-    if not is_ours(work) and any(work.iterdir()):
+    if not is_ours(work) and any(not _is_begun_recipe(path.name) for path in work.iterdir()):
         raise NlcliError(
             f"{work} holds files that nlcli did not make, and would write there; move it, or choose another --output"
         )
@@ -105,6 +105,11 @@ def claim(output: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _is_begun_recipe(name: str) -> bool:
+    """Whether a file is the mark itself, half-written by a process that was killed just then."""
+    return name.startswith(f".{RECIPE}.") and name.endswith(TEMPORARY)
 
 
 def _lock(descriptor: int, output: Path) -> None:
@@ -158,7 +163,8 @@ def refuse_what_is_not_ours(output: Path) -> None:
         NlcliError: something that nlcli did not make stands at ``OUT.replaced``.
     """
     old = old_path(output)
-    if _is_there(output) and _is_there(old) and not is_ours(old):
+    empty_folder = old.is_dir() and not os.path.islink(old) and not any(old.iterdir())
+    if _is_there(output) and _is_there(old) and not is_ours(old) and not empty_folder:
         raise NlcliError(f"{old} was not made by nlcli, and would be overwritten; move it, or choose another --output")
 
 
@@ -183,4 +189,5 @@ def _remove_old(output: Path) -> None:
     old = old_path(output)
     if is_ours(old):
         _remove_inside(old)
+    if old.is_dir() and not os.path.islink(old) and not any(old.iterdir()):  # a kill may come behind the mark
         os.rmdir(old)

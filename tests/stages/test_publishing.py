@@ -102,6 +102,19 @@ def test_what_is_not_ours_stays(tmp_path: Path, force: bool) -> None:
     assert (tmp_path / "plain").read_text() == "mine"
 
 
+def test_killed_while_the_mark_is_written_or_behind_it(tmp_path: Path) -> None:
+    """A recipe half-written, and a replaced directory that lost its mark but not itself."""
+    work = folder(work_path(tmp_path / "out"))
+    (work / f".{RECIPE}.4711.tmp~").write_text("{")
+    folder(old_path(tmp_path / "out"))
+    assert make(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["part", RECORD]
+    folder(old_path(tmp_path / "out"))
+    assert not make(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+
+
 def test_links_inside_unfinished_work_are_not_followed(tmp_path: Path) -> None:
     mine = folder(tmp_path / "mine", "mine.txt")
     work = folder(work_path(tmp_path / "out"))
