@@ -26,6 +26,7 @@ from typing import Any
 from torture._command import forked
 from torture._report import Count
 from torture._world import write_photographs
+from torture.events import preload
 
 INPUTS = 20_000
 QUICK_INPUTS = 20
@@ -347,10 +348,10 @@ def readers(made: dict[str, Path]) -> list[Reader]:
             "lines",
             lambda f, p: f(p, 3),
         ),
-        Reader("tables in CSV", "nlcli.data.sources.folders:read_table", table, "lines", place="t.csv"),
+        Reader("tables in CSV", "nlcli.data.sources.image_table:read_image_table", table, "lines", place="t.csv"),
         Reader(
             "tables in Parquet",
-            "nlcli.data.sources.folders:read_table",
+            "nlcli.data.sources.image_table:read_image_table",
             _as_parquet(table),
             "parquet",
             place="t.parquet",
@@ -418,6 +419,7 @@ def _as_parquet(table: bytes) -> bytes:
 def run(quick: bool, seed: int, inputs: int = INPUTS) -> list[Count]:
     """``inputs`` for each reader (``quick``: 20)."""
     started = time.monotonic()
+    preload()
     with tempfile.TemporaryDirectory() as root:
         made = _world(Path(root))
         counts = [_fuzz(reader, QUICK_INPUTS if quick else inputs, seed) for reader in readers(made)]

@@ -227,7 +227,10 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
     def lists(name: str) -> tuple[np.ndarray, np.ndarray]:
         """Values and row starts."""
         chunks = column(name).chunks
-        values = [chunk.flatten().to_numpy() for chunk in chunks]
+        inner = [chunk.flatten() for chunk in chunks]
+        if any(part.null_count for part in inner):
+            raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
+        values = [part.to_numpy() for part in inner]
         counts = [np.diff(chunk.offsets.to_numpy()) for chunk in chunks]
         indptr = np.zeros(shape[0] + 1, np.int64)
         np.cumsum(np.concatenate([*counts, np.zeros(0, np.int32)]), out=indptr[1:])

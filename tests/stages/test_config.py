@@ -80,7 +80,7 @@ def test_what_0_1_0_made_stays_up_to_date(config: StageConfig, recipe: dict[str,
 
 def test_roles() -> None:
     assert field_names(BuildFolders, "input") == {"images", "table", "classes"}
-    assert field_names(BuildFolders, "runtime") == {"output", "allow_missing"}
+    assert field_names(BuildFolders, "runtime") == {"output", "allow_missing", "check_contents"}
     assert field_names(Evaluate, "input", "runtime") == {
         "model",
         "features",
@@ -137,7 +137,7 @@ def test_pairs() -> None:
     }
     assert read_groups("--row", ["A=a", "B = x=b", "A=c"]) == {"A": ["a", "c"], "B = x": ["b"]}
     for mistaken in ("alpha", "=3", "alpha=[", "day=2001-13-41"):
-        with pytest.raises(NlcliError, match=r"--set .*(expected NAME=VALUE|cannot be read)"):
+        with pytest.raises(NlcliError, match=r"--set .*(expected NAME=VALUE|not valid YAML)"):
             read_pairs("--set", [mistaken])
     for mistaken in ("A", "=a", "A="):
         with pytest.raises(NlcliError, match=r"--row .*expected NAME=VALUE, such as --row"):
