@@ -45,10 +45,14 @@ def test_cards(tmp_path: Path) -> None:
     from nlcli.detection import DETECTORS
     from nlcli.methods import METHODS
 
-    cards = [["methods", name, "--json"] for name in METHODS.names()]
-    cards += [["detectors", name, "--json"] for name in DETECTORS.names()]
+    cards = [  # what other tests have registered is known in this process alone
+        [command, name, "--json"]
+        for command, registry in (("methods", METHODS), ("detectors", DETECTORS))
+        for name in registry.names()
+        if str(registry.reference(name)).startswith("nlcli.")
+    ]
     text = without_tensorflow(tmp_path, ["--help"], ["methods"], ["detectors"], ["train-head", "--help"], *cards)
-    assert text.count('"citation"') == len(cards) == 26
+    assert text.count('"citation"') == len(cards) > 25
 
 
 def test_data_sets(tmp_path: Path) -> None:

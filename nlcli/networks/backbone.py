@@ -98,11 +98,7 @@ class Backbone:
             "weights": hashed.hexdigest(),
             "network": self.name,
             "activation": self.activation,
-            "preprocessing": self.preprocessing.model_dump(
-                exclude={"decode"}
-                if self.preprocessing.margin
-                else {"decode", "margin"}  # as before there were margins
-            ),
+            "preprocessing": self.preprocessing.model_dump(exclude={"decode"}),
             "classes": self.classes,
         }
         return fingerprint_json(described)

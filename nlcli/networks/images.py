@@ -38,7 +38,7 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from nlcli.errors import NlcliError
 from nlcli.runtime import cpu_count
@@ -94,6 +94,11 @@ class Preprocessing(BaseModel):
     margin: int = Field(
         0, ge=0, le=512, description="Pixels by which the square is larger before its middle is cut out (0: it is not)."
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_margins(self, values_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = values_of(self)
+        return values if self.margin else {name: value for name, value in values.items() if name != "margin"}
 
     def whole(self) -> Preprocessing:
         """What gives the larger square, out of which training cuts at random."""
