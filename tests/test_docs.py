@@ -158,7 +158,7 @@ def test_names_that_scripts_import_exist(page: Path) -> None:
                 assert hasattr(importlib.import_module("nlcli"), node.attr), node.attr
 
 
-OF_OTHER_TREES = ("CHANGELOG.md", "upgrading.md", "add-your-own.md", "architecture.md")  # name what was, or is not ours
+OF_OTHER_TREES = ("CHANGELOG.md", "upgrading.md", "add-your-own.md")  # name what was, or is not ours
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in OF_OTHER_TREES], ids=name_of)
