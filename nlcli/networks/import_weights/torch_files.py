@@ -175,12 +175,12 @@ class _Unpickler(pickle.Unpickler):
 
 def _numbers(raw: bytes, dtype: str, count: int) -> np.ndarray:
     if dtype == "bfloat16":
-        found: np.ndarray = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+        numbers: np.ndarray = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     else:
-        found = np.frombuffer(raw, dtype)
-    if len(found) != count:
-        raise ValueError(f"a storage of {count:,} numbers has {len(found):,}")
-    return found
+        numbers = np.frombuffer(raw, dtype)
+    if len(numbers) != count:
+        raise ValueError(f"a storage of {count:,} numbers has {len(numbers):,}")
+    return numbers
 
 
 def _zipped(path: Path) -> Any:
