@@ -29,7 +29,7 @@ setup: $(READY)  ## make the virtual environment .venv ready
 demo: $(READY)  ## the main job on the embedded data set, 5 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
 
-demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 3 minutes on 2 cores
+demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
 test: lint  ## style, types and the tests, 8 minutes on 2 cores (JOBS=N for more)
