@@ -11,6 +11,7 @@ from nlcli.console import print_pairs
 from nlcli.data import label_confusion
 from nlcli.data.labels import SPLITS
 from nlcli.data.statistics import FILE
+from nlcli.errors import printable
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 
@@ -64,18 +65,25 @@ def _new_table(title: str, *columns: str) -> Table:
     return table
 
 
+def _add_row(table: Table, *cells: str, style: str | None = None) -> None:
+    """Names come from outside: what a terminal would obey, and brackets, are no more than text."""
+    from rich.text import Text
+
+    table.add_row(*(Text(printable(cell, None)) for cell in cells), style=style)
+
+
 def _counts_table(statistics: dict[str, Any]) -> Table:
     published = statistics.get("published", {"splits": {}})["splits"]
     columns = ("split", "images", "labels", "annotations", "labels/image", "images/label")
     table = _new_table("Labels (Hu 2018, table 1)", *columns)
     for name in (*SPLITS, "all"):
         split, known = statistics["splits"][name], published.get(name)
-        table.add_row(name, f"{split['images']:,}", "clean", *_count_cells(split["clean"]))
+        _add_row(table, name, f"{split['images']:,}", "clean", *_count_cells(split["clean"]))
         if known is not None:
-            table.add_row("  published", f"{known['images']:,}", "clean", *_count_cells(known["clean"]), style="dim")
-        table.add_row("", "", "noisy", *_count_cells(split["noisy"]))
+            _add_row(table, "  published", f"{known['images']:,}", "clean", *_count_cells(known["clean"]), style="dim")
+        _add_row(table, "", "", "noisy", *_count_cells(split["noisy"]))
         if known is not None:
-            table.add_row("  published", "", "noisy", *_count_cells(known["noisy"]), style="dim")
+            _add_row(table, "  published", "", "noisy", *_count_cells(known["noisy"]), style="dim")
     return table
 
 
@@ -99,10 +107,11 @@ def _quality_table(statistics: dict[str, Any]) -> Table:
     for name in (*SPLITS, "all"):
         split = statistics["splits"][name]
         fields = ("precision", "recall", "macro_precision", "macro_recall")
-        table.add_row(name, *(_number(split[field], ".1%") for field in fields))
+        _add_row(table, name, *(_number(split[field], ".1%") for field in fields))
     published = statistics.get("published")
     if published:
-        table.add_row(
+        _add_row(
+            table,
             "published",
             _number(published["noisy_precision"], ".1%"),
             _number(published["noisy_recall"], ".1%"),
@@ -120,7 +129,8 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
         ordered = [*ordered[: most - most // 2], *ordered[len(ordered) - most // 2 :]]
     table = _new_table(title, "class", "clean", "noisy", "right (quality)", "found (recall)")
     for entry in ordered:
-        table.add_row(
+        _add_row(
+            table,
             entry["class"],
             f"{entry['verified']:,}",
             f"{entry['noisy']:,}",
@@ -138,7 +148,7 @@ def _confusions_table(confusions: dict[str, Any]) -> Table:
         )
     table = _new_table(title, "true class", "noisy label", "images", "of the true class")
     for entry in confusions["largest"]:
-        table.add_row(entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
+        _add_row(table, entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
     return table
 
 
@@ -146,7 +156,7 @@ def _dropped_table(dropped: dict[str, dict[str, int]]) -> Table:
     reasons = sorted(set(next(iter(dropped.values()))) - {"listed", "kept"})
     table = _new_table("Images left out (named in dropped.csv)", "split", "listed", *reasons, "kept")
     for name in SPLITS:
-        table.add_row(name, *(f"{dropped[name][reason]:,}" for reason in ("listed", *reasons, "kept")))
+        _add_row(table, name, *(f"{dropped[name][reason]:,}" for reason in ("listed", *reasons, "kept")))
     return table
 
 

@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from nlcli.data import statistics
+from nlcli.data.config import BuildFolders
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, verified_pairs
 from nlcli.data.labels import single_label_table as single_label_table_of
 from nlcli.data.plots import class_statistics_plot, confusion_plot
+from nlcli.data.sources.folders import build_folders
 from nlcli.data.statistics import label_statistics, published_coco, write_single_label_statistics, write_statistics
 from nlcli.data.statistics_tables import show_dataset
 from nlcli.metrics.confusion import Confusion
@@ -222,3 +224,23 @@ def test_many_classes_are_counted_without_a_square_of_them(tmp_path: Path, monke
         counts["abcde".index(one), "abcde".index(other)] = int(images)
     assert counts.tolist() == verified_pairs(table, np.arange(300)).tolist()
     assert not (tmp_path / "sparse/label_confusion.png").exists()
+
+
+def test_names_are_text_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither what a terminal obeys nor rich's brackets."""
+    names = ("\x1b[31mred", "[bold]b[/bold]", "a\u202etxt")
+    for c in range(len(names)):
+        for i in range(4):
+            path = tmp_path / "photos" / f"{c}{i}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    rows = "".join(f'{c}{i}.jpg,"{name}"\n' for c, name in enumerate(names) for i in range(4))
+    (tmp_path / "t.csv").write_text("path,noisy_label\n" + rows, encoding="utf-8")
+    config = BuildFolders(images=tmp_path / "photos", table=tmp_path / "t.csv", output=tmp_path / "out")
+    show_dataset([build_folders(config)])
+    printed = capsys.readouterr()
+    assert "[bold]b[/bold]" in printed.out
+    assert "?[31mred" in printed.out
+    for stream in printed:
+        assert "\x1b" not in stream
+        assert "\u202e" not in stream

@@ -80,9 +80,9 @@ def _read(path: Path) -> Instances:
     names = _column(path, content, "images", "file_name", str)
     category_ids = _column(path, content, "categories", "id", int)
     category_names = _column(path, content, "categories", "name", str)
-    for number, entry in enumerate(content["annotations"], start=1):  # nothing here needs them but pycocotools
+    for number, entry in enumerate(content["annotations"], start=1):  # pycocotools alone needs them
         if isinstance(entry, dict):
-            entry.setdefault("id", number)
+            entry["id"] = number
     image_ids = _integers(path, "annotations", _column(path, content, "annotations", "image_id", int))
     object_categories = _integers(path, "annotations", _column(path, content, "annotations", "category_id", int))
     _refuse_repeated(path, "image id", ids)
