@@ -354,6 +354,14 @@ def info(
 
 def main() -> None:
     """Entry point: every failure that a user can mend is one sentence and exit code 1."""
+    try:
+        _run_command()
+    except (Stopped, KeyboardInterrupt):  # also one that comes while another failure is told
+        say("nlcli: stopped; the same command continues where it was")
+        sys.exit(130)
+
+
+def _run_command() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of any script, in any locale
     try:
         try:
@@ -363,9 +371,6 @@ def main() -> None:
             raise
     except NlcliError as error:
         _fail(str(error))
-    except (Stopped, KeyboardInterrupt):
-        say("nlcli: stopped; the same command continues where it was")
-        sys.exit(130)
     except BrokenPipeError:  # such as `nlcli ... | head`
         _fail(None)
     except OSError as error:
