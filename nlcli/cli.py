@@ -10,6 +10,7 @@ standard error. Exit code 0: success; 1: a failure, reported in one sentence; 2:
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -358,7 +359,9 @@ def main() -> None:
         _run_command()
     except (Stopped, KeyboardInterrupt):  # also one that comes while another failure is told
         say("nlcli: stopped; the same command continues where it was")
-        sys.exit(130)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(130)  # an interrupt that met code made from text would have Python end by the signal after all
 
 
 def _run_command() -> None:
