@@ -10,6 +10,7 @@ standard error. Exit code 0: success; 1: a failure, reported in one sentence; 2:
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import inspect
 import json
@@ -361,6 +362,7 @@ def main() -> None:
         say("nlcli: stopped; the same command continues where it was")
         with contextlib.suppress(OSError):
             sys.stdout.flush()
+        atexit._run_exitfuncs()  # what worker processes share is given back
         os._exit(130)  # an interrupt that met code made from text would have Python end by the signal after all
 
 
