@@ -1,7 +1,7 @@
 """What a detector is, and what it sees: features, noisy classes and verification labels.
 
 A detector gives each image with a noisy label a score: the higher, the more likely the label is
-right. It knows no files, splits, thresholds or error rates: the stage (``detect_noise.py``) feeds it and
+right. It knows no files, splits, thresholds or error rates: the stage (``single_label.py``) feeds it and
 turns its scores into verdicts. Adding one to nlcli is a file like ``detectors/average.py``, its name in
 ``detection/__init__.py`` and a card in ``detectors/cards/``; from another package it is as docs/add-your-own.md
 shows.

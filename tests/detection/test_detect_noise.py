@@ -168,7 +168,7 @@ def test_errors_rest_on_test_alone_where_enough_of_it_is_verified(
     world: World, knn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few, rows = info_of(knn), by_key(knn)
-    monkeypatch.setattr("nlcli.detection.detect_noise.ENOUGH", len(world.rows("test")))
+    monkeypatch.setattr("nlcli.detection.single_label.ENOUGH", len(world.rows("test")))
     made = detect_noise(world.config("enough", "knn", options={"neighbours": 5}))
     enough, own = info_of(made), by_key(made)
     assert (enough["errors"]["split"], enough["errors"]["cross_fitted"]) == ("test", False)
@@ -207,7 +207,7 @@ def test_a_part_of_the_verified_images(world: World) -> None:
 
 
 def test_planted_truth_is_measured_where_nothing_is_verified(world: World, tmp_path: Path) -> None:
-    from nlcli.detection.detect_noise import FIT
+    from nlcli.detection.single_label import FIT
 
     dataset = published(world.table(), tmp_path / "dataset")
     write_truth(dataset, read_dataset(dataset).keys, world.true)
@@ -382,7 +382,7 @@ def test_features_are_read_in_bounded_parts(world: World, knn: Path, monkeypatch
 
     monkeypatch.setattr(FeatureStore, "read_into", watched)
     monkeypatch.setattr(FeatureStore, "read", lambda *a: pytest.fail("mapped features stay in memory"))
-    for module in ("nlcli.detection.detect_noise", "nlcli.detection.base", "nlcli.detection.per_class"):
+    for module in ("nlcli.detection.single_label", "nlcli.detection.base", "nlcli.detection.per_class"):
         monkeypatch.setattr(f"{module}.READ_ROWS", 16)
     made = detect_noise(world.config("bounded", "knn", options={"neighbours": 5}))
     largest = max(np.sum((world.noisy == c) & world.verified & (world.split == 0)) for c in range(6))
