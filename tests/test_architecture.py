@@ -20,7 +20,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nlcli"
 
-COLUMN = ("cli", "evaluation", "detection", "training", "methods", "data", "networks", "metrics", "stages", "base")
+COLUMN = (
+    "cli",
+    "evaluation",
+    "detection",
+    "training",
+    "methods",
+    "data",
+    "networks",
+    "estimation",
+    "metrics",
+    "stages",
+    "base",
+)
 """The rooms, the highest first; a room imports only from those behind it."""
 BASE = frozenset({"errors", "console", "runtime", "version", "seeds", "drawing", "registry"})
 """The files beside the packages, all but the command line and the functions of the package itself."""

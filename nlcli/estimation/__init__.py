@@ -1,0 +1,1 @@
+"""From arrays to estimates: NumPy and SciPy alone, no files, tables or networks."""
