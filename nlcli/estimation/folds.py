@@ -1,0 +1,92 @@
+"""Parts of the images that take turns at being predicted by what was fitted on the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nlcli.estimation.design import ChosenBlocks, RowBlocks, as_blocks
+from nlcli.estimation.linear_model import LinearModel, Task
+from nlcli.estimation.objective import Term
+from nlcli.estimation.solver import TOLERANCE, solve
+from nlcli.seeds import stream
+
+
+def stratified_folds(strata: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """(n,) int64 fold of each image, 0 to ``count - 1``: sizes differ by one, those of each stratum too.
+
+    Args:
+        strata: (n,) integers, such as classes.
+        seed: The same one gives the same folds; nothing else decides them.
+    """
+    random = stream(seed, "folds")
+    folds = np.empty(len(strata), np.int64)
+    dealt = 0
+    for value in np.unique(strata):
+        members = random.permutation(np.flatnonzero(strata == value))
+        folds[members] = (dealt + np.arange(len(members))) % count
+        dealt += len(members)
+    return folds
+
+
+def strata_of_tags(tags: Any) -> np.ndarray:
+    """(n,) int64 the rarest class that each image has, -1 for none; ``tags`` are (n, C), an array or a CSR matrix."""
+    counts = np.asarray(tags.sum(axis=0), np.float64).ravel()
+    rank = np.empty(len(counts), np.int64)
+    rank[np.argsort(counts, kind="stable")] = np.arange(len(counts))  # 0 is the rarest
+    strata = np.full(tags.shape[0], -1)
+    classes = np.argsort(rank)
+    for first in range(0, tags.shape[0], 4096):
+        part = tags[first : first + 4096]
+        there = np.asarray(part.toarray() if hasattr(part, "toarray") else part) > 0
+        ranks = np.where(there, rank, len(rank)).min(axis=1, initial=len(rank))
+        some = ranks < len(rank)
+        strata[first : first + len(ranks)][some] = classes[ranks[some]]
+    return strata
+
+
+def out_of_fold(
+    features: np.ndarray | RowBlocks,
+    terms: Term | Sequence[Term],
+    task: Task,
+    classes: int,
+    l2: float | Sequence[float],
+    folds: np.ndarray,
+    *,
+    start: LinearModel | None = None,
+    towards: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+) -> np.ndarray:
+    """Logits of every image with a fold, by classifiers solved without any image of that fold.
+
+    Args:
+        l2: One value, or a path of them from strong to weak, each started from the one before.
+        folds: (n,) number of each row's fold; below 0: always fitted on and never predicted.
+        start: Of every fold's first solution.
+
+    Returns:
+        (m, C) float32 of the rows with a fold in their order; for a path (number of values, m, C).
+    """
+    design = as_blocks(features)
+    listed = (terms,) if isinstance(terms, Term) else tuple(terms)
+    values = np.atleast_1d(np.asarray(l2, np.float64))
+    predicted = np.flatnonzero(folds >= 0)
+    place = np.full(len(folds), -1)
+    place[predicted] = np.arange(len(predicted))
+    logits = np.empty((len(values), len(predicted), classes), np.float32)
+    for fold in np.unique(folds[predicted]):
+        kept = folds != fold
+        fitted = ChosenBlocks(design, kept)
+        own = [term.of_rows(kept) for term in listed]
+        model = start
+        for i, value in enumerate(values):
+            model = solve(
+                fitted, own, task, classes, float(value), start=model, towards=towards, tolerance=tolerance
+            ).model
+            held = ~kept
+            for first, part in ChosenBlocks(design, held).blocks():
+                rows = np.flatnonzero(held)[first : first + len(part)]
+                logits[i, place[rows]] = model.logits(part)
+    return logits if np.ndim(l2) else logits[0]

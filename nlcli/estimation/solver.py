@@ -1,0 +1,224 @@
+"""Linear classifiers solved to convergence by L-BFGS: no seed, no rate, no number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlcli.estimation.design import RowBlocks, as_blocks
+from nlcli.estimation.linear_model import LinearModel, Task
+from nlcli.estimation.objective import Objective, Term, dense
+
+TOLERANCE = 1e-6
+MOST_ITERATIONS = 500
+_MEMORY = 10
+_TRIALS = 25
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved classifier.
+
+    Attributes:
+        loss: Of the last parameters, the penalty included; of several labels summed over the classes.
+        iterations: The most that a class took.
+        converged: Whether every class met the tolerance, or could not be lowered any more in this precision.
+    """
+
+    model: LinearModel
+    l2: float
+    loss: float
+    iterations: int
+    evaluations: int
+    converged: bool
+
+
+def solve(
+    features: np.ndarray | RowBlocks,
+    terms: Term | Sequence[Term],
+    task: Task,
+    classes: int,
+    l2: float | np.ndarray,
+    *,
+    start: LinearModel | None = None,
+    towards: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+    most_iterations: int = MOST_ITERATIONS,
+) -> Solution:
+    """The linear classifier that minimises the weighted mean of the rows' losses and ``l2 / 2 * ||kernel||^2``.
+
+    The mean is over the rows of all terms together, by their weights (a row that two terms weigh counts twice); on
+    several labels the loss of a row is the sum over its classes, each of which is then a problem of its own.
+    scikit-learn's ``C`` is ``1 / (l2 * sum of weights)``. Biases are free. The same numbers give the same bits with
+    the same number of BLAS threads.
+
+    Args:
+        features: (n, D), or a provider of rows in blocks.
+        terms: What the rows are labelled with.
+        classes: C.
+        l2: One number, or on several labels (C,) one for each class.
+        start: Where to begin; by default with a kernel of zeros and the classes' shares.
+        towards: (D, C) kernel that the penalty is centred at, instead of zeros.
+        tolerance: The expected decrease of the loss below which it ends, as a part of that without features.
+    """
+    design = as_blocks(features)
+    listed = (terms,) if isinstance(terms, Term) else tuple(terms)
+    centre = centre_of(design)
+    objective = Objective(design, listed, task, classes, l2, centre, towards)
+    shares = base_logits(listed, task, classes, design.shape[0])
+    if start is None:
+        first = np.concatenate([np.zeros((design.shape[1], classes)), shares[None]])
+        if towards is not None:
+            first[:-1] = towards
+    else:
+        kernel = start.kernel.astype(np.float64)
+        first = np.concatenate([kernel, (start.bias + centre @ kernel)[None]])
+    parameters, values, iterations, converged = minimise(objective, first, tolerance, most_iterations)
+    model = LinearModel(parameters[:-1], parameters[-1] - centre @ parameters[:-1], task)
+    return Solution(model, float(np.mean(l2)), float(values.sum()), iterations, objective.evaluations, bool(converged))
+
+
+def centre_of(design: RowBlocks) -> np.ndarray:
+    """(D,) float64 mean of the features."""
+    total = np.zeros(design.shape[1])
+    for _, part in design.blocks():
+        total += part.sum(axis=0, dtype=np.float64)
+    return total / max(1, design.shape[0])
+
+
+def base_logits(terms: Sequence[Term], task: Task, classes: int, count: int) -> np.ndarray:
+    """(C,) logits of the classes' shares among the labels, those of a row without features."""
+    positive, known = np.zeros(classes), np.zeros(classes)
+    for term in terms:
+        if term.transition is not None:
+            continue  # shares of noisy labels are not those of classes
+        for first in range(0, count, 4096):
+            rows = slice(first, min(first + 4096, count))
+            targets = dense(term.targets, rows, None, np.float64)
+            weights = np.ones(len(targets)) if term.weights is None else term.weights[rows].astype(np.float64)
+            mask = np.ones_like(targets) if term.mask is None else dense(term.mask, rows, None, np.float64)
+            positive += weights @ (targets * mask)
+            known += weights @ mask
+    if task == "multi-label":
+        share = (positive + 0.5) / (known + 1.0)
+        return np.asarray(np.log(share) - np.log1p(-share))
+    logits: np.ndarray = np.log(positive + 0.5)
+    return np.asarray(logits - logits.mean())
+
+
+# --- L-BFGS ----------------------------------------------------------------------------------
+
+
+def minimise(
+    objective: Objective, start: np.ndarray, tolerance: float, most_iterations: int
+) -> tuple[np.ndarray, np.ndarray, int, bool]:
+    """Parameters (D + 1, C), values, iterations, whether all converged.
+
+    Where each class is a problem of its own, each has its own curvature and step, and leaves the products when it has
+    converged; what it comes to does not depend on the others.
+
+    References:
+        Nocedal and Wright 2006, algorithm 7.4. A step is accepted by Armijo's rule or, where the loss no longer
+        tells, by its slope (Hager and Zhang 2005, the approximate Wolfe conditions).
+    """
+    solved = start.copy()
+    columns = np.arange(start.shape[1])  # the classes that are still worked on
+    x = start
+    value, gradient = objective(x)
+    final, scale = value.copy(), np.maximum(np.abs(value), 1e-3)
+    whole = not objective.separable
+    pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    stuck = np.zeros(len(value), bool)
+    for iteration in range(most_iterations):
+        direction = _direction(gradient, pairs, whole)
+        slope = _dot(gradient, direction, whole)
+        met = -0.5 * slope <= tolerance * scale
+        if not pairs:
+            met = _dot(gradient, gradient, whole) <= 1e-24
+        done = met | stuck
+        if done.any():
+            if whole or done.all():
+                return _placed(solved, x, columns), _placed(final, value, None if whole else columns), iteration, True
+            solved[:, columns[done]], final[columns[done]] = x[:, done], value[done]
+            keep = ~done
+            columns, x, gradient, direction = columns[keep], x[:, keep], gradient[:, keep], direction[:, keep]
+            value, slope, scale, stuck = value[keep], slope[keep], scale[keep], stuck[keep]
+            pairs = [(s[:, keep], y[:, keep], rho[keep]) for s, y, rho in pairs]
+        at = None if whole or len(columns) == start.shape[1] else columns
+        moved, new_value, new_gradient, stuck = _search(objective, at, x, value, slope, direction, whole)
+        s, y = moved - x, new_gradient - gradient
+        curvature = _dot(s, y, whole)
+        sound = curvature > 1e-12 * np.sqrt(_dot(s, s, whole) * _dot(y, y, whole))
+        # A pair without curvature is one of zeros: it changes nothing in the class that it is of.
+        rho = np.where(sound, 1.0 / np.where(sound, curvature, 1.0), 0.0)
+        pairs = [*pairs[-(_MEMORY - 1) :], (s, y, rho)]
+        x, value, gradient = moved, new_value, new_gradient
+    return _placed(solved, x, columns), _placed(final, value, None if whole else columns), most_iterations, False
+
+
+def _placed(whole: np.ndarray, part: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+    if columns is None:
+        return part
+    whole[..., columns] = part
+    return whole
+
+
+def _dot(a: np.ndarray, b: np.ndarray, whole: bool) -> np.ndarray:
+    of_class: np.ndarray = np.einsum("ij,ij->j", a, b)
+    return of_class.sum(keepdims=True) if whole else of_class
+
+
+def _direction(
+    gradient: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], whole: bool
+) -> np.ndarray:
+    """The two loops of Nocedal and Wright."""
+    direction = -gradient
+    if not pairs:
+        length = np.sqrt(_dot(gradient, gradient, whole))
+        return direction / np.maximum(length, 1.0)
+    factors = []
+    for s, y, rho in reversed(pairs):
+        factor = rho * _dot(s, direction, whole)
+        direction = direction - factor * y
+        factors.append(factor)
+    gamma = np.ones(len(pairs[-1][2]))
+    for _, y, rho in pairs:  # the last sound pair's
+        squares = _dot(y, y, whole)
+        gamma = np.where(rho > 0, 1.0 / np.maximum(rho * squares, 1e-300), gamma)
+    direction = direction * gamma
+    for (s, y, rho), factor in zip(pairs, reversed(factors), strict=True):
+        direction = direction + (factor - rho * _dot(y, direction, whole)) * s
+    return np.asarray(direction)
+
+
+def _search(
+    objective: Objective,
+    columns: np.ndarray | None,
+    x: np.ndarray,
+    value: np.ndarray,
+    slope: np.ndarray,
+    direction: np.ndarray,
+    whole: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A step along ``direction``: new parameters, values, gradient, and which class could not be lowered."""
+    step = np.ones(len(value))
+    rounding = 1e-7 * np.abs(value)
+    for _ in range(_TRIALS):
+        moved = x + step * direction
+        new_value, gradient = objective(moved, columns)
+        new_slope = _dot(gradient, direction, whole)
+        lower = new_value <= value + 1e-4 * step * slope
+        flat = (new_value <= value + rounding) & (np.abs(new_slope) <= 0.9 * np.abs(slope))
+        accepted = lower | flat
+        if accepted.all():
+            return moved, new_value, gradient, np.zeros(len(value), bool)
+        with np.errstate(all="ignore"):
+            best = -0.5 * slope * step**2 / (new_value - value - slope * step)
+        best = np.where(np.isfinite(best), best, 0.0)
+        step = np.where(accepted, step, np.clip(best, 0.1 * step, 0.5 * step))
+    stuck = ~accepted
+    moved = np.where(stuck, x, moved)
+    new_value, gradient = objective(moved, columns)
+    return moved, new_value, gradient, stuck
