@@ -177,7 +177,7 @@ def _direction(
     direction = -gradient
     if not pairs:
         length = np.sqrt(_dot(gradient, gradient, whole))
-        return direction / np.maximum(length, 1.0)
+        return np.asarray(direction / np.maximum(length, 1.0))
     factors = []
     for s, y, rho in reversed(pairs):
         factor = rho * _dot(s, direction, whole)
