@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from nlcli.estimation.folds import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
 from nlcli.estimation.objective import Term
 from nlcli.estimation.solver import solve
 from nlcli.seeds import stream
