@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 
 from nlcli.version import full_version
@@ -100,6 +102,19 @@ def cpu_count() -> int:
 def has_gpu() -> bool:
     """Whether an NVIDIA GPU is there to be used, without importing TensorFlow."""
     return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and os.path.exists("/dev/nvidiactl")
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's matrix products on one thread: their sums then do not depend on how many threads there are.
+
+    A BLAS parts a product by its threads, and sums that are parted otherwise round otherwise. What must come out the
+    same to the bit in a worker process, which has its share of the processors, and outside is computed in here.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 _threads: int | None = None

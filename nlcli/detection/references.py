@@ -21,6 +21,7 @@ import numpy as np
 from nlcli.console import progress
 from nlcli.detection.base import Data
 from nlcli.errors import NlcliError
+from nlcli.runtime import one_blas_thread
 from nlcli.seeds import stream
 from nlcli.stages.files import atomic_path
 
@@ -146,10 +147,12 @@ def kmeans(points: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """
     middle = points.mean(axis=0, dtype=np.float64).astype(np.float32)
     given, points = points, points - middle  # distances are differences of squares: small ones keep more digits
-    chosen = _plus_plus(_projected(points, rng), k, rng)
+    with one_blas_thread():
+        chosen = _plus_plus(_projected(points, rng), k, rng)
     if len(chosen) < k:
         return np.asarray(given[chosen])
-    return np.asarray(lloyd(points, points[chosen]) + middle)
+    with one_blas_thread():
+        return np.asarray(lloyd(points, points[chosen]) + middle)
 
 
 def lloyd(points: np.ndarray, centres: np.ndarray, iterations: int = 100, tolerance: float = 1e-4) -> np.ndarray:

@@ -34,7 +34,8 @@ def run_steps(
     """Run ``steps``, each when all it needs is done, up to ``jobs`` at a time.
 
     A step that nothing else can run beside runs in this process with all cores; the others go to
-    worker processes, each with its share of cores and memory, which live on from step to step.
+    worker processes, each with its share of cores and memory, which live on from step to step. Which are
+    which is read off the plan: a step has the same share however long others took and whatever was done before.
 
     Args:
         steps: In an order in which each comes after what it needs; what they need and is not among
@@ -52,6 +53,7 @@ def run_steps(
             finished(step, _run(step, force))
         return
     waiting = list(steps)
+    alone = alone_steps(steps)
     undone = {step.name for step in steps}
     running: dict[concurrent.futures.Future[float], Step] = {}
     failure: BaseException | None = None
@@ -59,7 +61,7 @@ def run_steps(
     try:
         while waiting or running:
             ready = [step for step in waiting if not undone & set(step.needs)] if failure is None else []
-            if len(ready) == 1 and not running:
+            if len(ready) == 1 and not running and ready[0].name in alone:
                 waiting.remove(ready[0])
                 started(ready[0])
                 finished(ready[0], _run(ready[0], force))
@@ -86,6 +88,24 @@ def run_steps(
             pool.shutdown(wait=False, cancel_futures=True)
     if failure is not None:
         raise failure
+
+
+def alone_steps(steps: Sequence[Step]) -> set[str]:
+    """Names of the steps that need every step before them and that every step after them needs.
+
+    Args:
+        steps: In an order in which each comes after what it needs.
+    """
+    number = {step.name: i for i, step in enumerate(steps)}
+    needed: list[set[int]] = []  # by step, all it needs, directly or not
+    for step in steps:
+        direct = {number[name] for name in step.needs if name in number}
+        needed.append(direct.union(*(needed[i] for i in direct)))
+    later = [0] * len(steps)
+    for before in needed:
+        for i in before:
+            later[i] += 1
+    return {step.name for i, step in enumerate(steps) if len(needed[i]) == i and later[i] == len(steps) - 1 - i}
 
 
 def _run(step: Step, force: bool) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from nlcli.detection.base import Data
 from nlcli.detection.references import References, class_references, kmeans, lloyd
@@ -54,6 +55,15 @@ def test_kmeans_is_as_good_as_scikit_learns() -> None:
     ours = [spent(points, kmeans(points, 20, rng(seed))) for seed in range(5)]
     theirs = [KMeans(20, n_init=1, random_state=seed).fit(points).inertia_ for seed in range(5)]
     assert np.median(ours) < 1.02 * np.median(theirs)
+
+
+def test_kmeans_is_the_same_to_the_bit_on_any_number_of_threads() -> None:
+    points = np.maximum(rng().normal(size=(1500, 128)), 0).astype(np.float32)
+    with threadpool_limits(1, user_api="blas"):
+        one = kmeans(points, 50, rng())
+    with threadpool_limits(2, user_api="blas"):
+        # The product that it is made of does depend on them, where the BLAS has more than one.
+        np.testing.assert_array_equal(kmeans(points, 50, rng()), one)
 
 
 def test_kmeans_is_not_led_astray_by_a_large_mean() -> None:
