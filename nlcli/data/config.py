@@ -390,15 +390,53 @@ class BuildOpenImages(StageConfig):
 class AddNoise(StageConfig):
     """Plant label noise into a data set whose true classes are known, and keep the truth."""
 
-    dataset: Annotated[Path, Option("Single-label data set with verified classes.", panel="Data", role="input")]
+    dataset: Annotated[Path, Option("Data set with verified classes.", panel="Data", role="input")]
     output: Output
     kind: Annotated[
-        Literal["symmetric", "pair", "matrix", "features"],
-        Option("Any other class alike; the next class; by a matrix; by features.", panel="Method"),
+        Literal["symmetric", "pair", "matrix", "features", "co-occurrence"],
+        Option(
+            "Every class alike; the next class; by a matrix; by features. With several labels an image: symmetric, "
+            "features, or co-occurrence (what other tags suggest).",
+            panel="Method",
+        ),
     ] = "symmetric"
     rate: Annotated[
         float | None,
-        Option("Share of wrong labels (needed except for a matrix, which has its own).", panel="Method", ge=0, lt=1),
+        Option(
+            "With one label an image: share of wrong labels (needed except for a matrix, which has its own).",
+            panel="Method",
+            ge=0,
+            lt=1,
+        ),
+    ] = None
+    drop: Annotated[
+        float | None,
+        Option(
+            "With several labels an image: share of the true tags that go missing.",
+            panel="Method",
+            since="0.2.0",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    add: Annotated[
+        float | None,
+        Option(
+            "With several labels an image: wrong tags that are added for every true one.",
+            panel="Method",
+            since="0.2.0",
+            ge=0,
+            le=100,
+        ),
+    ] = None
+    rates: Annotated[
+        Path | None,
+        Option(
+            "With several labels an image: table of class, drop and add, for classes with rates of their own.",
+            panel="Method",
+            role="input",
+            since="0.2.0",
+        ),
     ] = None
     matrix: Annotated[
         Path | None,

@@ -1,4 +1,6 @@
-"""Planted label noise: a clean single-label data set becomes a noisy one whose truth is known.
+"""Planted label noise: a clean data set becomes a noisy one whose truth is known.
+
+With one label an image (with several: ``nlcli.data.derived.tag_noise``):
 
 ============= ==================================================================================
 kind          the noisy label of an image of class c
@@ -17,10 +19,11 @@ the true class), standardised over the images, the image flips with probability
 sigmoid(sharpness z + b), b such that the mean is ``rate``, and goes to a wrong class j with
 probability proportional to exp(sharpness s_j / sd(s)). ``sharpness`` 0 is symmetric noise.
 
-What comes out. Every image of ``splits`` has a noisy label. A part ``verified`` of train (drawn by
+What comes out. Every image of ``splits`` has a noisy label (or given tags). A part ``verified`` of train (drawn by
 ``choose_clean``: seeded, nested) stays verified; the rest of train is not verified any more.
 Validation and test stay verified. The truth of all images is in ``truth.parquet``, for evaluation
-only (``read_truth``); ``noise_matrix.csv`` counts what was planted and can be planted again.
+only (``read_truth``, ``read_true_tags``); ``noise_matrix.csv`` (``tag_rates.csv``) counts what was planted and can be
+planted again.
 """
 
 from __future__ import annotations
@@ -32,12 +35,14 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.console import progress
 from nlcli.data.config import AddNoise
+from nlcli.data.derived.resemblance import FOLDS, Resemblance, chance_of
+from nlcli.data.derived.tag_noise import RATES, check_tag_options, plant_tags, write_tag_rates
 from nlcli.data.label_confusion import write_confusion
-from nlcli.data.label_files import read_dataset, write_dataset, write_truth
+from nlcli.data.label_files import DESCRIPTION, DatasetRecord, read_dataset, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, noisy_classes, one_label, true_classes
-from nlcli.data.statistics import noise_summary, write_single_label_statistics
+from nlcli.data.statistics import label_statistics, noise_summary, write_single_label_statistics, write_statistics
+from nlcli.data.true_tags import write_true_tags
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.metrics.decisions import confusion_matrix
 from nlcli.stages.files import csv_text
@@ -45,8 +50,6 @@ from nlcli.stages.publishing import RECORD
 from nlcli.stages.stage import open_stage, read_stage
 
 MATRIX = "noise_matrix.csv"
-_FOLDS = 5
-_BLOCK = 8192
 _STREAM = 0x6E6F6973
 
 
@@ -57,59 +60,122 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
         The data set directory.
 
     Raises:
-        NlcliError: the data set is not a single-label one or lacks true classes, the options do not
-            fit together, or the matrix or the features do not fit the data set.
+        NlcliError: the data set lacks true classes, the options do not fit together or not the data set's task, or
+            the matrix, the rates or the features do not fit the data set.
     """
-    _check(config)
+    source = read_stage(config.dataset, "dataset")
+    several = DatasetRecord.read(source.path / DESCRIPTION).task == "multi-label"
+    if several:
+        check_tag_options(config)
+    else:
+        _check(config)
     inputs: dict[str, Any] = {
-        "dataset": read_stage(config.dataset, "dataset"),
+        "dataset": source,
         "matrix": config.matrix,
+        "rates": config.rates,
         "features": None if config.features is None else read_stage(config.features, "features"),
     }
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
-        if stage.up_to_date:
-            return stage.output
-        table = read_dataset(config.dataset)
-        true = true_classes(table)
-        rows = np.flatnonzero(np.isin(table.split, [SPLITS.index(name) for name in config.splits]))
-        unknown = rows[true[rows] < 0]
-        if len(unknown):
-            raise NlcliError(
-                f"{config.dataset}: the true class of {len(unknown):,} of {len(rows):,} images is not known (such as "
-                f"'{table.keys[unknown[0]]}'); name only splits with --splits that are fully verified"
-            )
-        flips, targets = _draw(table.keys, config.seed)
-        noisy = noisy_classes(table)
-        if config.kind == "features":
-            noisy[rows] = _flip_by_features(config, table, true, rows, flips[rows], targets[rows])
-        else:
-            matrix = _transition(config, table.classes, true[rows])
-            noisy[rows] = _sample(matrix[true[rows]], targets[rows])
-        result = _planted(table, config, true, noisy)
-        write_truth(stage.work, table.keys, true)
-        counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
-        write_confusion(stage.work / MATRIX, table.classes, counts)
-        write_dataset(
-            stage.work,
-            result,
-            {
-                **{name: value for name, value in table.info.items() if name != "images"},
-                "noise": config.recipe(),
-                "made_from": table.fingerprint,
-            },
-            derived=True,
-        )
-        planted = {
-            f"{name}_wrong": round(float(np.mean(noisy[part] != true[part])), 4)
-            for name in config.splits
-            if len(part := table.rows(name))
-        }
-        pairs = write_single_label_statistics(stage.work, result)
-        stage.finish(noise_summary(result) | pairs | {"kind": config.kind} | planted)
+        if not stage.up_to_date:
+            table = read_dataset(config.dataset)
+            stage.finish((_plant_tags if several else _plant_classes)(config, table, stage.work))
     return stage.output
 
 
+def _rows(config: AddNoise, table: LabelTable, known: np.ndarray) -> np.ndarray:
+    """int64 rows of the splits whose labels are replaced; ``known`` (N,) bool must hold for them."""
+    rows = np.flatnonzero(np.isin(table.split, [SPLITS.index(name) for name in config.splits]))
+    unknown = rows[~known[rows]]
+    if len(unknown):
+        raise NlcliError(
+            f"{config.dataset}: {_truth_of(table)} of {len(unknown):,} of {len(rows):,} images is not known (such as "
+            f"'{table.keys[unknown[0]]}'); name only splits with --splits that are fully verified"
+        )
+    return rows
+
+
+def _truth_of(table: LabelTable) -> str:
+    return "the whole truth" if table.task == "multi-label" else "the true class"
+
+
+def _write(config: AddNoise, table: LabelTable, noisy: Any, work: Path) -> LabelTable:
+    """Write ``table`` with the noisy labels (N, C) and without the truth of the unverified part of train."""
+    result = _planted(table, config, noisy)
+    write_dataset(
+        work,
+        result,
+        {
+            **{name: value for name, value in table.info.items() if name != "images"},
+            "noise": config.recipe(),
+            "made_from": table.fingerprint,
+        },
+        derived=True,
+    )
+    return result
+
+
+def _plant_classes(config: AddNoise, table: LabelTable, work: Path) -> dict[str, Any]:
+    """Plant noise on one label an image; the stage's summary."""
+    true = true_classes(table)
+    rows = _rows(config, table, true >= 0)
+    flips, targets = _draw(table.keys, config.seed)
+    noisy = noisy_classes(table)
+    if config.kind == "features":
+        noisy[rows] = _flip_by_features(config, table, true, rows, flips[rows], targets[rows])
+    else:
+        matrix = _transition(config, table.classes, true[rows])
+        noisy[rows] = _sample(matrix[true[rows]], targets[rows])
+    write_truth(work, table.keys, true)
+    counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
+    write_confusion(work / MATRIX, table.classes, counts)
+    result = _write(config, table, one_label(noisy, table.num_classes, np.float32), work)
+    planted = {
+        f"{name}_wrong": round(float(np.mean(noisy[part] != true[part])), 4)
+        for name in config.splits
+        if len(part := table.rows(name))
+    }
+    pairs = write_single_label_statistics(work, result)
+    return noise_summary(result) | pairs | {"kind": config.kind} | planted
+
+
+def _plant_tags(config: AddNoise, table: LabelTable, work: Path) -> dict[str, Any]:
+    """The same on several labels an image."""
+    from scipy.sparse import csr_array
+
+    known = table.verification == FULL
+    rows = _rows(config, table, known)
+    truth = (table.present > 0).astype(np.uint8).tocsr()
+    given = plant_tags(config, table, truth[rows], rows)
+    write_true_tags(work, table.keys, csr_array(truth.multiply(known[:, None])).tocsr(), known)
+    write_tag_rates(work / RATES, table.classes, truth[rows], given)
+    kept = np.setdiff1d(np.arange(len(table)), rows)
+    back = np.argsort(np.concatenate([kept, rows]), kind="stable")
+    noisy = vstack_rows(table.noisy[kept], given.astype(np.float32))[back]
+    result = _write(config, table, noisy, work)
+    write_statistics(work, label_statistics(result))
+    frequency, right = truth[rows].sum(), truth[rows].multiply(given).sum()
+    return noise_summary(result) | {
+        "kind": config.kind,
+        "true_tags": int(frequency),
+        "dropped": round(float(1 - right / max(1, frequency)), 4),
+        "given_tags": int(given.sum()),
+        "given_wrong": round(float(1 - right / max(1, given.sum())), 4),
+    }
+
+
+def vstack_rows(above: Any, below: Any) -> Any:
+    """Two CSR matrices with the same columns, one over the other."""
+    from scipy.sparse import csr_array, vstack
+
+    return csr_array(vstack([above, below], format="csr"))
+
+
 def _check(config: AddNoise) -> None:
+    if config.kind == "co-occurrence" or any(given is not None for given in (config.drop, config.add, config.rates)):
+        raise NlcliError(
+            "--kind co-occurrence, --drop, --add and --rates are of data with several labels an image; this data set "
+            "has one: give --rate, with --kind symmetric, pair, matrix or features"
+        )
     if config.rate is None and config.kind != "matrix":
         raise NlcliError(f"--kind {config.kind} needs --rate, the share of wrong labels")
     for name in ("matrix", "features"):
@@ -118,7 +184,7 @@ def _check(config: AddNoise) -> None:
             raise NlcliError(f"--kind {config.kind} takes no --{name}" if given else f"--kind {name} needs --{name}")
 
 
-def _planted(table: LabelTable, config: AddNoise, true: np.ndarray, noisy: np.ndarray) -> LabelTable:
+def _planted(table: LabelTable, config: AddNoise, noisy: Any) -> LabelTable:
     """``table`` with the noisy labels, the truth of the unverified part of train taken out."""
     verification = table.verification.copy()
     if "train" in config.splits:
@@ -126,13 +192,11 @@ def _planted(table: LabelTable, config: AddNoise, true: np.ndarray, noisy: np.nd
         if config.verified > 0 and len(hidden):
             hidden = np.setdiff1d(hidden, choose_clean(table, config.verified, config.seed))
         verification[hidden] = NONE
-    shown = np.where(verification == FULL, true, -1)
-    partly = (verification != FULL) & (verification != NONE)  # in splits that are left as they are
-    keep = np.where(partly, 1, 0).astype(np.uint8)[:, None]
+    keep = (verification != NONE).astype(np.uint8)[:, None]
     return replace(
         table,
-        noisy=one_label(noisy, table.num_classes, np.float32),
-        present=(one_label(shown, table.num_classes) + table.present.multiply(keep)).tocsr().astype(np.uint8),
+        noisy=noisy,
+        present=_nonzero(table.present.multiply(keep).tocsr().astype(np.uint8)),
         absent=_nonzero(table.absent.multiply(keep).tocsr().astype(np.uint8)),
         verification=verification,
         info={},
@@ -276,8 +340,9 @@ def _flip_by_features(
     store.require_images_of(table, config.dataset)
     order = np.argsort(table.keys[rows].astype(str), kind="stable")
     fold = np.empty(len(rows), np.int64)
-    fold[order] = np.random.default_rng([config.seed, _STREAM, 1]).permutation(len(rows)) % _FOLDS
-    scores = cross_fitted_scores(store, store.rows_of(table.keys[rows]), true[rows], fold, table.num_classes)
+    fold[order] = np.random.default_rng([config.seed, _STREAM, 1]).permutation(len(rows)) % FOLDS
+    targets_of_classes = one_label(true[rows], table.num_classes)
+    scores = Resemblance(store, store.rows_of(table.keys[rows]), targets_of_classes, fold).scores()
     chance = flip_chance(scores, true[rows], config.rate, config.sharpness)
     spread = float(scores.std()) or 1.0
     logits = scores.astype(np.float64) * (config.sharpness / spread)
@@ -300,63 +365,4 @@ def flip_chance(scores: np.ndarray, true: np.ndarray, rate: float, sharpness: fl
     others = scores.astype(np.float64).copy()
     others[np.arange(len(true)), true] = -np.inf
     margin = others.max(axis=1) - own
-    margin = (margin - margin.mean()) / (margin.std() or 1.0)
-
-    def chance(shift: float) -> np.ndarray:
-        wrong: np.ndarray = 0.5 * (1 + np.tanh(0.5 * (sharpness * margin + shift)))  # the sigmoid, without overflow
-        return wrong
-
-    low, high = -1e3, 1e3
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if chance(middle).mean() < rate else (low, middle)
-    return chance((low + high) / 2)
-
-
-def cross_fitted_scores(
-    store: Any, rows: np.ndarray, true: np.ndarray, fold: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """(n, C) float32 scores of each image by ridge regressions fitted to the other folds.
-
-    Features are read twice, block by block: once for the normal equations of every fold, once for
-    the scores. Memory: the scores and ``_FOLDS + 1`` matrices (D, D).
-
-    Args:
-        store: Has ``shape`` (N, D) and ``read(rows)``, such as a FeatureStore.
-        rows: (n,) rows of the store.
-        true: (n,) true classes.
-        fold: (n,) fold of each image.
-    """
-    size = store.shape[1] + 1
-    gram = np.zeros((_FOLDS, size, size))
-    moment = np.zeros((_FOLDS, size, num_classes))
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
-
-    def block(where: slice) -> np.ndarray:
-        features = np.asarray(store.read(rows[where]), np.float64)
-        if not np.isfinite(features).all():
-            raise NlcliError("the features hold numbers that are not finite; extract them again")
-        features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-        return np.concatenate((features, np.ones((len(features), 1))), axis=1)
-
-    with progress(2 * len(rows), "resemblance of the images to the classes", unit="images") as bar:
-        for where in blocks:
-            x, own, part = block(where), true[where], fold[where]
-            for k in range(_FOLDS):
-                mine = part == k
-                gram[k] += x[mine].T @ x[mine]
-                for c in np.unique(own[mine]):
-                    moment[k, :, c] += x[mine & (own == c)].sum(axis=0)
-            bar.advance(len(x))
-        weights = []
-        for k in range(_FOLDS):
-            left = gram.sum(axis=0) - gram[k]
-            ridge = 0.01 * np.trace(left) / size + 1e-9
-            weights.append(np.linalg.solve(left + ridge * np.eye(size), moment.sum(axis=0) - moment[k]))
-        scores = np.empty((len(rows), num_classes), np.float32)
-        for where in blocks:
-            x, part = block(where), fold[where]
-            for k in range(_FOLDS):
-                scores[np.arange(len(rows))[where][part == k]] = x[part == k] @ weights[k]
-            bar.advance(len(x))
-    return scores
+    return chance_of(margin, rate, sharpness)

@@ -47,6 +47,7 @@ from nlcli.data.derived.near_pairs import HOW, SAME, Pairs, cosine_pairs, joined
 from nlcli.data.label_files import TRUTH, read_dataset, read_truth, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
 from nlcli.data.statistics import write_single_label_statistics
+from nlcli.data.true_tags import read_true_tags, write_true_tags
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import open_stage, read_stage
@@ -87,7 +88,10 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
         removed, partner = choose_removed(table, unit, near, config.remove_from)
         _write_report(stage.work, table, hashes, unit, chosen, near, removed, partner)
         kept = np.flatnonzero(~removed)
-        if (config.dataset / TRUTH).is_file():
+        if (config.dataset / TRUTH).is_file() and table.task == "multi-label":
+            truth, known = read_true_tags(config.dataset, table)
+            write_true_tags(stage.work, table.keys[kept], truth[kept], known[kept])
+        elif (config.dataset / TRUTH).is_file():
             write_truth(stage.work, table.keys[kept], read_truth(config.dataset, table)[kept])
         filtered = take_rows(table, kept)
         write_dataset(

@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 
 from nlcli.data.config import AddNoise
-from nlcli.data.derived.add_noise import add_noise, cross_fitted_scores, flip_chance, read_matrix
+from nlcli.data.derived.add_noise import add_noise, flip_chance, read_matrix
+from nlcli.data.derived.resemblance import Resemblance
 from nlcli.data.label_confusion import write_confusion
 from nlcli.data.label_files import read_dataset, read_truth
-from nlcli.data.labels import FULL, NONE, LabelTable, choose_clean, noisy_classes, single_label_table, true_classes
+from nlcli.data.labels import (
+    FULL,
+    NONE,
+    LabelTable,
+    choose_clean,
+    noisy_classes,
+    one_label,
+    single_label_table,
+    true_classes,
+)
 from nlcli.errors import NlcliError
 from worlds.feature_store import Store
 from worlds.stage_builders import published
@@ -147,7 +157,7 @@ def test_harder_images_flip_more_and_towards_what_they_resemble() -> None:
     centres = np.array([[1.0, 0, 0, 0, 1], [0.8, 0.3, 0, 0, 1], [0, 0, 1, 0, 1], [0, 0, 0, 1, 1]])
     features = centres[true] + 0.15 * rng.standard_normal((4000, 5))
     fold = rng.integers(0, 5, 4000)
-    scores = cross_fitted_scores(Store(features.astype(np.float32)), np.arange(4000), true, fold, 4)
+    scores = Resemblance(Store(features.astype(np.float32)), np.arange(4000), one_label(true, 4), fold).scores()
     assert np.mean(scores.argmax(axis=1) == true) > 0.85
     chance = flip_chance(scores, true, 0.3, 3.0)
     assert chance.mean() == pytest.approx(0.3, abs=1e-9)
@@ -163,7 +173,7 @@ def test_scores_come_from_the_other_folds() -> None:
     rng = np.random.default_rng(1)
     features = np.eye(50, dtype=np.float32)[:40]  # every image is alone in its direction
     true = rng.integers(0, 2, 40)
-    scores = cross_fitted_scores(Store(features), np.arange(40), true, np.arange(40) % 5, 2)
+    scores = Resemblance(Store(features), np.arange(40), one_label(true, 2), np.arange(40) % 5).scores()
     margin = scores[np.arange(40), true] - scores[np.arange(40), 1 - true]
     others = np.array([np.mean(true[np.arange(40) % 5 != i % 5] == true[i]) for i in range(40)])
     assert np.sign(margin[others != 0.5]).tolist() == np.sign(others - 0.5)[others != 0.5].tolist()
@@ -176,6 +186,8 @@ def test_scores_come_from_the_other_folds() -> None:
         ({"kind": "matrix"}, "--kind matrix needs --matrix"),
         ({"rate": 0.1, "matrix": Path("m.csv")}, "--kind symmetric takes no --matrix"),
         ({"kind": "features", "rate": 0.1}, "--kind features needs --features"),
+        ({"rate": 0.1, "drop": 0.1}, "--drop, --add and --rates are of data with several labels an image"),
+        ({"kind": "co-occurrence", "rate": 0.1}, "--kind co-occurrence, --drop"),
     ],
 )
 def test_options_that_do_not_fit(clean: Path, tmp_path: Path, options: dict, message: str) -> None:
@@ -186,7 +198,7 @@ def test_options_that_do_not_fit(clean: Path, tmp_path: Path, options: dict, mes
 def test_data_sets_that_cannot_take_noise(clean: Path, tmp_path: Path) -> None:
     from worlds.stage_builders import verified_table
 
-    with pytest.raises(NlcliError, match="single-label data sets only"):
+    with pytest.raises(NlcliError, match="give --drop and --add"):
         planted(published(verified_table(10, 3), tmp_path / "multi"), tmp_path / "out", rate=0.1)
     planted(clean, tmp_path / "noisy", rate=0.1)
     with pytest.raises(NlcliError, match="the true class of 3,600 of 6,000 images is not known"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from nlcli.data.derived.deduplicate import choose_removed, deduplicate
 from nlcli.data.derived.image_hashes import perceptual_hashes
 from nlcli.data.derived.near_pairs import HASH, Pairs, cosine_pairs, hamming_pairs
 from nlcli.data.label_files import read_dataset, read_truth
-from nlcli.data.labels import LabelTable, noisy_classes, single_label_table, take_rows
+from nlcli.data.labels import FULL, LabelTable, noisy_classes, single_label_table, take_rows
+from nlcli.data.true_tags import read_true_tags
 from nlcli.stages.stage import read_stage
 from worlds.feature_store import Store
 from worlds.stage_builders import published
@@ -228,3 +230,16 @@ def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
     summary = read_stage(deduplicate(Deduplicate(dataset=data, output=tmp_path / "unique"))).summary
     assert 1 <= summary["removed"] <= 20  # one photograph lies in two class folders
     assert summary["test_removed"] == summary["unreadable"] == 0
+
+
+def test_planted_tags_stay_known(photographs: Path, tmp_path: Path) -> None:
+    source = read_dataset(photographs)
+    full = replace(source, task="multi-label", verification=np.full(len(source), FULL, np.uint8))
+    noisy = add_noise(AddNoise(dataset=published(full, tmp_path / "full"), output=tmp_path / "noisy", drop=0.5))
+    output = deduplicate(Deduplicate(dataset=noisy, output=tmp_path / "unique"))
+    table, whole = read_dataset(output), read_dataset(noisy)
+    assert len(table) < len(whole)
+    truth, known = read_true_tags(output, table)
+    assert known.all()
+    rows = [whole.keys.tolist().index(key) for key in table.keys.tolist()]
+    assert np.array_equal(truth.toarray(), read_true_tags(noisy, whole)[0][rows].toarray())
