@@ -366,8 +366,11 @@ def add_noise(
     *,
     dataset: StrPath,
     output: StrPath,
-    kind: Literal["symmetric", "pair", "matrix", "features"] = "symmetric",
+    kind: Literal["symmetric", "pair", "matrix", "features", "co-occurrence"] = "symmetric",
     rate: float | None = None,
+    drop: float | None = None,
+    add: float | None = None,
+    rates: StrPath | None = None,
     matrix: StrPath | None = None,
     features: StrPath | None = None,
     sharpness: float = 3.0,
@@ -381,10 +384,14 @@ def add_noise(
     The same as ``nlcli add-noise`` on the command line.
 
     Args:
-        dataset: Single-label data set with verified classes.
+        dataset: Data set with verified classes.
         output: Directory to write.
-        kind: Any other class alike; the next class; by a matrix; by features.
-        rate: Share of wrong labels (needed except for a matrix, which has its own).
+        kind: Every class alike; the next class; by a matrix; by features. With several labels an image: symmetric,
+            features, or co-occurrence (what other tags suggest).
+        rate: With one label an image: share of wrong labels (needed except for a matrix, which has its own).
+        drop: With several labels an image: share of the true tags that go missing.
+        add: With several labels an image: wrong tags that are added for every true one.
+        rates: With several labels an image: table of class, drop and add, for classes with rates of their own.
         matrix: CSV of true class (rows) by noisy class (columns): counts or shares.
         features: Features of the data set: harder images flip more, towards what they resemble.
         sharpness: How much more harder images flip, and how surely to the nearest class (features).

@@ -29,7 +29,7 @@ import numpy as np
 from nlcli.console import progress
 from nlcli.data.config import AddNoise
 from nlcli.data.derived.resemblance import FOLDS, Resemblance, chance_of
-from nlcli.data.labels import LabelTable, matrix_from_lists
+from nlcli.data.labels import LabelTable
 from nlcli.data.tables import read_rows, row_unit
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.seeds import stream
@@ -77,6 +77,8 @@ def plant_tags(config: AddNoise, table: LabelTable, truth: csr_array, rows: np.n
     Raises:
         NlcliError: rates that cannot be reached, a table of rates or features that do not fit.
     """
+    from scipy.sparse import csc_array
+
     frequency = np.asarray((truth > 0).sum(axis=0)).ravel().astype(np.int64)
     drop, add = _rates(config, table.classes, frequency, len(rows))
     order = np.argsort(table.keys[rows].astype(str), kind="stable")
@@ -99,7 +101,9 @@ def plant_tags(config: AddNoise, table: LabelTable, truth: csr_array, rows: np.n
                 chance[~has] = chance_of(own[~has], float(add[c]), config.sharpness)
                 given.append(np.flatnonzero(has ^ (uniform < chance)))
                 bar.advance()
-    return matrix_from_lists(given, len(rows)).T.tocsr()
+    indptr = np.concatenate(([0], np.cumsum([len(images) for images in given])))
+    columnwise = csc_array((np.ones(indptr[-1], np.uint8), np.concatenate(given), indptr), shape=truth.shape)
+    return columnwise.tocsr()
 
 
 def write_tag_rates(path: Path, classes: tuple[str, ...], truth: csr_array, given: csr_array) -> None:
@@ -210,4 +214,5 @@ def usual_company(truth: Any, classes: slice) -> np.ndarray:
     count = np.asarray(has.sum(axis=1)).ravel()[:, None] - own
     share = frequency[first : first + width] / max(1, has.shape[0])
     total = np.asarray(has @ beside)
-    return np.where(count > 0, total / np.maximum(count, 1), share)
+    company: np.ndarray = np.where(count > 0, total / np.maximum(count, 1), share)
+    return company

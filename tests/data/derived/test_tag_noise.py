@@ -79,7 +79,7 @@ def test_only_some_splits(clean: Path, tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_and_the_orders_of_images_and_classes_do_not(clean: Path, tmp_path: Path) -> None:
-    table, _, first = planted(clean, tmp_path / "one", kind="co-occurrence", drop=0.3, add=0.2, seed=1)
+    _, _, first = planted(clean, tmp_path / "one", kind="co-occurrence", drop=0.3, add=0.2, seed=1)
     _, _, second = planted(clean, tmp_path / "two", kind="co-occurrence", drop=0.3, add=0.2, seed=2)
     assert not np.array_equal(first, second)
     source = read_dataset(clean)
