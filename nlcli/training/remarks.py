@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from nlcli.training.loop.contract import Outcome
 
 _NAMED = 5  # classes that are named at most
+_EXPECTED = 3.0
+"""Images that a class must be expected to have, by its share of the noisy labels, for none to be strange (5 %)."""
 
 
 def step_remark(outcome: Outcome) -> str | None:
@@ -50,10 +52,15 @@ def classifier_remarks(table: LabelTable, rows: np.ndarray, first: np.ndarray, w
                 f"no better than believing every label: of the {int(both.sum()):,} images of {where} whose true and "
                 f"noisy class are known, it is right on {own:.1%}, and their noisy labels are on {believed:.1%}"
             )
-    given = np.union1d(truth[truth >= 0], noisy[noisy >= 0])
+    of_train = noisy_classes(table)[table.rows("train")]
+    shares = np.bincount(of_train[of_train >= 0], minlength=table.num_classes) / max(1, len(of_train))
+    given = np.union1d(truth[truth >= 0], np.flatnonzero(shares * len(rows) >= _EXPECTED))
     never = [table.classes[c] for c in np.setdiff1d(given, first)]
     if never:
         named = ", ".join(f"'{name}'" for name in never[:_NAMED]) + (", ..." if len(never) > _NAMED else "")
         which = "class" if len(never) == 1 else "classes"
-        remarks.append(f"it never predicts {len(never)} {which} that labels of these images of {where} have: {named}")
+        remarks.append(
+            f"on {len(rows):,} images of {where} it never predicts {len(never)} {which} that their true labels, or the "
+            f"training images' noisy labels often enough, have: {named}"
+        )
     return remarks

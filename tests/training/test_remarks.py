@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,5 +63,15 @@ def test_classes_that_are_never_predicted() -> None:
     assert classifier_remarks(made, np.arange(4), np.array([0, 0, 0, 2]), "validation") == [
         "no better than believing every label: of the 4 images of validation whose true and noisy class are known, it is "
         "right on 75.0%, and their noisy labels are on 75.0%",
-        "it never predicts 1 class that labels of these images of validation have: 'b'",
+        "on 4 images of validation it never predicts 1 class that their true labels, or the training images' noisy labels "
+        "often enough, have: 'b'",
     ]
+
+
+@pytest.mark.parametrize(("scored", "told"), [(9, True), (8, False)])
+def test_a_class_of_training_labels_that_is_never_predicted(scored: int, told: bool) -> None:
+    """A third of the training labels are 'c': of 9 images 3 should be, of 8 fewer than 3; no scored label says so."""
+    made = table([-1] * 6 + [0] * scored, [0, 0, 0, 1, 2, 2] + [0] * scored)
+    made = replace(made, split=np.array([0] * 6 + [1] * scored, np.int8))
+    remarks = classifier_remarks(made, 6 + np.arange(scored), np.array([0, 1] * 5)[:scored], "test")
+    assert any("never predicts 1 class" in remark and remark.endswith("'c'") for remark in remarks) is told

@@ -159,6 +159,9 @@ def _row(label: str, members: list[Evaluation], group: _Group, reference: _Group
         selected_on=_selected_on(first),
         planted=_planted_error(members),
         metrics={name: group.over_seeds(name, reference) for name in group.seeds},
+        remarks=tuple(
+            (f"seed {e.seed}: " if len(members) > 1 else "") + remark for e in members for remark in e.metrics.remarks
+        ),
     )
 
 

@@ -82,6 +82,7 @@ class Row(Part):
         planted: Of detections, average error on unverified training images of planted truth, mean over
             seeds; None without.
         metrics: By name.
+        remarks: What its evaluations say should not be taken as it is, with the seed where it has several.
     """
 
     label: str
@@ -92,6 +93,7 @@ class Row(Part):
     selected_on: int | None = None
     planted: float | None
     metrics: dict[str, OverSeeds]
+    remarks: tuple[str, ...] = ()
 
     @property
     def percent_told(self) -> str:

@@ -8,6 +8,8 @@ from nlcli.metrics.formats import ends_text, percent
 from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading
 
+_REMARKS = 8  # that are repeated at most
+
 
 def comparison_table(comparison: Comparison) -> tuple[list[str], list[list[str]], list[str]]:
     """Header, rows and notes."""
@@ -24,7 +26,8 @@ def comparison_table(comparison: Comparison) -> tuple[list[str], list[list[str]]
         for name in names:
             line += [_value(row.metrics[name]), *([_difference(row.metrics[name])] if several else [])]
         cells.append(line)
-    return header, cells, [*_how(comparison, seeds, several), *_what_else(comparison), *_selected(comparison)]
+    notes = [*_how(comparison, seeds, several), *_what_else(comparison), *_selected(comparison), *_remarks(comparison)]
+    return header, cells, notes
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -132,3 +135,10 @@ def _selected(comparison: Comparison) -> list[str]:
     if len(set(on)) == 1:
         return [f"{what}: {on[0]}"]
     return [f"{what}: {'; '.join(f'{row.label}: {told}' for row, told in zip(comparison.rows, on, strict=True))}"]
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """What the evaluations said at once, so that a row is not read without it."""
+    remarks = [f"{row.label}: {remark}" for row in comparison.rows for remark in row.remarks]
+    more = len(remarks) - _REMARKS
+    return remarks[:_REMARKS] + ([f"{more} more remarks stand in the evaluations' metrics.json"] if more > 0 else [])

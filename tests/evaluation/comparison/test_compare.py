@@ -14,6 +14,7 @@ from PIL import Image
 from nlcli.errors import NlcliError
 from nlcli.evaluation.comparison.compare import compare, compare_evaluations, show_evaluations, show_report
 from nlcli.evaluation.comparison.model_rows import Comparison
+from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.metrics_file import Bootstrap
 from nlcli.evaluation.score_files import read_scores
@@ -68,6 +69,20 @@ def test_comparison_pairs_seeds_and_resamples(chain: Chain, tmp_path: Path, caps
     assert "95 % interval over other images like these, and other seeds where a row has several" in shown
     assert "paired by image" in shown
     assert "23 images of split 'test'; fewer than 50 rank no models" in shown
+
+
+def test_what_evaluations_remark_stands_below_the_table(chain: Chain, tmp_path: Path) -> None:
+    evaluations = [evaluated(chain.run("noisy", seed), output=tmp_path / f"noisy-{seed}") for seed in (0, 1)]
+    evaluations.append(evaluated(chain.run("residual", 0), output=tmp_path / "residual"))
+    for i, path in enumerate(evaluations):
+        metrics = read_json(path / "metrics.json")
+        write_json(path / "metrics.json", metrics | {"remarks": [f"remark {i}.{n}" for n in range((1, 0, 9)[i])]})
+    comparison = compare(evaluations)
+    assert [len(row.remarks) for row in comparison.rows] == [1, 9]
+    notes = comparison_table(comparison)[2]
+    assert "noisy: seed 0: remark 0.0" in notes
+    assert "residual: remark 2.0" in notes
+    assert notes[-1] == "2 more remarks stand in the evaluations' metrics.json"
 
 
 def test_report_directory(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
