@@ -54,10 +54,11 @@ __all__ = [
 def build_digits(
     *,
     output: StrPath,
-    kind: Literal["scenes", "single"] = "scenes",
+    kind: Literal["scenes", "single", "pile", "scene-pile"] = "scenes",
     train_images: int = 4000,
     val_images: int = 2600,
     size: int | None = None,
+    checked: float = 0.05,
     seed: int = 0,
     force: bool = False,
 ) -> Path:
@@ -67,10 +68,12 @@ def build_digits(
 
     Args:
         output: Directory to write.
-        kind: Several digits an image, for build-coco; or one, for build-folders.
-        train_images: Training images to draw.
+        kind: Several digits an image, for build-coco; one, for build-folders; or a pile of pictures with bad labels
+            and a few checked ones, of one digit or of several each, for clean.
+        train_images: Training images to draw, or all of a pile.
         val_images: Images to draw for validation and test together.
         size: Side of an image in pixels (default: 96 for scenes, 32 for single digits).
+        checked: Share of a pile that a person looked at.
         seed: Seed of everything random.
         force: Replace a different result at the output.
 

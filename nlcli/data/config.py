@@ -50,18 +50,23 @@ CheckContents = Annotated[
 Kept = Annotated[int, Option("Predictions kept for every image.", panel="Labels", ge=1, le=1000)]
 ForwardPrecision = Annotated[Precision, Option("Arithmetic of the forward pass.", panel="Machine")]
 
-_SIDES = {"scenes": 96, "single": 32}
+_SIDES = {"scenes": 96, "single": 32, "pile": 32, "scene-pile": 96}
 
 
 class BuildDigits(StageConfig):
-    """Write the embedded data: scenes of handwritten digits with COCO annotations, or single digits in folders."""
+    """Write the embedded data: scenes of digits with COCO annotations, single digits in folders, or piles of either."""
 
     output: Output
     kind: Annotated[
-        Literal["scenes", "single"],
-        Option("Several digits an image, for build-coco; or one, for build-folders.", panel="Data", since="0.2.0"),
+        Literal["scenes", "single", "pile", "scene-pile"],
+        Option(
+            "Several digits an image, for build-coco; one, for build-folders; or a pile of pictures with bad labels and a "
+            "few checked ones, of one digit or of several each, for clean.",
+            panel="Data",
+            since="0.2.0",
+        ),
     ] = "scenes"
-    train_images: Annotated[int, Option("Training images to draw.", panel="Data", ge=20)] = 4000
+    train_images: Annotated[int, Option("Training images to draw, or all of a pile.", panel="Data", ge=20)] = 4000
     val_images: Annotated[int, Option("Images to draw for validation and test together.", panel="Data", ge=20)] = 2600
     size: Annotated[
         int | None,
@@ -69,6 +74,9 @@ class BuildDigits(StageConfig):
             "Side of an image in pixels (default: 96 for scenes, 32 for single digits).", panel="Images", ge=32, le=512
         ),
     ] = Field(None, validate_default=True)
+    checked: Annotated[
+        float, Option("Share of a pile that a person looked at.", panel="Data", since="0.2.0", ge=0, le=1)
+    ] = 0.05
     seed: Annotated[int, Option("Seed of everything random.", panel="Data", ge=0)] = 0
 
     @field_validator("size")

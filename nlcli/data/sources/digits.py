@@ -18,7 +18,8 @@ are missed, and what resembles another digit is taken for it.
 The 1,797 digit images are parted three ways, so that none is in two of the training scenes, the
 validation and test scenes, and the classifier's training pictures.
 
-``--kind single`` writes another data set, pictures of one digit each: see ``digit_folders``.
+``--kind single`` writes another data set, pictures of one digit each: see ``digit_folders``. ``--kind pile`` and
+``--kind scene-pile`` write what ``nlcli clean`` takes: see ``digit_piles``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from nlcli.data.config import BuildDigits
 from nlcli.data.sources.digit_classifier import make_classifier, vocabulary, write_class_map
 from nlcli.data.sources.digit_folders import write_folders
 from nlcli.data.sources.digit_painting import DIGITS
+from nlcli.data.sources.digit_piles import write_digit_pile, write_scene_pile
 from nlcli.data.sources.digit_scenes import part_digits, write_scenes
 from nlcli.stages.stage import open_stage
 
@@ -46,6 +48,10 @@ def build_digits(config: BuildDigits, *, force: bool = False) -> Path:
             counts = {"train": config.train_images, "validation": half, "test": config.val_images - half}
             classes = write_folders(stage.work, counts, config.side, config.seed)
             stage.finish({"images": counts, "classes": classes})
+            return stage.output
+        if config.kind != "scenes":
+            write = write_digit_pile if config.kind == "pile" else write_scene_pile
+            stage.finish(write(stage.work, config.train_images, config.side, config.checked, config.seed))
             return stage.output
         parts = part_digits(config.seed)
         counts = {"train": config.train_images, "val": config.val_images}
