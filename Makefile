@@ -8,7 +8,7 @@ READY_SITE := $(VENV)/.ready-site
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-single-label test test-slow torture lint format docs site bench clean
+.PHONY: help setup demo demo-single-label test test-slow torture lint format docs site bench accuracy clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ site: $(READY_SITE)  ## make the documentation site in build/site and check its 
 
 bench: $(READY)  ## measure speed and memory, side by side with what you would otherwise write
 	$(BIN)/python -m benchmarks
+
+accuracy: $(READY)  ## measure how good heads and detectors are on several data sets, for hours (ROWS="digits-*@5 scenes@5", SEEDS=3)
+	$(BIN)/python -m benchmarks.accuracy $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 clean:  ## remove what was built, except data and runs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,138 @@
+"""nlcli's own heads and detectors, through the stages that a user runs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks._features import write_features
+from benchmarks.accuracy.cases import Answer, Case
+from nlcli.data.label_files import write_dataset
+from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, one_label
+from nlcli.stages.config import StageConfig
+from nlcli.stages.options import Output
+from nlcli.stages.stage import open_stage
+
+VALIDATION = 1 / 3
+"""Of the verified images, those that the stages get as the validation split."""
+NOT_HERE = ("finetune-whole", "ground-truth", "cleannet", "veit", "teacher-student")
+"""Heads that need images, a detection, or what these rows do not have."""
+
+
+class _DatasetConfig(StageConfig):
+    """Where a case goes."""
+
+    output: Output
+
+
+def stage_inputs(case: Case, folder: Path) -> tuple[Path, Path]:
+    """The case as a data set and a features directory."""
+    from scipy.sparse import csr_array
+
+    count = len(case.noisy)
+    keys = [f"{i:06d}" for i in range(count)]
+    verification = np.full(count, NONE, np.uint8)
+    verification[case.verified] = FULL
+    split = np.zeros(count, np.int8)
+    split[case.verified[: round(len(case.verified) * VALIDATION)]] = SPLITS.index("validation")
+    if case.several:
+        present = np.zeros(case.noisy.shape, np.uint8)
+        present[case.verified] = case.known
+        noisy, shown = csr_array(case.noisy.astype(np.float32)), csr_array(present)
+    else:
+        known = np.full(count, -1)
+        known[case.verified] = case.known
+        noisy, shown = one_label(case.noisy, case.classes, np.float32), one_label(known, case.classes)
+    table = LabelTable(
+        task="multi-label" if case.several else "single-label",
+        classes=tuple(f"c{c:03d}" for c in range(case.classes)),
+        keys=np.array(keys, object),
+        paths=np.array(keys, object),
+        image_root=Path("/nowhere"),
+        split=split,
+        noisy=noisy,
+        present=shown,
+        absent=csr_array(case.noisy.shape if case.several else (count, case.classes), dtype=np.uint8),
+        verification=verification,
+    )
+    with open_stage("dataset", _DatasetConfig(output=folder / "dataset"), {}, seed=case.seed) as stage:
+        write_dataset(stage.work, table, {"name": case.name, "source": "benchmark"}, derived=True)
+        stage.finish({})
+    from nlcli.data.label_files import read_dataset
+
+    fingerprint = read_dataset(folder / "dataset").fingerprint
+    return folder / "dataset", write_features(folder / "features", keys, case.features, fingerprint)
+
+
+class Stages:
+    """The stages on one case at a time, its directories made once."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._name = ""
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._remove()
+
+    def _remove(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+        self._folder, self._name = None, ""
+
+    def _inputs(self, case: Case) -> tuple[Path, Path]:
+        if self._name != case.name or self._folder is None:
+            self._remove()
+            self._folder, self._name = Path(tempfile.mkdtemp(prefix="accuracy-")), case.name
+            return stage_inputs(case, self._folder)
+        return self._folder / "dataset", self._folder / "features"
+
+    def head(self, case: Case, name: str, options: dict[str, Any]) -> Answer:
+        """``train-head --method NAME``."""
+        from nlcli.training.config import TrainHead
+        from nlcli.training.saved_head import load_head
+        from nlcli.training.train_head import train_head
+
+        dataset, features = self._inputs(case)
+        output = Path(tempfile.mkdtemp(prefix="head-", dir=dataset.parent)) / "run"
+        config = TrainHead(
+            dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options
+        )
+        head = load_head(train_head(config))
+        answer = Answer(head.score(case.test_features))
+        shutil.rmtree(output.parent)
+        return answer
+
+    def detector(self, case: Case, name: str, options: dict[str, Any]) -> Answer:
+        """``detect-noise --method NAME``."""
+        from nlcli.data.detection_files import read_detection
+        from nlcli.detection.config import DetectNoise
+        from nlcli.detection.detect_noise import detect_noise
+
+        dataset, features = self._inputs(case)
+        output = Path(tempfile.mkdtemp(prefix="noise-", dir=dataset.parent)) / "detection"
+        config = DetectNoise(
+            dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options, suspects=0
+        )
+        detection = read_detection(detect_noise(config))
+        right = np.full(len(case.noisy), -np.inf)
+        right[detection.keys.astype(np.int64)] = detection.score
+        shutil.rmtree(output.parent)
+        return Answer(None, right, detection.threshold)
+
+
+def our_names(case: Case) -> list[str]:
+    """``head:NAME`` and ``detector:NAME`` of everything that applies to ``case``."""
+    from nlcli.detection import DETECTORS
+    from nlcli.methods import METHODS
+
+    task = "multi-label" if case.several else "single-label"
+    heads = [name for name, cls in METHODS.items() if task in cls.tasks and name not in NOT_HERE]
+    detectors = [] if case.several else DETECTORS.names()
+    return [f"head:{name}" for name in heads] + [f"detector:{name}" for name in detectors]
