@@ -40,7 +40,7 @@ def main() -> None:
         set_quiet(True)
         fill(
             Wanted(
-                rows=rows(patterns),
+                rows=rows(patterns, arguments.runs),
                 methods=arguments.methods,
                 seeds=1 if arguments.quick else arguments.seeds,
                 runs=arguments.runs,

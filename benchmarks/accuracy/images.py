@@ -34,16 +34,21 @@ class Images:
     matrix: np.ndarray | None = None
 
 
-def available(name: str) -> bool:
+def available(name: str, runs: Path) -> bool:
     """Whether the data set can be had here."""
-    return name not in NEEDS_SHARED or NEEDS_SHARED[name].exists()
+    return name not in NEEDS_SHARED or NEEDS_SHARED[name].exists() or _features(name, runs).is_dir()
+
+
+def _features(name: str, runs: Path) -> Path:
+    folder = {"digits": "demo-single-label", "scenes": "demo", "clothing": "clothing", "coco": "coco"}[name]
+    return runs / folder / "features"
 
 
 @cache
 def images(name: str, runs: Path) -> Images:
     """Data set ``name``; its directories are those of a pipeline in ``runs``."""
-    place = runs / {"digits": "demo-single-label", "scenes": "demo", "clothing": "clothing", "coco": "coco"}[name]
-    if not (place / "features" / "features.json").is_file():
+    place = _features(name, runs).parent
+    if not _features(name, runs).is_dir():
         _run_pipeline(name, place)
     from nlcli.data.features.store import FeatureStore
     from nlcli.data.label_files import read_dataset
@@ -70,7 +75,7 @@ def images(name: str, runs: Path) -> Images:
 
 
 def _run_pipeline(name: str, place: Path) -> None:
-    if not available(name):
+    if not available(name, place.parent):
         raise SystemExit(f"{name} needs {NEEDS_SHARED[name].resolve()}, which is not there")
     pipelines = HERE.parents[1] / "pipelines"
     file = {

@@ -12,9 +12,13 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.accuracy.cases import Answer, Case
+from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.linear_model import Task, probabilities
+from nlcli.estimation.objective import Term
+from nlcli.estimation.path import path_values
+from nlcli.estimation.solver import solve
 
 _FOLDS = 5
-_STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _WEIGHTS = (1.0, 5.0, 20.0)
 
 Reference = Callable[[Case], Answer | None]
@@ -53,7 +57,7 @@ def _as_it_comes(case: Case, rows: np.ndarray, labels: np.ndarray, scores: bool 
     test = fitted(features[rows], labels, case.classes)(unit(case.test_features))
     if not scores:
         return Answer(test)
-    return Answer(test, *_rightness(case, out_of_fold(features, labels, case.classes)))
+    return Answer(test, *_rightness(case, predicted_apart(features, labels, case.classes)))
 
 
 def fitted(
@@ -87,7 +91,7 @@ def fitted(
     )
 
 
-def out_of_fold(
+def predicted_apart(
     features: np.ndarray, labels: np.ndarray, classes: int, strength: float = 1.0, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """(n, C) probabilities of each image by fits to the others' folds."""
@@ -119,28 +123,34 @@ def margin(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def regression(case: Case) -> Answer:
-    """Strength and weight of the verified images chosen out of fold on these; the noisy labels' own without any."""
-    features, best = unit(case.features), (-np.inf, 1.0, 1.0)
-    scored = case.verified if len(case.verified) else np.arange(len(case.noisy))
-    goal = case.labels[scored]
-    chosen = None
+    """Strength and weight of the verified images chosen out of fold on these; the noisy labels' own without any.
+
+    Solved by ``nlcli.estimation``, which is tested to reach scikit-learn's optimum and warm-starts along the path.
+    """
+    features = np.asarray(unit(case.features), np.float32)
+    labels = case.labels
+    targets = labels if case.several else np.eye(case.classes)[labels]
+    scored = case.verified if len(case.verified) else np.arange(len(labels))
+    folds = stratified_folds(strata_of_tags(labels) if case.several else labels, _FOLDS)
+    task: Task = "multi-label" if case.several else "single-label"
+    path = path_values(features)
+    best, chosen = (-np.inf, 1.0, 0.0), np.empty(0)
     for weight in _WEIGHTS if len(case.verified) else _WEIGHTS[:1]:
-        weights = np.ones(len(case.noisy))
+        weights = np.ones(len(labels))
         weights[case.verified] = weight
-        for strength in _STRENGTHS:
-            scores = out_of_fold(features, case.labels, case.classes, strength, weights)
-            value = _log_likelihood(scores[scored], goal)
+        of_path = out_of_fold(features, Term(targets, weights), task, case.classes, path, folds)
+        for logits, l2 in zip(of_path, path, strict=True):
+            scores = probabilities(logits.astype(np.float64), task)
+            value = _log_likelihood(scores[scored], labels[scored])
             if value > best[0]:
-                best, chosen = (value, weight, strength), scores
-            elif best[1] == weight and value < best[0] - 0.05:
-                break
-    _, weight, strength = best
-    weights = np.ones(len(case.noisy))
+                best, chosen = (value, weight, l2), scores
+    _, weight, l2 = best
+    weights = np.ones(len(labels))
     weights[case.verified] = weight
-    predict = fitted(features, case.labels, case.classes, strength, weights)
-    assert chosen is not None
+    model = solve(features, Term(targets, weights), task, case.classes, l2).model
+    test = model.probabilities(np.asarray(unit(case.test_features), np.float32))
     right, threshold = _rightness(case, chosen)
-    return Answer(predict(unit(case.test_features)), right, threshold, note=f"C {strength:g}, weight {weight:g}")
+    return Answer(test, right, threshold, note=f"l2 {l2:.2g}, weight {weight:g}")
 
 
 def _log_likelihood(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -162,7 +172,7 @@ def cleanlab(case: Case) -> Answer | None:
     from sklearn.linear_model import LogisticRegression
 
     features = unit(case.features)
-    scores = out_of_fold(features, case.labels, case.classes)
+    scores = predicted_apart(features, case.labels, case.classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = CleanLearning(LogisticRegression(max_iter=500), seed=case.seed, verbose=False)
@@ -174,7 +184,7 @@ def cleanlab(case: Case) -> Answer | None:
 
 def _cleanlab_several(case: Case) -> Answer:
     """Only its scores: CleanLearning is for one label an image."""
-    scores = out_of_fold(unit(case.features), case.labels, case.classes)
+    scores = predicted_apart(unit(case.features), case.labels, case.classes)
     own = np.where(case.noisy > 0, scores, 1 - scores)  # self-confidence, which its multilabel filter ranks by
     return Answer(None, np.where(case.noisy > 0, own, 1 - own))
 

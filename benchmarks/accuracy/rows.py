@@ -73,7 +73,7 @@ class Row:
         return f"{self.world.name}@{self.share}"
 
 
-def rows(patterns: list[str]) -> list[Row]:
+def rows(patterns: list[str], runs: Path) -> list[Row]:
     """Rows whose name one of ``patterns`` (``clothing-*@5``) is like and whose data can be had; all without one."""
     from fnmatch import fnmatchcase
 
@@ -84,7 +84,7 @@ def rows(patterns: list[str]) -> list[Row]:
     return [
         row
         for row in every
-        if available(row.world.images) and (not patterns or any(fnmatchcase(row.name, one) for one in patterns))
+        if available(row.world.images, runs) and (not patterns or any(fnmatchcase(row.name, one) for one in patterns))
     ]
 
 
