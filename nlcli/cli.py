@@ -149,7 +149,13 @@ def _function(command: Command) -> Callable[..., None]:
                 values[name] = _read(value, options[name].flags(name), model.model_fields[name])
         if isinstance(command, StageCommand):
             configs = [model.parse(one, command.name) for one in _each(values, options)]
-            _print_results(command, [command.run(config, force=force) for config in configs], as_json)
+            if command.plan is not None and as_json and getattr(configs[0], "dry_run", False):
+                print(json.dumps(load(command.plan)(configs[0]), indent=2, default=str))
+                return
+            outputs = [command.run(config, force=force) for config in configs]
+            made = [output for output, one in zip(outputs, configs, strict=True) if not getattr(one, "dry_run", False)]
+            if made:
+                _print_results(command, made, as_json)
         else:
             command.call(model.parse(values, command.name))
 

@@ -23,6 +23,7 @@ PACKAGE = ROOT / "nlcli"
 COLUMN = (
     "cli",
     "evaluation",
+    "cleaning",
     "detection",
     "training",
     "methods",
@@ -41,7 +42,7 @@ INNER = {
     "detection": ("detectors", "."),
     "training": (".", "loop"),
     "methods": (".", "base"),
-    "data": ("derived", "sources", "features", "."),
+    "data": ("derived", "exports", "sources", "features", "."),
 }
 """The folders of a room in the same way; ``.`` are the files that stand in the room itself."""
 CATALOGUES = ("nlcli.data.sources", "nlcli.detection.detectors", "nlcli.methods")

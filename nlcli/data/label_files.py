@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,6 +273,14 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
         info=record.info,
         fingerprint=header.fingerprint,
     )
+
+
+def labels_fingerprint(table: LabelTable) -> str:
+    """``sha256:...`` of the noisy labels, their confidences and the images that have them."""
+    digest = hashlib.sha256("\0".join(table.keys.tolist()).encode())
+    for values, kind in ((table.noisy.indptr, "<i8"), (table.noisy.indices, "<i4"), (table.noisy.data, "<f4")):
+        digest.update(np.ascontiguousarray(values, kind).tobytes())
+    return "sha256:" + digest.hexdigest()
 
 
 TRUTH = "truth.parquet"

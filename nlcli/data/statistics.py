@@ -142,6 +142,14 @@ def write_statistics(directory: Path, statistics: dict[str, Any]) -> None:
     class_statistics_plot(statistics, directory / "class_statistics.png")
 
 
+def write_all_statistics(directory: Path, table: LabelTable) -> dict[str, Any]:
+    """The statistics of a data set of either kind; what a stage's summary says of them."""
+    if table.task == "single-label":
+        return write_single_label_statistics(directory, table)
+    write_statistics(directory, label_statistics(table))
+    return {}
+
+
 def write_single_label_statistics(directory: Path, table: LabelTable) -> dict[str, Any]:
     """The same for a single-label data set, with ``label_confusion.csv`` and ``.png`` where it has pairs.
 

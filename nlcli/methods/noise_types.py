@@ -107,6 +107,7 @@ class NoiseTypes(NoiseModel):
     }
     accepts_last_layer = True
     own_trunk = "types"  # "two independent CNNs" (section 4): in one, the classes would move the types
+    cleans = True
     citation = XIAO_2015
     config: NoiseTypesConfig
 
@@ -185,6 +186,11 @@ class NoiseTypes(NoiseModel):
                 "L_noise_types": settings.z_gradient,
             }
         return {"loss": sum(weight * parts[name] for name, weight in weights.items()), **parts}
+
+    def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
+        """``p(y | n, x)``, (rows, L): the E-step's posterior of the true class (eq. 5, summed over noise types)."""
+        of_label = label_probabilities(noisy, self.confusing.value)
+        return ops.sum(posterior(self.class_logits(features), self.type_logits(features), of_label), axis=2)
 
     def noise_type_probabilities(self, features: Tensor) -> Tensor:
         """``p(z | x)``, (rows, 3) in the order of ``NOISE_TYPES``; the last is figure 8's confusing score."""

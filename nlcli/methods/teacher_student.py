@@ -66,6 +66,7 @@ class TeacherStudent(Method):
         },
     }
     scores = ("student", "teacher")
+    cleans = True
     citation = HU_2018
     config: TeacherStudentConfig
 
@@ -109,6 +110,10 @@ class TeacherStudent(Method):
         if self.config.targets == "hard":
             probabilities = ops.cast(probabilities > self.config.threshold, "float32")
         return ops.stop_gradient(probabilities)
+
+    def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
+        """What the teacher says, whatever the noisy labels are."""
+        return ops.sigmoid(self.teacher(features))
 
     def score(self, features: Tensor, name: str) -> Tensor:
         return ops.sigmoid(self.student(features) if name == "student" else self.teacher(features))

@@ -76,6 +76,7 @@ class Veit(Method):
     }
     scores = ("classifier",)
     accepts_last_layer = True
+    cleans = True
     citation = VEIT_2017
     config: VeitConfig
 
@@ -120,7 +121,7 @@ class Veit(Method):
         embedded = ops.concatenate([self.of_labels(noisy), self.of_features(features)], axis=-1)
         return noisy + self.output(self.hidden(embedded))
 
-    def clean(self, noisy: Tensor, features: Tensor) -> Tensor:
+    def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
         """Cleaned labels ``c_hat`` of images with noisy labels, (rows, C) in [0, 1] (eq. 1)."""
         return ops.clip(self.unclipped(noisy, features), 0.0, 1.0)
 

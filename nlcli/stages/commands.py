@@ -61,10 +61,12 @@ class StageCommand(Command):
 
     Attributes:
         show: ``module:function`` printing the result's table for people; None for the plain summary.
+        plan: ``module:function`` that says, as JSON values, what it would do; of one with the option ``--dry-run``.
         is_report: Whether people look at it at the end of a pipeline.
     """
 
     show: str | None = None
+    plan: str | None = None
     is_report: bool = False
 
     returns: ClassVar[str] = "Path"
@@ -193,6 +195,23 @@ _STAGES = (
         "nlcli.detection.config:DetectNoise",
         "nlcli.detection.detect_noise:detect_noise",
         "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
+    ),
+    StageCommand(
+        "clean-labels",
+        "Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.",
+        "nlcli.cleaning.config:CleanDataset",
+        "nlcli.cleaning.clean_labels:clean_labels",
+        "nlcli clean-labels --dataset data/photos --from runs/detection --output data/photos-clean",
+        show="nlcli.cleaning.clean_labels:show_cleaned",
+        plan="nlcli.cleaning.clean_labels:plan_changes",
+    ),
+    StageCommand(
+        "restore-labels",
+        "Give a cleaned data set the labels back that it had before.",
+        "nlcli.cleaning.config:RestoreDataset",
+        "nlcli.cleaning.restore_labels:restore_labels",
+        "nlcli restore-labels --dataset data/photos-clean --output data/photos-again",
+        show="nlcli.data.statistics_tables:show_dataset",
     ),
     StageCommand(
         "eval",

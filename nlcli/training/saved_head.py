@@ -84,6 +84,32 @@ class Head:
             )
         return self._scorer(features, name)
 
+    def cleaned(self, noisy: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Cleaned labels in [0, 1] of a method that gives some: (n, C) float32.
+
+        Args:
+            noisy: (n, C) in {0, 1}.
+            features: (n, D) of the backbone it was trained on.
+
+        Raises:
+            NlcliError: its method gives none.
+        """
+        if not self.method.cleans:
+            raise NlcliError(
+                f"method {self.method.name} of {self.path} gives no cleaned labels; name a run of "
+                f"{', '.join(cleaning_methods())}, or a detection of label noise"
+            )
+        import tensorflow as tf
+
+        return np.asarray(self.method.cleaned(tf.cast(noisy, tf.float32), tf.cast(features, tf.float32)), np.float32)
+
+
+def cleaning_methods() -> list[str]:
+    """Methods whose runs give cleaned labels."""
+    from nlcli.methods import METHODS
+
+    return [name for name in METHODS.ours if METHODS.get(name).cleans]
+
 
 def own_backbone(run: Path) -> Path | None:
     """Directory of the backbone that a run from images holds; None where it was trained on cached features."""

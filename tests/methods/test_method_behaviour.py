@@ -57,7 +57,7 @@ def test_veit_starts_with_the_noisy_labels_as_they_are() -> None:
     data = planted(50)
     method = make("veit", data, **VEIT)
     labels = data.noisy.astype(np.float32)
-    np.testing.assert_array_equal(method.clean(labels, data.features), labels)
+    np.testing.assert_array_equal(method.cleaned(labels, data.features), labels)
 
 
 @pytest.mark.parametrize("variant", ["joint", "pretrained"])
@@ -66,7 +66,7 @@ def test_veits_cleaning_net_learns_a_rule_between_labels(variant: str, tmp_path:
     steps = {"joint": {"steps": 600}, "pretrained": {"steps": 1, "pretrain_steps": 600}}[variant]
     method = make("veit", data, variant=variant, **VEIT, **steps)
     fit(method, data, tmp_path)
-    cleaned = method.clean(unseen.noisy.astype(np.float32), unseen.features).numpy()
+    cleaned = method.cleaned(unseen.noisy.astype(np.float32), unseen.features).numpy()
     before, after = (np.abs(labels - unseen.true).mean(axis=0) for labels in (unseen.noisy, cleaned))
     assert (before[1:3] > 0.14).all()
     assert before[[0, 3, 4, 5]].max() == 0

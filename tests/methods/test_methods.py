@@ -251,7 +251,7 @@ def test_veit_equations() -> None:
     assert losses["L_classify"] == pytest.approx(classify, rel=1e-5)
     assert losses["loss"] == pytest.approx(0.1 * clean + classify, rel=1e-5)
     np.testing.assert_allclose(
-        method.clean(tf.constant(y, tf.float32), tf.constant(features, tf.float32)), cleaned, atol=1e-6
+        method.cleaned(tf.constant(y, tf.float32), tf.constant(features, tf.float32)), cleaned, atol=1e-6
     )
     alone = Batch(2, *(tf.constant(a, tf.float32) for a in (y[:2], v, m)))
     cleaned_alone = method.losses("cleaning", tf.constant(features[:2], tf.float32), alone)

@@ -61,6 +61,8 @@ class Method(ABC):
     """Group of variables whose nets have a backbone of their own where backbones are trained along; ``two_trunks``
     of the problem then says that features are those of both, this group's behind the others'. A phase that leaves the
     group out leaves its backbone as it is, too."""
+    cleans: ClassVar[bool] = False
+    """Whether it gives cleaned labels, by ``cleaned``."""
     restarts: ClassVar[tuple[str, ...]] = ()
     """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
     a backbone that is trained along."""
@@ -132,6 +134,14 @@ class Method(ABC):
     @abstractmethod
     def score(self, features: Tensor, name: str) -> Tensor:
         """(rows, C) scores in [0, 1] of the classifier ``name``, one of ``scores``."""
+
+    def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
+        """(rows, C) in [0, 1]: how likely each class is on images whose noisy labels are known; see ``cleans``.
+
+        Args:
+            noisy: (rows, C) in {0, 1}.
+        """
+        raise NotImplementedError(f"{self.name} gives no cleaned labels")
 
     def offered(self) -> tuple[str, ...]:
         """Those of ``scores`` that this configuration trains, its own choice first."""
