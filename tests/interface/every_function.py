@@ -29,6 +29,8 @@ unique = nlcli.deduplicate(dataset=noisy, output="unique", hash_bits=2, workers=
 backbone = nlcli.pretrain_backbone(dataset=unique, output="backbone", labels="noisy", learning_rate=1e-3, xla=False)
 features = nlcli.extract_features(dataset=unique, backbone=backbone, output="features", dtype="float16")
 detection = nlcli.detect_noise(dataset=unique, features=features, output="d", options={"neighbours": 5}, hold_out=2)
+clean = nlcli.clean_labels(dataset=unique, source=detection, output="c", policy="drop", precision=0.8, export=["csv"])
+nlcli.restore_labels(dataset=clean, output="again")
 run = nlcli.train_head(dataset=unique, features=features, output="run", method="residual", options={"alpha": 0.2})
 nlcli.train_head(dataset=unique, from_images="resnet50", output="r", flip="none", trunk="trained", detection=detection)
 evaluation: Path = nlcli.evaluate(model=run, split="test", bootstrap=0)
