@@ -35,6 +35,7 @@ __all__ = [
     "build_openimages",
     "build_webvision",
     "choose_clean",
+    "clean_labels",
     "compare",
     "deduplicate",
     "detect_noise",
@@ -47,6 +48,7 @@ __all__ = [
     "read_dataset",
     "read_stage",
     "register",
+    "restore_labels",
     "table",
     "train_head",
 ]
@@ -705,6 +707,71 @@ def detect_noise(
         class_images: Most images of a class to fit on at a time; more are drawn by the seed.
         suspects: Training images in the picture of the worst labels.
         seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def clean_labels(
+    *,
+    dataset: StrPath,
+    source: StrPath,
+    output: StrPath,
+    features: StrPath | None = None,
+    policy: Literal["suggest", "fix", "drop"] = "fix",
+    precision: float = 0.9,
+    max_changes: float = 0.2,
+    splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
+    keep: Sequence[str] = (),
+    export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
+    copy_images: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+) -> Path:
+    """Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.
+
+    The same as ``nlcli clean-labels`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        source: Detection of label noise in the data set, or a run whose method cleans labels (veit, noise-types,
+            teacher-student).
+        output: Directory to write.
+        features: Of a run: features of the data set (default: those it was trained on).
+        policy: List proposals and leave the labels; correct labels and tags; or only take wrong ones away.
+        precision: Share of the changes that shall be right; 0 asks for nothing and needs no verified image.
+        max_changes: Most labels of a class that may change, as a share of them.
+        splits: Splits whose labels are rewritten.
+        keep: Classes whose labels stay as they are.
+        export: Also write the cleaned data set for other programs.
+        copy_images: Copy the pictures of --export imagefolder instead of linking them.
+        dry_run: Print the changes by class and write nothing.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def restore_labels(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    force: bool = False,
+) -> Path:
+    """Give a cleaned data set the labels back that it had before.
+
+    The same as ``nlcli restore-labels`` on the command line.
+
+    Args:
+        dataset: Data set made by nlcli clean-labels.
+        output: Directory to write.
         force: Replace a different result at the output.
 
     Returns:
