@@ -55,11 +55,11 @@ def run(quick: bool) -> list[dict]:
         for subset in IMAGES:
             files += [root / f"images_2016_08/{subset}/images.csv", "ImageID", "1"]
             files += [root / f"machine_ann_2016_08/{subset}/labels.csv", "ImageID,LabelName,Confidence", "0"]
-        floor, floor_peak = _measure([sys.executable, "-c", _FLOOR, *map(str, files)])
-        built, built_peak = _measure(
+        floor, floor_peak = measured([sys.executable, "-c", _FLOOR, *map(str, files)])
+        built, built_peak = measured(
             [sys.executable, "-m", "nlcli", "-q", "build-openimages", "--root", str(root), "--output", str(output)]
         )
-        read, read_peak = _measure([sys.executable, "-c", _READ, str(output)])
+        read, read_peak = measured([sys.executable, "-c", _READ, str(output)])
         stored = sum(path.stat().st_size for path in output.iterdir())
     images = round(sum(IMAGES.values()) * scale)
     what = f"{images:,} images"
@@ -94,7 +94,7 @@ def run(quick: bool) -> list[dict]:
     ]
 
 
-def _measure(command: list[str]) -> tuple[float, int]:
+def measured(command: list[str]) -> tuple[float, int]:
     """Wall seconds and peak memory in bytes of a program, which must succeed."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -33,6 +33,7 @@ __all__ = [
     "build_folders",
     "build_food101n",
     "build_openimages",
+    "build_tags",
     "build_webvision",
     "choose_clean",
     "clean_labels",
@@ -219,6 +220,53 @@ def build_folders(
         limit: Use only so many images of every split, drawn by the seed, for rehearsals.
         check_contents: Record and compare what every picture holds, not only its size and time.
         seed: Seed of the shares that are drawn.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_tags(
+    *,
+    table: StrPath,
+    output: StrPath,
+    images: StrPath | None = None,
+    classes: StrPath | None = None,
+    class_names: Literal["ask", "keep", "merge"] = "ask",
+    verified_means: Literal["full", "listed"] | None = None,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    draw_from: Literal["checked", "all"] = "checked",
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    check_contents: bool = False,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build a data set of images with any number of tags each, from tables and annotation files.
+
+    The same as ``nlcli build-tags`` on the command line.
+
+    Args:
+        table: CSV, Parquet or JSONL (a row an image or a tag), COCO or Label Studio JSON, CVAT XML, or a folder of
+            images with metadata.csv, .jsonl or .parquet.
+        output: Directory to write.
+        images: Folder that the paths are relative to (default: that of the table).
+        classes: Class names in order, one a line (default: those that occur, sorted).
+        class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
+        verified_means: What is known of a class that is not listed on a checked image: it is absent (full), or
+            nothing (listed). Asked for where it matters.
+        validation_share: Share of the images for validation, where there is none.
+        test_share: Share of the images for test, where there are no splits.
+        draw_from: Images that validation and test are drawn from where some are checked: these, or all (measured is
+            only what is checked).
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of every split, drawn by the seed, for rehearsals.
+        check_contents: Record and compare what every picture holds, not only its size and time.
+        seed: Seed of the splits that are drawn.
         force: Replace a different result at the output.
 
     Returns:

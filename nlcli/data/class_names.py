@@ -55,8 +55,12 @@ class Doubts:
     several: tuple[str, ...]
 
 
-def doubts(counts: Mapping[str, int]) -> Doubts:
-    """What is suspicious about the class names ``counts`` (with how many images have each)."""
+def doubts(counts: Mapping[str, int], separators: str = SEPARATORS) -> Doubts:
+    """What is suspicious about the class names ``counts`` (with how many images have each).
+
+    Args:
+        separators: Characters that may stand between several tags in one name.
+    """
     groups = defaultdict(list)
     for name in counts:
         groups[as_read(name)].append(name)
@@ -66,14 +70,14 @@ def doubts(counts: Mapping[str, int]) -> Doubts:
         if len(names) > 1
     )
     missing = tuple(sorted(name for name in counts if name.strip().casefold() in NO_LABEL))
-    return Doubts(alike, missing, _several(counts))
+    return Doubts(alike, missing, _several(counts, separators))
 
 
-def _several(counts: Mapping[str, int]) -> tuple[str, ...]:
+def _several(counts: Mapping[str, int], separators: str) -> tuple[str, ...]:
     """Names made of parts that stand elsewhere, too: alone, or in another such name."""
     joined = {
         name: parts
-        for separator in SEPARATORS
+        for separator in separators
         for name in counts
         if separator in name and len(parts := [part.strip() for part in name.split(separator) if part.strip()]) > 1
     }
@@ -120,7 +124,7 @@ def spellings(
     if doubt.several:
         raise NlcliError(
             f"{where}: {told(doubt.several)} look like several labels of an image in one cell, and here an image has "
-            "one; pass --class-names keep if these are names of classes"
+            "one: nlcli build-tags reads images with several; pass --class-names keep if these are names of classes"
         )
     if doubt.alike:
         more = len(doubt.alike) - 1

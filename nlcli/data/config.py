@@ -47,6 +47,15 @@ CheckContents = Annotated[
         since="0.2.0",
     ),
 ]
+DrawFrom = Annotated[
+    Literal["checked", "all"],
+    Option(
+        "Images that validation and test are drawn from where some are checked: these, or all (measured is only what is "
+        "checked).",
+        panel="Data",
+        since="0.2.0",
+    ),
+]
 Kept = Annotated[int, Option("Predictions kept for every image.", panel="Labels", ge=1, le=1000)]
 ForwardPrecision = Annotated[Precision, Option("Arithmetic of the forward pass.", panel="Machine")]
 
@@ -241,6 +250,57 @@ class BuildFolders(StageConfig):
     ] = None
     check_contents: CheckContents = False
     seed: Annotated[int, Option("Seed of the shares that are drawn.", panel="Data", ge=0)] = 0
+
+
+class BuildTags(StageConfig):
+    """Build a data set of images with any number of tags each, from a table or what annotation programs save."""
+
+    table: Annotated[
+        Path,
+        Option(
+            "CSV, Parquet or JSONL (a row an image or a tag), COCO or Label Studio JSON, CVAT XML, or a folder of images "
+            "with metadata.csv, .jsonl or .parquet.",
+            panel="Data",
+            role="input",
+        ),
+    ]
+    output: Output
+    images: Annotated[
+        Path | None,
+        Option("Folder that the paths are relative to (default: that of the table).", panel="Data", role="input"),
+    ] = None
+    classes: Annotated[
+        Path | None,
+        Option("Class names in order, one a line (default: those that occur, sorted).", panel="Data", role="input"),
+    ] = None
+    class_names: Annotated[
+        Spelling,
+        Option(
+            "Names that read alike, such as Dress and dress: refused, taken as they are, or made one.", panel="Labels"
+        ),
+    ] = "ask"
+    verified_means: Annotated[
+        Literal["full", "listed"] | None,
+        Option(
+            "What is known of a class that is not listed on a checked image: it is absent (full), or nothing (listed). "
+            "Asked for where it matters.",
+            panel="Labels",
+        ),
+    ] = None
+    validation_share: Annotated[
+        float, Option("Share of the images for validation, where there is none.", panel="Data", ge=0, lt=0.5)
+    ] = 0.1
+    test_share: Annotated[
+        float, Option("Share of the images for test, where there are no splits.", panel="Data", ge=0, lt=0.5)
+    ] = 0.1
+    draw_from: DrawFrom = "checked"
+    allow_missing: AllowMissing = 0.01
+    limit: Annotated[
+        int | None,
+        Option("Use only so many images of every split, drawn by the seed, for rehearsals.", panel="Data", ge=1),
+    ] = None
+    check_contents: CheckContents = False
+    seed: Annotated[int, Option("Seed of the splits that are drawn.", panel="Data", ge=0)] = 0
 
 
 class BuildClothing1M(StageConfig):

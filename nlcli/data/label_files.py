@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
-from nlcli.data.pictures import picture_root, record_pictures, refuse_one_file_in_two_splits
+from nlcli.data.pictures import look_at_pictures, picture_root, refuse_one_file_in_two_splits
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
 from nlcli.stages.records import SchemaRecord
@@ -64,9 +64,11 @@ def write_dataset(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not derived:
-        refuse_one_file_in_two_splits(table.image_root, table.paths, table.split, SPLITS)
-    record_pictures(directory, table.image_root, table.paths.tolist(), contents=contents, again=True)
+    if table.image_root.is_dir():
+        pictures, facts = look_at_pictures(table.image_root, table.paths.tolist(), contents=contents)
+        if not derived:
+            refuse_one_file_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
+        pictures.write(directory)
 
     def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
         indptr = matrix.indptr[rows.start : rows.stop + 1]

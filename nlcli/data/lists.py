@@ -112,6 +112,28 @@ def check_inside(name: str, path: Path, line: int) -> None:
         )
 
 
+def plain_path(given: str) -> str:
+    """``./a//b.jpg`` as every stage writes it, ``a/b.jpg``; a path from the root stays."""
+    if given.startswith("/"):
+        return given
+    return "/".join(part for part in given.split("/") if part not in ("", "."))
+
+
+def image_name(given: str, where: str) -> str:
+    """A path of a table in the form that data sets have.
+
+    Raises:
+        NlcliError: it leads out of the folder of images; ``where`` names the line.
+    """
+    name = plain_path(given)
+    if is_inside(name):
+        return name
+    do = "give paths relative to it"
+    if is_inside(given.replace("\\", "/")):
+        do = "write / between folders"
+    raise NlcliError(f"{where}: '{shown(given)}' is not a path inside the image folder; {do}")
+
+
 def shown(text: str) -> str:
     """At most 80 characters of ``text``, safe to print."""
     return printable(text)

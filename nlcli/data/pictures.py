@@ -82,15 +82,13 @@ def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False
     return Pictures(root, paths, facts.size, facts.time, hashes), facts
 
 
-def record_pictures(
-    directory: Path, root: Path, paths: Sequence[str], *, contents: bool = False, again: bool = False
-) -> None:
+def record_pictures(directory: Path, root: Path, paths: Sequence[str], *, contents: bool = False) -> None:
     """Record in ``directory`` what the pictures are, as the first thing that a stage does there.
 
     A record that a killed run left stays; ``pictures_changed`` has compared it. Nothing is recorded where there is no
     folder ``root``.
     """
-    if root.is_dir() and (again or not (directory / PICTURES).is_file()):
+    if root.is_dir() and not (directory / PICTURES).is_file():
         look_at_pictures(root, paths, contents=contents)[0].write(directory)
 
 
@@ -220,19 +218,23 @@ def require_pictures(root: Path, directory: Path | str) -> None:
 # --- one picture under two names -------------------------------------------------------------
 
 
-def refuse_one_file_in_two_splits(root: Path, paths: np.ndarray, split: np.ndarray, names: Sequence[str]) -> None:
+def refuse_one_file_in_two_splits(
+    root: Path, paths: np.ndarray, split: np.ndarray, names: Sequence[str], facts: FileFacts | None = None
+) -> None:
     """Refuse a picture that is in two splits because two names lead to its file, and count hard links.
 
     Args:
         paths: (N,) paths in ``root``.
         split: (N,) index into ``names``.
+        facts: What the file system says of the pictures, where somebody looked already.
 
     Raises:
         NlcliError: with two of the names.
     """
     if not root.is_dir():
         return
-    facts = look_at(root, paths.tolist())
+    if facts is None:
+        facts = look_at(root, paths.tolist())
     pairs, linked, files = [], 0, 0
     for group in one_file(facts):
         group_paths = [str(paths[row]) for row in group]

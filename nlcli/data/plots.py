@@ -38,8 +38,9 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     figure = new_figure(min(max(8.0, 0.19 * len(classes)), 24.0), 6.4)
     frequency, quality = figure.subplots(2, 1, sharex=True)
 
-    frequency.bar([x - 0.2 for x in position], [c["verified"] for c in classes], 0.4, label="verified", color="#2b6c8f")
-    frequency.bar([x + 0.2 for x in position], [c["noisy"] for c in classes], 0.4, label="noisy", color="#d98c3f")
+    _bars(frequency, -0.2, [c["verified"] for c in classes], 0.4, "verified", "#2b6c8f")
+    _bars(frequency, 0.2, [c["noisy"] for c in classes], 0.4, "noisy", "#d98c3f")
+    frequency.set_ylim(bottom=0)
     frequency.set_ylabel("images")
     of = f" (the {len(classes):,} most frequent of {total:,})" if total > len(classes) else ""
     frequency.set_title(f"(a) Class frequency{of}", fontsize=10, loc="left")
@@ -47,7 +48,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
 
     share = [c["quality"] or 0 for c in classes]
     recalled = [float("nan") if c["recall"] is None else c["recall"] for c in classes]
-    quality.bar(position, share, 0.7, label="noisy labels that are right", color="#d98c3f")
+    _bars(quality, 0, share, 0.7, "noisy labels that are right", "#d98c3f")
     quality.plot(position, recalled, "o", markersize=4, color="#2b6c8f", label="verified labels that are found")
     overall = statistics["splits"]["all"]["precision"]
     if overall is not None:
@@ -63,6 +64,18 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     for axes in (frequency, quality):
         axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
+
+
+def _bars(axes: Any, offset: float, heights: Sequence[float], width: float, label: str, color: str) -> None:
+    """Bars at 0, 1, 2, ... as one object: a thousand of matplotlib's own take seconds."""
+    from matplotlib.collections import PolyCollection
+
+    left = np.arange(len(heights)) + offset - width / 2
+    top = np.asarray(heights, float)
+    corners = [(left, 0 * top), (left, top), (left + width, top), (left + width, 0 * top)]
+    polygons = np.stack([np.stack(corner, axis=-1) for corner in corners], axis=1)
+    axes.add_collection(PolyCollection(list(polygons), facecolors=color, edgecolors="none", label=label))
+    axes.autoscale_view()
 
 
 _NAMED = 80  # classes whose names can still be read

@@ -47,7 +47,9 @@ def row_unit(path: Path) -> str:
     return "row" if is_parquet(path) else "line"
 
 
-def read_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def read_rows(
+    path: Path, known: Sequence[str], required: Sequence[str], *, pass_over: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and cells by column of every row of a CSV or Parquet table, in its order.
 
     Args:
@@ -55,11 +57,13 @@ def read_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iter
             with a byte-order mark, UTF-16 or UTF-32.
         known: The columns that mean something; another one is refused, pandas' own index is passed over.
         required: Those that must be there.
+        pass_over: Pass over other columns, too.
 
     Raises:
         NlcliError: naming the file and, where it lies in one, the line (CSV) or row from 1 (Parquet).
     """
-    return _parquet_rows(path, known, required) if is_parquet(path) else _csv_rows(path, known, required)
+    read = _parquet_rows if is_parquet(path) else _csv_rows
+    return read(path, known, required, pass_over)
 
 
 def _bar(path: Path, size: int) -> AbstractContextManager[Bar | None]:
@@ -68,8 +72,17 @@ def _bar(path: Path, size: int) -> AbstractContextManager[Bar | None]:
     return progress(size >> 20, f"reading {path.name}", unit="MiB") if large else nullcontext(None)
 
 
-def _columns(path: Path, names: Sequence[str], known: Sequence[str], required: Sequence[str]) -> list[str | None]:
-    """The known columns in the order of the file, None for one to pass over."""
+def known_columns(
+    path: Path, names: Sequence[str], known: Sequence[str], required: Sequence[str], pass_over: bool = False
+) -> list[str | None]:
+    """The known columns in the order of the file, None for one to pass over.
+
+    Args:
+        pass_over: Whether that are all others, or pandas' index alone.
+
+    Raises:
+        NlcliError: one is missing, unknown, or there twice.
+    """
     for name in required:
         if name not in names:
             raise NlcliError(
@@ -77,7 +90,7 @@ def _columns(path: Path, names: Sequence[str], known: Sequence[str], required: S
                 f"{', '.join(known)}, of which {' and '.join(required)} must be there"
             )
     for name in names:
-        if name not in known and name not in _INDEX_COLUMNS:
+        if name not in known and name not in _INDEX_COLUMNS and not pass_over:
             raise NlcliError(f"{path}: {unknown_name(shown(name), known, 'column')}")
     used = [name if name in known else None for name in names]
     repeated = next((name for name in known if used.count(name) > 1), None)
@@ -89,18 +102,20 @@ def _columns(path: Path, names: Sequence[str], known: Sequence[str], required: S
 # --- CSV -------------------------------------------------------------------------------------
 
 
-def _csv_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(
+    path: Path, known: Sequence[str], required: Sequence[str], pass_over: bool
+) -> Iterator[tuple[int, dict[str, str]]]:
     reader: Any = None
     try:
         with open(path, "rb") as raw:
-            encoding = _encoding(path, raw.read(4))
+            encoding = text_encoding(path, raw.read(4))
             raw.seek(0)
             with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
                 header = file.readline(LONGEST_CELL)
                 if "\0" in header:
                     raise NlcliError(f"{path} is not a text file; expected CSV, or Parquet with the ending .parquet")
-                delimiter = _delimiter(header, known)
-                columns = _columns(path, _cells(header, delimiter), known, required)
+                delimiter = likely_delimiter(header, known)
+                columns = known_columns(path, header_cells(header, delimiter), known, required, pass_over)
                 reader = csv.reader(file, delimiter=delimiter, strict=True)
                 with _bar(path, os.fstat(raw.fileno()).st_size) as bar:
                     for cells in reader:
@@ -129,35 +144,44 @@ def _csv_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iter
         raise NlcliError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _encoding(path: Path, start: bytes) -> str:
+def text_encoding(path: Path, start: bytes) -> str:
+    """The encoding of a text file, by its first bytes.
+
+    Raises:
+        NlcliError: it is Parquet.
+    """
     if start.startswith(b"PAR1"):
         raise NlcliError(f"{path} is a Parquet file; give it the ending .parquet")
     return next((encoding for bom, encoding in _BOMS if start.startswith(bom)), "utf-8")
 
 
-def _cells(header: str, delimiter: str) -> list[str]:
+def header_cells(header: str, delimiter: str) -> list[str]:
+    """The names in the first line of a table."""
     return [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
 
 
-def _delimiter(header: str, known: Collection[str]) -> str:
+def likely_delimiter(header: str, known: Collection[str]) -> str:
     """The one that makes most known columns of the header; a comma where none makes any."""
-    return max(DELIMITERS, key=lambda delimiter: sum(cell in known for cell in _cells(header, delimiter)))
+    return max(DELIMITERS, key=lambda delimiter: sum(cell in known for cell in header_cells(header, delimiter)))
 
 
 # --- Parquet ---------------------------------------------------------------------------------
 
 
-def _parquet_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _parquet_rows(
+    path: Path, known: Sequence[str], required: Sequence[str], pass_over: bool
+) -> Iterator[tuple[int, dict[str, str]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            columns = [n for n in _columns(path, file.schema_arrow.names, known, required) if n is not None]
+            names = known_columns(path, file.schema_arrow.names, known, required, pass_over)
+            columns = [name for name in names if name is not None]
             number, size = 0, path.stat().st_size
             with _bar(path, size) as bar:
                 for batch in file.iter_batches(columns=columns):
-                    cells = [_texts(path, name, batch.column(name)) for name in batch.schema.names]
+                    cells = [cell_texts(path, name, batch.column(name)) for name in batch.schema.names]
                     for row in zip(*cells, strict=True):
                         number += 1
                         yield number, dict(zip(batch.schema.names, row, strict=True))
@@ -167,8 +191,12 @@ def _parquet_rows(path: Path, known: Sequence[str], required: Sequence[str]) -> 
         raise NlcliError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from error
 
 
-def _texts(path: Path, name: str, values: pa.Array) -> list[str]:
-    """The cells of one column as the CSV reader gives them."""
+def cell_texts(path: Path, name: str, values: pa.Array) -> list[str]:
+    """The cells of one column as the CSV reader gives them.
+
+    Raises:
+        NlcliError: they are neither text nor numbers.
+    """
     import pyarrow as pa
 
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type

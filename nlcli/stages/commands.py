@@ -112,6 +112,14 @@ _STAGES = (
         show="nlcli.data.statistics_tables:show_dataset",
     ),
     StageCommand(
+        "build-tags",
+        "Build a data set of images with any number of tags each, from tables and annotation files.",
+        "nlcli.data.config:BuildTags",
+        "nlcli.data.sources.tags:build_tags",
+        "nlcli build-tags --table tags.csv --images photos --output data/photos",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
         "build-clothing1m",
         "Build Clothing1M: a million noisy labels, three clean sets.",
         "nlcli.data.config:BuildClothing1M",

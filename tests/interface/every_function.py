@@ -19,6 +19,7 @@ coco = nlcli.build_coco(
     output="coco",
 )
 photos = nlcli.build_folders(images="photos", output="data", verified=["validation", "test"], classes=None)
+nlcli.build_tags(table="tags.csv", output="tags", images="photos", verified_means="full", draw_from="all")
 nlcli.build_clothing1m(root="c", output="clothing", limit=100)
 nlcli.build_food101n(root="f", food101="g", output="food", train="food-101")
 nlcli.build_webvision(root="w", output="web", sources=("google",), condition="all", allow_missing=0.1)

@@ -23,6 +23,7 @@ nlcli.evaluate(model=["a", "b"])  # wrong
 nlcli.evaluate(models="a")  # wrong
 nlcli.evaluate(model="a", split="dev")  # wrong
 nlcli.build_folders(images="i", output="o", verified=["dev"])  # wrong
+nlcli.build_tags(table="t.csv", output="o", verified_means="all")  # wrong
 nlcli.table(rows=["a"], output="o")  # wrong
 nlcli.predict(images="i", run="r", format="xml")  # wrong
 nlcli.predict(images="i", run="r", force=True)  # wrong

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nlcli.data.class_names import as_read
 from nlcli.data.labels import SPLITS
-from nlcli.data.lists import is_inside, shown
+from nlcli.data.lists import image_name, shown
 from nlcli.data.sources.base import TEST, TRAIN, VALIDATION
 from nlcli.data.tables import read_rows, row_unit
 from nlcli.errors import NlcliError, unknown_name
@@ -89,7 +89,7 @@ def read_image_table(path: Path) -> Listed:
     number_of: dict[str, int] = {}
     for number, row in read_rows(path, COLUMNS, ("path", "noisy_label")):
         where = f"{path}, {unit} {number}"
-        name = _image_name(row["path"], where)
+        name = image_name(row["path"], where)
         first = number_of.setdefault(name, number)
         if first != number:
             raise NlcliError(
@@ -106,17 +106,6 @@ def read_image_table(path: Path) -> Listed:
             f"{path}: '{listed.paths[position]}' has no split but others have; fill the column, or leave it out"
         )
     return listed
-
-
-def _image_name(given: str, where: str) -> str:
-    """A path of a table as every stage writes it: ``./a//b.jpg`` is ``a/b.jpg``."""
-    name = given if given.startswith("/") else "/".join(part for part in given.split("/") if part not in ("", "."))
-    if is_inside(name):
-        return name
-    do = "give paths relative to it"
-    if is_inside(given.replace("\\", "/")):
-        do = "write / between folders"
-    raise NlcliError(f"{where}: '{shown(given)}' is not a path inside the image folder; {do}")
 
 
 def _add(listed: Listed, name: str, row: Mapping[str, str], where: str) -> None:
