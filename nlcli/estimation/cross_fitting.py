@@ -10,6 +10,7 @@ import numpy as np
 from nlcli.estimation.design import ChosenBlocks, RowBlocks, as_blocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Term
+from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import TOLERANCE, solve
 from nlcli.seeds import stream
 
@@ -58,6 +59,7 @@ def out_of_fold(
     start: LinearModel | None = None,
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
+    preconditioner: Preconditioner | None = None,
 ) -> np.ndarray:
     """Logits of every image with a fold, by classifiers solved without any image of that fold.
 
@@ -70,6 +72,7 @@ def out_of_fold(
         (m, C) float32 of the rows with a fold in their order; for a path (number of values, m, C).
     """
     design = as_blocks(features)
+    preconditioner = preconditioner or Preconditioner(design)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
     values = np.atleast_1d(np.asarray(l2, np.float64))
     predicted = np.flatnonzero(folds >= 0)
@@ -83,7 +86,15 @@ def out_of_fold(
         model = start
         for i, value in enumerate(values):
             model = solve(
-                fitted, own, task, classes, float(value), start=model, towards=towards, tolerance=tolerance
+                fitted,
+                own,
+                task,
+                classes,
+                float(value),
+                start=model,
+                towards=towards,
+                tolerance=tolerance,
+                preconditioner=preconditioner,
             ).model
             held = ~kept
             for first, part in ChosenBlocks(design, held).blocks():

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from nlcli.estimation.design import RowBlocks
-from nlcli.estimation.linear_model import Task, log_softmax, sigmoid
+from nlcli.estimation.linear_model import Task, log_softmax, probabilities, sigmoid
 
 _TINY = 1e-30
+_LEAST_CURVATURE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -164,26 +165,37 @@ class Objective:
         if not self.total > 0:
             raise ValueError("no row has a weight")
         self.evaluations = 0
+        self.rounding = 1e-12
+        """Part of a value that its sums may be off by."""
+        self.curvature = np.ones(classes)
+        """(C,) mean of ``p (1 - p)`` over the rows, where it was last asked for."""
 
     @property
     def separable(self) -> bool:
         """Whether each class is a problem of its own."""
         return self.task == "multi-label"
 
-    def __call__(self, parameters: np.ndarray, columns: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, parameters: np.ndarray, columns: np.ndarray | None = None, *, with_curvature: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Values (C,) of several labels, (1,) of one, and the gradient (D + 1, C), of the classes ``columns``."""
         self.evaluations += 1
         width = parameters.shape[1]
         kernel, bias = parameters[:-1], parameters[-1] - self.centre @ parameters[:-1]
         values = np.zeros(width if self.separable else 1)
         gradient = np.zeros(parameters.shape)
+        spread = np.zeros(width)
         narrow: np.ndarray | None = None
         for first, part in self.design.blocks():
             if narrow is None or narrow.dtype != part.dtype:
                 narrow = np.ascontiguousarray(kernel, part.dtype)
+                self.rounding = 1e-12 if part.dtype == np.float64 else 1e-7
             logits = part @ narrow
             logits += bias.astype(part.dtype)
             rows = slice(first, first + len(part))
+            if with_curvature:
+                p = probabilities(logits, self.task)
+                spread += (p * (1.0 - p)).sum(axis=0, dtype=np.float64)
             slopes: np.ndarray | None = None
             for term in self.terms:
                 losses, own = row_losses(self.task, logits, term, rows, columns)
@@ -193,6 +205,9 @@ class Objective:
             gradient[:-1] += part.T @ slopes
             gradient[-1] += slopes.sum(axis=0, dtype=np.float64)
         gradient[:-1] -= np.outer(self.centre, gradient[-1])
+        if with_curvature:
+            spread = np.maximum(spread / self.design.shape[0], _LEAST_CURVATURE)
+            self.curvature[slice(None) if columns is None else columns] = spread
         values, gradient = values / self.total, gradient / self.total
         l2 = self.l2 if columns is None else self.l2[columns]
         away = kernel

@@ -9,7 +9,8 @@ import numpy as np
 from nlcli.estimation.design import RowBlocks, as_blocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Term
-from nlcli.estimation.solver import TOLERANCE, Solution, centre_of, solve
+from nlcli.estimation.preconditioner import Preconditioner
+from nlcli.estimation.solver import TOLERANCE, Solution, solve
 
 STRENGTHS: tuple[float, ...] = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
 """Of a path, as parts of the features' variance: 1e-2 to 1e-6."""
@@ -20,14 +21,24 @@ def path_values(features: np.ndarray | RowBlocks, strengths: Sequence[float] = S
 
     Features that are all multiplied by a number have the same path of classifiers.
     """
-    design = as_blocks(features)
-    centre = centre_of(design)
-    squares = 0.0
-    for _, part in design.blocks():
-        away = part - centre.astype(part.dtype)
-        squares += float(np.einsum("ij,ij->", away, away, dtype=np.float64))
-    variance = squares / max(1, design.shape[0]) or 1.0
+    variance = variance_of(as_blocks(features))
     return tuple(variance * strength for strength in strengths)
+
+
+def variance_of(design: RowBlocks) -> float:
+    """Mean square distance of the features from their mean; 1 where there is none."""
+    count, shift = 0, np.zeros(design.shape[1])
+    total, squares = np.zeros(design.shape[1]), 0.0
+    for _, part in design.blocks():
+        if not count:
+            shift = part[0].astype(np.float64)  # so that a large mean does not swallow a small variance
+        away = part - shift.astype(part.dtype)
+        total += away.sum(axis=0, dtype=np.float64)
+        squares += float(np.einsum("ij,ij->", away, away, dtype=np.float64))
+        count += len(part)
+    mean = total / max(1, count)
+    variance = squares / max(1, count) - float(mean @ mean)
+    return variance if variance > 0 else 1.0
 
 
 def solve_path(
@@ -40,11 +51,23 @@ def solve_path(
     start: LinearModel | None = None,
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
+    preconditioner: Preconditioner | None = None,
 ) -> Iterator[Solution]:
     """The solutions at ``values``, each started from the one before; whoever has seen enough takes no more."""
     design = as_blocks(features)
+    preconditioner = preconditioner or Preconditioner(design)
     for value in values:
-        solution = solve(design, terms, task, classes, value, start=start, towards=towards, tolerance=tolerance)
+        solution = solve(
+            design,
+            terms,
+            task,
+            classes,
+            value,
+            start=start,
+            towards=towards,
+            tolerance=tolerance,
+            preconditioner=preconditioner,
+        )
         yield solution
         start = solution.model
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from nlcli.estimation.design import RowBlocks, as_blocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Objective, Term, dense
+from nlcli.estimation.preconditioner import Preconditioner
 
 TOLERANCE = 1e-6
 MOST_ITERATIONS = 500
 _MEMORY = 10
-_TRIALS = 25
+_TRIALS = 15
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def solve(
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     most_iterations: int = MOST_ITERATIONS,
+    preconditioner: Preconditioner | None = None,
 ) -> Solution:
     """The linear classifier that minimises the weighted mean of the rows' losses and ``l2 / 2 * ||kernel||^2``.
 
@@ -61,11 +64,13 @@ def solve(
         l2: One number, or on several labels (C,) one for each class.
         start: Where to begin; by default with a kernel of zeros and the classes' shares.
         towards: (D, C) kernel that the penalty is centred at, instead of zeros.
-        tolerance: The expected decrease of the loss below which it ends, as a part of that without features.
+        tolerance: The expected decrease of the loss below which it ends, as a part of that at the start.
+        preconditioner: Of these features, where it was made before; of other images of the same kind will do.
     """
     design = as_blocks(features)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
-    centre = centre_of(design)
+    preconditioner = preconditioner or Preconditioner(design)
+    centre = preconditioner.centre
     objective = Objective(design, listed, task, classes, l2, centre, towards)
     shares = base_logits(listed, task, classes, design.shape[0])
     if start is None:
@@ -75,17 +80,9 @@ def solve(
     else:
         kernel = start.kernel.astype(np.float64)
         first = np.concatenate([kernel, (start.bias + centre @ kernel)[None]])
-    parameters, values, iterations, converged = minimise(objective, first, tolerance, most_iterations)
+    parameters, values, iterations, converged = minimise(objective, first, preconditioner, tolerance, most_iterations)
     model = LinearModel(parameters[:-1], parameters[-1] - centre @ parameters[:-1], task)
     return Solution(model, float(np.mean(l2)), float(values.sum()), iterations, objective.evaluations, bool(converged))
-
-
-def centre_of(design: RowBlocks) -> np.ndarray:
-    """(D,) float64 mean of the features."""
-    total = np.zeros(design.shape[1])
-    for _, part in design.blocks():
-        total += part.sum(axis=0, dtype=np.float64)
-    return total / max(1, design.shape[0])
 
 
 def base_logits(terms: Sequence[Term], task: Task, classes: int, count: int) -> np.ndarray:
@@ -112,7 +109,11 @@ def base_logits(terms: Sequence[Term], task: Task, classes: int, count: int) -> 
 
 
 def minimise(
-    objective: Objective, start: np.ndarray, tolerance: float, most_iterations: int
+    objective: Objective,
+    start: np.ndarray,
+    preconditioner: Preconditioner,
+    tolerance: float,
+    most_iterations: int,
 ) -> tuple[np.ndarray, np.ndarray, int, bool]:
     """Parameters (D + 1, C), values, iterations, whether all converged.
 
@@ -120,23 +121,28 @@ def minimise(
     converged; what it comes to does not depend on the others.
 
     References:
-        Nocedal and Wright 2006, algorithm 7.4. A step is accepted by Armijo's rule or, where the loss no longer
+        Nocedal and Wright 2006, algorithm 7.4, whose first matrix is the preconditioner. A step is accepted by Armijo's
+        rule or, where the loss no longer
         tells, by its slope (Hager and Zhang 2005, the approximate Wolfe conditions).
     """
+    if not objective.separable:  # what all classes have in common is no softmax's business
+        start = start - start.mean(axis=1, keepdims=True)
+        if objective.towards is not None:
+            start[:-1] += objective.towards.mean(axis=1, keepdims=True)
     solved = start.copy()
     columns = np.arange(start.shape[1])  # the classes that are still worked on
     x = start
-    value, gradient = objective(x)
+    value, gradient = objective(x, with_curvature=True)
     final, scale = value.copy(), np.maximum(np.abs(value), 1e-3)
     whole = not objective.separable
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     stuck = np.zeros(len(value), bool)
     for iteration in range(most_iterations):
-        direction = _direction(gradient, pairs, whole)
+        curvature, l2 = objective.curvature[columns], objective.l2[columns]
+        inverse = partial(preconditioner, curvature=curvature, l2=l2, joint=whole)
+        direction = _direction(gradient, pairs, whole, inverse)
         slope = _dot(gradient, direction, whole)
         met = -0.5 * slope <= tolerance * scale
-        if not pairs:
-            met = _dot(gradient, gradient, whole) <= 1e-24
         done = met | stuck
         if done.any():
             if whole or done.all():
@@ -147,12 +153,14 @@ def minimise(
             value, slope, scale, stuck = value[keep], slope[keep], scale[keep], stuck[keep]
             pairs = [(s[:, keep], y[:, keep], rho[keep]) for s, y, rho in pairs]
         at = None if whole or len(columns) == start.shape[1] else columns
-        moved, new_value, new_gradient, stuck = _search(objective, at, x, value, slope, direction, whole)
+        moved, new_value, new_gradient, stuck = _search(
+            objective, at, x, value, slope, direction, whole, with_curvature=iteration & (iteration + 1) == 0
+        )
         s, y = moved - x, new_gradient - gradient
-        curvature = _dot(s, y, whole)
-        sound = curvature > 1e-12 * np.sqrt(_dot(s, s, whole) * _dot(y, y, whole))
-        # A pair without curvature is one of zeros: it changes nothing in the class that it is of.
-        rho = np.where(sound, 1.0 / np.where(sound, curvature, 1.0), 0.0)
+        bend = _dot(s, y, whole)
+        sound = bend > 1e-12 * np.sqrt(_dot(s, s, whole) * _dot(y, y, whole))
+        # A pair without curvature counts nothing in the class that it is of.
+        rho = np.where(sound, 1.0 / np.where(sound, bend, 1.0), 0.0)
         pairs = [*pairs[-(_MEMORY - 1) :], (s, y, rho)]
         x, value, gradient = moved, new_value, new_gradient
     return _placed(solved, x, columns), _placed(final, value, None if whole else columns), most_iterations, False
@@ -171,23 +179,23 @@ def _dot(a: np.ndarray, b: np.ndarray, whole: bool) -> np.ndarray:
 
 
 def _direction(
-    gradient: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], whole: bool
+    gradient: np.ndarray,
+    pairs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    whole: bool,
+    inverse: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """The two loops of Nocedal and Wright."""
+    """The two loops of Nocedal and Wright around the preconditioner ``inverse``."""
     direction = -gradient
     if not pairs:
-        length = np.sqrt(_dot(gradient, gradient, whole))
-        return np.asarray(direction / np.maximum(length, 1.0))
+        return inverse(direction)
     factors = []
     for s, y, rho in reversed(pairs):
         factor = rho * _dot(s, direction, whole)
         direction = direction - factor * y
         factors.append(factor)
-    gamma = np.ones(len(pairs[-1][2]))
-    for _, y, rho in pairs:  # the last sound pair's
-        squares = _dot(y, y, whole)
-        gamma = np.where(rho > 0, 1.0 / np.maximum(rho * squares, 1e-300), gamma)
-    direction = direction * gamma
+    _, y, rho = pairs[-1]
+    expected = rho * _dot(y, inverse(y), whole)
+    direction = inverse(direction) * np.where(expected > 0, 1.0 / np.where(expected > 0, expected, 1.0), 1.0)
     for (s, y, rho), factor in zip(pairs, reversed(factors), strict=True):
         direction = direction + (factor - rho * _dot(y, direction, whole)) * s
     return np.asarray(direction)
@@ -201,13 +209,14 @@ def _search(
     slope: np.ndarray,
     direction: np.ndarray,
     whole: bool,
+    with_curvature: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A step along ``direction``: new parameters, values, gradient, and which class could not be lowered."""
     step = np.ones(len(value))
-    rounding = 1e-7 * np.abs(value)
+    rounding = objective.rounding * np.abs(value)
     for _ in range(_TRIALS):
         moved = x + step * direction
-        new_value, gradient = objective(moved, columns)
+        new_value, gradient = objective(moved, columns, with_curvature=with_curvature)
         new_slope = _dot(gradient, direction, whole)
         lower = new_value <= value + 1e-4 * step * slope
         flat = (new_value <= value + rounding) & (np.abs(new_slope) <= 0.9 * np.abs(slope))
@@ -220,5 +229,5 @@ def _search(
         step = np.where(accepted, step, np.clip(best, 0.1 * step, 0.5 * step))
     stuck = ~accepted
     moved = np.where(stuck, x, moved)
-    new_value, gradient = objective(moved, columns)
+    new_value, gradient = objective(moved, columns, with_curvature=with_curvature)
     return moved, new_value, gradient, stuck
