@@ -192,11 +192,13 @@ def build_folders(
     images: StrPath,
     output: StrPath,
     table: StrPath | None = None,
+    checked: StrPath | None = None,
     classes: StrPath | None = None,
     class_names: Literal["ask", "keep", "merge"] = "ask",
     verified: Sequence[Literal["train", "validation", "test"]] = ("validation", "test"),
     validation_share: float = 0.1,
     test_share: float = 0.1,
+    draw_from: Literal["checked", "all"] = "checked",
     allow_missing: float = 0.01,
     limit: int | None = None,
     check_contents: bool = False,
@@ -211,11 +213,14 @@ def build_folders(
         images: Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.
         output: Directory to write.
         table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.
+        checked: Table of the images that people checked: path and label (the true class) or right (1 or 0).
         classes: Class names in order, one a line (default: those that occur, sorted).
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one class.
         verified: Splits whose folders name the true class; one that is drawn is as train.
         validation_share: Share of each class for validation, where there is none.
         test_share: Share of each class for test, where there are no splits.
+        draw_from: Images that validation and test are drawn from where some are checked: these, or all (measured is
+            only what is checked).
         allow_missing: Share of the table's images that may be missing on disk; they are left out. Only with table.
         limit: Use only so many images of every split, drawn by the seed, for rehearsals.
         check_contents: Record and compare what every picture holds, not only its size and time.
@@ -234,6 +239,7 @@ def build_tags(
     table: StrPath,
     output: StrPath,
     images: StrPath | None = None,
+    checked: StrPath | None = None,
     classes: StrPath | None = None,
     class_names: Literal["ask", "keep", "merge"] = "ask",
     verified_means: Literal["full", "listed"] | None = None,
@@ -255,6 +261,8 @@ def build_tags(
             images with metadata.csv, .jsonl or .parquet.
         output: Directory to write.
         images: Folder that the paths are relative to (default: that of the table).
+        checked: What people saw on some of the images, in any of the forms of --table: present and absent, or label
+            and right.
         classes: Class names in order, one a line (default: those that occur, sorted).
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
         verified_means: What is known of a class that is not listed on a checked image: it is absent (full), or

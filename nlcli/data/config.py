@@ -206,6 +206,14 @@ class BuildFolders(StageConfig):
             role="input",
         ),
     ] = None
+    checked: Annotated[
+        Path | None,
+        Option(
+            "Table of the images that people checked: path and label (the true class) or right (1 or 0).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
     classes: Annotated[
         Path | None,
         Option("Class names in order, one a line (default: those that occur, sorted).", panel="Data", role="input"),
@@ -228,6 +236,7 @@ class BuildFolders(StageConfig):
     test_share: Annotated[
         float, Option("Share of each class for test, where there are no splits.", panel="Data", ge=0, lt=0.5)
     ] = 0.1
+    draw_from: DrawFrom = "checked"
     allow_missing: Annotated[
         float,
         Option(
@@ -268,6 +277,14 @@ class BuildTags(StageConfig):
     images: Annotated[
         Path | None,
         Option("Folder that the paths are relative to (default: that of the table).", panel="Data", role="input"),
+    ] = None
+    checked: Annotated[
+        Path | None,
+        Option(
+            "What people saw on some of the images, in any of the forms of --table: present and absent, or label and right.",
+            panel="Data",
+            role="input",
+        ),
     ] = None
     classes: Annotated[
         Path | None,

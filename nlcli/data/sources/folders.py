@@ -41,6 +41,7 @@ from nlcli.data.sources.base import (
     refuse_missing,
     write_left_out,
 )
+from nlcli.data.sources.checked_list import join_checked
 from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
@@ -58,7 +59,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
     Raises:
         NlcliError: with the file and line, or the folder, for whatever does not fit.
     """
-    inputs: dict[str, Any] = {"table": config.table, "classes": config.classes}
+    inputs: dict[str, Any] = {"table": config.table, "classes": config.classes, "checked": config.checked}
     if config.table is None:
         listed = list_folders(config.images, frozenset(config.verified))
         inputs["images"] = fingerprint_json([listed.paths, listed.split])
@@ -67,6 +68,7 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         listed = read_image_table(config.table)
         missing = missing_files(config.images, listed.paths)
         inputs["missing"] = fingerprint_json([listed.paths[i] for i in np.flatnonzero(missing)])
+    unmatched = [] if config.checked is None else join_checked(listed, config.images, config.checked)
     stale = partial(pictures_changed, contents=config.check_contents)
     with open_stage(
         "dataset", config, inputs, seed=config.seed, force=force, stale=stale, renew=renew_pictures
@@ -86,7 +88,10 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
             },
             contents=config.check_contents,
         )
-        write_left_out(stage.work, ((path, "table", "missing") for path in lost))
+        rows = [(path, "table", "missing") for path in lost] + [
+            (path, "checked", "no such image") for path in unmatched
+        ]
+        write_left_out(stage.work, rows)
         pairs = write_single_label_statistics(stage.work, table)
         stage.finish(noise_summary(table) | pairs | {"left_out": len(lost)})
     return stage.output
@@ -196,7 +201,7 @@ def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable
     keys = [listed.paths[i] for i in rows]
     given = [listed.split[i] for i in rows]
     split = np.asarray([TRAIN if s is None else s for s in given], np.int8)
-    label = np.where(noisy >= 0, noisy, true)
+    label = np.where(true >= 0, true, noisy)  # so that every class of checked images comes into every split
     checked = (true >= 0) | (right >= 0)
     _draw_splits(config, split, label, strings(keys), checked, whole=all(s is None for s in given))
     _tell_unchecked(split, label, checked, classes)
@@ -223,6 +228,7 @@ def _draw_splits(
     shares = {VALIDATION: config.validation_share, TEST: config.test_share}
     drawn: dict[str, int] = {}
     some = bool(checked[split == TRAIN].any()) and not checked[split == TRAIN].all()
+    apart = some and config.draw_from == "all"
     for number in (TEST, VALIDATION) if whole else (VALIDATION,):
         if np.any(split == number):
             continue
@@ -230,15 +236,19 @@ def _draw_splits(
         share = shares[number] / (1 - shares[TEST]) if whole and number == VALIDATION else shares[number]
         # A third of a class's checked images for each of train, validation and test, if the share wants as many.
         part = 1 / 3 if number == TEST else 1 / 2
-        among = checked[train] if some else None
+        among = checked[train] if some and not apart else None
         stream = 0x666F6C64 + number
-        chosen = train[hold_out(label[train], keys[train], share, config.seed, stream, among=among, at_most=part)]
-        split[chosen] = number
-        drawn[SPLITS[number]] = len(chosen)
+        drawn[SPLITS[number]] = 0
+        for own, pool in enumerate([train[checked[train]], train[~checked[train]]] if apart else [train]):
+            chosen = pool[
+                hold_out(label[pool], keys[pool], share, config.seed, stream + 8 * own, among=among, at_most=part)
+            ]
+            split[chosen] = number
+            drawn[SPLITS[number]] += len(chosen)
     if not drawn:
         return
     told = " and ".join(f"{count:,} for {name}" for name, count in drawn.items())
-    of = "checked training images, a third of each class's at most" if some else "training images"
+    of = "checked training images, a third of each class's at most" if some and not apart else "training images"
     say(f"drew {told} from the {of}; --validation-share and --test-share set how many")
     trusted = [name for name in drawn if name in config.verified]
     if "verified" in config.model_fields_set and trusted and "train" not in config.verified and config.table is None:
@@ -253,7 +263,8 @@ def _tell_unchecked(split: np.ndarray, label: np.ndarray, checked: np.ndarray, c
     if not checked.any():
         say(
             "nobody checked any of these images, so how many labels are wrong cannot be known, and nothing can be "
-            "measured on them; check some and list them in a --table with the column 'verification' or 'clean_label'"
+            "measured on them; check some and list them with --checked, or in a --table with the column 'verification' "
+            "or 'clean_label'"
         )
         return
     for number in (VALIDATION, TEST):

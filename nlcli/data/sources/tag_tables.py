@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.data.labels import SPLITS
-from nlcli.data.lists import image_name, shown
+from nlcli.data.lists import image_name, plain_path, shown
 from nlcli.data.sources.image_table import SPLIT_NAMES
 from nlcli.data.sources.tagged_images import (
     CHECKED,
@@ -33,8 +33,9 @@ LISTS = ("noisy", "present", "absent", "confidence")
 OF_AN_IMAGE = ("verified", "split", "group")
 WIDE = ("path", *LISTS, *OF_AN_IMAGE)
 LONG = ("path", "label", "source", "confidence", *OF_AN_IMAGE)
+_OF_CHECKED = ("path", "key", "present", "absent", "label", "source", "confidence", "right", "verified")
 _OF_ONE_LABEL = ("noisy_label", "clean_label", "verification")
-_KNOWN = tuple(dict.fromkeys((*WIDE, *LONG, *_OF_ONE_LABEL)))
+_KNOWN = tuple(dict.fromkeys((*WIDE, *LONG, *_OF_CHECKED, *_OF_ONE_LABEL)))
 _METADATA_TAGS = ("noisy", "labels", "tags", "label")
 VERIFIED = {
     "": UNSAID,
@@ -42,6 +43,10 @@ VERIFIED = {
     **dict.fromkeys(("partial", "listed"), LISTED),
     **dict.fromkeys(("full", "all"), EVERYTHING),
     **dict.fromkeys(("1", "true", "yes"), CHECKED),
+}
+_RIGHT = {
+    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
+    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
 }
 PEOPLE = ("human", "person", "verification", "crowdsource-verification")
 MACHINES = ("", "machine", "noisy", "classifier")
@@ -56,7 +61,7 @@ def read_tag_table(path: Path, *, checked: bool = False) -> TaggedImages:
     Raises:
         NlcliError: with the line (or the row), for whatever does not fit.
     """
-    columns = read_columns(path, _KNOWN, ("path",), LISTS)
+    columns = read_columns(path, _KNOWN, () if checked else ("path",), LISTS)
     names = {**columns.texts, **columns.lists}
     single = next((name for name in _OF_ONE_LABEL if name in names), None)
     if single is not None:
@@ -69,15 +74,22 @@ def read_tag_table(path: Path, *, checked: bool = False) -> TaggedImages:
         raise NlcliError(
             f"{path} has both the column 'label' (a row a tag) and '{wide[0]}' (a row an image); keep one of the two"
         )
-    if checked and "noisy" in names:
+    strange = next((name for name in names if name not in _OF_CHECKED), None)
+    if checked and strange is not None:
         raise NlcliError(
-            f"{path}: a table of checked images says what people saw, in the columns present and absent; leave out "
-            "'noisy'"
+            f"{path}: a table of checked images says what people saw, in the columns present and absent (a row an "
+            f"image) or label and right (a row a tag); leave out '{strange}'"
         )
+    foreign = next((name for name in ("right", "key") if name in names), None)
+    if not checked and foreign is not None:
+        raise NlcliError(f"{path}: the column '{foreign}' is of tables of checked images; give this one as --checked")
+    if checked and ("path" in names) == ("key" in names):
+        raise NlcliError(f"{path}: expected a column 'path' or 'key' with the checked images, and one of them only")
     if not columns.rows:
         raise NlcliError(f"{path} has no rows")
+    given = columns.texts["path" if "path" in names else "key"]
     if "label" in names:
-        return _long(columns, checked)
+        return _long(columns, given, checked)
     if not wide:
         raise NlcliError(
             f"{path} has none of the columns noisy, present, absent (a row an image) and label (a row a tag); "
@@ -85,7 +97,7 @@ def read_tag_table(path: Path, *, checked: bool = False) -> TaggedImages:
         )
     if "source" in names:
         raise NlcliError(f"{path}: the column 'source' is of tables with a row a tag; leave it out")
-    return _wide(columns, columns.texts["path"])
+    return _wide(columns, given, checked)
 
 
 def read_metadata(path: Path) -> TaggedImages:
@@ -107,21 +119,27 @@ def read_metadata(path: Path) -> TaggedImages:
     for part in (columns.texts, columns.lists):
         if tags and tags[0] in part:
             part["noisy"] = part.pop(tags[0])  # type: ignore[assignment]
-    return _wide(columns, columns.texts["file_name"])
+    return _wide(columns, columns.texts["file_name"], False)
 
 
 # --- images ----------------------------------------------------------------------------------
 
 
-def _paths(columns: Columns, given: Texts) -> Texts:
-    """The column of paths in the form that data sets have."""
+def _paths(columns: Columns, given: Texts, *, anywhere: bool) -> Texts:
+    """The column of paths in the form that data sets have.
+
+    Args:
+        anywhere: Whole paths are matched with those of images later.
+    """
     odd = np.flatnonzero(odd_paths(given))
     if not len(odd):
         return given
     names = given.names
     for number in odd.tolist():
         row = int(np.flatnonzero(given.codes == number)[0]) if (given.codes == number).any() else None
-        if row is not None:
+        if row is not None and anywhere and names[number]:
+            names[number] = plain_path(names[number])
+        elif row is not None:
             try:
                 names[number] = image_name(names[number], "")
             except NlcliError:
@@ -192,8 +210,8 @@ def _of_images(columns: Columns, image: np.ndarray | None, count: int) -> tuple[
 # --- wide ------------------------------------------------------------------------------------
 
 
-def _wide(columns: Columns, given: Texts) -> TaggedImages:
-    paths = _paths(columns, given)
+def _wide(columns: Columns, given: Texts, checked: bool) -> TaggedImages:
+    paths = _paths(columns, given, anywhere=checked)
     if len(paths.values) < len(paths.codes):
         _, first, count = np.unique(paths.codes, return_index=True, return_counts=True)
         if (count > 1).any():
@@ -324,8 +342,8 @@ def _split_cells(texts: Texts) -> TextLists:
 # --- long ------------------------------------------------------------------------------------
 
 
-def _long(columns: Columns, checked: bool) -> TaggedImages:
-    given = _paths(columns, columns.texts["path"])
+def _long(columns: Columns, given: Texts, checked: bool) -> TaggedImages:
+    given = _paths(columns, given, anywhere=checked)
     first = np.full(len(given.values), -1, np.int64)
     first[given.codes[::-1]] = np.arange(columns.rows)[::-1]
     used = np.flatnonzero(first >= 0)
@@ -375,7 +393,13 @@ def _by_people(columns: Columns, checked: bool) -> np.ndarray:
 
 def _said(columns: Columns, tagged: np.ndarray, by_people: np.ndarray) -> np.ndarray:
     """float32 (rows,): the confidence of a noisy tag; of what a person saw, 1 there and 0 not there."""
-    texts = columns.texts.get("confidence")
+    texts, right = columns.texts.get("confidence"), columns.texts.get("right")
+    if right is not None:
+        if texts is not None:
+            raise NlcliError(f"{columns.path} has both the columns 'confidence' and 'right'; keep one of the two")
+        said = _mapped(columns, "right", _RIGHT, "'{}' is none of right, 1, true or yes, and wrong, 0, false or no")
+        assert said is not None
+        return said.astype(np.float32)
     if texts is None:
         return np.ones(columns.rows, np.float32)
     numbers = np.array([1.0 if not text else _number(text) for text in texts.names], np.float32)

@@ -229,6 +229,37 @@ def settle_verification(
     return tagged, verification
 
 
+def with_checked(tagged: TaggedImages, checked: TaggedImages, found: np.ndarray) -> TaggedImages:
+    """The images with what people saw on those of ``checked``.
+
+    Args:
+        checked: What people saw, and nothing else.
+        found: (M,) int64, the image of each image of ``checked``, -1 for none.
+    """
+    if not tagged.lists_present:
+        tagged = replace(_confirmed(tagged, tagged.verified >= LISTED), lists_present=True)
+    position = {name: i for i, name in enumerate(tagged.names)}
+    for name in checked.names:
+        position.setdefault(name, len(position))
+    number = np.array([position[name] for name in checked.names], np.int32)
+
+    def joined(own: Entries, others: Entries) -> Entries:
+        others = others.where(found[others.image] >= 0)
+        return own.joined(Entries.of(found[others.image], number[others.name]))
+
+    matched = np.flatnonzero(found >= 0)
+    said = np.where(checked.verified[matched] == UNSAID, CHECKED, checked.verified[matched])
+    verified = tagged.verified.copy()
+    verified[found[matched]] = np.maximum(verified[found[matched]], said)
+    return replace(
+        tagged,
+        names=tuple(position),
+        present=joined(tagged.present, checked.present),
+        absent=joined(tagged.absent, checked.absent),
+        verified=verified,
+    )
+
+
 def _confirmed(tagged: TaggedImages, checked: np.ndarray) -> TaggedImages:
     """With the noisy tags of ``checked`` images as present, but for those that are absent."""
     width = max(1, len(tagged.names))

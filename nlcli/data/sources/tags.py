@@ -18,9 +18,17 @@ from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import NONE, SPLITS
 from nlcli.data.pictures import pictures_changed, renew_pictures
 from nlcli.data.sources.base import enumerate_some, limited, missing_files, refuse_missing, write_left_out
+from nlcli.data.sources.checked_list import match_images, refuse_unmatched
 from nlcli.data.sources.drawn_splits import draw_splits, tell_unchecked
 from nlcli.data.sources.tag_files import read_tags, tag_files
-from nlcli.data.sources.tagged_images import label_table, settle_names, settle_verification, tell_what_was_read
+from nlcli.data.sources.tagged_images import (
+    TaggedImages,
+    label_table,
+    settle_names,
+    settle_verification,
+    tell_what_was_read,
+    with_checked,
+)
 from nlcli.data.statistics import label_statistics, write_statistics
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
@@ -38,8 +46,11 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
     files = tag_files(config.table)
     root = config.images or (config.table if config.table.is_dir() else config.table.parent)
     inputs: dict[str, Any] = {"table" if not i else f"table {i + 1}": path for i, path in enumerate(files)}
-    inputs["classes"] = config.classes
+    inputs |= {"classes": config.classes, "checked": config.checked}
     tagged = read_tags(config.table)
+    unmatched: list[str] = []
+    if config.checked is not None:
+        tagged, unmatched = _join(tagged, config.checked, root)
     missing = missing_files(root, tagged.paths)
     if missing.any():
         inputs["missing"] = fingerprint_json([tagged.paths[i] for i in np.flatnonzero(missing)])
@@ -76,7 +87,10 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
         write_dataset(
             stage.work, table, {"name": root.name, "source": "tags of images"}, contents=config.check_contents
         )
-        write_left_out(stage.work, ((path, "table", "missing") for path in lost))
+        rows = [(path, "table", "missing") for path in lost] + [
+            (path, "checked", "no such image") for path in unmatched
+        ]
+        write_left_out(stage.work, rows)
         statistics = label_statistics(table)
         write_statistics(stage.work, statistics)
         summary: dict[str, Any] = {"images": len(table), "classes": len(classes), "noisy_tags": table.noisy.nnz}
@@ -86,3 +100,11 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
             summary[f"{name}_verified"] = int(np.sum(here & (table.verification > NONE)))
         stage.finish(summary | {"left_out": len(lost)})
     return stage.output
+
+
+def _join(tagged: TaggedImages, listing: Path, root: Path) -> tuple[TaggedImages, list[str]]:
+    """The images with what people saw on those that ``listing`` lists, and the paths there that are none of them."""
+    checked = read_tags(listing, checked=True)
+    found = match_images(checked.paths, tagged.paths, root, listing)
+    refuse_unmatched(checked.paths, found, tagged.paths, root, listing)
+    return with_checked(tagged, checked, found), [checked.paths[i] for i in np.flatnonzero(found < 0)]
