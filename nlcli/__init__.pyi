@@ -49,6 +49,7 @@ __all__ = [
     "read_dataset",
     "read_stage",
     "register",
+    "report",
     "restore_labels",
     "table",
     "train_head",
@@ -956,6 +957,32 @@ def table(
         published: Published table, such as hu2018-table2 (default: none, only what was measured).
         by: What the columns go by (default: as the published table's, or the part of the clean set).
         deviations: What was done otherwise than in the paper, a sentence each.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def report(
+    *,
+    directories: Sequence[StrPath],
+    output: StrPath,
+    title: str | None = None,
+    thumbnails: int = 60,
+    force: bool = False,
+) -> Path:
+    """Put what stages made onto one page: which labels look wrong, how sure that is, what it brings.
+
+    The same as ``nlcli report`` on the command line.
+
+    Args:
+        directories: Directories made by nlcli, or folders of them; what they were made from is looked up.
+        output: Page to write (.html).
+        title: Title of the page (default: the data set's name).
+        thumbnails: Most pictures on the page, those that matter most first.
         force: Replace a different result at the output.
 
     Returns:

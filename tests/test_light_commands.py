@@ -83,4 +83,6 @@ def test_reports(tmp_path: Path) -> None:
         paths.append(made_evaluation(tmp_path / f"{name}-test", table, dataset, run, scores, name=name, resamples=20))
     commands = [["compare", *map(str, paths), "--bootstrap", "20", "--output", "report"]]
     commands.append(["table", "--row", f"A={paths[0]}", "--row", f"B={paths[1]}", "--output", "table"])
+    commands.append(["report", ".", "-o", "page.html"])
     assert "mAP" in without_tensorflow(tmp_path, *commands)
+    assert (tmp_path / "page.html").is_file()

@@ -257,6 +257,15 @@ _STAGES = (
         show="nlcli.evaluation.comparison.paper_table:show_table",
         is_report=True,
     ),
+    StageCommand(
+        "report",
+        "Put what stages made onto one page: which labels look wrong, how sure that is, what it brings.",
+        "nlcli.report.config:Report",
+        "nlcli.report.write_page:write_report",
+        "nlcli report data/mine runs/detection runs/residual-test --output report.html",
+        show="nlcli.report.write_page:show_page",
+        is_report=True,
+    ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}
 

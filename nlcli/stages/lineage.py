@@ -24,7 +24,13 @@ _WHAT = {
     "analysis": "evaluations by category, class frequency and annotation quality",
     "table": "evaluations beside a paper's published table",
     "hashes": "hashes of images, to find near-duplicates",
+    "page": "results of stages on one page, to read and to send",
 }
+
+
+def what_of(kind: str) -> str:
+    """What a directory of this kind is, in words."""
+    return _WHAT.get(kind, kind)
 
 
 def describe_path(path: Path) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
         "path": str(record.path),
         "stage": record.kind,
         "complete": True,
-        "what": _WHAT.get(record.kind, record.kind),
+        "what": what_of(record.kind),
         "summary": record.summary,
         "config": record.config,
         "seed": record.seed,

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from nlcli.console import say
 from nlcli.errors import NlcliError, first_problem
 from nlcli.runtime import versions
+from nlcli.stages.embedded_record import read_embedded
 from nlcli.stages.files import fingerprint_file, fingerprint_json, read_json, system_sentences, write_json
 from nlcli.stages.publishing import (
     RECIPE,
@@ -77,8 +78,9 @@ class StageRecord:
         if entry is None or entry.path is None:
             return None
         recorded = Path(entry.path)
-        if not recorded.exists() and entry.relative is not None and (self.path / entry.relative).exists():
-            return (self.path / entry.relative).resolve()  # the whole work directory was moved
+        here = self.path.parent if self.path.is_file() else self.path
+        if not recorded.exists() and entry.relative is not None and (here / entry.relative).exists():
+            return (here / entry.relative).resolve()  # the whole work directory was moved
         return recorded
 
     def input_stage(self, name: str, instead: str | None = None) -> StageRecord:
@@ -109,7 +111,7 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
 
     Raises:
         NlcliError: nothing there, not a stage, unfinished, of another kind, a newer format, or a record
-            that is damaged.
+            that is damaged. A page is read as a directory is.
     """
     path = Path(path)
     kinds = (kind,) if isinstance(kind, str) else kind
@@ -118,7 +120,7 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
         if work_path(path).exists():
             raise NlcliError(f"{path} is unfinished; run the command that makes it again to complete it")
         raise NlcliError(f"{path} does not exist; expected {wanted}")
-    if not (path / RECORD).is_file():
+    if not path.is_file() and not (path / RECORD).is_file():
         raise NlcliError(f"{path} is not {wanted}: it has no {RECORD}")
     file = _read_file(path)
     if not file.complete:
@@ -140,8 +142,15 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
 
 
 def _read_file(path: Path, remedy: str = "make the directory again") -> StageFile:
-    """``stage.json`` of the directory ``path``, checked; ``remedy`` is what to do where it is damaged."""
-    content = read_json(path / RECORD)
+    """``stage.json`` of the directory ``path``, or what a page says in its place, checked.
+
+    Args:
+        remedy: What to do where it is damaged.
+    """
+    where = path if path.is_file() else path / RECORD
+    content = read_embedded(path) if path.is_file() else read_json(where)
+    if content is None:
+        raise NlcliError(f"{path} is not a page made by nlcli")
     format = content.get("schema") if isinstance(content, dict) else None
     if isinstance(format, int) and format > SCHEMA:
         raise NlcliError(f"{path} was written by a newer nlcli (format {format}); update nlcli")
@@ -149,7 +158,7 @@ def _read_file(path: Path, remedy: str = "make the directory again") -> StageFil
         return StageFile.model_validate(content)
     except ValidationError as error:
         problem = first_problem(error, kind="field")
-        raise NlcliError(f"{path / RECORD} is not a stage record ({problem}); {remedy}") from error
+        raise NlcliError(f"{where} is not a stage record ({problem}); {remedy}") from error
 
 
 # --- running a stage -------------------------------------------------------------------------
@@ -253,7 +262,7 @@ def open_stage(
             full or read-only.
     """
     output = place_of(config.output)  # type: ignore[attr-defined]
-    described = {name: _describe(value, output) for name, value in inputs.items() if value is not None}
+    described = {name: input_record(value, output) for name, value in inputs.items() if value is not None}
     recipe = {
         "stage": kind,
         "schema": SCHEMA,
@@ -298,7 +307,8 @@ def _discard_if_nothing_was_done(stage: Stage) -> None:
             shutil.rmtree(stage.work)
 
 
-def _describe(value: StageRecord | Path | str, output: Path) -> InputRecord:
+def input_record(value: StageRecord | Path | str, output: Path) -> InputRecord:
+    """What the record of a stage says of its input ``value``; its place also as seen from the directory ``output``."""
     if isinstance(value, str):
         return InputRecord(fingerprint=value)
     if isinstance(value, Path):
@@ -338,7 +348,7 @@ def _is_up_to_date(
         return False
     if not force:
         raise NlcliError(
-            f"{output} holds a different result ({_differences(before, stage.recipe)}); "
+            f"{output} holds a different result ({differences(before, stage.recipe)}); "
             "pass --force to replace it, or choose another --output"
         )
     return False
@@ -376,7 +386,7 @@ def _prepare(stage: Stage, force: bool, stale: Callable[[Path], str | None] | No
             stage.finished = False
             say(f"{work}: {why}; it is begun again")
         elif not force:
-            difference = _differences(recipe, ours) if isinstance(recipe, dict) else "its recipe is damaged"
+            difference = differences(recipe, ours) if isinstance(recipe, dict) else "its recipe is damaged"
             raise NlcliError(
                 f"{work} holds unfinished work of another configuration ({difference}); "
                 "pass --force to discard it, or choose another --output"
@@ -385,7 +395,7 @@ def _prepare(stage: Stage, force: bool, stale: Callable[[Path], str | None] | No
     write_json(work / RECIPE, ours)
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """``differs in seed 0 -> 1, dataset``: the settings in which two recipes differ."""
     if before.get("stage") != now["stage"]:
         return f"made by stage {before.get('stage')}"

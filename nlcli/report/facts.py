@@ -1,0 +1,192 @@
+"""The five facts on the first screen: what looks wrong, how sure that is, what it brings, and where everything lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nlcli.evaluation.comparison.model_rows import OverSeeds
+from nlcli.metrics.intervals import FEWEST_TO_RANK
+from nlcli.metrics.names import HEADINGS
+from nlcli.report.changes import Changes
+from nlcli.report.labels import Labels
+from nlcli.report.models import Table
+from nlcli.report.next_images import NextImages
+from nlcli.report.origins import Place
+from nlcli.report.shares import percent, percent_with_ends
+from nlcli.report.verdicts import Sort, Verdicts
+
+UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One of them.
+
+    Attributes:
+        question: What it answers.
+        answer: In a few words or a number.
+        told: Sentences on what that rests on.
+        place: Where something lies.
+        known: Whether there is an answer.
+        warning: Whether it is not to be trusted.
+    """
+
+    question: str
+    answer: str
+    told: tuple[str, ...]
+    place: Place | None = None
+    known: bool = True
+    warning: bool = False
+
+
+def five_facts(
+    labels: Labels | None,
+    verdicts: Verdicts | None,
+    table: Table | None,
+    changes: Changes | None,
+    queue: NextImages | None,
+    page: Path,
+) -> tuple[Fact, ...]:
+    """Each of them, also where it is that something is not known, and how it would be."""
+    return (
+        _how_many(labels, verdicts),
+        _how_sure(labels, verdicts),
+        _classifier(table),
+        _cleaned(changes, page),
+        _queue(queue, page),
+    )
+
+
+def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
+    question = "How many labels look wrong?"
+    if verdicts is not None:
+        told = [
+            f"{sort.called:,} {sort.name} of {sort.looked_at:,} {'tags' if verdicts.several else 'labels'} looked at "
+            f"({percent(sort.called / sort.looked_at)})."
+            for sort in verdicts.sorts
+            if sort.looked_at
+        ]
+        return Fact(question, f"{verdicts.called:,}", (*told, f"Found by {verdicts.method}."))
+    wrong = labels.whole.wrong if labels is not None else None
+    if wrong is not None:
+        return Fact(
+            question,
+            f"about {wrong.told}",
+            (
+                f"{wrong.part:,} of {wrong.whole:,} checked labels are wrong; nothing has looked for the others yet.",
+                "nlcli detect-noise finds them.",
+            ),
+        )
+    return Fact(question, UNKNOWN, ("No detection was given; nlcli detect-noise makes one.",), known=False)
+
+
+def _how_sure(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
+    question = "How sure is that?"
+    if verdicts is None:
+        why = "Without a detection there is nothing to be sure of."
+        if labels is not None:
+            why += f" {labels.whole.verified:,} of {labels.whole.images:,} images were checked by a person."
+        return Fact(question, UNKNOWN, (why,), known=False)
+    measured = [sort for sort in verdicts.sorts if sort.checked and sort.precision is not None]
+    if not measured:
+        checked = max((sort.checked for sort in verdicts.sorts), default=0)
+        why = (
+            f"Of {checked:,} checked images none is among those that look wrong."
+            if checked
+            else "No checked image is left to measure it on: it cannot be known."
+        )
+        return Fact(
+            question, UNKNOWN, (why, "Check some images that are drawn at random, and build again."), known=False
+        )
+    told = [sentence for sort in measured for sentence in _sure_sentences(sort, len(measured) > 1)]
+    checked = max(sort.checked for sort in measured)
+    few = checked < FEWEST_TO_RANK
+    if few:
+        told.append(f"So few ({checked:,}) are not to be trusted; {FEWEST_TO_RANK} are the least.")
+    answer = " / ".join(percent(sort.precision.value) for sort in measured if sort.precision is not None) + " right"
+    return Fact(question, answer, tuple(told), warning=few)
+
+
+def _sure_sentences(sort: Sort, several: bool) -> list[str]:
+    begins, judged = (f"{sort.name.capitalize()}: of", "tags") if several else ("Of", "labels")
+    told = []
+    if sort.precision is not None:
+        told.append(
+            f"{begins} {sort.precision.whole:,} checked {judged} that look so, {sort.precision.part:,} are: "
+            f"{sort.precision.told}."
+        )
+    if sort.recall is not None:
+        told.append(f"Of {sort.recall.whole:,} that are so, {sort.recall.part:,} are found: {sort.recall.told}.")
+    told.append(
+        f"Measured on {sort.checked:,} checked {'tags' if several else 'images'} that had no part in finding them."
+    )
+    return told
+
+
+def _classifier(table: Table | None) -> Fact:
+    question = "What does the classifier reach?"
+    if table is None:
+        return Fact(
+            question, UNKNOWN, ("No evaluation was given; nlcli eval makes one of a trained head.",), known=False
+        )
+    comparison = table.comparison
+    if table.chosen is None:
+        few = f"{comparison.images:,} images of the {comparison.split} split are too few to rank models."
+        return Fact(question, UNKNOWN, (few,), known=False)
+    name, before, after = table.lead, table.chosen.before, table.chosen.after
+    one, other = before.metrics[name], after.metrics[name]
+    on = f"{HEADINGS[name]} on {comparison.images:,} checked {comparison.split} images."
+    if before is after:
+        return Fact(question, _value(other), (f"{after.label}: {_with_ends(other)}; {on}",))
+    told = [f"{before.label}: {_with_ends(one)}; {after.label}: {_with_ends(other)}; {on}"]
+    difference = _difference(before.label, comparison.reference, other)
+    if difference is not None:
+        told.append(difference)
+    told.append(f"{after.label} is {table.chosen.why}.")
+    return Fact(question, f"{_value(one)} → {_value(other)}", tuple(told), warning=table.chosen.flatters)
+
+
+def _value(metric: OverSeeds) -> str:
+    return UNKNOWN if metric.value is None else percent(metric.value)
+
+
+def _with_ends(metric: OverSeeds) -> str:
+    return UNKNOWN if metric.value is None else percent_with_ends(metric.value, metric.interval)
+
+
+def _difference(before: str, reference: str, after: OverSeeds) -> str | None:
+    """Whether the two differ beyond chance, where the table's differences are to ``before``."""
+    if before != reference or after.difference is None or after.difference_interval is None:
+        return None
+    low, high = after.difference_interval
+    if low is None or high is None:
+        return None
+    ends = f"{100 * after.difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"The difference is {ends}" + (
+        "." if low > 0 or high < 0 else ": the interval holds 0, so that they may be alike."
+    )
+
+
+def _cleaned(changes: Changes | None, page: Path) -> Fact:
+    question = "Where are the cleaned labels?"
+    if changes is None:
+        return Fact(question, "not made", ("nlcli clean-labels makes them of a detection.",), known=False)
+    place = Place.of(changes.record.path, page)
+    if changes.made:
+        told = [f"{changes.made:,} labels were changed, {changes.by_people:,} of them by a person's word."]
+        if changes.proposed:
+            told.append(f"{changes.proposed:,} more changes are proposed and were not made.")
+        answer = f"{changes.made:,} changes"
+    else:
+        told = [f"{changes.proposed:,} changes are proposed; no label was changed."]
+        answer = f"{changes.proposed:,} proposals"
+    told.append("changes.csv there lists each of them.")
+    return Fact(question, answer, tuple(told), place=place)
+
+
+def _queue(queue: NextImages | None, page: Path) -> Fact:
+    question = "What should be checked next?"
+    if queue is None:
+        return Fact(question, "not chosen", ("None of the directories holds a queue of images to check.",), known=False)
+    return Fact(question, f"{queue.images:,} images", ("The most useful first.",), place=Place.of(queue.path, page))

@@ -1,0 +1,145 @@
+"""Stages whose result is one page that carries its own record: a file to send to somebody.
+
+The rules are those of directories (``stage.py``): the same recipe at the same place is up to date, another one is
+refused unless ``--force``, what nlcli did not make is never overwritten, and the file is whole or not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlcli.console import say
+from nlcli.errors import NlcliError
+from nlcli.runtime import versions
+from nlcli.stages.embedded_record import embedded, read_embedded
+from nlcli.stages.files import TEMPORARY, atomic_path, fingerprint_json, system_sentences
+from nlcli.stages.publishing import place_of
+from nlcli.stages.records import InputRecord, StageFile
+from nlcli.stages.stage import SCHEMA, StageRecord, differences, input_record
+
+if TYPE_CHECKING:
+    from nlcli.stages.config import StageConfig
+
+
+class PageStage:
+    """A page being made: call ``finish`` with it. With ``up_to_date`` set there is nothing to do."""
+
+    def __init__(
+        self,
+        kind: str,
+        output: Path,
+        recipe: dict[str, Any],
+        config: dict[str, Any],
+        inputs: Mapping[str, InputRecord],
+        seed: int | None,
+    ) -> None:
+        self.output = output
+        self.up_to_date = False
+        self.finished = False
+        self._kind = kind
+        self._recipe = recipe
+        self._config = config
+        self._inputs = inputs
+        self._seed = seed
+
+    def finish(self, before: str, after: str, summary: Mapping[str, Any]) -> None:
+        """Write the page: what stands before its record, and what stands after it.
+
+        How long it took is not told, so that the same page has the same bytes.
+        """
+        content = fingerprint_json([before, after])
+        file = StageFile(
+            stage=self._kind,
+            format=SCHEMA,
+            config=self._config,
+            inputs=dict(self._inputs),
+            recipe=self._recipe,
+            seed=self._seed,
+            versions=versions(),
+            complete=True,
+            fingerprint=fingerprint_json({"recipe": self._recipe, "content": content}),
+            summary=dict(summary),
+            seconds=0.0,
+        )
+        with atomic_path(self.output) as temporary:
+            temporary.write_text(before + embedded(file.to_json()) + after, encoding="utf-8")
+        self.finished = True
+
+
+@contextmanager
+def open_page(
+    kind: str,
+    config: StageConfig,
+    inputs: Mapping[str, StageRecord | Path | str | None],
+    *,
+    seed: int | None = None,
+    force: bool = False,
+    format: int = 0,
+) -> Iterator[PageStage]:
+    """Make one page; the arguments are those of ``open_stage``.
+
+    Raises:
+        NlcliError: the output holds something else, or cannot be written.
+    """
+    output = place_of(config.output)  # type: ignore[attr-defined]
+    described = {name: input_record(value, output.parent) for name, value in inputs.items() if value is not None}
+    recipe = {
+        "stage": kind,
+        "schema": SCHEMA,
+        "format": format,
+        "config": config.recipe(),
+        "inputs": {name: entry.fingerprint for name, entry in described.items()},
+    }
+    stage = PageStage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
+    with system_sentences(output):
+        stage.up_to_date = _is_up_to_date(output, recipe, force)
+        if not stage.up_to_date:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_behind(output)
+        yield stage
+        if not stage.up_to_date and not stage.finished:
+            raise RuntimeError(f"stage {kind} ended without finish()")
+
+
+def _is_up_to_date(output: Path, recipe: dict[str, Any], force: bool) -> bool:
+    if output.is_dir():
+        raise NlcliError(f"{output} is a folder; choose another --output")
+    if not os.path.lexists(output) or output.stat().st_size == 0:
+        return False
+    content = read_embedded(output) if output.is_file() else None
+    before = content.get("recipe") if isinstance(content, dict) else None
+    if not isinstance(before, dict):
+        raise NlcliError(f"{output} exists and was not made by nlcli; choose another --output")
+    if before == recipe:
+        say(f"{output} is up to date")
+        return True
+    if not force:
+        raise NlcliError(
+            f"{output} holds a different result ({differences(before, recipe)}); "
+            "pass --force to replace it, or choose another --output"
+        )
+    return False
+
+
+def _remove_left_behind(output: Path) -> None:
+    """Remove what processes that no longer live were writing when they were killed."""
+    for path in output.parent.glob(f".{output.name}.*{TEMPORARY}"):
+        process = path.name.removeprefix(f".{output.name}.").removesuffix(TEMPORARY)
+        with contextlib.suppress(OSError):
+            if process.isdigit() and not _lives(int(process)):
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

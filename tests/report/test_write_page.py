@@ -1,0 +1,312 @@
+"""What the page says: the numbers, what is missing, and the rules of a stage."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nlcli.data.label_files import read_dataset
+from nlcli.errors import NlcliError
+from nlcli.report.cards import Card, with_pictures
+from nlcli.report.config import Report
+from nlcli.report.verdicts import read_verdicts
+from nlcli.report.write_page import write_report
+from nlcli.stages.lineage import describe_path
+from nlcli.stages.stage import read_stage
+from worlds.reported import HOSTILE, PLAIN, reported_dataset, reported_detection, whole_story
+
+IMAGES = 120
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return whole_story(tmp_path_factory.mktemp("story"), PLAIN)
+
+
+def text_of(page: Path) -> str:
+    """What a reader sees, with single spaces."""
+    content = page.read_text(encoding="utf-8")
+    content = re.sub(r"<(script|style|title)\b.*?</\1>", " ", content, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", content)).split())
+
+
+def attributes_of(content: str) -> set[str]:
+    """The names of all attributes of all elements, as a browser reads them."""
+    names: set[str] = set()
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            names.update(name for name, _ in attrs)
+
+    Reader().feed(content)
+    return names
+
+
+def made(given: list[Path], output: Path, **options: object) -> Path:
+    return write_report(Report(directories=tuple(given), output=output, **options))  # type: ignore[arg-type]
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def test_the_facts_are_those_of_a_count_by_hand(story: list[Path], tmp_path: Path) -> None:
+    wrong = [i % 3 == 0 for i in range(IMAGES)]
+    called = [wrong[i] != (i % 10 < 2) for i in range(IMAGES)]
+    test = range(IMAGES // 2, IMAGES)
+    hits = sum(wrong[i] and called[i] for i in test)
+    looks_wrong, is_wrong = sum(called[i] for i in test), sum(wrong[i] for i in test)
+    assert 0 < hits < looks_wrong < is_wrong + looks_wrong
+    text = text_of(made(story, tmp_path / "page.html"))
+    assert f"{sum(called)} wrong labels of {IMAGES} labels looked at" in text
+    assert (
+        f"Of {looks_wrong} checked labels that look so, {hits} are: {100 * hits / looks_wrong:.1f}".removesuffix(".0")
+        in text
+    )
+    assert f"Of {is_wrong} that are so, {hits} are found: {100 * hits / is_wrong:.1f}".removesuffix(".0") in text
+    assert "Measured on 60 checked images" in text
+    assert "20 labels were changed, 4 of them by a person's word. 10 more changes are proposed" in text
+    assert "12 images The most useful first" not in text
+    assert "12 images What should be checked next?" in text
+    assert "the 0th most useful Asked: cat." in text
+
+
+def test_the_classifier_before_and_after(story: list[Path], tmp_path: Path) -> None:
+    """The one of noisy labels comes first wherever it was given; without validation the choice says that it flatters."""
+    text = text_of(made(story, tmp_path / "page.html"))
+    accuracy = {}
+    for path in story:
+        if path.name.endswith("-test"):
+            metrics = json.loads((path / "metrics.json").read_text())
+            accuracy[metrics["name"]] = metrics["metrics"]["top_1"]["value"]
+    assert accuracy["noisy"] < accuracy["residual"]
+    before, after = (f"{100 * accuracy[name]:.1f}".removesuffix(".0") + " %" for name in ("noisy", "residual"))
+    assert f"{before} → {after} What does the classifier reach?" in text
+    assert "best of 3 on these very images, which flatters it" in text
+
+
+def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
+    verdicts = read_verdicts(read_stage(story[1]), 12)
+    reliability = verdicts.sorts[0].reliability
+    assert reliability is not None
+    # Two probabilities: about 0.15 and about 0.85.
+    wrong = [i % 3 == 0 for i in range(60, 120)]
+    called = [wrong[i - 60] != (i % 10 < 2) for i in range(60, 120)]
+    right_of_right = sum(not w for w, c in zip(wrong, called, strict=True) if not c)
+    assert [point.observed.whole for point in reliability.bins] == [sum(called), 60 - sum(called)]
+    assert reliability.bins[1].observed.part == right_of_right
+    assert reliability.count == 60
+
+
+def test_suspects_are_the_worst_first(story: list[Path]) -> None:
+    cards = read_verdicts(read_stage(story[1]), 12).cards
+    probabilities = [change.wrong for card in cards for change in card.changes]
+    assert len(cards) == 12
+    assert probabilities == sorted(probabilities, reverse=True)  # type: ignore[type-var]
+    assert all(change.new is not None and change.sure == 0.8 for card in cards for change in card.changes)
+
+
+def test_entries_of_several_labels(tmp_path: Path) -> None:
+    """A card an image, wrong and missing tags told apart; precision over checked entries outside of train."""
+    rows = [  # key, split, class, tag, probability, verdict, verified
+        ("a", "train", "cat", "given", 0.02, "wrong", None),
+        ("a", "train", "dog", "missing", 0.97, "wrong", None),
+        ("b", "test", "cat", "given", 0.1, "wrong", False),
+        ("c", "test", "cat", "given", 0.2, "wrong", True),
+        ("d", "test", "dog", "given", 0.9, "right", True),
+        ("d", "test", "cat", "missing", 0.8, "wrong", True),
+        ("e", "test", "dog", "missing", 0.3, "right", True),
+        ("e", "train", "fox", "given", 0.3, "wrong", False),
+    ]
+    names = ("key", "split", "class", "tag", "probability", "verdict", "verified")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) | {"score": [0.5] * len(rows)}
+    dataset = reported_dataset(tmp_path, PLAIN, 12)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    pq.write_table(pa.table(columns), detection / "noise.parquet")
+    verdicts = read_verdicts(read_stage(detection), 12)
+    wrong, missing = verdicts.sorts
+    assert (wrong.looked_at, wrong.called, wrong.checked) == (5, 4, 3)
+    assert (missing.looked_at, missing.called, missing.checked) == (3, 2, 2)
+    assert wrong.precision is not None
+    assert missing.precision is not None
+    assert missing.recall is not None
+    assert (wrong.precision.part, wrong.precision.whole) == (1, 2)
+    assert (missing.precision.part, missing.precision.whole) == (1, 1)
+    assert (missing.recall.part, missing.recall.whole) == (1, 2)
+    assert [card.key for card in verdicts.cards] == ["a", "b", "c", "d", "e"]
+    assert [(change.old, change.new) for change in verdicts.cards[0].changes] == [("cat", None), (None, "dog")]
+    assert verdicts.cards[2].changes[0].checked == "checked: right"
+    assert verdicts.cards[1].changes[0].checked == "checked: wrong"
+    text = text_of(made([detection], tmp_path / "page.html"))
+    assert "4 wrong tags of 5 tags looked at (80 %). 2 missing tags of 3" in text
+
+
+# --- what is missing is said -----------------------------------------------------------------
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    text = text_of(made([reported_dataset(tmp_path, PLAIN, 24)], tmp_path / "page.html"))
+    for sentence in (
+        "There is no detection of wrong labels (nlcli detect-noise).",
+        "There are no cleaned labels (nlcli clean-labels).",
+        "There is no evaluation of a classifier",
+        "There is no learning curve",
+        "There is no queue of images to check next.",
+    ):
+        assert sentence in text
+    assert "checked labels are wrong; nothing has looked for the others yet." in text
+
+
+def test_few_checked_images_are_not_to_be_trusted(tmp_path: Path) -> None:
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    text = text_of(made([detection], tmp_path / "page.html"))
+    assert "So few (30) are not to be trusted; 50 are the least." in text
+    assert "Take this number with care." in text
+
+
+def test_a_data_set_that_is_gone_is_named(tmp_path: Path) -> None:
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    shutil.rmtree(dataset)
+    text = text_of(made([detection], tmp_path / "page.html"))
+    assert "Its dataset is no longer there." in text
+    assert "There is no data set: labels are not counted, and pictures are not shown." in text
+
+
+def test_pictures_that_cannot_be_read_are_said_to_be_so(story: list[Path], tmp_path: Path) -> None:
+    page = made(story, tmp_path / "page.html")
+    summary = read_stage(page).summary
+    content = page.read_text(encoding="utf-8")
+    assert summary["pictures"] == content.count('src="data:image/jpeg;base64,')
+    assert summary["pictures_unreadable"] == content.count(">cannot be read<") >= 1
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "nul\0.jpg", "none.jpg"])
+def test_no_picture_from_elsewhere(tmp_path: Path, path: str) -> None:
+    from worlds.reported import pictures
+
+    pictures(tmp_path, ["secret.jpg"])
+    (tmp_path / "photos").mkdir()
+    cards = with_pictures([Card(key="k", path=path)], None, tmp_path / "photos")
+    assert cards[0].picture is None
+
+
+def test_at_most_so_many_pictures(story: list[Path], tmp_path: Path) -> None:
+    page = made(story, tmp_path / "page.html", thumbnails=12)
+    assert page.read_text(encoding="utf-8").count("<img ") <= 12
+    assert read_stage(page).summary["pictures"] + read_stage(page).summary["pictures_unreadable"] == 12
+
+
+# --- hostile input ---------------------------------------------------------------------------
+
+
+def test_hostile_names_are_escaped(tmp_path: Path) -> None:
+    page = made(whole_story(tmp_path, HOSTILE), tmp_path / "page.html", title="</title><script>1</script>")
+    content = page.read_text(encoding="utf-8")
+    assert len(re.findall(r"<script\b", content)) == 2
+    assert "onerror='" not in content
+    assert "\u202e" not in content
+    assert "\x1b" not in content
+    assert "{{ 7 * 7 }}" in content, "what looks like a template is text"
+    assert "49" not in re.findall(r"<bdi>(.*?)</bdi>", content)
+    attributes = attributes_of(content)
+    assert {"class", "src", "href", "data-sort"} <= attributes
+    assert not {name for name in attributes if name == "style" or name.startswith("on")}
+    record = re.search(r'id="nlcli-record">(.*?)</script>', content, re.DOTALL)
+    assert record is not None
+    assert "<" not in record[1]
+
+
+def test_the_policy_names_what_is_there(story: list[Path], tmp_path: Path) -> None:
+    import base64
+    import hashlib
+
+    content = made(story, tmp_path / "page.html").read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', content)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none'; img-src data:;")
+    for element in ("style", "script"):
+        inside = re.search(rf"<{element}>(.*?)</{element}>", content, re.DOTALL)
+        assert inside is not None
+        digest = base64.b64encode(hashlib.sha256(inside[1].encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy[1]
+    assert content.index("Content-Security-Policy") < 1024
+
+
+def test_a_damaged_file_is_a_sentence(tmp_path: Path) -> None:
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    noise = detection / "noise.parquet"
+    whole = noise.read_bytes()
+    noise.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(NlcliError, match=r"cannot read .*noise\.parquet"):
+        made([detection], tmp_path / "page.html")
+    pq.write_table(pa.table({"key": ["a"]}), noise)
+    with pytest.raises(NlcliError, match=r"noise\.parquet has no column 'path'"):
+        made([detection], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+# --- the rules of a stage --------------------------------------------------------------------
+
+
+def test_the_same_bytes_again(story: list[Path], tmp_path: Path) -> None:
+    page = made(story, tmp_path / "page.html")
+    before = page.read_bytes()
+    page.unlink()
+    assert made(story, tmp_path / "page.html").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_up_to_date_refused_and_replaced(story: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = made(story, tmp_path / "page.html")
+    written = page.stat().st_mtime_ns
+    assert made(story, tmp_path / "page.html").stat().st_mtime_ns == written
+    assert "is up to date" in capsys.readouterr().err
+    other = Report(directories=tuple(story), output=page, thumbnails=24)
+    with pytest.raises(NlcliError, match=r"differs in thumbnails 60 -> 24.*--force"):
+        write_report(other)
+    write_report(other, force=True)
+    assert read_stage(page, "page").config["thumbnails"] == 24
+
+
+def test_what_nlcli_did_not_make_stays(story: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "mine.html"
+    page.write_text("<!doctype html><title>mine</title>")
+    with pytest.raises(NlcliError, match="was not made by nlcli"):
+        write_report(Report(directories=tuple(story), output=page), force=True)
+    assert "mine" in page.read_text()
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(NlcliError, match="is a folder"):
+        made(story, tmp_path / "folder.html")
+    with pytest.raises(NlcliError, match=r"its name ends in \.html"):
+        Report.parse({"directories": story, "output": tmp_path / "page"})
+
+
+def test_its_history_is_told(story: list[Path], tmp_path: Path) -> None:
+    page = made(story, tmp_path / "page.html")
+    told = describe_path(page)
+    assert told["stage"] == "page"
+    assert {entry["state"] for entry in told["inputs"].values()} == {"unchanged"}
+    text = text_of(page)
+    assert "The command that made it is not known here." in text, "the stages of tests have none"
+    assert "nlcli detect-noise" in text
+    with pytest.raises(NlcliError, match="expected a run directory"):
+        read_stage(page, "run")
+
+
+def test_a_folder_of_stages_is_all_of_them(story: list[Path], tmp_path: Path) -> None:
+    page = made([story[0].parent], tmp_path / "page.html")
+    assert read_stage(page).summary["models"] == 3
+    with pytest.raises(NlcliError, match="no folder in it was"):
+        made([tmp_path], tmp_path / "other.html")
+    with pytest.raises(NlcliError, match="nothing to report"):
+        made([], tmp_path / "other.html")
