@@ -22,7 +22,7 @@ PACKAGE = ROOT / "nlcli"
 
 COLUMN = (
     "cli",
-    "report",
+    "reporting",
     "evaluation",
     "cleaning",
     "detection",

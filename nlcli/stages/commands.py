@@ -260,10 +260,10 @@ _STAGES = (
     StageCommand(
         "report",
         "Put what stages made onto one page: which labels look wrong, how sure that is, what it brings.",
-        "nlcli.report.config:Report",
-        "nlcli.report.write_page:write_report",
+        "nlcli.reporting.config:Report",
+        "nlcli.reporting.write_page:write_report",
         "nlcli report data/mine runs/detection runs/residual-test --output report.html",
-        show="nlcli.report.write_page:show_page",
+        show="nlcli.reporting.write_page:show_page",
         is_report=True,
     ),
 )

@@ -37,7 +37,9 @@ nlcli.train_head(dataset=unique, from_images="resnet50", output="r", flip="none"
 evaluation: Path = nlcli.evaluate(model=run, split="test", bootstrap=0)
 nlcli.compare(evaluations=[evaluation], output="report")
 nlcli.analyse(evaluations=(evaluation, "other"), output="analysis", groups=5)
-page: Path = nlcli.report(directories=[photos, detection, evaluation], output="report.html", thumbnails=12, title="Mine")
+page: Path = nlcli.report(
+    directories=[photos, detection, evaluation], output="report.html", thumbnails=12, title="Mine"
+)
 nlcli.table(rows={"A": evaluation, "B": ["b-0", "b-1"]}, output="table", published="hu2018-table6", by="none")
 counts: dict[str, int] = nlcli.predict(images="photos", run=run, format="csv", output="scores.csv", top=3)
 nlcli.register("method", "mine", "my_package.mine:Mine")

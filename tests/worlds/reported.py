@@ -11,7 +11,7 @@ from PIL import Image
 
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import LabelTable, single_label_table
-from nlcli.stages.stage import open_stage, read_stage
+from nlcli.stages.stage import open_stage
 from worlds.made_detections import made_detection
 from worlds.made_evaluations import curve_lines, made_evaluation, made_run
 from worlds.stage_builders import MakeConfig
@@ -97,28 +97,15 @@ def reported_evaluations(root: Path, table: LabelTable) -> list[Path]:
     return paths
 
 
-def reported_changes(root: Path, table: LabelTable) -> Path:
-    """``cleaned``: the noisy labels of the first twenty images are the next class, of the next ten are proposed so."""
-    classes = table.classes
-    count = 30
-    noisy = table.noisy.indices[:count]
-    rows = {
-        "key": table.keys[:count].tolist(),
-        "path": table.paths[:count].tolist(),
-        "split": ["train"] * count,
-        "class": [classes[c] for c in noisy],
-        "old": [classes[c] for c in noisy],
-        "new": [classes[(c + 1) % len(classes)] if i % 5 else None for i, c in enumerate(noisy.tolist())],
-        "probability": [0.99 - 0.01 * i for i in range(count)],
-        "rule": ["verified"] * 4 + ["detector"] * 16 + ["kept"] * 10,
-    }
-    with open_stage(
-        "dataset", MakeConfig(output=root / "cleaned", size=7), {"dataset": read_stage(root / "data")}
-    ) as stage:
-        write_dataset(stage.work, table, {"name": "cleaned", "source": "made by a test"}, derived=True)
-        pq.write_table(pa.table(rows), stage.work / "changes.parquet")
-        stage.finish({"images": len(table)})
-    return root / "cleaned"
+def reported_changes(root: Path) -> Path:
+    """``cleaned``: the labels that the detection calls wrong, as it has them; train alone."""
+    from nlcli.cleaning.clean_labels import clean_labels
+    from nlcli.cleaning.config import CleanDataset
+
+    config = CleanDataset(
+        dataset=root / "data", source=root / "detection", output=root / "cleaned", precision=0, max_changes=1
+    )
+    return clean_labels(config)
 
 
 def reported_queue(root: Path, table: LabelTable) -> Path:
@@ -146,6 +133,6 @@ def whole_story(root: Path, classes: tuple[str, ...], images: int = 120, side: i
         root / "data",
         detection,
         *reported_evaluations(root, table),
-        reported_changes(root, table),
+        reported_changes(root),
         reported_queue(root, table),
     ]

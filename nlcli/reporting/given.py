@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nlcli.cleaning.label_changes import CHANGES
 from nlcli.console import say
 from nlcli.errors import NlcliError
 from nlcli.stages.publishing import RECORD, WORK
 from nlcli.stages.stage import StageRecord, read_stage
 
-CHANGES = "changes.parquet"
 QUEUES = ("queue.parquet", "queue.csv")
 """How a queue of images to check is called in the directory of the stage that chose them."""
 SHOWN = ("dataset", "detection", "evaluation", "report", "run", "backbone")

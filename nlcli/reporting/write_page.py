@@ -10,18 +10,18 @@ from typing import Any
 from nlcli.console import print_pairs, say
 from nlcli.data.pictures import require_pictures
 from nlcli.errors import NlcliError
-from nlcli.report.cards import Card, with_pictures
-from nlcli.report.changes import Changes, read_changes
-from nlcli.report.config import Report
-from nlcli.report.content import Content
-from nlcli.report.facts import five_facts
-from nlcli.report.given import Given, read_given
-from nlcli.report.labels import Labels, count_labels
-from nlcli.report.models import look_closer, read_curves, read_tables
-from nlcli.report.next_images import NextImages, read_queue
-from nlcli.report.origins import tell_origins
-from nlcli.report.rendered import rendered
-from nlcli.report.verdicts import Verdicts, read_verdicts
+from nlcli.reporting.cards import Card, with_pictures
+from nlcli.reporting.changes import Changes, read_changes
+from nlcli.reporting.config import Report
+from nlcli.reporting.content import Content
+from nlcli.reporting.facts import five_facts
+from nlcli.reporting.given import Given, read_given
+from nlcli.reporting.labels import Labels, count_labels
+from nlcli.reporting.models import look_closer, read_curves, read_tables
+from nlcli.reporting.next_images import NextImages, read_queue
+from nlcli.reporting.origins import tell_origins
+from nlcli.reporting.rendered import rendered
+from nlcli.reporting.verdicts import Verdicts, read_verdicts
 from nlcli.stages.page import open_page
 from nlcli.stages.publishing import place_of
 from nlcli.stages.stage import StageRecord, read_stage
@@ -96,29 +96,18 @@ def _galleries(
     dataset: StageRecord | None,
     labels: Labels | None,
 ) -> _Galleries:
-    """At most ``most`` pictures among all: changes first, then suspects that are not among these, then the queue."""
-    shown: set[str] = set()
-    left = most
-    chosen: list[tuple[Card, ...]] = []
-    waiting = [cards for cards in _cards(changes, verdicts, queue) if cards]
-    for cards in _cards(changes, verdicts, queue):
-        share = left // max(1, len(waiting)) if cards else 0
-        waiting = waiting[1:] if cards else waiting
-        taken = tuple(card for card in cards if card.key not in shown)[: share if waiting else left]
-        shown |= {card.key for card in taken}
-        left -= len(taken)
-        chosen.append(taken)
+    """At most ``most`` pictures, as many for each part; suspects are left out that are among the changes."""
+    changed = () if changes is None else changes.cards
+    queued = () if queue is None else queue.cards
+    suspects = () if verdicts is None else verdicts.cards
+    parts = sum(map(bool, (changed, suspects, queued)))
+    share = most // max(1, parts)
+    changed, queued = changed[:share], queued[:share]
+    shown = {card.key for card in changed}
+    suspects = tuple(card for card in suspects if card.key not in shown)[: most - len(changed) - len(queued)]
     root = _root(labels, dataset)
-    changed, suspects, queued = (with_pictures(cards, dataset, root) for cards in chosen)
+    changed, suspects, queued = (with_pictures(cards, dataset, root) for cards in (changed, suspects, queued))
     return _Galleries(suspects, changed, queued)
-
-
-def _cards(changes: Changes | None, verdicts: Verdicts | None, queue: NextImages | None) -> list[Sequence[Card]]:
-    return [
-        () if changes is None else changes.cards,
-        () if verdicts is None else verdicts.cards,
-        () if queue is None else queue.cards,
-    ]
 
 
 def _root(labels: Labels | None, dataset: StageRecord | None) -> Path | None:

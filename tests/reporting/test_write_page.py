@@ -15,10 +15,10 @@ import pytest
 
 from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
-from nlcli.report.cards import Card, with_pictures
-from nlcli.report.config import Report
-from nlcli.report.verdicts import read_verdicts
-from nlcli.report.write_page import write_report
+from nlcli.reporting.cards import Card, with_pictures
+from nlcli.reporting.config import Report
+from nlcli.reporting.verdicts import read_verdicts
+from nlcli.reporting.write_page import write_report
 from nlcli.stages.lineage import describe_path
 from nlcli.stages.stage import read_stage
 from worlds.reported import HOSTILE, PLAIN, reported_dataset, reported_detection, whole_story
@@ -72,7 +72,8 @@ def test_the_facts_are_those_of_a_count_by_hand(story: list[Path], tmp_path: Pat
     )
     assert f"Of {is_wrong} that are so, {hits} are found: {100 * hits / is_wrong:.1f}".removesuffix(".0") in text
     assert "Measured on 60 checked images" in text
-    assert "20 labels were changed, 4 of them by a person's word. 10 more changes are proposed" in text
+    changed = sum(called[: IMAGES // 2])
+    assert f"{changed} labels were changed, 0 of them by a person's word." in text
     assert "12 images The most useful first" not in text
     assert "12 images What should be checked next?" in text
     assert "the 0th most useful Asked: cat." in text

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.cleaning.label_changes import CHANGES_CSV
 from nlcli.data.detection_files import NOISE_CSV
 from nlcli.errors import printable
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.confusion import Confusion
 from nlcli.metrics.formats import ends_text
 from nlcli.metrics.names import heading
-from nlcli.report.content import Content
-from nlcli.report.drawn import bar, curves_plot, histogram_plot, reliability_plot, whisker
-from nlcli.report.models import Table
-from nlcli.report.origins import Place
-from nlcli.report.shares import percent
+from nlcli.reporting.content import Content
+from nlcli.reporting.drawn import bar, curves_plot, histogram_plot, reliability_plot, whisker
+from nlcli.reporting.models import Table
+from nlcli.reporting.origins import Place
+from nlcli.reporting.shares import percent
 from nlcli.version import full_version
 
 MOST_CONFUSED = 25
@@ -35,7 +36,7 @@ def rendered(content: Content) -> tuple[str, str]:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    folder = resources.files("nlcli.report") / "page"
+    folder = resources.files("nlcli.reporting") / "page"
     environment = Environment(
         loader=FileSystemLoader(str(folder)),
         autoescape=True,
@@ -57,6 +58,7 @@ def rendered(content: Content) -> tuple[str, str]:
         "histogram": histogram_plot,
         "level": _level,
         "percent": percent,
+        "percent_ends": lambda ends: "" if ends is None else ends_text(ends, ".1f", 100).strip(),
         "picture": _picture,
         "reliability": reliability_plot,
         "scale": _scale,
@@ -81,7 +83,7 @@ def rendered(content: Content) -> tuple[str, str]:
         else Place.of(content.verdicts.record.path / NOISE_CSV, content.page),
         changes_place=None
         if content.changes is None
-        else Place.of(content.changes.record.path / "changes.csv", content.page),
+        else Place.of(content.changes.record.path / CHANGES_CSV, content.page),
         queue_place=None if content.queue is None else Place.of(content.queue.path, content.page),
     )
     before, _, after = page.lstrip().partition(_MARK)

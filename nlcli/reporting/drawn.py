@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup, escape
 
 from nlcli.errors import printable
-from nlcli.report.models import Curve
-from nlcli.report.reliability import Reliability
-from nlcli.report.shares import percent
-from nlcli.report.verdicts import Histogram
+from nlcli.reporting.models import Curve
+from nlcli.reporting.reliability import Reliability
+from nlcli.reporting.shares import percent
+from nlcli.reporting.verdicts import Histogram
 
 _WIDTH, _HEIGHT = 420.0, 280.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 22.0, 12.0, 42.0

@@ -18,7 +18,7 @@ from nlcli.evaluation.scored_images import Dense
 from nlcli.metrics.confusion import Confusion
 from nlcli.metrics.decisions import confusion_matrix
 from nlcli.metrics.names import LABEL_NOISE, LEARNING, LOWER_IS_BETTER, leading
-from nlcli.report.reliability import Reliability
+from nlcli.reporting.reliability import Reliability
 from nlcli.stages.stage import StageRecord
 
 _NOISY = "noisy"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlcli.report.cards import Card
-from nlcli.report.changes import Changes
-from nlcli.report.facts import Fact
-from nlcli.report.labels import ClassCounts, Labels
-from nlcli.report.models import Closer, Curve, Table
-from nlcli.report.next_images import NextImages
-from nlcli.report.origins import Origins
-from nlcli.report.verdicts import ClassVerdicts, Verdicts
+from nlcli.reporting.cards import Card
+from nlcli.reporting.changes import Changes
+from nlcli.reporting.facts import Fact
+from nlcli.reporting.labels import ClassCounts, Labels
+from nlcli.reporting.models import Closer, Curve, Table
+from nlcli.reporting.next_images import NextImages
+from nlcli.reporting.origins import Origins
+from nlcli.reporting.verdicts import ClassVerdicts, Verdicts
 
 MOST_CLASSES = 400
 """Classes that a table of the page lists; the whole list is in the data set's directory."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nlcli.console import duration
-from nlcli.report.given import Step
+from nlcli.reporting.given import Step
 from nlcli.stages.lineage import what_of
 from nlcli.stages.repeat import command_words
 

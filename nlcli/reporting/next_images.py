@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlcli.data.tables import read_rows
-from nlcli.report.cards import Card
+from nlcli.reporting.cards import Card
 
 _MUST = ("key",)
 _MAY = (

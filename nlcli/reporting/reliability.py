@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlcli.metrics.arrays import Bools, Floats
-from nlcli.report.shares import Share
+from nlcli.reporting.shares import Share
 
 _BINS = 10
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from nlcli.data.detection_files import DETECTION, NOISE
 from nlcli.metrics.arrays import Bools, Floats
-from nlcli.report.cards import Card, Change
-from nlcli.report.columns import Columns, column_names
-from nlcli.report.reliability import Reliability
-from nlcli.report.shares import Share
+from nlcli.reporting.cards import Card, Change
+from nlcli.reporting.columns import Columns, column_names
+from nlcli.reporting.reliability import Reliability
+from nlcli.reporting.shares import Share
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
 

@@ -11,7 +11,7 @@ import numpy as np
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord, dataset_blocks
 from nlcli.data.labels import NONE, SPLITS, LabelTable, Task, paired_classes
 from nlcli.data.statistics import checked_noise, class_counts
-from nlcli.report.shares import Share
+from nlcli.reporting.shares import Share
 from nlcli.stages.stage import StageRecord
 
 _MOST_CONFUSIONS = 15

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from nlcli.report.config import Report
-from nlcli.report.write_page import write_report
+from nlcli.reporting.config import Report
+from nlcli.reporting.write_page import write_report
 from worlds.reported import HOSTILE, whole_story
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

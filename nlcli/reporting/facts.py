@@ -8,13 +8,13 @@ from pathlib import Path
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import HEADINGS
-from nlcli.report.changes import Changes
-from nlcli.report.labels import Labels
-from nlcli.report.models import Table
-from nlcli.report.next_images import NextImages
-from nlcli.report.origins import Place
-from nlcli.report.shares import percent, percent_with_ends
-from nlcli.report.verdicts import Sort, Verdicts
+from nlcli.reporting.changes import Changes
+from nlcli.reporting.labels import Labels
+from nlcli.reporting.models import Table
+from nlcli.reporting.next_images import NextImages
+from nlcli.reporting.origins import Place
+from nlcli.reporting.shares import Share, percent, percent_with_ends
+from nlcli.reporting.verdicts import Sort, Verdicts
 
 UNKNOWN = "not known"
 
@@ -181,6 +181,12 @@ def _cleaned(changes: Changes | None, page: Path) -> Fact:
     else:
         told = [f"{changes.proposed:,} changes are proposed; no label was changed."]
         answer = f"{changes.proposed:,} proposals"
+    for claim in changes.said.claims:
+        share = Share.of(claim.right, claim.verified)
+        if claim.changed and share is not None:
+            told.append(
+                f"Of {claim.verified:,} checked ones like those that {claim.kind} a label {share.told} are right."
+            )
     told.append("changes.csv there lists each of them.")
     return Fact(question, answer, tuple(told), place=place)
 
