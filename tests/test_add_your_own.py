@@ -107,7 +107,7 @@ def test_commands_run_as_the_page_gives_them(place: Path, monkeypatch: pytest.Mo
     assert recorded["method_config"]["trust"] == 0.9
     metrics = read_metrics(read_stage(place / "runs" / "bootstrapping-test")).metrics
     assert metrics["top_1"].value > 0.95
-    rates = read_detection(place / "runs" / "margin").info.errors.all
+    rates = read_detection(place / "runs" / "means").info.errors.all
     assert rates is not None
     assert rates.images == 90  # 45 of validation and 45 of test
     table = read_dataset(place / "data" / "prefixed")
@@ -124,7 +124,7 @@ def test_they_are_listed_beside_ours(place: Path, monkeypatch: pytest.MonkeyPatc
     ]
     listed = run(["detectors"], place, monkeypatch).splitlines()
     assert listed[-1].split(maxsplit=1) == [
-        "margin",
+        "class-means",
         "Cosine to the mean of the own class, less that to the most similar other class (package nlcli-mine)",
     ]
     assert "build-prefixed" in run(["--help"], place, monkeypatch)

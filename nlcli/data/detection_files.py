@@ -7,10 +7,12 @@
 ================== ============================================================================
 
 Columns: key, path, split, label (the noisy class), verified (right, wrong or null), score, verdict
-(right or wrong: the score is at least the threshold, or below), and ``measured``: the verdict by
-which the image counts in the error rates, null where it does not count. That is ``verdict`` itself
-where the threshold was chosen on other images, and the verdict by a threshold chosen without the
-image's part of the split where it was cross-fitted.
+(right or wrong: the score is at least the threshold, or below), ``measured``: the verdict by
+which the image counts in the error rates, null where it does not count, ``probability`` that the label
+is right, ``suggested``: the most probable other class, and ``suggested_probability`` that this one is
+right. ``measured`` is ``verdict`` itself where the threshold was chosen on other images, and the verdict by a
+threshold chosen without the image's part of the split where it was cross-fitted. Probabilities are calibrated on
+verified labels, that of a verified image without its own; they are null where no verified label could make any.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord, read_stage
 
 DETECTION, NOISE, NOISE_CSV = "detection.json", "noise.parquet", "noise.csv"
-COLUMNS = ("key", "path", "split", "label", "verified", "score", "verdict", "measured")
+COLUMNS = (
+    *("key", "path", "split", "label", "verified", "score", "verdict", "measured"),
+    *("probability", "suggested", "suggested_probability"),
+)
+_NUMBERS = ("score", "probability", "suggested_probability")
 _WORDS = ("wrong", "right")  # by label 0 and 1
 _CSV_ROWS = 1 << 16
 
@@ -61,13 +67,14 @@ class Threshold(_Part):
 
     Attributes:
         value: A label is right where its score is at least this.
-        chosen_on: ``validation``, ``detector`` (its own) or ``given``.
+        chosen_on: ``validation``, ``train`` (verified training images, whose scores are then out of fold), both,
+            ``detector`` (its own) or ``given``.
         images, error: Verified images that chose it, and the average error rate on them.
         meaning: What it says in words, where its number says little.
     """
 
     value: float
-    chosen_on: Literal["validation", "detector", "given"]
+    chosen_on: Literal["validation", "train", "train+validation", "detector", "given"]
     images: int = 0
     error: float | None = None
     meaning: str | None = None
@@ -174,6 +181,27 @@ class OwnThresholdErrors(Errors):
     value: float
 
 
+class Probabilities(_Part):
+    """How scores were made probabilities that labels are right.
+
+    Attributes:
+        kind: A sigmoid or an isotonic curve, or ``detector``: what the detector says itself, without any check.
+        split: Where the verified images are that they were made by.
+        images, wrong: How many, and how many of them have a wrong label.
+        brier: Mean squared distance of an image's probability, made without the image, from 1 (right) or 0.
+        share_brier: That of the share of right labels instead.
+        suggested_on: Images with a known true class by which the probabilities of suggestions were made; 0: by none.
+    """
+
+    kind: Literal["sigmoid", "isotonic", "detector"]
+    split: Literal["train", "validation", "train+validation"] | None
+    images: int
+    wrong: int
+    brier: float | None
+    share_brier: float | None
+    suggested_on: int
+
+
 class DetectionRecord(Record):
     """What ``detection.json`` says.
 
@@ -185,10 +213,12 @@ class DetectionRecord(Record):
         images_without_features: Images with a noisy label that could not be scored.
         subsampled_classes: By class, how many images there were where a part of them was drawn to fit on.
         planted: Errors on the unverified training images, where planted noise tells the truth.
+        probabilities: Where the probabilities come from; None: there are none.
         notes: What the detector found worth recording.
         remarks: Sentences on what should not be taken as it is.
     """
 
+    FORMAT: ClassVar[int] = 2
     made_by: ClassVar[str] = "detect-noise"
 
     method: str
@@ -209,6 +239,7 @@ class DetectionRecord(Record):
     errors: MeasuredErrors
     own_threshold: OwnThresholdErrors | None
     planted: Errors | None
+    probabilities: Probabilities | None
     notes: Facts
     remarks: tuple[str, ...] = ()
     dataset_fingerprint: str
@@ -229,6 +260,9 @@ class ScoredLabels:
         score: (n,) float32.
         verdict: (n,) int8: 1 right, 0 wrong.
         measured: (n,) int8: the verdict that counts in the error rates, -1 where the image does not.
+        probability: (n,) float32 that the noisy label is right; NaN where it is not known.
+        suggested: (n,) int64 most probable other class; -1 where none is known.
+        suggested_probability: (n,) float32 that this one is right; NaN where it is not known.
     """
 
     keys: np.ndarray
@@ -239,6 +273,9 @@ class ScoredLabels:
     score: np.ndarray
     verdict: np.ndarray
     measured: np.ndarray
+    probability: np.ndarray
+    suggested: np.ndarray
+    suggested_probability: np.ndarray
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -294,6 +331,9 @@ def write_detection(work: Path, info: DetectionRecord, labels: ScoredLabels) -> 
     def strings(values: np.ndarray) -> Any:
         return pa.array(values[order].tolist(), pa.string())
 
+    def numbers(values: np.ndarray) -> Any:
+        return pa.array(values[order].astype(np.float32), from_pandas=True)  # NaN is null
+
     table = pa.table(
         {
             "key": strings(labels.keys),
@@ -301,9 +341,12 @@ def write_detection(work: Path, info: DetectionRecord, labels: ScoredLabels) -> 
             "split": strings(labels.splits),
             "label": words(list(info.classes), labels.noisy),
             "verified": words(_WORDS, labels.verified),
-            "score": pa.array(labels.score[order].astype(np.float32)),
+            "score": numbers(labels.score),
             "verdict": words(_WORDS, labels.verdict),
             "measured": words(_WORDS, labels.measured),
+            "probability": numbers(labels.probability),
+            "suggested": words(list(info.classes), labels.suggested),
+            "suggested_probability": numbers(labels.suggested_probability),
         },
         schema=_schema(),
     )
@@ -348,6 +391,10 @@ def read_detection(path: Path | str) -> Detection:
         indices: np.ndarray = places.fill_null(-1).to_numpy()
         return indices
 
+    def numbers(name: str) -> np.ndarray:
+        values: np.ndarray = table.column(name).to_numpy()  # null is NaN
+        return values
+
     return Detection(
         record=record,
         info=info,
@@ -359,6 +406,9 @@ def read_detection(path: Path | str) -> Detection:
         score=table.column("score").to_numpy(),
         verdict=codes("verdict", _WORDS, empty=False).astype(np.int8),
         measured=codes("measured", _WORDS, empty=True).astype(np.int8),
+        probability=numbers("probability"),
+        suggested=codes("suggested", info.classes, empty=True).astype(np.int64),
+        suggested_probability=numbers("suggested_probability"),
     )
 
 
@@ -400,4 +450,4 @@ def read_weights(path: Path | str, keys: np.ndarray, kind: Literal["soft", "hard
 def _schema() -> Any:
     import pyarrow as pa
 
-    return pa.schema([(name, pa.float32() if name == "score" else pa.string()) for name in COLUMNS])
+    return pa.schema([(name, pa.float32() if name in _NUMBERS else pa.string()) for name in COLUMNS])

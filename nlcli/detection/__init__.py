@@ -31,11 +31,13 @@ def _facts(detector: type[Detector]) -> dict[str, Any]:
     return {"uses_verification": detector.uses_verification, "soft_weights": detector.soft}
 
 
-# In the order of Lee 2018's table 2.
+# Those for any data, then those of Lee 2018's table 2 in its order.
 DETECTORS: Catalogue[Detector, DetectorConfig] = Catalogue(
     "detector",
     "nlcli.detectors",
     {
+        "margin": "nlcli.detection.detectors.margin:Margin",
+        "neighbours": "nlcli.detection.detectors.neighbours:NeighboursVote",
         "naive": "nlcli.detection.detectors.naive:Naive",
         "mlp": "nlcli.detection.detectors.mlp:Mlp",
         "knn": "nlcli.detection.detectors.knn:Knn",

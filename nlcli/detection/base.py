@@ -10,7 +10,7 @@ shows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nlcli.data.features.extract import require_finite
 from nlcli.data.labels import noisy_classes
-from nlcli.detection.verification import UNVERIFIED, verification_labels
+from nlcli.detection.verification import RIGHT, UNVERIFIED, verification_labels
 from nlcli.seeds import stream
 from nlcli.training.loop.pools import CachedFeatures, stored_rows
 
@@ -89,6 +89,8 @@ class Data:
     Args:
         table: As ``withheld`` leaves it: its only verification is whether a noisy label is right.
         store: Features of its images.
+        true: (N,) int64 true class by row of ``table`` where it may be seen, else -1; without it, that of the images
+            whose noisy label is right.
         classifier: Directory of a run to take predictions from, for detectors with ``takes_classifier``.
         class_images: Most images of a class that are to be held in memory to fit on.
 
@@ -96,6 +98,8 @@ class Data:
         classes: C names.
         num_features: D.
         train, validation: Their images.
+        true: As above; never of test, nor of classes whose verification is withheld.
+        shared: What one detector made and another may take instead of making it again, by a key that says what it is.
         subsampled: By class, how many images there were where ``at_most`` drew a part of them.
     """
 
@@ -104,6 +108,7 @@ class Data:
         table: LabelTable,
         store: Features,
         *,
+        true: np.ndarray | None = None,
         classifier: Path | None = None,
         class_images: int = CLASS_IMAGES,
     ) -> None:
@@ -113,6 +118,9 @@ class Data:
         self.train = labelled_images(table, store, table.rows("train"))
         self.validation = labelled_images(table, store, table.rows("validation"))
         self.subsampled: dict[str, int] = {}
+        self.shared: dict[Hashable, Any] = {}
+        right = verification_labels(table) == RIGHT
+        self.true = np.where(right, noisy_classes(table), -1) if true is None else true
 
     def features(self, images: Images, positions: np.ndarray) -> np.ndarray:
         """(n, D) float32 features of ``images`` at ``positions`` (n,), in that order.
@@ -165,8 +173,14 @@ class Detector(ABC):
     Config: ClassVar[type[BaseModel]] = DetectorConfig
     uses_verification: ClassVar[bool]
     """Whether it learns from verified training labels, and so cannot be without."""
+    takes_verification: ClassVar[bool] = False
+    """Whether it learns from verified training labels where there are any."""
+    out_of_fold: ClassVar[bool] = False
+    """Whether what it says of a training image is from a fit without that image's own labels, verified or not."""
     soft: ClassVar[bool] = False
     """Whether max(0, score) is a weight in [0, 1] for the image's loss."""
+    score_is_probability: ClassVar[bool] = False
+    """Whether its score is, by its own model, the probability that the label is right."""
     fixed_threshold: ClassVar[bool] = False
     """Whether ``natural_threshold`` stands, whatever verified labels there are."""
     takes_classifier: ClassVar[bool] = False
@@ -207,6 +221,15 @@ class Detector(ABC):
         Returns:
             (n,) float32.
         """
+
+    def class_probabilities(
+        self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """(n, C) float32 probabilities of the true class, after ``fit``; arguments as of ``score``.
+
+        None: it knows nothing of other classes, and classifiers of the noisy labels say which one an image resembles.
+        """
+        return None
 
 
 # --- from a table ----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table
 from nlcli.detection.base import Data, Detector, Images, labelled_images
-from nlcli.detection.verification import UNVERIFIED, verification_labels, withheld
+from nlcli.detection.verification import UNVERIFIED, verification_labels, visible_classes, withheld
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.training.planted import MemoryFeatures
 
@@ -34,6 +34,8 @@ WRONG = 0.35
 """Share of wrong noisy labels, of which most are the class after the true one."""
 LEAST_AREA = 0.55
 """What the area under the ROC curve of right against wrong labels must exceed on test; chance is 0.5."""
+_SAME = 0.02
+"""How far a score may move because one other verified label is otherwise: it has part in what is chosen."""
 
 
 def check_detector(detector: str | type[Detector], **options: Any) -> None:
@@ -150,7 +152,8 @@ class Case:
         """
         table = self.planted.table
         label = np.where((table.split == 2) | (not verified), UNVERIFIED, verification_labels(table))
-        data = _KilledData(withheld(table, label), self.planted.store)
+        true = visible_classes(table, label, np.zeros(len(CLASSES), bool))
+        data = _KilledData(withheld(table, label), self.planted.store, true=true)
         data.last = last
         return data
 
@@ -262,6 +265,43 @@ def check_tells_wrong_from_right(case: Case) -> None:
     )
 
 
+def check_class_probabilities(case: Case) -> None:
+    """Where it says which class an image is of, it says so of every class, in probabilities."""
+    data, name = case.data(), case.cls.name
+    images = labelled_images(data.table, data.store, data.table.rows("train"))
+    features = data.features(images, np.arange(len(images)))
+    shares = case.fitted.class_probabilities(features, images.noisy, images.rows)
+    if shares is None:
+        return
+    expected = (len(images), len(CLASSES))
+    assert shares.shape == expected, f"{name}: class_probabilities() gives {shares.shape}, not {expected}"
+    sound = np.isfinite(shares).all() and (shares >= 0).all() and np.allclose(shares.sum(axis=1), 1, atol=1e-3)
+    assert sound, f"{name}: class_probabilities() gives rows that are no probabilities"
+
+
+def check_out_of_fold(case: Case) -> None:
+    """Where it says so, the score of a verified training image does not know what is verified of that image."""
+    if not case.cls.out_of_fold or not case.cls.takes_verification:
+        return
+    label, data = verification_labels(case.planted.table), case.data()
+    image = int(data.train.rows[data.train.verified[0]])
+    changed = np.where(case.planted.table.split == 2, UNVERIFIED, label)
+    changed[image] = 1 - changed[image]
+    true = data.true.copy()
+    true[image] = data.table.noisy.indices[image] if changed[image] == 1 else (data.true[image] + 1) % len(CLASSES)
+    other = _KilledData(withheld(case.planted.table, changed), case.planted.store, true=true)
+    with tempfile.TemporaryDirectory() as work:
+        detector = case.fit(Path(work), other)
+        features = data.features(data.train, data.train.verified[:1])
+        noisy, rows = data.train.noisy[data.train.verified[:1]], data.train.rows[data.train.verified[:1]]
+        told = float(detector.score(features, noisy, rows)[0])
+    before = float(case.whole.score[image])
+    assert abs(told - before) <= _SAME, (
+        f"{case.cls.name} says that it scores training images out of fold, but the score of a verified one goes from "
+        f"{before:.3f} to {told:.3f} where its own verification is another"
+    )
+
+
 def check_parts(case: Case) -> None:
     """An image's score depends on nothing but the image, and one that it has not seen needs no row."""
     data, name = case.data(), case.cls.name
@@ -312,6 +352,8 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_statements,
     check_scores,
     check_tells_wrong_from_right,
+    check_class_probabilities,
+    check_out_of_fold,
     check_parts,
     check_same_seed_same_scores,
     check_without_verification,

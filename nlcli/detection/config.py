@@ -20,7 +20,7 @@ class DetectNoise(StageConfig):
     method: Annotated[
         str,
         Option(
-            "Detector: naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or confident-learning.",
+            "Detector: margin, neighbours, naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or confident-learning.",
             panel="Method",
         ),
     ] = "cleannet"

@@ -27,6 +27,8 @@ from nlcli.data.label_files import TRUTH, read_truth
 from nlcli.data.labels import SPLITS, LabelTable, clean_set_record, noisy_classes
 from nlcli.detection import DETECTORS
 from nlcli.detection.base import READ_ROWS, Data, Detector, Images, labelled_images
+from nlcli.detection.fold_classifiers import FoldSettings, fold_classifiers
+from nlcli.detection.label_probabilities import Known, Suggestions, best_others, label_probabilities
 from nlcli.detection.plots import Suspect, scores_plot, suspects_plot
 from nlcli.detection.threshold import best_threshold, class_errors, cross_fitted, error_rates
 from nlcli.detection.verification import (
@@ -36,6 +38,7 @@ from nlcli.detection.verification import (
     draw_held_out,
     read_held_out,
     verification_labels,
+    visible_classes,
     visible_labels,
     withheld,
 )
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 ENOUGH = 200
 """Verified images of test from which on errors are measured on these alone."""
 FIT = "fit"  # what a detector keeps in the work directory until its scores are there
+SUGGEST = "suggest"
+_SUGGESTING = FoldSettings(folds=3, strength=10**-3.5, weights=(1.0,))
 
 
 def detect_wrong_labels(
@@ -65,8 +70,8 @@ def detect_wrong_labels(
     kept = work / FIT
     kept.mkdir(exist_ok=True)
     detector.fit(problem.data, config.seed, kept)
-    score = _scores(detector, problem)
-    info, labels = _results(config, detector, problem, score)
+    scored = _scored(detector, problem, config.seed, kept)
+    info, labels = _results(config, detector, problem, scored)
     for remark in info.remarks:
         say(f"note: {info.method}: {remark}")
     write_detection(work, info, labels)
@@ -109,8 +114,15 @@ def _problem(config: DetectNoise, detector: Detector, table: LabelTable, store: 
     held_out = _held_out(config, table.classes)
     visible = visible_labels(table, config.clean_fraction, config.seed, held_out & (not config.use_held_out))
     train = table.rows("train")
-    used = train[visible[train] != UNVERIFIED] if detector.uses_verification else train[:0]
-    data = Data(withheld(table, visible), store, classifier=config.classifier, class_images=config.class_images)
+    learns = detector.uses_verification or detector.takes_verification
+    used = train[visible[train] != UNVERIFIED] if learns else train[:0]
+    data = Data(
+        withheld(table, visible),
+        store,
+        true=visible_classes(table, visible, held_out & (not config.use_held_out)),
+        classifier=config.classifier,
+        class_images=config.class_images,
+    )
     if not len(data.train):
         raise NlcliError(f"no training image of {config.dataset} has a noisy label and features")
     if detector.uses_verification and not len(data.train.verified):
@@ -137,17 +149,33 @@ def _held_out(config: DetectNoise, classes: tuple[str, ...]) -> np.ndarray:
     return np.isin(np.asarray(classes, object), names)
 
 
-def _scores(detector: Detector, problem: _Problem) -> np.ndarray:
-    """(n,) float32 scores of all images, class by class."""
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """(n,) float32 scores of all images, and what the detector or classifiers of the noisy labels suggest instead."""
+
+    score: np.ndarray
+    suggestions: Suggestions
+
+
+def _scored(detector: Detector, problem: _Problem, seed: int, work: Path) -> _Scored:
+    """Of all images, class by class."""
     data, images = problem.data, problem.images
     order = np.argsort(images.noisy, kind="stable")
     ends = np.searchsorted(images.noisy[order], np.arange(len(data.classes)), side="right")
     score = np.empty(len(images), np.float32)
+    suggestions = Suggestions.none(len(images))
+    classifiers = _Classifiers(data, seed, work / SUGGEST)
     with progress(len(images), f"scoring with {detector.name}", unit="images") as bar:
         for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             for first in range(begin, end, READ_ROWS):
                 part = order[first : min(first + READ_ROWS, end)]
-                score[part] = detector.score(data.features(images, part), images.noisy[part], images.rows[part])
+                features, noisy, rows = data.features(images, part), images.noisy[part], images.rows[part]
+                score[part] = detector.score(features, noisy, rows)
+                probabilities = detector.class_probabilities(features, noisy, rows)
+                if probabilities is None:
+                    probabilities = classifiers.probabilities(features, rows)
+                if probabilities is not None and len(data.classes) > 1:
+                    suggestions.other[part], suggestions.share[part] = best_others(probabilities, noisy)
                 bar.advance(len(part))
     bad = np.flatnonzero(~np.isfinite(score))
     if len(bad):
@@ -155,30 +183,44 @@ def _scores(detector: Detector, problem: _Problem) -> np.ndarray:
             f"{detector.name} gave image '{problem.table.keys[images.rows[bad[0]]]}' a score that is not finite; "
             "check the features with other settings, such as a lower learning rate"
         )
-    return score
+    return _Scored(score, suggestions)
+
+
+class _Classifiers:
+    """Out-of-fold classifiers of the noisy labels, solved when they are first asked: they only suggest classes."""
+
+    def __init__(self, data: Data, seed: int, work: Path) -> None:
+        self._data, self._seed, self._work = data, seed, work
+
+    def probabilities(self, features: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """(n, C), or None where there are too few images for folds."""
+        if len(self._data.train) < _SUGGESTING.folds:
+            return None
+        self._work.mkdir(exist_ok=True)
+        classifiers = fold_classifiers(self._data, self._seed, self._work, _SUGGESTING)
+        return classifiers.probabilities(features, rows)
 
 
 # --- what comes of it ------------------------------------------------------------------------
 
 
 def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score: np.ndarray) -> Threshold:
-    """The threshold that is given, or chosen on validation, or the detector's own."""
+    """The threshold that is given, or chosen on verified images, or the detector's own."""
     own = detector.natural_threshold
     if config.threshold is not None:
         return _explained(detector, config.threshold, "given")
     if detector.fixed_threshold and own is not None:
         return _explained(detector, own, "detector")
-    images = problem.images
-    known = np.flatnonzero(problem.split("validation") & (images.label != UNVERIFIED))
-    kinds = np.unique(images.label[known])
-    if len(kinds) == 2:
-        value, error = best_threshold(score[known], images.label[known], images.noisy[known])
-        return _explained(detector, value, "validation", images=len(known), error=error)
+    known = _choosing(detector, problem) if detector.out_of_fold else _verified(problem, ("validation",))
+    kinds = np.unique(known.label)
+    if len(kinds) == 2 and known.split is not None:
+        value, error = best_threshold(score[known.positions], known.label, problem.images.noisy[known.positions])
+        return _explained(detector, value, known.split, images=len(known.label), error=error)
     # Where all are right, the best threshold would be to believe everything.
     reason = "no noisy label on validation is verified"
     if len(kinds):
         which = "right" if kinds[0] == RIGHT else "wrong"
-        reason = f"all {len(known):,} verified noisy labels on validation are {which}"
+        reason = f"all {len(known.label):,} verified noisy labels on {known.split} are {which}"
     if own is None:
         raise NlcliError(
             f"{reason}, so they choose no threshold, and {detector.name} has none of its own; give one by --threshold, "
@@ -188,19 +230,53 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
     return _explained(detector, own, "detector")
 
 
+def _choosing(detector: Detector, problem: _Problem) -> Known:
+    """The verified images whose scores do not know what is verified of them; training ones alone where others are all
+    of one kind, as where labels were made wrong in train alone."""
+    learns = detector.uses_verification or detector.takes_verification
+    honest = detector.out_of_fold or not learns
+    validation = _verified(problem, ("validation",))
+    if not honest:
+        return validation
+    both = len(np.unique(validation.label)) == 2
+    train = _verified(problem, ("train",))
+    if not len(train.label):
+        return validation
+    return _verified(problem, ("train", "validation")) if both else train
+
+
+def _verified(problem: _Problem, names: tuple[str, ...]) -> Known:
+    """What may be seen of the verified images of some splits."""
+    images, table = problem.images, problem.table
+    inside = np.logical_or.reduce([problem.split(name) for name in names])
+    positions = np.flatnonzero(inside & (images.label != UNVERIFIED))
+    positions = positions[np.argsort(table.keys[images.rows[positions]].astype(str), kind="stable")]
+    seen = [name for name in names if problem.split(name)[positions].any()]
+    split: Any = "+".join(seen) or None
+    return Known(positions, images.label[positions], problem.data.true[images.rows[positions]], split)
+
+
 def _explained(
-    detector: Detector, value: float, chosen_on: Literal["validation", "detector", "given"], **known: Any
+    detector: Detector,
+    value: float,
+    chosen_on: Literal["validation", "train", "train+validation", "detector", "given"],
+    **known: Any,
 ) -> Threshold:
     return Threshold(value=float(value), chosen_on=chosen_on, meaning=detector.explain(value), **known)
 
 
 def _results(
-    config: DetectNoise, detector: Detector, problem: _Problem, score: np.ndarray
+    config: DetectNoise, detector: Detector, problem: _Problem, scored: _Scored
 ) -> tuple[DetectionRecord, ScoredLabels]:
     """What detection.json says, and the rows of noise.parquet."""
-    table, images, label = problem.table, problem.images, problem.label
+    table, images, label, score = problem.table, problem.images, problem.label, scored.score
     threshold = _threshold(config, detector, problem, score)
     verdict = (score >= threshold.value).astype(np.int8)
+    known = _choosing(detector, problem)
+    own_probability = score if detector.score_is_probability else None
+    probabilities = label_probabilities(
+        score, images.noisy, len(table.classes), known, scored.suggestions, config.seed, own_probability
+    )
     measured, split, crossed = _measured(config, problem, score, verdict, threshold)
     counts = measured != UNVERIFIED
     own, at_own = detector.natural_threshold, None
@@ -236,6 +312,7 @@ def _results(
         own_threshold=at_own,
         planted=_planted(config, problem, verdict),
         remarks=() if detector.name == "naive" else _remarks(errors),
+        probabilities=probabilities.record,
         notes=detector.notes,
         dataset_fingerprint=table.fingerprint,
         backbone_fingerprint=problem.data.store.backbone_fingerprint,
@@ -249,6 +326,9 @@ def _results(
         score=score,
         verdict=verdict,
         measured=measured,
+        probability=probabilities.right,
+        suggested=scored.suggestions.other,
+        suggested_probability=probabilities.other,
     )
     return info, labels
 
@@ -276,13 +356,13 @@ def _measured(
         return measured, "test" if on_test else None, False
     split: Literal["validation", "validation+test"] = "validation+test" if on_test else "validation"
     measured[known["validation"]] = verdict[known["validation"]]
-    if threshold.chosen_on != "validation":
+    if threshold.chosen_on not in ("validation", "train+validation"):
         return measured, split, False
-    seen = np.flatnonzero(known["validation"] & (images.label != UNVERIFIED))
-    # Their order must not matter for which fold they are in.
-    seen = seen[np.argsort(problem.table.keys[images.rows[seen]].astype(str), kind="stable")]
+    names = ("validation",) if threshold.chosen_on == "validation" else ("train", "validation")
+    seen = _verified(problem, names).positions
     by_others = cross_fitted(score[seen], images.label[seen], images.noisy[seen], config.seed)
     measured[seen] = UNVERIFIED if by_others is None else by_others
+    measured[problem.split("train")] = UNVERIFIED
     return measured, split, True
 
 

@@ -48,11 +48,27 @@ def visible_labels(table: LabelTable, fraction: float, seed: int, withheld_class
     return label
 
 
+def visible_classes(table: LabelTable, label: np.ndarray, withheld_classes: np.ndarray) -> np.ndarray:
+    """True class of the images whose noisy label is visibly right or wrong: int64 (N,), -1 where it is not known.
+
+    Args:
+        label: (N,) as ``visible_labels`` has it.
+        withheld_classes: (C,) bool. That an image is one of such a class is verification of that class: it is not told.
+    """
+    noisy = noisy_classes(table)
+    true = np.where(label == RIGHT, noisy, -1)
+    known = np.flatnonzero((label == WRONG) & (np.diff(table.present.indptr) == 1))
+    classes = table.present.indices[table.present.indptr[known]]
+    told = (classes != noisy[known]) & ~withheld_classes[classes]
+    true[known[told]] = classes[told]
+    return true
+
+
 def withheld(table: LabelTable, label: np.ndarray) -> LabelTable:
     """``table`` with no other verification than ``label`` (N,): what a detector may know.
 
     A verified image becomes a partly verified one whose noisy class is present or absent; true
-    classes other than the noisy one are gone.
+    classes other than the noisy one are gone (``visible_classes`` has those that may be seen).
     """
     from scipy.sparse import csr_array
 

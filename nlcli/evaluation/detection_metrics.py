@@ -162,9 +162,9 @@ def _metrics(
 
 
 def _selected_by(threshold: Threshold, cross_fitted: bool) -> SelectedBy:
-    if threshold.chosen_on == "validation":
+    if threshold.chosen_on not in ("given", "detector"):
         told = "average error" + (", each image's without its fold" if cross_fitted else "")
-        return SelectedBy(split="validation", metric=told, images=threshold.images)
+        return SelectedBy(split=threshold.chosen_on, metric=told, images=threshold.images)
     return SelectedBy(split=None, by="hand" if threshold.chosen_on == "given" else "the detector itself")
 
 

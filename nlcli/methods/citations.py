@@ -137,3 +137,14 @@ SCHOELKOPF_2001 = """@article{schoelkopf2001estimating,
   pages = {1443--1471},
   year = {2001}
 }"""
+
+COVER_1967 = """\
+@article{cover1967nearest,
+  title     = {Nearest Neighbor Pattern Classification},
+  author    = {Cover, Thomas M. and Hart, Peter E.},
+  journal   = {IEEE Transactions on Information Theory},
+  volume    = {13},
+  number    = {1},
+  pages     = {21--27},
+  year      = {1967}
+}"""

@@ -18,7 +18,7 @@ from nlcli.errors import NlcliError
 from worlds.made_detections import record_of
 
 
-def labels_of(scores: list[float], keys: list[str]) -> ScoredLabels:
+def labels_of(scores: list[float], keys: list[str], probability: list[float] | None = None) -> ScoredLabels:
     count = len(keys)
     names = np.array(keys, object)
     return ScoredLabels(
@@ -30,6 +30,9 @@ def labels_of(scores: list[float], keys: list[str]) -> ScoredLabels:
         score=np.array(scores, np.float32),
         verdict=np.array([int(s >= 0.5) for s in scores], np.int8),
         measured=np.full(count, -1, np.int8),
+        probability=np.full(count, np.nan, np.float32) if probability is None else np.array(probability, np.float32),
+        suggested=np.full(count, -1),
+        suggested_probability=np.full(count, np.nan, np.float32),
     )
 
 

@@ -19,7 +19,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "label-propagation": {},
     "label-spreading": {},
     "classification-filter": {"steps": 400, "learning_rate": 0.02},
-    "confident-learning": {"steps": 300, "learning_rate": 0.02},
+    "confident-learning": {},
+    "margin": {},
 }
 
 

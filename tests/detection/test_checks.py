@@ -15,6 +15,8 @@ from nlcli.detection.detectors.average import class_means
 
 # Options with which each detector is quick.
 QUICK: dict[str, dict[str, Any]] = {
+    "margin": {},
+    "neighbours": {},
     "naive": {},
     "mlp": {"weight_decay": 0.01},
     "knn": {"neighbours": 5},
@@ -26,7 +28,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "one-class-svm": {},
     "average": {"references": 8},
     "cleannet": {"steps": 60, "references": 8},
-    "confident-learning": {"steps": 200, "learning_rate": 0.02},
+    "confident-learning": {"l2": 1e-3},
 }
 
 

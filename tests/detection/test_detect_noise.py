@@ -35,7 +35,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "drae": {"steps": 20},
     "average": {"references": 4},
     "cleannet": {"steps": 20, "references": 4},
-    "confident-learning": {"steps": 20},
+    "confident-learning": {"l2": 1e-3},
+    "margin": {"l2": 1e-3, "weight": 1.0},
     "mlp": {"weight_decay": 0.01, "iterations": 10, "hidden": 4},
 }
 
@@ -103,7 +104,10 @@ def test_everything_agrees_with_a_direct_computation(world: World, knn: Path) ->
 
 def test_rows_are_all_noisy_labels_worst_first(world: World, knn: Path) -> None:
     rows = pd.read_parquet(knn / "noise.parquet")
-    assert list(rows.columns) == ["key", "path", "split", "label", "verified", "score", "verdict", "measured"]
+    assert list(rows.columns) == [
+        *("key", "path", "split", "label", "verified", "score", "verdict", "measured"),
+        *("probability", "suggested", "suggested_probability"),
+    ]
     assert set(rows.key) == set(world.keys)
     order = sorted(range(len(rows)), key=lambda i: (rows.score[i], rows.key[i]))
     assert order == list(range(len(rows)))

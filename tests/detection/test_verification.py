@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, matrix_from_lists
-from nlcli.detection.verification import draw_held_out, read_held_out, verification_labels, withheld
+from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, matrix_from_lists, single_label_table
+from nlcli.detection.verification import draw_held_out, read_held_out, verification_labels, visible_classes, withheld
 from nlcli.errors import NlcliError
 from worlds.stage_builders import small_table
 
@@ -81,3 +81,19 @@ def test_held_out_classes_from_a_file(tmp_path: Path) -> None:
     file.write_text("c0\nc1\n")
     with pytest.raises(NlcliError, match="names all 2 classes"):
         read_held_out(file, ("c0", "c1"))
+
+
+def test_true_classes_that_may_be_seen() -> None:
+    """Of a wrong label the true class, unless it is withheld; of one that is only known to be wrong, none."""
+    keys = [f"k{i}" for i in range(6)]
+    noisy, true = np.array([0, 0, 0, 1, 2, 1]), np.array([0, 1, 2, 0, -1, 1])
+    table = single_label_table(("a", "b", "c"), keys, keys, Path("/i"), np.zeros(6, np.int8), noisy, true)
+    label = verification_labels(table)
+    assert label.tolist() == [1, 0, 0, 0, -1, 1]
+    nothing = np.zeros(3, bool)
+    assert visible_classes(table, label, nothing).tolist() == [0, 1, 2, 0, -1, 1]
+    assert visible_classes(table, label, np.array([False, False, True])).tolist() == [0, 1, -1, 0, -1, 1]
+    label[[1, 5]] = -1
+    assert visible_classes(table, label, nothing).tolist() == [0, -1, 2, 0, -1, -1]
+    label = verification_labels(table)
+    assert visible_classes(withheld(table, label), label, nothing).tolist() == [0, -1, -1, -1, -1, 1]

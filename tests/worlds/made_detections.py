@@ -68,6 +68,7 @@ def record_of(**known: Any) -> DetectionRecord:
             "errors": MeasuredErrors(split=None, cross_fitted=False, all=None, held_out=None, others=None, by_class=()),
             "own_threshold": None,
             "planted": None,
+            "probabilities": None,
             "notes": {},
             "dataset_fingerprint": "sha256:data",
             "backbone_fingerprint": "sha256:backbone",
@@ -91,6 +92,9 @@ def made_detection(
     seed: int = 0,
     chosen: list[str] | None = None,
     features: Path | None = None,
+    probability: list[float] | None = None,
+    suggested: list[int] | None = None,
+    suggested_probability: list[float] | None = None,
     **settings: Any,
 ) -> Path:
     """A detection of all noisy labels of ``table``.
@@ -105,6 +109,7 @@ def made_detection(
     noisy = table.noisy.indices.astype(np.int64)
     verified = verification_labels(table)
     values = np.array(score, np.float32)
+    chance = np.full(len(values), np.nan) if probability is None else np.array(probability)
     verdict = (values >= threshold).astype(np.int8)
     splits = np.asarray(SPLITS, object)[table.split]
     counts = (splits == measured_on) & (verified >= 0)
@@ -121,6 +126,11 @@ def made_detection(
         score=values,
         verdict=verdict,
         measured=measured,
+        probability=chance.astype(np.float32),
+        suggested=np.full(len(values), -1) if suggested is None else np.array(suggested),
+        suggested_probability=np.full(len(values), np.nan, np.float32)
+        if suggested_probability is None
+        else np.array(suggested_probability, np.float32),
     )
     info = record_of(
         method=method,
