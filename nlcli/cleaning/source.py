@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nlcli.cleaning.proposals import NONE, Proposals, rejections, replacements
-from nlcli.data.detection_files import DETECTION, NOISE, DetectionRecord
-from nlcli.data.labels import LabelTable
+from nlcli.cleaning.label_changes import confidences
+from nlcli.cleaning.proposals import NONE, Proposals, joined, rejections, replacements, tag_changes
+from nlcli.data.detection_files import DETECTION, NOISE, CleanSet, DetectionRecord
+from nlcli.data.labels import NONE as NOBODY
+from nlcli.data.labels import LabelTable, choose_clean
 from nlcli.detection.verification import UNVERIFIED, visible_labels
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError, first_problem, shortened
 from nlcli.metrics.arrays import Bools, Ints
+from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
+
+_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +45,17 @@ def of_detection(record: StageRecord, table: LabelTable, policy: str) -> Source:
     Raises:
         NlcliError: it is of another data set, its files are damaged, or it has no probabilities.
     """
-    info = DetectionRecord.read(record.path / DETECTION)
-    if info.dataset_fingerprint != table.fingerprint:
+    entry = record.inputs.get("dataset")
+    if entry is None or entry.fingerprint != table.fingerprint:
         raise NlcliError(
             f"{record.path} was made of another data set, or of this one before it changed; run nlcli detect-noise on "
             "it again"
         )
+    return (_of_tags if table.task == "multi-label" else _of_single_labels)(record, table, policy)
+
+
+def _of_single_labels(record: StageRecord, table: LabelTable, policy: str) -> Source:
+    info = DetectionRecord.read(record.path / DETECTION)
     columns = _columns(record, ("key", "probability", "suggested", "suggested_probability"))
     row = _rows(record, table, columns["key"])
     own = _probabilities(record, columns["probability"])
@@ -60,19 +72,100 @@ def of_detection(record: StageRecord, table: LabelTable, policy: str) -> Source:
     return Source(record, info.method, proposals, told)
 
 
+# --- several labels an image -----------------------------------------------------------------
+
+
+class _TagDetection(BaseModel):
+    """What is needed of ``detection.json`` of a detection on several labels an image."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    method: str
+    clean: CleanSet
+
+
+def _of_tags(record: StageRecord, table: LabelTable, policy: str) -> Source:
+    try:
+        info = _TagDetection.model_validate(read_json(record.path / DETECTION))
+    except ValidationError as error:
+        problem = first_problem(error, kind="field")
+        raise NlcliError(f"{record.path / DETECTION}: {problem}; run nlcli detect-noise again") from error
+    told = np.zeros(len(table), bool)
+    validation = table.rows("validation")
+    told[validation] = table.verification[validation] > NOBODY
+    judges = told.copy()
+    if (table.verification[table.rows("train")] > NOBODY).any():
+        told[choose_clean(table, info.clean.fraction, info.clean.seed)] = True
+    if not any(entry.stage == "run" for entry in record.inputs.values()):
+        judges = told  # the detector has out-of-fold scores of them; a run was fitted on those of train
+    parts = [
+        _block_of_tags(record, table, batch, judges, policy)
+        for batch in _batches(record, ("key", "class", "tag", "probability", "verified"))
+    ]
+    proposals = joined(parts)
+    keys = proposals.row * table.num_classes + np.maximum(proposals.old, proposals.new)
+    if len(np.unique(keys)) < len(keys):
+        raise NlcliError(f"{record.path / NOISE} names an entry twice; run nlcli detect-noise again")
+    return Source(record, info.method, proposals, told)
+
+
+def _block_of_tags(record: StageRecord, table: LabelTable, block: Any, judges: Bools, policy: str) -> Proposals:
+    """The proposals among some rows; the others are forgotten, so that memory holds what is in question alone."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    states = pc.index_in(block.column("tag"), value_set=pa.array(["missing", "given"]))
+    if states.null_count:
+        raise NlcliError(f"{record.path / NOISE} has other tags than the data set; run nlcli detect-noise again")
+    given = states.to_numpy().astype(bool)
+    probability = _probabilities(record, block.column("probability"))
+    which = np.where(given, probability < 0.5, (probability > 0.5) & (policy != "drop"))
+    block, given, probability = block.filter(which), given[which], probability[which]
+    row = _rows(record, table, block.column("key"), single=False)
+    of_class = _classes(record, table, block.column("class"))
+    if (of_class < 0).any():
+        raise NlcliError(f"{record.path / NOISE} has an entry without a class; run nlcli detect-noise again")
+    known = confidences(table, row, of_class)
+    if not np.array_equal(~np.isnan(known), given):
+        raise NlcliError(f"{record.path / NOISE} has other tags than the data set; run nlcli detect-noise again")
+    said = pc.fill_null(block.column("verified").cast("int8"), UNVERIFIED).to_numpy(zero_copy_only=False)
+    return tag_changes(row, of_class, given, probability, np.where(judges[row], said, UNVERIFIED))
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def _batches(record: StageRecord, names: tuple[str, ...]) -> Iterator[Any]:
+    """Some rows at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    where = record.path / NOISE
+    try:
+        with pq.ParquetFile(where) as file:
+            _require(record, file.schema_arrow.names, names)
+            for batch in file.iter_batches(_ROWS, columns=list(names)):
+                yield pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {where} ({shortened(error)}); run nlcli detect-noise again") from error
+
+
+def _require(record: StageRecord, there: Sequence[str], names: Sequence[str]) -> None:
+    missing = next((name for name in names if name not in there), None)
+    if missing is not None:
+        raise NlcliError(
+            f"{record.path / NOISE} has no column '{missing}', which an earlier version of nlcli did not write; run "
+            "nlcli detect-noise again"
+        )
+
+
 def _columns(record: StageRecord, names: tuple[str, ...]) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     where = record.path / NOISE
     try:
-        there = pq.read_schema(where).names
-        missing = next((name for name in names if name not in there), None)
-        if missing is not None:
-            raise NlcliError(
-                f"{where} has no column '{missing}', which an earlier version of nlcli did not write; run nlcli "
-                "detect-noise again"
-            )
+        _require(record, pq.read_schema(where).names, names)
         table = pq.read_table(where, columns=list(names))
     except (OSError, pa.ArrowException) as error:
         raise NlcliError(f"cannot read {where} ({shortened(error)}); run nlcli detect-noise again") from error

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _BLOCK_BYTES = 16 << 20
+_NOT_AS_IT_STANDS = r"[\"\r\n\0]|^\s*'[=+\-@\t]"
+"""What may be quoted, and text with the apostrophe before it that ``csv_cell`` writes."""
 _NOT_PLAIN_ENDS = r"^[^!-~]|[^!-~]$"
 
 
@@ -188,7 +190,7 @@ def _csv_columns(
         )
         for column in table.columns:
             for chunk in column.chunks:
-                if pc.any(pc.match_substring_regex(chunk.dictionary, '["\r\n\0]')).as_py():
+                if pc.any(pc.match_substring_regex(chunk.dictionary, _NOT_AS_IT_STANDS)).as_py():
                     return None
         texts = {name: _numbered_texts(path, name, table.column(number)) for number, name in used.items()}
     except (OSError, pa.ArrowException, UnicodeError):

@@ -1,7 +1,8 @@
 """Tables that people have: CSV as programs and spreadsheets save it, and Parquet. One reader for every stage.
 
 Both kinds give the same text for the same table: cells are stripped, a missing cell is an empty one, a number
-without a fraction is written as an integer in a column of numbers (pandas keeps integers with gaps as floats).
+without a fraction is written as an integer in a column of numbers (pandas keeps integers with gaps as floats). The
+apostrophe that ``csv_cell`` puts before text that a spreadsheet would run is taken away again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nlcli.console import Bar, progress
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.files import csv_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +129,14 @@ def _csv_rows(
                                 f"{path}, line {line}: {len(cells)} cells, expected {len(columns)}; quote values that "
                                 f"hold {DELIMITERS[delimiter]}"
                             )
-                        yield line, {n: cell.strip() for n, cell in zip(columns, cells, strict=True) if n is not None}
+                        yield (
+                            line,
+                            {
+                                name: csv_text(cell.strip())
+                                for name, cell in zip(columns, cells, strict=True)
+                                if name is not None
+                            },
+                        )
                         if bar is not None and line % _ROWS_A_LOOK == 0:
                             bar.advance((raw.tell() >> 20) - bar.done)
                     if bar is not None:

@@ -344,3 +344,28 @@ def test_up_to_date_and_other_settings(made: tuple[Path, Path], cleaned: Path) -
     assert read_stage(cleaned).fingerprint == before
     with pytest.raises(NlcliError, match="holds a different result"):
         nlcli.clean_labels(**asked, precision=0.7)
+
+
+def test_exports_are_part_of_the_stage_and_pictures_are_not(tmp_path: Path) -> None:
+    from PIL import Image
+
+    world = planted(images=60, verified=20, root=str(tmp_path / "photos"))
+    (tmp_path / "photos").mkdir()
+    for path in world.table.paths:
+        Image.new("RGB", (4, 4)).save(tmp_path / "photos" / path, format="JPEG")
+    dataset, detection = detected(tmp_path, world)
+    asked = {"dataset": dataset, "source": detection, "precision": 0, "max_changes": 1}
+    output = nlcli.clean_labels(output=tmp_path / "clean", export=["imagefolder", "csv"], **asked)
+    after = read_dataset(output)
+    pictures = sorted(output.glob("exports/imagefolder/*/*/*.jpg"))
+    assert len(pictures) == 60
+    assert all(path.is_symlink() and path.resolve().is_file() for path in pictures)
+    with open(output / "exports/csv/labels.csv", newline="") as file:
+        told = {row["path"]: row["noisy_label"] for row in csv.DictReader(file)}
+    now = noisy_classes(after)
+    assert told == {after.paths[i]: after.classes[now[i]] for i in range(60)}
+    files = read_stage(output).files
+    assert "exports/csv/labels.csv" in files
+    assert not any(name.endswith(".jpg") for name in files)
+    plain = nlcli.clean_labels(output=tmp_path / "plain", **asked)
+    assert (plain / "images.parquet").read_bytes() == (output / "images.parquet").read_bytes()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nlcli.data.detection_files import NOISE
-from nlcli.data.labels import LabelTable, single_label_table
+from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, single_label_table
 from worlds.made_detections import made_dataset, made_detection
 
 
@@ -95,3 +95,71 @@ def add_suggestions(detection: Path, world: Planted) -> None:
             rows = rows.drop_columns([name])
         rows = rows.append_column(name, column)
     pq.write_table(rows, detection / NOISE)
+
+
+def tag_world(images: int = 400, classes: int = 5, seed: int = 0) -> tuple[LabelTable, np.ndarray, np.ndarray]:
+    """Images of several labels, their truth (n, C), and the probability of every class.
+
+    The first half is fully verified, every fourth of these in validation; tags are wrong in a fifth of the entries.
+    """
+    rng = np.random.default_rng(seed)
+    chance = rng.beta(0.25, 0.6, (images, classes))
+    truth = rng.random(chance.shape) < chance
+    given = truth ^ (rng.random(chance.shape) < np.where(truth, 0.3, 0.12))
+    known = np.arange(images) < images // 2
+    table = LabelTable(
+        task="multi-label",
+        classes=tuple(f"tag {c}" for c in range(classes)),
+        keys=np.array([f"k{i:05d}.jpg" for i in range(images)], object),
+        paths=np.array([f"k{i:05d}.jpg" for i in range(images)], object),
+        image_root=Path("/images"),
+        split=np.where(known & (np.arange(images) % 4 == 0), 1, 0).astype(np.int8),
+        noisy=matrix_from_lists([np.flatnonzero(row).tolist() for row in given], classes, given_ones(given)),
+        present=matrix_from_lists(
+            [np.flatnonzero(row & k).tolist() for row, k in zip(truth, known, strict=True)], classes
+        ),
+        absent=matrix_from_lists([[]] * images, classes),
+        verification=np.where(known, FULL, 0).astype(np.uint8),
+    )
+    like = np.where(given, 0.7 / 0.12, 0.3 / 0.88)  # how much likelier the tag is where the class is there
+    odds = chance / (1 - chance) * like
+    return table, truth, odds / (1 + odds)
+
+
+def given_ones(given: np.ndarray) -> list[list[float]]:
+    """A confidence of 1 for every tag."""
+    return [[1.0] * int(row.sum()) for row in given]
+
+
+def tag_detection(output: Path, dataset: Path, probability: np.ndarray, *, by_run: bool = False) -> Path:
+    """A detection of tags: every given one and all missing ones from 0.05 on."""
+    from nlcli.data.detection_files import DETECTION
+    from nlcli.data.label_files import read_dataset
+    from nlcli.stages.files import write_json
+    from nlcli.stages.stage import open_stage, read_stage
+    from worlds.made_evaluations import made_run
+    from worlds.stage_builders import MakeConfig
+
+    table = read_dataset(dataset)
+    given = table.noisy.toarray() > 0
+    row, column = np.nonzero(given | (probability >= 0.05))
+    v, mask = table.verified_targets(np.arange(len(table)))
+    entries = {
+        "key": table.keys[row].tolist(),
+        "split": [("train", "validation", "test")[i] for i in table.split[row]],
+        "class": [table.classes[c] for c in column],
+        "tag": ["given" if g else "missing" for g in given[row, column]],
+        "score": probability[row, column].astype(np.float32),
+        "probability": probability[row, column].astype(np.float32),
+        "verdict": ["right" if r else "wrong" for r in (probability[row, column] > 0.5) == given[row, column]],
+        "verified": [bool(x) if m else None for x, m in zip(v[row, column], mask[row, column], strict=True)],
+    }
+    inputs = {"dataset": read_stage(dataset)}
+    if by_run:
+        inputs["run"] = read_stage(made_run(output.with_name("run"), []))
+    with open_stage("detection", MakeConfig(output=output, size=int(by_run)), inputs) as stage:
+        pq.write_table(pa.table(entries), stage.work / NOISE)
+        clean = {"images": 1, "keys": "sha256:x", "fraction": 1.0, "seed": 0}
+        write_json(stage.work / DETECTION, {"task": "multi-label", "method": "margin", "clean": clean})
+        stage.finish({})
+    return output
