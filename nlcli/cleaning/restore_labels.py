@@ -10,6 +10,7 @@ from nlcli.cleaning.cleaning_record import CLEANING, CleaningRecord
 from nlcli.cleaning.config import RestoreDataset
 from nlcli.cleaning.label_changes import read_made, rewritten
 from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset, write_truth
+from nlcli.data.labels import LabelTable
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_file
@@ -20,30 +21,41 @@ def restore_labels(config: RestoreDataset, *, force: bool = False) -> Path:
     """Write the data set as it was before ``clean_labels``.
 
     Its ``images.parquet`` is that of the parent byte for byte where the same pyarrow writes it, and says the same in
-    any case: a hash of the labels is compared.
+    any case.
 
     Raises:
-        NlcliError: the data set was not made by ``clean_labels``, or its changes no longer belong to it.
+        NlcliError: see ``labels_before``.
     """
-    parent = read_stage(config.dataset, "dataset")
-    if not (parent.path / CLEANING).is_file():
+    cleaned = read_stage(config.dataset, "dataset")
+    if not (cleaned.path / CLEANING).is_file():
         raise NlcliError(f"{config.dataset} was not made by nlcli clean-labels, so there is nothing to give back")
-    with open_stage("dataset", config, {"dataset": parent}, force=force) as stage:
+    with open_stage("dataset", config, {"dataset": cleaned}, force=force) as stage:
         if stage.up_to_date:
             return stage.output
-        table, record = read_dataset(config.dataset), CleaningRecord.read(parent.path / CLEANING)
-        row, gone, come, confidence = read_made(parent.path, table)
-        before = replace(table, noisy=rewritten(table, row, come, gone, confidence), info={}, fingerprint="")
-        if labels_fingerprint(before) != record.parent_labels:
-            raise NlcliError(
-                f"the changes of {config.dataset} do not give the labels back that it was made from; a file of it was "
-                "changed: make it again with nlcli clean-labels"
-            )
-        if (parent.path / TRUTH).is_file():
-            write_truth(stage.work, table.keys, read_truth(parent.path, table))
+        record = CleaningRecord.read(cleaned.path / CLEANING)
+        before, changed = labels_before(cleaned.path)
+        if (cleaned.path / TRUTH).is_file():
+            write_truth(stage.work, before.keys, read_truth(cleaned.path, before))
         write_dataset(stage.work, before, dict(record.parent), derived=True)
         pairs = write_all_statistics(stage.work, before)
         same = fingerprint_file(stage.work / "images.parquet") == record.parent_images
-        told: dict[str, Any] = {"restored": len(row), "same_bytes": same}
+        told: dict[str, Any] = {"restored": changed, "same_bytes": same}
         stage.finish(noise_summary(before) | pairs | told)
     return stage.output
+
+
+def labels_before(directory: Path) -> tuple[LabelTable, int]:
+    """The table of a cleaned data set as it was before, and how many labels were changed.
+
+    Raises:
+        NlcliError: its changes no longer belong to it: a hash of the labels before is compared.
+    """
+    table, record = read_dataset(directory), CleaningRecord.read(directory / CLEANING)
+    row, gone, come, confidence = read_made(directory, table)
+    before = replace(table, noisy=rewritten(table, row, come, gone, confidence), info={}, fingerprint="")
+    if labels_fingerprint(before) != record.parent_labels:
+        raise NlcliError(
+            f"the changes of {directory} do not give the labels back that it was made from; a file of it was changed: "
+            "make it again with nlcli clean-labels"
+        )
+    return before, len(row)
