@@ -127,6 +127,7 @@ class _Chosen(NamedTuple):
 
 def _choose(number: int, proposals: Proposals, judging: Proposals, limits: Limits) -> _Chosen:
     of_kind, of_verified = proposals.where(proposals.kind == number), judging.where(judging.kind == number)
+    of_kind = of_kind.where(~np.isnan(of_kind.probability))
     probability, known, right = of_kind.probability, of_verified.probability, of_verified.right == 1
     if limits.precision > 0:
         threshold = lowest_threshold(probability, known, right, limits.precision) if len(probability) else None

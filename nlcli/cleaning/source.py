@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlcli.cleaning.label_changes import confidences
-from nlcli.cleaning.proposals import NONE, Proposals, joined, rejections, replacements, tag_changes
+from nlcli.cleaning.proposals import NONE, Proposals, joined, make_proposals, rejections, replacements, tag_changes
 from nlcli.data.detection_files import DETECTION, NOISE, CleanSet, DetectionRecord
 from nlcli.data.labels import NONE as NOBODY
-from nlcli.data.labels import LabelTable, choose_clean
+from nlcli.data.labels import LabelTable, choose_clean, noisy_classes
 from nlcli.detection.verification import UNVERIFIED, visible_labels
 from nlcli.errors import NlcliError, first_problem, shortened
 from nlcli.metrics.arrays import Bools, Ints
@@ -55,21 +55,36 @@ def of_detection(record: StageRecord, table: LabelTable, policy: str) -> Source:
 
 
 def _of_single_labels(record: StageRecord, table: LabelTable, policy: str) -> Source:
+    import pyarrow.compute as pc
+
     info = DetectionRecord.read(record.path / DETECTION)
-    columns = _columns(record, ("key", "probability", "suggested", "suggested_probability"))
+    names = ("key", "probability", "suggested", "suggested_probability", "verdict")
+    columns = _columns(record, names)
     row = _rows(record, table, columns["key"])
     own = _probabilities(record, columns["probability"])
+    sure = _probabilities(record, columns["suggested_probability"])
+    suggested = _classes(record, table, columns["suggested"])
     held_out = np.isin(np.asarray(table.classes, object), info.held_out.classes) & (not info.held_out.verification_used)
     visible = visible_labels(table, info.clean.fraction, info.clean.seed, held_out)
     told = visible != UNVERIFIED
-    if policy == "drop":
+    if np.isnan(own).all() and len(own):
+        called = pc.equal(columns["verdict"], "wrong").to_numpy().astype(bool)
+        proposals = _without_probabilities(record, table, row[called], suggested[called], policy)
+    elif policy == "drop":
         proposals = rejections(table, row, own, visible)
     else:
-        suggested = _classes(record, table, columns["suggested"])
-        proposals = replacements(
-            table, row, own, suggested, _probabilities(record, columns["suggested_probability"]), told
-        )
+        proposals = replacements(table, row, own, suggested, sure, told)
     return Source(record, info.method, proposals, told)
+
+
+def _without_probabilities(record: StageRecord, table: LabelTable, row: Ints, other: Ints, policy: str) -> Proposals:
+    """What is called wrong, where nothing verified made probabilities of the scores: to be looked at, not changed."""
+    if policy != "suggest":
+        raise NlcliError(
+            f"{record.path} has no probabilities, because no noisy label was verified to make them by; verify some "
+            "images and detect again, or pass --policy suggest, which lists what it calls wrong"
+        )
+    return make_proposals(row, noisy_classes(table)[row], other, np.nan)
 
 
 # --- several labels an image -----------------------------------------------------------------

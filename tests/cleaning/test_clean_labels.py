@@ -16,7 +16,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import SPLITS, noisy_classes
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import read_stage
-from worlds.cleaned import Planted, detected, planted
+from worlds.cleaned import Planted, add_suggestions, detected, planted
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +264,21 @@ def test_without_probabilities(made: tuple[Path, Path], tmp_path: Path) -> None:
     pq.write_table(rows.drop_columns(["suggested"]), copy / "noise.parquet")
     with pytest.raises(NlcliError, match="has no column 'suggested'.*run nlcli detect-noise again"):
         nlcli.clean_labels(dataset=made[0], source=copy, output=tmp_path / "c")
+
+
+def test_a_detection_without_a_verified_label_has_no_probabilities(tmp_path: Path) -> None:
+    world = planted(images=300, verified=0)
+    nothing = np.full(300, np.nan)
+    called = np.where(np.arange(300) < 40, 0.1, 0.9)  # the score by which a label is called wrong
+    dataset, detection = detected(tmp_path, Planted(world.table, world.true, called, world.suggested, nothing))
+    add_suggestions(detection, Planted(world.table, world.true, nothing, world.suggested, nothing))
+    asked = {"dataset": dataset, "source": detection}
+    with pytest.raises(NlcliError, match="has no probabilities, because no noisy label was verified.*--policy suggest"):
+        nlcli.clean_labels(output=tmp_path / "c", **asked)
+    rows = rows_of(nlcli.clean_labels(output=tmp_path / "c", policy="suggest", **asked))
+    assert sorted(row["key"] for row in rows) == [f"k{i:05d}.jpg" for i in range(40)]
+    assert {(row["rule"], row["probability"]) for row in rows} == {("kept", None)}
+    assert [row["proposed"] for row in rows] == [f"class {world.suggested[int(str(row['key'])[1:6])]}" for row in rows]
 
 
 @pytest.mark.parametrize(
