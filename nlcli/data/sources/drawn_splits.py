@@ -161,7 +161,7 @@ def draw_splits(
             continue
         dealt = deal_out(has[rows], table.keys[rows], group[rows], parts, seed, stream)
         table.split[rows] = dealt
-        _join_groups(table.split, rows, group, from_here)
+        join_groups(table.split, rows, group, from_here)
     drawn = np.bincount(table.split[from_here], minlength=3)
     told = " and ".join(f"{drawn[s]:,} for {SPLITS[s]}" for s in ((TEST, VALIDATION) if whole else (VALIDATION,)))
     of = "checked training images, a third at most for each" if some and not unchecked_too else "training images"
@@ -178,7 +178,7 @@ def _has_class(table: LabelTable) -> csr_array:
     return csr_array(seen + noisy)
 
 
-def _join_groups(split: np.ndarray, rows: np.ndarray, group: np.ndarray, from_here: np.ndarray) -> None:
+def join_groups(split: np.ndarray, rows: np.ndarray, group: np.ndarray, from_here: np.ndarray) -> None:
     """Bring what belongs to the groups of drawn images into their splits, in place."""
     of_rows = group[rows]
     if not (of_rows >= 0).any():

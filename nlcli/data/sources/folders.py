@@ -42,6 +42,7 @@ from nlcli.data.sources.base import (
     write_left_out,
 )
 from nlcli.data.sources.checked_list import join_checked
+from nlcli.data.sources.drawn_splits import join_groups
 from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
@@ -203,7 +204,8 @@ def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable
     split = np.asarray([TRAIN if s is None else s for s in given], np.int8)
     label = np.where(true >= 0, true, noisy)  # so that every class of checked images comes into every split
     checked = (true >= 0) | (right >= 0)
-    _draw_splits(config, split, label, strings(keys), checked, whole=all(s is None for s in given))
+    group = _groups([listed.group[i] for i in rows] if listed.group else [])
+    _draw_splits(config, split, label, strings(keys), checked, whole=all(s is None for s in given), group=group)
     _tell_unchecked(split, label, checked, classes)
     empty = [classes[c] for c in np.flatnonzero(np.bincount(label[split == TRAIN], minlength=len(classes)) == 0)]
     if empty:
@@ -211,8 +213,23 @@ def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable
     return single_label_table(classes, keys, keys, config.images, split, noisy, true, right)
 
 
+def _groups(names: list[str]) -> np.ndarray | None:
+    """(N,) int64 number of each image's group, -1 for none; None where no image has one."""
+    if not any(names):
+        return None
+    number = {name: i for i, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([number.get(name, -1) for name in names], np.int64)
+
+
 def _draw_splits(
-    config: BuildFolders, split: np.ndarray, label: np.ndarray, keys: np.ndarray, checked: np.ndarray, *, whole: bool
+    config: BuildFolders,
+    split: np.ndarray,
+    label: np.ndarray,
+    keys: np.ndarray,
+    checked: np.ndarray,
+    *,
+    whole: bool,
+    group: np.ndarray | None,
 ) -> None:
     """Draw the splits that there are none of from train, in place, among checked images where only some are.
 
@@ -224,9 +241,11 @@ def _draw_splits(
         keys: (N,) names.
         checked: (N,) bool, a person looked at the image.
         whole: No image has a split; else validation alone may be missing.
+        group: (N,) number of a group, -1 for none, or None: what is in a group with a drawn image goes with it.
     """
     shares = {VALIDATION: config.validation_share, TEST: config.test_share}
     drawn: dict[str, int] = {}
+    from_here = split == TRAIN
     some = bool(checked[split == TRAIN].any()) and not checked[split == TRAIN].all()
     apart = some and config.draw_from == "all"
     for number in (TEST, VALIDATION) if whole else (VALIDATION,):
@@ -245,6 +264,8 @@ def _draw_splits(
             ]
             split[chosen] = number
             drawn[SPLITS[number]] += len(chosen)
+            if group is not None:
+                join_groups(split, chosen, group, from_here & (split == TRAIN))
     if not drawn:
         return
     told = " and ".join(f"{count:,} for {name}" for name, count in drawn.items())

@@ -1,7 +1,8 @@
 """Tables of images with one label each, CSV or Parquet, as people have them.
 
-The columns are ``path`` and ``noisy_label`` and, where there are any, ``clean_label`` (the true class: fully
-verified), ``verification`` (whether the noisy label is right) and ``split``.
+The columns are ``path`` and ``noisy_label`` (or ``label``) and, where there are any, ``clean_label`` (the true class:
+fully verified), ``verification`` (whether the noisy label is right), ``split`` and ``group`` (images of one group come
+into one split).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SPLIT_NAMES = {
     "val": VALIDATION,
     "test": TEST,
 }
-COLUMNS = ("path", "noisy_label", "clean_label", "verification", "split")
+COLUMNS = ("path", "noisy_label", "label", "clean_label", "verification", "split", "group")
 _VERIFICATION = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
     **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
@@ -43,6 +44,7 @@ class Listed:
     clean: list[str | None] = field(default_factory=list)
     right: list[int] = field(default_factory=list)
     split: list[int | None] = field(default_factory=list)
+    group: list[str] = field(default_factory=list)
     ignored: int = 0
 
     def class_counts(self) -> dict[str, int]:
@@ -87,7 +89,9 @@ def read_image_table(path: Path) -> Listed:
     listed = Listed()
     unit = row_unit(path)
     number_of: dict[str, int] = {}
-    for number, row in read_rows(path, COLUMNS, ("path", "noisy_label")):
+    for number, row in read_rows(path, COLUMNS, ("path",)):
+        if not listed.paths:
+            _require_one_label_column(path, row)
         where = f"{path}, {unit} {number}"
         name = image_name(row["path"], where)
         first = number_of.setdefault(name, number)
@@ -108,8 +112,22 @@ def read_image_table(path: Path) -> Listed:
     return listed
 
 
+def _require_one_label_column(path: Path, row: Mapping[str, str]) -> None:
+    named = [name for name in ("noisy_label", "label") if name in row]
+    if not named:
+        raise NlcliError(
+            f"{path}: there is no column 'noisy_label' among {shown(', '.join(row))}; expected {', '.join(COLUMNS)}, "
+            "of which path and noisy_label (or label) must be there"
+        )
+    if len(named) > 1:
+        raise NlcliError(
+            f"{path} has both columns 'noisy_label' and 'label', which mean the same; keep one of them, and call the "
+            "true class clean_label"
+        )
+
+
 def _add(listed: Listed, name: str, row: Mapping[str, str], where: str) -> None:
-    noisy, clean = row.get("noisy_label") or None, row.get("clean_label") or None
+    noisy, clean = row.get("noisy_label") or row.get("label") or None, row.get("clean_label") or None
     if noisy is None and clean is None:
         raise NlcliError(f"{where}: '{name}' has neither a noisy nor a clean label; leave the row out")
     mark = row.get("verification", "")
@@ -131,3 +149,4 @@ def _add(listed: Listed, name: str, row: Mapping[str, str], where: str) -> None:
     listed.clean.append(clean)
     listed.right.append(right)
     listed.split.append(SPLIT_NAMES[split.lower()] if split else None)
+    listed.group.append(row.get("group", ""))

@@ -200,6 +200,37 @@ def test_a_table_of_labels(tmp_path: Path) -> None:
     }
 
 
+def test_the_label_column_may_be_called_label(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    touch(images, "1.jpg", "2.jpg")
+    listing = tmp_path / "labels.csv"
+    listing.write_text("path,label\n1.jpg,cat\n2.jpg,dog\n")
+    table = build(tmp_path, images, table=listing, validation_share=0, test_share=0)
+    assert by_key(table) == {"1.jpg": ("train", "cat", "", "", 0), "2.jpg": ("train", "dog", "", "", 0)}
+    for header, message in (
+        ("path,label,noisy_label\n1.jpg,cat,cat\n", "both columns 'noisy_label' and 'label'.*keep one"),
+        ("path,clean_label\n1.jpg,cat\n", "no column 'noisy_label' among path, clean_label"),
+    ):
+        listing.write_text(header)
+        with pytest.raises(NlcliError, match=message):
+            read_image_table(listing)
+
+
+def test_images_of_a_group_come_into_one_split(tmp_path: Path) -> None:
+    images = tmp_path / "photos"
+    rows = [(f"{i:03d}.jpg", "cat" if i % 2 else "dog", f"object {i // 3}" if i < 90 else "") for i in range(120)]
+    touch(images, *(path for path, _, _ in rows))
+    listing = write_labels(tmp_path / "labels.csv", rows, "label", "group")
+    table = build(tmp_path, images, table=listing, validation_share=0.2, test_share=0.2)
+    split = dict(zip(table.keys, table.split, strict=True))
+    groups: dict[str, set[int]] = {}
+    for path, _, group in rows:
+        groups.setdefault(group, set()).add(int(split[path]))
+    assert groups.pop("") == {0, 1, 2}  # those without a group are drawn one by one
+    assert all(len(of) == 1 for of in groups.values())
+    assert set.union(*groups.values()) == {0, 1, 2}
+
+
 def test_the_same_table_as_parquet(tmp_path: Path) -> None:
     columns = {
         "path": ["1.jpg", "2.jpg"],
