@@ -42,6 +42,7 @@ __all__ = [
     "detect_noise",
     "evaluate",
     "extract_features",
+    "import_features",
     "import_weights",
     "load_head",
     "predict",
@@ -636,6 +637,40 @@ def extract_features(
         batch_size: Images in a forward pass.
         check_contents: Record and compare what every picture holds, not only its size and time.
         workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def import_features(
+    *,
+    dataset: StrPath,
+    source: StrPath,
+    output: StrPath,
+    keys: StrPath | None = None,
+    column: str | None = None,
+    network: str | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    shard_rows: int = 8192,
+    force: bool = False,
+) -> Path:
+    """Take features that exist already, .npy or Parquet, instead of extracting them.
+
+    The same as ``nlcli import-features`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        source: The vectors: .npy, a row an image, or .parquet with a column key or path.
+        output: Directory to write.
+        keys: Of .npy: keys or paths of the rows' images, one a line, or a table with the column key or path.
+        column: Of .parquet: the column of the vectors (default: the only lists, or all numbers).
+        network: Name of what computed them: imports of the same name fit together.
+        dtype: Type the features are stored in.
+        shard_rows: Images in a shard.
         force: Replace a different result at the output.
 
     Returns:

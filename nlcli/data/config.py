@@ -186,6 +186,37 @@ class ExtractFeatures(StageConfig):
     workers: Workers = 0
 
 
+class ImportFeatures(StageConfig):
+    """Make a features directory of vectors that exist already."""
+
+    dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
+    source: Annotated[
+        Path,
+        Option("The vectors: .npy, a row an image, or .parquet with a column key or path.", panel="Data", role="input"),
+    ]
+    output: Output
+    keys: Annotated[
+        Path | None,
+        Option(
+            "Of .npy: keys or paths of the rows' images, one a line, or a table with the column key or path.",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    column: Annotated[
+        str | None,
+        Option("Of .parquet: the column of the vectors (default: the only lists, or all numbers).", panel="Data"),
+    ] = None
+    network: Annotated[
+        str | None,
+        Option("Name of what computed them: imports of the same name fit together.", panel="Method"),
+    ] = None
+    dtype: Annotated[Literal["float32", "float16"], Option("Type the features are stored in.", panel="Output")] = (
+        "float32"
+    )
+    shard_rows: Annotated[int, Option("Images in a shard.", panel="Output", ge=1)] = 8192
+
+
 class BuildFolders(StageConfig):
     """Build a single-label data set from folders of images, or from a table of them."""
 

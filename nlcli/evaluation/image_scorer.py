@@ -258,6 +258,11 @@ def _open_network(run: StageRecord, features: StageRecord | None, backbone: Path
     if backbone is not None:
         return open_backbone(backbone)
     assert features is not None
+    if "backbone" not in features.config:
+        raise NlcliError(
+            f"the features that {run.path} was trained on were imported, so there is no network to read images with; "
+            "import the features of these images, too, and pass them to nlcli eval --features"
+        )
     named = str(features.config["backbone"])
     if named in BACKBONES:
         weights = features.input_path("weights")

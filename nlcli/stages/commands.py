@@ -190,6 +190,13 @@ _STAGES = (
         "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
     ),
     StageCommand(
+        "import-features",
+        "Take features that exist already, .npy or Parquet, instead of extracting them.",
+        "nlcli.data.config:ImportFeatures",
+        "nlcli.data.features.import_features:import_features",
+        "nlcli import-features --dataset data/photos --source vectors.npy --keys keys.txt --output runs/features",
+    ),
+    StageCommand(
         "train-head",
         "Train a head on cached features or from images, with few clean labels and many noisy ones.",
         "nlcli.training.config:TrainHead",

@@ -29,6 +29,7 @@ noisy = nlcli.add_noise(dataset=photos, output="noisy", kind="pair", rate=0.4, s
 unique = nlcli.deduplicate(dataset=noisy, output="unique", hash_bits=2, workers=2)
 backbone = nlcli.pretrain_backbone(dataset=unique, output="backbone", labels="noisy", learning_rate=1e-3, xla=False)
 features = nlcli.extract_features(dataset=unique, backbone=backbone, output="features", dtype="float16")
+vectors = nlcli.import_features(dataset=unique, source="v.npy", keys="keys.txt", output="vectors", network="dino")
 detection = nlcli.detect_noise(dataset=unique, features=features, output="d", options={"neighbours": 5}, hold_out=2)
 clean = nlcli.clean_labels(dataset=unique, source=detection, output="c", policy="drop", precision=0.8, export=["csv"])
 nlcli.restore_labels(dataset=clean, output="again")

@@ -22,7 +22,7 @@ class FeaturesRecord(SchemaRecord):
         dtype: Of the stored features.
         shards: How many there are.
         precision: Of the arithmetic.
-        preprocessing: How files became the network's input.
+        preprocessing: How files became the network's input; None for features that another program computed.
         backbone: Name of the network.
         backbone_fingerprint: ``Backbone.fingerprint`` of it.
         dataset_fingerprint: ``LabelTable.fingerprint`` of the data set.
@@ -39,7 +39,7 @@ class FeaturesRecord(SchemaRecord):
     dtype: Literal["float32", "float16"]
     shards: int = Field(ge=0)
     precision: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     backbone: str
     backbone_fingerprint: str
     dataset_fingerprint: str

@@ -1,0 +1,214 @@
+"""Vectors of other programs: matched by key or path, missing ones rows, the same store as extraction's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nlcli.data.config import ImportFeatures
+from nlcli.data.features.import_features import import_features
+from nlcli.data.features.store import FeatureStore
+from nlcli.data.label_files import read_dataset
+from nlcli.errors import NlcliError
+from nlcli.stages.stage import read_stage
+from worlds.extraction import table_of
+from worlds.folders import touch
+from worlds.stage_builders import published
+
+ROWS = 11
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    touch(tmp_path / "images", *(f"{i}.png" for i in range(ROWS)))
+    published(table_of(tmp_path / "images", ROWS), tmp_path / "dataset")
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((ROWS, 5))
+
+
+def keys_of(dataset: Path) -> list[str]:
+    return [str(key) for key in read_dataset(dataset).keys]
+
+
+def run(dataset: Path, **options: object) -> Path:
+    config = {"dataset": dataset, "output": dataset.parent / "features", "shard_rows": 4, **options}
+    return import_features(ImportFeatures.parse(config))
+
+
+def npy(dataset: Path, values: np.ndarray, keys: list[str]) -> dict[str, Path]:
+    np.save(dataset.parent / "v.npy", values)
+    (dataset.parent / "keys.txt").write_text("\n".join(keys) + "\n")
+    return {"source": dataset.parent / "v.npy", "keys": dataset.parent / "keys.txt"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("stored", ["float32", "float16"])
+def test_an_array_in_another_order(dataset: Path, values: np.ndarray, dtype: str, stored: str) -> None:
+    keys = keys_of(dataset)
+    order = np.random.default_rng(1).permutation(ROWS)
+    given = values.astype(dtype)
+    store = FeatureStore(run(dataset, **npy(dataset, given[order], [keys[i] for i in order]), dtype=stored))
+    assert store.shape == (ROWS, 5)
+    assert store.dtype == stored
+    assert np.array_equal(store.read(store.rows_of(keys)), given.astype(stored))
+    store.verify()
+    store.require_images_of(read_dataset(dataset), dataset)
+    assert store.last_layer is None
+    assert store.record.preprocessing is None
+
+
+def test_whole_paths_and_rows_that_are_missing(
+    dataset: Path, values: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = read_dataset(dataset)
+    given = [f"./{table.paths[0]}", str(table.image_path(3)), str(table.keys[9]), "else/7.png"]
+    store = FeatureStore(run(dataset, **npy(dataset, values[:4].astype(np.float32), given)))
+    assert np.array_equal(store.read(store.rows_of(table.keys[[0, 3, 9]])), values[:3].astype(np.float32))
+    assert store.shape == (3, 5)
+    assert store.errors == {str(table.keys[i]): "no vector in v.npy" for i in range(ROWS) if i not in (0, 3, 9)}
+    index = pq.read_table(store.path / "index.parquet").to_pydict()
+    assert index["status"].count("error") == 8
+    said = capsys.readouterr().err
+    assert "1 of 4 vectors are of no image of the data set (the first: 'else/7.png')" in said
+    assert "8 of 11 images have no vector in" in said
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64(), 5), pa.large_list(pa.float32())])
+def test_parquet_with_lists(dataset: Path, values: np.ndarray, kind: pa.DataType) -> None:
+    keys = keys_of(dataset)
+    lists: list[object] = [row.tolist() for row in values]
+    lists[2] = None
+    table = pa.table({"key": keys, "label": ["x"] * ROWS, "vector": pa.array(lists, kind)})
+    pq.write_table(table.take(list(reversed(range(ROWS)))), dataset.parent / "v.parquet", row_group_size=3)
+    store = FeatureStore(run(dataset, source=dataset.parent / "v.parquet"))
+    there = [i for i in range(ROWS) if i != 2]
+    assert np.array_equal(store.read(store.rows_of([keys[i] for i in there])), values[there].astype(np.float32))
+    assert list(store.errors) == [keys[2]]
+    assert {path.name for path in store.path.iterdir()} == {
+        "features.json",
+        "index.parquet",
+        "pictures.parquet",
+        "shards",
+        "stage.json",
+    }
+
+
+def test_parquet_with_columns_of_numbers(dataset: Path, values: np.ndarray) -> None:
+    keys = keys_of(dataset)
+    columns = {f"f{i}": values[:, i] for i in range(5)}
+    pq.write_table(pa.table({"path": keys, **columns}), dataset.parent / "v.parquet")
+    store = FeatureStore(run(dataset, source=dataset.parent / "v.parquet"))
+    assert np.array_equal(store.read(store.rows_of(keys)), values.astype(np.float32))
+
+
+def test_keys_in_a_table_and_in_an_array(dataset: Path, values: np.ndarray) -> None:
+    keys, options = keys_of(dataset), {}
+    for name in ("keys.csv", "keys.npy"):
+        options = npy(dataset, values, keys) | {"keys": dataset.parent / name, "output": dataset.parent / name[5:]}
+        if name.endswith("csv"):
+            (dataset.parent / name).write_text("number,key\n" + "".join(f"{i},{key}\n" for i, key in enumerate(keys)))
+        else:
+            np.save(dataset.parent / name, np.array(keys))
+        store = FeatureStore(run(dataset, **options))
+        assert np.array_equal(store.read(store.rows_of(keys)), values.astype(np.float32))
+
+
+def test_names_of_networks_tell_what_fits_together(dataset: Path, values: np.ndarray) -> None:
+    keys = keys_of(dataset)
+
+    def fingerprint(name: str, change: float = 0.0, **options: object) -> str:
+        options |= npy(dataset, values + change, keys) | {"output": dataset.parent / name}
+        return FeatureStore(run(dataset, **options)).backbone_fingerprint
+
+    one, other = fingerprint("a"), fingerprint("b", 1.0)
+    assert one != other
+    assert fingerprint("c") == one
+    assert fingerprint("d", network="dino") == fingerprint("e", 1.0, network="dino") != one
+
+
+def test_what_is_killed_goes_on(dataset: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlcli.data.features import import_features as module
+
+    whole, calls = module.write_shard, []
+
+    def dies(path: Path, *rest: object) -> object:
+        calls.append(path.name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "write_shard", dies)
+    options = npy(dataset, values, keys_of(dataset))
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, **options)
+    run(dataset, **options)
+    assert calls == [f"features-0000{i}.h5" for i in (0, 1, 2, 2)]
+    again = read_stage(run(dataset, **options, output=dataset.parent / "again")).fingerprint
+    assert read_stage(dataset.parent / "features").fingerprint == again
+
+
+def _nan(values: np.ndarray, row: int) -> np.ndarray:
+    values = values.copy()
+    values[row, 1] = np.nan
+    values[9, 0] = np.inf
+    return values
+
+
+def test_what_is_not_finite_is_refused_with_its_key(dataset: Path, values: np.ndarray) -> None:
+    keys = keys_of(dataset)
+    with pytest.raises(NlcliError, match=f"the vector of image '{keys[6]}' in .* has NaN or infinity"):
+        run(dataset, **npy(dataset, _nan(values, 6), keys))
+    assert not (dataset.parent / "features.partial").exists(), "a corrected file is not another configuration's"
+    with pytest.raises(NlcliError, match=f"the vector of image '{keys[0]}' in .* is too large for float16"):
+        run(dataset, **npy(dataset, np.abs(values) + 1e5, keys), dtype="float16")
+    run(dataset, **npy(dataset, values, keys))
+
+
+def test_mistakes(dataset: Path, values: np.ndarray) -> None:
+    keys = keys_of(dataset)
+    good = npy(dataset, values, keys)
+    with pytest.raises(NlcliError, match="nothing says which images the rows of"):
+        run(dataset, source=good["source"])
+    with pytest.raises(NlcliError, match="leave out --column"):
+        run(dataset, **good, column="vector")
+    with pytest.raises(NlcliError, match="has 10 keys and .* has 11 rows"):
+        run(dataset, **npy(dataset, values, keys[1:]))
+    with pytest.raises(NlcliError, match=f"two vectors of image '{keys[1]}'"):
+        run(dataset, **npy(dataset, values, [keys[1], *keys[1:]]))
+    with pytest.raises(NlcliError, match=f"its first key is 'other', the data set's '{keys[0]}'"):
+        run(dataset, **npy(dataset, values[:1], ["other"]))
+    for wrong in (values[0], values[None], values.astype(int), values[:0], values.astype(complex)):
+        with pytest.raises(NlcliError, match="a row an image"):
+            run(dataset, **npy(dataset, wrong, keys))
+    np.save(dataset.parent / "v.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(NlcliError, match="cannot read .*save it again by numpy.save"):
+        run(dataset, **good)
+    (dataset.parent / "v.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(NlcliError, match="cannot read"):
+        run(dataset, **good)
+    with pytest.raises(NlcliError, match="neither .npy nor .parquet"):
+        run(dataset, source=good["keys"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"name": ["a"], "v": [[1.0]]}, "no column key, path or file_name"),
+        ({"key": ["a"], "v": [["x"]]}, "neither a column of lists of numbers"),
+        ({"key": ["a"], "v": [[1.0]], "w": [[1.0]]}, "vectors in 'v' and in 'w'; choose by --column"),
+        ({"key": ["a", "b"], "v": [[1.0], [1.0, 2.0]]}, "row 2: a vector of 2 numbers among others of 1"),
+        ({"key": ["a"], "v": pa.array([None], pa.list_(pa.float32()))}, "has no vectors"),
+    ],
+)
+def test_mistakes_in_parquet(dataset: Path, columns: dict[str, object], sentence: str) -> None:
+    pq.write_table(pa.table(columns), dataset.parent / "v.parquet")
+    with pytest.raises(NlcliError, match=sentence):
+        run(dataset, source=dataset.parent / "v.parquet")
