@@ -14,7 +14,7 @@ from nlcli.reporting.models import Table
 from nlcli.reporting.next_images import NextImages
 from nlcli.reporting.origins import Place
 from nlcli.reporting.shares import Share, percent, percent_with_ends
-from nlcli.reporting.verdicts import Sort, Verdicts
+from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
 
@@ -61,12 +61,7 @@ def five_facts(
 def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
     question = "How many labels look wrong?"
     if verdicts is not None:
-        told = [
-            f"{sort.called:,} {sort.name} of {sort.looked_at:,} {'tags' if verdicts.several else 'labels'} looked at "
-            f"({percent(sort.called / sort.looked_at)})."
-            for sort in verdicts.sorts
-            if sort.looked_at
-        ]
+        told = [_called_sentence(sort, verdicts.several) for sort in verdicts.sorts if sort.looked_at]
         return Fact(question, f"{verdicts.called:,}", (*told, f"Found by {verdicts.method}."))
     wrong = labels.whole.wrong if labels is not None else None
     if wrong is not None:
@@ -79,6 +74,14 @@ def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
             ),
         )
     return Fact(question, UNKNOWN, ("No detection was given; nlcli detect-noise makes one.",), known=False)
+
+
+def _called_sentence(sort: Sort, several: bool) -> str:
+    share = percent(sort.called / sort.looked_at)
+    if not several:
+        return f"{sort.called:,} of {sort.looked_at:,} labels look wrong ({share})."
+    looks = "look wrong" if sort.name == WRONG_TAGS else "that are not given look as if they were missing"
+    return f"{sort.called:,} of {sort.looked_at:,} tags {looks} ({share})."
 
 
 def _how_sure(labels: Labels | None, verdicts: Verdicts | None) -> Fact:

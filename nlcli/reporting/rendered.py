@@ -57,6 +57,7 @@ def rendered(content: Content) -> tuple[str, str]:
         "heading": heading,
         "histogram": histogram_plot,
         "level": _level,
+        "name": _name,
         "percent": percent,
         "percent_ends": lambda ends: "" if ends is None else ends_text(ends, ".1f", 100).strip(),
         "picture": _picture,
@@ -113,7 +114,12 @@ def _as_text(value: Any) -> Any:
     """What a template prints of ``value``: markup as it is, of anything else what shows itself and turns nothing."""
     if hasattr(value, "__html__"):
         return value
-    return "" if value is None else printable(str(value), None, keep="\n")
+    return "" if value is None else printable(str(value), None, keep="\n\u00a0")
+
+
+def _name(text: str, most: int = 48) -> str:
+    """A name from outside where there is little room for it."""
+    return text if len(text) <= most else text[:most].rstrip() + "…"
 
 
 def _source_hash(text: str) -> str:

@@ -49,7 +49,7 @@ class Share:
 def percent(value: float) -> str:
     """A share for people: ``38.4 %``, whole where nothing is behind the point."""
     text = f"{100 * value:.1f}".removesuffix(".0")
-    return f"{text} %"
+    return f"{text}\u00a0%"  # a number and its sign stay on one line
 
 
 def percent_with_ends(value: float, ends: tuple[float | None, float | None] | None) -> str:

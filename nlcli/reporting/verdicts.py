@@ -20,6 +20,7 @@ _OF_LABELS = ("key", "path", "split", "label", "verified", "score", "verdict", "
 _OF_ENTRIES = ("key", "split", "class", "tag", "score", "probability", "verdict", "verified")
 _SUGGESTIONS = ("probability", "suggested", "suggested_probability")
 _BARS = 24
+WRONG_TAGS, MISSING_TAGS = "wrong tags", "missing tags"
 _MOST_REMARKS = 20
 
 
@@ -200,7 +201,7 @@ def _of_entries(record: StageRecord, said: dict[str, Any], most: int) -> Verdict
     )
     measured = (verified >= 0) & ~table.is_word("split", "train")
     sorts = []
-    for name, of, is_so in (("wrong tags", given, verified == 0), ("missing tags", missing, verified == 1)):
+    for name, of, is_so in ((WRONG_TAGS, given, verified == 0), (MISSING_TAGS, missing, verified == 1)):
         counts = of & measured
         hits = int((counts & wrong & is_so).sum())
         sorts.append(

@@ -65,7 +65,7 @@ def test_the_facts_are_those_of_a_count_by_hand(story: list[Path], tmp_path: Pat
     looks_wrong, is_wrong = sum(called[i] for i in test), sum(wrong[i] for i in test)
     assert 0 < hits < looks_wrong < is_wrong + looks_wrong
     text = text_of(made(story, tmp_path / "page.html"))
-    assert f"{sum(called)} wrong labels of {IMAGES} labels looked at" in text
+    assert f"{sum(called)} of {IMAGES} labels look wrong" in text
     assert (
         f"Of {looks_wrong} checked labels that look so, {hits} are: {100 * hits / looks_wrong:.1f}".removesuffix(".0")
         in text
@@ -146,7 +146,9 @@ def test_entries_of_several_labels(tmp_path: Path) -> None:
     assert verdicts.cards[2].changes[0].checked == "checked: right"
     assert verdicts.cards[1].changes[0].checked == "checked: wrong"
     text = text_of(made([detection], tmp_path / "page.html"))
-    assert "4 wrong tags of 5 tags looked at (80 %). 2 missing tags of 3" in text
+    assert (
+        "4 of 5 tags look wrong (80 %). 2 of 3 tags that are not given look as if they were missing (66.7 %)." in text
+    )
 
 
 # --- what is missing is said -----------------------------------------------------------------

@@ -51,7 +51,7 @@
   };
   for (const table of document.querySelectorAll("table[data-filter]")) {
     const rows = [...table.tBodies[0].rows];
-    if (rows.length < 9) continue;
+    if (rows.length < 16) continue;
     const [label, input] = search("Filter ");
     const told = made("output", {});
     const texts = new Map(rows.map((row) => [row, folded(row.textContent)]));
