@@ -291,6 +291,18 @@ def check_scores(case: Case) -> None:
         assert ((scores >= 0) & (scores <= 1)).all(), f"score '{score}' of {name} is not within 0 and 1"
 
 
+def check_cleaned_labels(case: Case) -> None:
+    """Cleaned labels, of a method that gives some, are (rows, classes) float32 in [0, 1]."""
+    method, features, name = case.build(), case.planted.features[:50], case.cls.name
+    if not method.cleans:
+        return
+    noisy = case.planted.table.noisy_targets(np.arange(len(features))).astype(np.float32)
+    cleaned = np.asarray(method.cleaned(noisy, features))
+    assert cleaned.shape == noisy.shape, f"cleaned labels of {name} have shape {cleaned.shape}, not {noisy.shape}"
+    assert cleaned.dtype == np.float32, f"cleaned labels of {name} are {cleaned.dtype}, not float32"
+    assert ((cleaned >= 0) & (cleaned <= 1)).all(), f"cleaned labels of {name} are not within 0 and 1"
+
+
 def check_learns(case: Case) -> None:
     """It learns the planted problem: every phase lowers its loss, and validation reaches what ``LEARNT`` says.
 
@@ -348,6 +360,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_losses_are_finite,
     check_unverified_entries_have_no_influence,
     check_scores,
+    check_cleaned_labels,
     check_learns,
     check_same_seed_same_bits,
 )

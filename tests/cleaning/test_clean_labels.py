@@ -264,7 +264,9 @@ def test_a_detection_without_a_verified_label_has_no_probabilities(tmp_path: Pat
     unsure = Planted(world.table, world.true, nothing, world.suggested, nothing)
     dataset, detection = detected(tmp_path, unsure, score=np.where(np.arange(300) < 40, 0.1, 0.9).tolist())
     asked = {"dataset": dataset, "source": detection}
-    with pytest.raises(NlcliError, match="has no probabilities, because too few noisy labels were verified.*--policy suggest"):
+    with pytest.raises(
+        NlcliError, match="has no probabilities, because too few noisy labels were verified.*--policy suggest"
+    ):
         nlcli.clean_labels(output=tmp_path / "c", **asked)
     rows = rows_of(nlcli.clean_labels(output=tmp_path / "c", policy="suggest", **asked))
     assert sorted(row["key"] for row in rows) == [f"k{i:05d}.jpg" for i in range(40)]
@@ -374,3 +376,23 @@ def test_exports_are_part_of_the_stage_and_pictures_are_not(tmp_path: Path) -> N
     assert not any(name.endswith(".jpg") for name in files)
     plain = nlcli.clean_labels(output=tmp_path / "plain", **asked)
     assert (plain / "images.parquet").read_bytes() == (output / "images.parquet").read_bytes()
+
+
+def test_a_stopped_stage_goes_on(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlcli.cleaning import clean_labels as stage
+
+    asked = {"dataset": made[0], "source": made[1], "precision": 0.8, "max_changes": 0.6, "export": ["csv", "coco"]}
+    whole = nlcli.clean_labels(output=tmp_path / "whole", **asked)
+    written = stage.write_exports
+
+    def stopped(directory: Path, table: object, formats: object, **options: object) -> None:
+        written(directory, table, ["coco"])  # type: ignore[arg-type]
+        (directory / "exports" / "coco" / "half.json").write_text("{")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "write_exports", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        nlcli.clean_labels(output=tmp_path / "again", **asked)
+    monkeypatch.undo()
+    again = nlcli.clean_labels(output=tmp_path / "again", **asked)
+    assert read_stage(again).fingerprint == read_stage(whole).fingerprint
