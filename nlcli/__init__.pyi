@@ -245,6 +245,7 @@ def build_tags(
     classes: StrPath | None = None,
     class_names: Literal["ask", "keep", "merge"] = "ask",
     verified_means: Literal["full", "listed"] | None = None,
+    people: Literal["noisy", "verified"] | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
     draw_from: Literal["checked", "all"] = "checked",
@@ -269,6 +270,8 @@ def build_tags(
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
         verified_means: What is known of a class that is not listed on a checked image: it is absent (full), or
             nothing (listed). Asked for where it matters.
+        people: What the tags of people in --table are: labels to be doubted like any other, or known to be right.
+            Asked for where a file of Label Studio or CVAT has no others.
         validation_share: Share of the images for validation, where there is none.
         test_share: Share of the images for test, where there are no splits.
         draw_from: Images that validation and test are drawn from where some are checked: these, or all (measured is
