@@ -9,9 +9,9 @@
 
 Columns of ``noise.parquet``: key, split, class, tag (``given`` or ``missing``), score (higher: the class is more likely
 in the image), probability (calibrated, that the class is in the image), verdict (``right`` or ``wrong``; a missing tag
-that is wrong should be there), verified (null; true or false: what a person said of the class). Every given tag has a row;
-of an image's other classes only those have one whose probability is at least ``floor``, at most ``others`` of them. The
-table therefore never grows with images times classes.
+that is wrong should be there), verified (null; true or false: what a person said of the class). Every given tag has a
+row; of an image's other classes only those have one whose probability is at least ``floor``, at most ``others`` of
+them. The table therefore never grows with images times classes.
 
 Columns of ``verified.parquet``: key, split, class, given, present (what a person said), score, probability and
 called_present (the verdict that counts, by probability and threshold that owe nothing to the image). All verified
@@ -41,6 +41,7 @@ COLUMNS = ("key", "split", "class", "tag", "score", "probability", "verdict", "v
 TAGS = ("missing", "given")
 _VERDICTS = ("wrong", "right")
 MOST_LISTED = 100_000
+SUREST = 100
 _ROWS = 1 << 16
 _REMEDY = "run detect-noise again"
 
@@ -102,6 +103,8 @@ class MeasuredTags(_Part):
         called: Entries called wrong.
         precision: Of the entries called wrong, those that are.
         recall: Of the wrong entries, those that are called so.
+        surest: Of the at most ``SUREST`` entries that are most surely wrong, called so or not, those that are; None
+            where it was not looked at.
     """
 
     entries: int
@@ -109,6 +112,7 @@ class MeasuredTags(_Part):
     called: int
     precision: MeasuredShare
     recall: MeasuredShare
+    surest: MeasuredShare | None = None
 
 
 class MeasuredEntries(_Part):

@@ -1,7 +1,7 @@
-"""Which tags are wrong and which are missing, on several labels an image; a detector's file is imported when asked for.
+"""Which tags are wrong and which are missing, with several labels an image; a detector is imported when asked for.
 
-What the author of a detector of tags needs comes from here (docs/add-your-own.md): the base class, its options, and what
-it sees of a data set.
+What the author of a detector of tags needs comes from here (docs/add-your-own.md): the base class, its options, and
+what it sees of a data set.
 """
 
 from __future__ import annotations

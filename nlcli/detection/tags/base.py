@@ -98,7 +98,8 @@ class TagData:
     def train(self) -> np.ndarray:
         """int64 rows of the training images that have features, increasing."""
         rows = self.table.rows("train")
-        return rows[self.stored[rows] >= 0]
+        with_features: np.ndarray = rows[self.stored[rows] >= 0]
+        return with_features
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """(n, D) float32 features of images as they are stored; ask for some thousands at a time.

@@ -1,8 +1,8 @@
 """Probabilities and verdicts of entries: given tags and missing ones are calibrated, and judged, apart.
 
 That a class is in the image means another thing where its tag is given than where it is not: of the same score, a given
-tag is far more often right. So each kind of entries has a calibration and a threshold of its own. An image that they were
-fitted to is judged by a calibration and a threshold that were fitted without its fold.
+tag is far more often right. So each kind of entries has a calibration and a threshold of its own. An image that they
+were fitted to is judged by a calibration and a threshold that were fitted without its fold.
 """
 
 from __future__ import annotations
@@ -99,9 +99,7 @@ def fit_kind(entries: ScoredEntries, classes: int, value: float | None, fixed: f
         for number in range(FOLDS)
     )
     best = least_errors(probability, entries.present)
-    return OfKind(
-        whole, without, TagThreshold(value=best, chosen_on="verified", entries=len(entries)), thresholds
-    )
+    return OfKind(whole, without, TagThreshold(value=best, chosen_on="verified", entries=len(entries)), thresholds)
 
 
 def least_errors(probability: np.ndarray, present: np.ndarray) -> float:
@@ -117,6 +115,8 @@ def least_errors(probability: np.ndarray, present: np.ndarray) -> float:
     lost = np.concatenate(([0.0], np.cumsum(ones)))  # present ones below the cut
     kept = np.concatenate(([0.0], np.cumsum(zeros)))
     errors = lost + (kept[-1] - kept)
+    if values[-1] >= 1:
+        errors[-1] = np.inf  # nothing is above 1
     edges = np.concatenate(([0.0], values, [1.0]))
     low, high = edges[:-1], edges[1:]  # a cut lies above ``low`` and at most at ``high``
     places = np.clip(RULE, np.minimum(low + 1e-9, high), high)

@@ -2,8 +2,9 @@
 
 The detector scores entries. Verified entries of the clean training images and of validation make calibrated
 probabilities and two thresholds of the scores (``calibrated.py``); nothing of test has a part in them. Errors are
-measured on test where it has ``ENOUGH`` verified images, else also on validation and then on the clean part of train, each
-of their images judged without its fold. Images are then gone through in blocks: nothing grows with images times classes.
+measured on test where it has ``ENOUGH`` verified images, else also on validation and then on the clean part of train,
+each of their images judged without its fold. Images are then gone through in blocks: nothing grows with images times
+classes.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from nlcli.data.true_tags import read_true_tags
 from nlcli.detection.tags import TAG_DETECTORS
 from nlcli.detection.tags.base import TagData, TagDetector
 from nlcli.detection.tags.calibrated import FEWEST, OfKind, fit_kind
-from nlcli.detection.tags.measured_tags import ImageCounts, joined_counts
+from nlcli.detection.tags.measured_tags import ImageCounts, joined_counts, surest_share
 from nlcli.detection.tags.verified import (
     ScoredEntries,
     image_folds,
@@ -247,7 +248,12 @@ def _judge(settings: TagSettings, detector: TagDetector, problem: _Problem) -> _
         called_present=called,
     )
     counts = ImageCounts.of_entries(pool.rows, pool.given, pool.present, called)
-    measured = counts.measured("+".join(names) or None, bool(names) and names != ["test"])
+    surest = [
+        surest_share(pool.rows[which], np.where(pool.given, 1 - probability, probability)[which], wrong[which])
+        for wrong in (pool.given != pool.present,)
+        for which in (pool.given, ~pool.given)
+    ]
+    measured = counts.measured("+".join(names) or None, bool(names) and names != ["test"], surest)
     return _Judge(given, missing, fold, verified, measured)
 
 
@@ -377,7 +383,7 @@ def _remarks(detector: TagDetector, judge: _Judge) -> tuple[str, ...]:
     error, naive = judge.measured.error, judge.measured.naive_error
     if error.value is not None and naive.value is not None and not detector.believes and error.value >= naive.value:
         remarks.append(
-            f"no better than believing every label: {error.value:.4f} of the {error.whole:,} verified entries are wrong "
-            f"after the verdicts, {naive.value:.4f} as they were given"
+            f"no better than believing every label: {error.value:.4f} of the {error.whole:,} verified entries are "
+            f"wrong after the verdicts, {naive.value:.4f} as they were given"
         )
     return tuple(remarks)

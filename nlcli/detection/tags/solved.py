@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nlcli.estimation.cross_fitting import out_of_fold, stratified_folds, strata_of_tags
+from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
@@ -19,6 +20,9 @@ _CHOICE_CELLS = 1 << 24  # logits in memory at each strength where one is chosen
 _TOLERANCE = 1e-4
 
 
+Judge = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+
+
 class SolvedScores:
     """Regressions of all folds, and one of all images for those that nothing was fitted on.
 
@@ -28,7 +32,7 @@ class SolvedScores:
         targets: (n, C) CSR.
         weights: (n,), or None for ones.
         judged: (n,) bool: the images whose out-of-fold loss chooses the regularisation.
-        judged_by: (n, C) CSR: labels by which it is judged.
+        judge: Gives labels (m, C) by which some of the images are judged, and which of them are known (None: all).
         folds: (n,) fold of each image.
 
     Attributes:
@@ -42,12 +46,12 @@ class SolvedScores:
         targets: Any,
         weights: np.ndarray | None,
         judged: np.ndarray,
-        judged_by: Any,
+        judge: Judge,
         folds: np.ndarray,
     ) -> None:
         self._rows, self._folds = rows, folds
         term, classes = Term(targets, weights), targets.shape[1]
-        self.strength = _strength(features, term, classes, judged, judged_by, folds)
+        self.strength = _strength(features, term, classes, judged, judge, folds)
         self._whole = solve(features, term, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
         self._without: list[LinearModel] = []
         for fold in range(FOLDS):
@@ -77,7 +81,7 @@ def tag_folds(given: Any, seed: int) -> np.ndarray:
 
 
 def _strength(
-    features: np.ndarray, term: Term, classes: int, judged: np.ndarray, judged_by: Any, folds: np.ndarray
+    features: np.ndarray, term: Term, classes: int, judged: np.ndarray, judge: Judge, folds: np.ndarray
 ) -> float:
     """The l2 with the least out-of-fold log-loss of the judged images, on as many of the images as memory allows."""
     most = max(1000, _CHOICE_CELLS // classes)
@@ -86,15 +90,14 @@ def _strength(
         part = np.sort(np.argsort(~judged, kind="stable")[:most])
     design = features[part]
     values = path_values(design, STRENGTHS)
-    logits = out_of_fold(
-        design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE
-    )
+    logits = out_of_fold(design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE)
     which = np.flatnonzero(judged[part])
     losses = np.zeros(len(values))
     for first in range(0, len(which), 4096):
         some = which[first : first + 4096]
-        truth = judged_by[part[some]].toarray()
+        truth, known = judge(part[some])
         for i in range(len(values)):
             z = logits[i, some].astype(np.float64)
-            losses[i] += float(np.sum(np.logaddexp(0.0, z) - truth * z))
+            loss = np.logaddexp(0.0, z) - truth * z
+            losses[i] += float(np.sum(loss if known is None else loss * known))
     return float(values[int(losses.argmin())])

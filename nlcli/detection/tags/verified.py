@@ -71,9 +71,7 @@ def only_known(table: LabelTable, rows: np.ndarray) -> LabelTable:
     present, absent = table.present.multiply(keep).tocsr(), table.absent.multiply(keep).tocsr()
     present.eliminate_zeros()
     absent.eliminate_zeros()
-    return replace(
-        table, verification=verification, present=present.astype(np.uint8), absent=absent.astype(np.uint8)
-    )
+    return replace(table, verification=verification, present=present.astype(np.uint8), absent=absent.astype(np.uint8))
 
 
 def image_folds(table: LabelTable, seed: int) -> np.ndarray:
@@ -107,14 +105,12 @@ def scored_entries(
     parts = []
     for some, scores, given in scored_blocks(detector, data, rows):
         position, classes, present = table.verified_entries(some)
-        parts.append(
-            (some[position], classes, given[position, classes] > 0, present, scores[position, classes])
-        )
+        parts.append((some[position], classes, given[position, classes] > 0, present, scores[position, classes]))
     if not parts:
         nothing = np.empty(0, np.int64)
         return ScoredEntries(nothing, nothing, nothing > 0, nothing > 0, nothing.astype(np.float32), nothing)
-    columns = [np.concatenate([part[i] for part in parts]) for i in range(5)]
-    return ScoredEntries(*columns, fold[columns[0]])
+    image, classes, tagged, present, score = (np.concatenate([part[i] for part in parts]) for i in range(5))
+    return ScoredEntries(image, classes, tagged, present, score, fold[image])
 
 
 def scored_blocks(
