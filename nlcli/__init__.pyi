@@ -772,7 +772,12 @@ def detect_noise(
     use_held_out: bool = False,
     classifier: StrPath | None = None,
     clean_fraction: float = 1.0,
+    from_run: StrPath | None = None,
+    score: str | None = None,
     threshold: float | None = None,
+    missing_threshold: float | None = None,
+    others: int = 10,
+    floor: float = 0.05,
     scale: float = 1.0,
     class_images: int = 20000,
     suspects: int = 48,
@@ -797,7 +802,13 @@ def detect_noise(
         classifier: Run whose predictions classification-filter takes (default: the features' own last layer, or a
             classifier trained on the noisy labels).
         clean_fraction: Part of the verified training images whose verification is used.
-        threshold: Score from which a label is right (default: chosen on validation).
+        from_run: With several labels an image: trained head whose scores are taken, instead of a detector.
+        score: Which of that run's scores (default: cleaned labels, or the method's own choice). Only with from_run.
+        threshold: Score from which a label is right (default: chosen on validation); with several labels an image
+            the probability from which a given tag is.
+        missing_threshold: With several labels an image: probability from which a tag is missing (default: chosen).
+        others: With several labels an image: most classes without a tag that are listed for an image.
+        floor: With several labels an image: least probability of a class without a tag that is listed.
         scale: Factor on the steps of detectors that train a network, for rehearsals.
         class_images: Most images of a class to fit on at a time; more are drawn by the seed.
         suspects: Training images in the picture of the worst labels.

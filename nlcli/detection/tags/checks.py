@@ -69,7 +69,8 @@ class PlantedStore:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """(n, D)."""
-        return self._features[rows]
+        features: np.ndarray = self._features[rows]
+        return features
 
 
 @dataclass(frozen=True)
