@@ -1,9 +1,9 @@
 """Registries: what a name stands for, among ours and among those of other packages (docs/add-your-own.md).
 
 A package offers a method, a detector or a source by an entry point of the group ``nlcli.methods``,
-``nlcli.detectors``, ``nlcli.tag_detectors`` or ``nlcli.sources``; code does so by ``register``. A name is imported when it is
-asked for. Entry points are looked at when a name is not ours, or when a list is asked for: whatever
-is wrong with one of them is told in a sentence that names its package, and nothing else is hurt.
+``nlcli.detectors``, ``nlcli.tag_detectors`` or ``nlcli.sources``; code does so by ``register``. A name is
+imported when it is asked for. Entry points are looked at when a name is not ours, or when a list is asked
+for: whatever is wrong with one of them is told in a sentence that names its package, and nothing else is hurt.
 
 The registries themselves stand in their rooms. Nothing here knows what a method or a detector is.
 """
