@@ -1,7 +1,7 @@
 """Several labels an image: a probability for every entry that matters, which tags are wrong, which are missing.
 
 The detector scores entries. Verified entries of the clean training images and of validation make calibrated
-probabilities and two thresholds of the scores (``calibrated.py``); nothing of test has a part in them. Errors are
+probabilities and two thresholds of the scores (``judgement.py``); nothing of test has a part in them. Errors are
 measured on test where it has ``ENOUGH`` verified images, else also on validation and then on the clean part of train,
 each of their images judged without its fold. Images are then gone through in blocks: nothing grows with images times
 classes.
@@ -32,7 +32,7 @@ from nlcli.data.tag_detection_files import (
 from nlcli.data.true_tags import read_true_tags
 from nlcli.detection.tags import TAG_DETECTORS
 from nlcli.detection.tags.base import TagData, TagDetector
-from nlcli.detection.tags.calibrated import FEWEST, OfKind, fit_kind
+from nlcli.detection.tags.judgement import FEWEST, OfKind, fit_kind
 from nlcli.detection.tags.measured_tags import ImageCounts, joined_counts, surest_share
 from nlcli.detection.tags.verified import (
     ScoredEntries,

@@ -16,7 +16,7 @@ from nlcli.data.labels import LabelTable
 from nlcli.data.tag_detection_files import TagDetection, TagEntries, read_tag_detection, read_verified
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
-from nlcli.detection.tags.calibrated import least_errors
+from nlcli.detection.tags.judgement import least_errors
 from nlcli.detection.tags.measured_tags import ImageCounts, surest_share
 from nlcli.errors import NlcliError
 from nlcli.metrics.clustered_shares import clustered_share

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
-from nlcli.detection.tags.calibrated import OfKind, fit_kind
+from nlcli.detection.tags.judgement import OfKind, fit_kind
 from nlcli.detection.tags.scorers import (
     CHECKED_WEIGHT,
     ConfidentScores,
