@@ -12,7 +12,7 @@ import numpy as np
 
 from nlcli.data.labels import LabelTable
 from nlcli.detection.tags.base import Fitted
-from nlcli.detection.tags.solved import SolvedScores
+from nlcli.detection.tags.fold_regressions import SolvedScores
 from nlcli.estimation.calibration import log_odds
 from nlcli.estimation.linear_model import sigmoid
 from nlcli.estimation.neighbours import Neighbours

@@ -7,8 +7,8 @@ import pytest
 
 from nlcli.detection.tags import TAG_DETECTORS, TagData, TagDetector, make_tag_detector
 from nlcli.detection.tags.checks import CLASSES, Case, check_tag_detector, planted
+from nlcli.detection.tags.fold_regressions import SolvedScores, tag_folds
 from nlcli.detection.tags.scorers import ConfidentScores, NeighbourScores, checked_tags, scores_of_given
-from nlcli.detection.tags.solved import SolvedScores, tag_folds
 from nlcli.errors import NlcliError
 from nlcli.estimation.scale import FeatureScale
 

@@ -6,8 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
+from nlcli.detection.tags.fold_regressions import tag_folds
 from nlcli.detection.tags.scorers import CHECKED_WEIGHT, Scorer, scores_of_checked, scores_of_given
-from nlcli.detection.tags.solved import tag_folds
 
 
 class CheckedMarginConfig(TagDetectorConfig):

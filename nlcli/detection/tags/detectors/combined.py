@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
+from nlcli.detection.tags.fold_regressions import tag_folds
 from nlcli.detection.tags.judgement import OfKind, fit_kind
 from nlcli.detection.tags.scorers import (
     CHECKED_WEIGHT,
@@ -16,7 +17,6 @@ from nlcli.detection.tags.scorers import (
     scores_of_given,
     scores_of_verified,
 )
-from nlcli.detection.tags.solved import tag_folds
 from nlcli.detection.tags.verified import ScoredEntries, image_folds, within_bounds
 from nlcli.estimation.calibration import log_odds
 from nlcli.methods.citations import NORTHCUTT_2021

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nlcli.detection.tags.base import TagData, TagDetector
+from nlcli.detection.tags.fold_regressions import tag_folds
 from nlcli.detection.tags.scorers import ConfidentScores, scores_of_given
-from nlcli.detection.tags.solved import tag_folds
 from nlcli.methods.citations import NORTHCUTT_2021
 
 
