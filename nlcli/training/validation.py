@@ -130,13 +130,13 @@ def _losses(method: Method, table: LabelTable, data: FeatureParts, phase: Phase)
         v, m = table.verified_targets(rows)
         y = table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
         batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)), weights=tf.zeros(0))
-        for name, value in method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
+        for name, value in method.losses(phase.name, method.scale(tf.cast(features, tf.float32)), batch).items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(data.rows)
     return totals
 
 
 class Scorer:
-    """Scores of a method, compiled, in parts of bounded size."""
+    """Scores of a method of features as they come, compiled, in parts of bounded size."""
 
     def __init__(self, method: Method) -> None:
         import tensorflow as tf
@@ -144,7 +144,8 @@ class Scorer:
         self._num_classes = method.problem.num_classes
         self._compiled = {
             name: tf.function(
-                lambda features, name=name: method.score(tf.cast(features, tf.float32), name), reduce_retracing=True
+                lambda features, name=name: method.score(method.scale(tf.cast(features, tf.float32)), name),
+                reduce_retracing=True,
             )
             for name in method.scores
         }
