@@ -24,6 +24,7 @@ from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone, gpus, scale_pixels
 from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.networks.side_by_side import halves, side_by_side
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, save_backbone
@@ -200,7 +201,9 @@ class ImageFeed:
             two_trunks=self._two_trunks,
         )
 
-    def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
+    def prepare(
+        self, method: Method, phases: Sequence[Phase], clean_fraction: float, init: LinearLayer | None
+    ) -> Prepared:
         """Look at the images, keep their pixels where they fit, and put the trunk before the method."""
         config, table, pre = self._config, self._table, self._backbone.preprocessing
         budget = memory_budget(config.memory)

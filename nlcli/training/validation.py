@@ -62,6 +62,17 @@ class Validation:
         return len(self._rows)
 
     def __call__(self, phase: Phase) -> dict[str, float]:
+        metrics = self.metrics(f" in phase '{phase.name}'; lower the learning rate")
+        if self._losses is not None and phase.monitor not in (*metrics, "auto"):
+            metrics |= self._losses(phase)
+        return metrics
+
+    def metrics(self, where: str = "; look at the features") -> dict[str, float]:
+        """Those of every phase.
+
+        Args:
+            where: End of the sentence that refuses scores which are not finite.
+        """
         from nlcli.metrics.decisions import top_k_correct
         from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 
@@ -75,17 +86,14 @@ class Validation:
             for k in self._top:
                 correct[k] += int(top_k_correct(truth[known], part[known], k).sum())
         if not np.isfinite(scores).all():
-            raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
+            raise NlcliError(f"scores are not finite{where}")
         if self._dense:
             shape = (len(self._rows), self._num_classes)
             ranking = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
         else:
             ranking = sparse_ranking_metrics(self._class, self._label, scores, self._num_classes)
         metrics = {f"top_{k}": count / self.of_known_class for k, count in correct.items() if self.of_known_class}
-        metrics |= {"AP_all": float(ranking.ap_all), "mAP": float(ranking.mean_ap)}
-        if self._losses is not None and phase.monitor not in (*metrics, "auto"):
-            metrics |= self._losses(phase)
-        return metrics
+        return metrics | {"AP_all": float(ranking.ap_all), "mAP": float(ranking.mean_ap)}
 
     def first_classes(self) -> np.ndarray:
         """(n,) int64 the class that scores highest by the current weights, of every image."""

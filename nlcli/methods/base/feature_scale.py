@@ -1,4 +1,4 @@
-"""The scale of features as a part of a head: the same map as ``FeatureScale``, on tensors, its numbers among weights."""
+"""The scale of features as a part of a head: ``FeatureScale`` on tensors, its numbers among the weights."""
 
 from __future__ import annotations
 

@@ -111,7 +111,9 @@ class Method(ABC):
         return cls.accepts_last_layer
 
     @classmethod
-    def decided(cls, config: Any, given: Collection[str], *, stepped: bool, scale: ScaleKind | None = None) -> Any:
+    def decided(
+        cls, config: Any, given: Collection[str], *, stepped: bool, scale: ScaleKind | None = None
+    ) -> MethodConfig:
         """``config`` with what was left to be decided.
 
         Args:
@@ -131,7 +133,8 @@ class Method(ABC):
         solved = cls.solvable and (changes.get("solver") or getattr(config, "solver", "solved")) == "solved"
         if config.feature_scale == "auto":
             changes["feature_scale"] = scale or (cls.solved_scale if solved else "none")
-        return config.model_copy(update=changes)
+        decided: MethodConfig = config.model_copy(update=changes)
+        return decided
 
     @classmethod
     def uses_pairs(cls, config: Any) -> bool:
