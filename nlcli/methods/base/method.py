@@ -69,6 +69,8 @@ class Method(ABC):
     """Whether it gives cleaned labels, by ``cleaned``."""
     solvable: ClassVar[bool] = False
     """Whether its classifier can be solved instead of stepped: see ``solve``."""
+    stepped: ClassVar[bool] = True
+    """Whether it can be trained by steps; one that cannot has an option ``solver`` of the one value ``solved``."""
     solved_options: ClassVar[frozenset[str]] = frozenset({"solver", "feature_scale", "weight_decay"})
     """Options that a solved classifier has, too; any other one that is given asks for steps."""
     solved_scale: ClassVar[ScaleKind] = "unit"
