@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from nlcli.estimation.linear_model import Task, sigmoid
 from nlcli.estimation.objective import Term, row_losses
@@ -24,6 +23,8 @@ def scaled_log_loss(logits: np.ndarray, verified: np.ndarray, known: np.ndarray)
         logits: (n, C) of a softmax.
         verified, known: (n, C) as in ``Term``; an image of which only a class is known that it is not of counts, too.
     """
+    from scipy.optimize import minimize_scalar
+
     term = Term(np.asarray(verified, np.float64), mask=np.asarray(known, np.float64))
     wide = logits.astype(np.float64)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
-    from nlcli.methods.base.solving import Labelled
+    from nlcli.methods.base.solution import Labelled
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.loop.contract import Outcome, Source, Trainable

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nlcli.estimation.design import RowBlocks
     from nlcli.estimation.scale import FeatureScale
     from nlcli.methods.base.method import Method
-    from nlcli.methods.base.solving import Labelled, Solved
+    from nlcli.methods.base.solution import Labelled, Solved
     from nlcli.networks.linear_layer import LinearLayer
 
 SCALED_LOG_LOSS, RANKING_COST = "scaled_log_loss", "ranking_cost"
@@ -137,7 +137,7 @@ def labelled(
         weights: Of each of ``rows.used``, see ``detected_weights``.
         start: On the method's scale.
     """
-    from nlcli.methods.base.solving import Labelled
+    from nlcli.methods.base.solution import Labelled
 
     used = rows.used.dataset
     data = RowFeatures(store, table, rows.used, 0)

@@ -12,7 +12,7 @@ from nlcli.estimation.objective import Term
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Rows, SolvableConfig, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.method import Method
-from nlcli.methods.base.solving import Labelled, Solved, choose_linear
+from nlcli.methods.base.solution import Labelled, Solved, choose_linear
 from nlcli.networks.linear_layer import LinearLayer
 
 CLEAN_WEIGHTS = (1, 5, 20)

@@ -28,7 +28,7 @@ from nlcli.seeds import stream
 if TYPE_CHECKING:
     import keras
 
-    from nlcli.methods.base.solving import Labelled, Solved
+    from nlcli.methods.base.solution import Labelled, Solved
 
 
 class Method(ABC):
