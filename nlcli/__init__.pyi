@@ -36,6 +36,7 @@ __all__ = [
     "build_tags",
     "build_webvision",
     "choose_clean",
+    "clean",
     "clean_labels",
     "compare",
     "deduplicate",
@@ -55,6 +56,72 @@ __all__ = [
     "table",
     "train_head",
 ]
+
+def clean(
+    *,
+    photos: StrPath,
+    output: StrPath,
+    labels: StrPath | None = None,
+    checked: StrPath | None = None,
+    task: Literal["auto", "single-label", "multi-label"] = "auto",
+    verified_means: Literal["full", "listed"] | None = None,
+    class_names: Literal["ask", "exact", "merge"] = "ask",
+    features: StrPath | None = None,
+    keys: StrPath | None = None,
+    backbone: str = "mobilenet_v2",
+    weights: StrPath = "imagenet",
+    image_size: int | None = None,
+    pretrain_steps: int = 2000,
+    duplicates: Literal["leave-out", "keep"] = "leave-out",
+    detector: str = "auto",
+    method: str = "auto",
+    policy: Literal["suggest", "fix", "drop"] = "fix",
+    precision: float = 0.9,
+    max_changes: float = 0.6,
+    export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
+    thumbnails: int = 60,
+    seed: int = 0,
+    jobs: int = 0,
+    plan_only: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """From a pile of pictures with bad labels to cleaned labels, a classifier, and a page that tells of both.
+
+    The same as ``nlcli clean`` on the command line.
+
+    Args:
+        photos: Folder of the pictures; without --labels, its folders are the labels.
+        output: Directory for all that is made.
+        labels: Table of the labels: path and label (a row a label), or path and noisy (a row an image, tags with |
+            between).
+        checked: Table of the images that people checked: path and label, or path and present.
+        task: Whether an image has one label or several; auto tells by the table.
+        verified_means: Of several labels: what is known of a tag that is not listed on a checked image. It is wrong
+            (full), or nothing (listed).
+        class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
+        features: Vectors of the images that exist already, instead of a network's (.npy or Parquet).
+        keys: Paths of the images that the rows of a .npy file are of, one a line. Only with features.
+        backbone: Registered network, saved backbone or .keras file that makes features.
+        weights: For a registered network: 'imagenet', a weights file, or 'none' to train it on the noisy labels
+            first.
+        image_size: Side of the input of a network trained here (default: its own).
+        pretrain_steps: Steps of a network trained here.
+        duplicates: Near-duplicates of other pictures: left out of training, or kept.
+        detector: How wrong labels are told; 'nlcli detectors' lists them.
+        method: How the classifier is trained; 'nlcli methods' lists them.
+        policy: Correct labels, only take wrong ones away, or only list proposals.
+        precision: Share of the changes that shall be right.
+        max_changes: Most labels of a class that may change, as a share of them.
+        export: Also write the cleaned labels for other programs.
+        thumbnails: Most pictures on the page.
+        seed: Seed of everything random.
+        jobs: Processes for stages that do not need each other (0: by the machine).
+        plan_only: Write the pipeline and run nothing.
+        force: Replace what was made with other settings.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
 
 def build_digits(
     *,

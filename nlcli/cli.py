@@ -137,11 +137,14 @@ def _function(command: Command) -> Callable[..., None]:
     parameters = []
     if isinstance(command, StageCommand):
         force = typer.Option("--force", help="Replace a different result at the output.", rich_help_panel="Output")
+        parameters.append(_parameter("force", bool, force, False))
+    if isinstance(command, StageCommand) or command.tell is not None:
         as_json = typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Output")
-        parameters = [_parameter("force", bool, force, False), _parameter("json", bool, as_json, False)]
+        parameters.append(_parameter("json", bool, as_json, False))
+    own = [parameter.name for parameter in parameters]
 
     def function(context: typer.Context, **given: Any) -> None:
-        force, as_json = given.pop("force", False), given.pop("json", False)
+        force, as_json = (given.pop(name, False) if name in own else False for name in ("force", "json"))
         values = {}
         for name, value in given.items():
             source = context.get_parameter_source(name)
@@ -157,7 +160,11 @@ def _function(command: Command) -> Callable[..., None]:
             if made:
                 _print_results(command, made, as_json)
         else:
-            command.call(model.parse(values, command.name))
+            result = command.call(model.parse(values, command.name))
+            if as_json:
+                print(json.dumps(result, indent=2, default=str))
+            elif command.tell is not None:
+                load(command.tell)(result)
 
     parameters = [
         _typer_parameter(name, field, options[name]) for name, field in model.model_fields.items()

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "nlcli"
 
 COLUMN = (
     "cli",
+    "pile",
     "reporting",
     "evaluation",
     "cleaning",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from nlcli.errors import plain
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import HEADINGS
@@ -56,6 +59,12 @@ def five_facts(
         _cleaned(changes, page),
         _queue(queue, page),
     )
+
+
+def print_facts(facts: Sequence[Mapping[str, Any]]) -> None:
+    """Print facts as a page's record has them, a line each: the question, the answer, and what it rests on."""
+    for fact in facts:
+        print(plain(" ".join([fact["question"], f"{fact['answer']}.", *fact["told"]])))
 
 
 def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:

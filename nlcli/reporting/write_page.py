@@ -14,7 +14,7 @@ from nlcli.reporting.cards import Card, with_pictures
 from nlcli.reporting.changes import Changes, read_changes
 from nlcli.reporting.config import Report
 from nlcli.reporting.content import Content
-from nlcli.reporting.facts import five_facts
+from nlcli.reporting.facts import five_facts, print_facts
 from nlcli.reporting.given import Given, read_given
 from nlcli.reporting.labels import Labels, count_labels
 from nlcli.reporting.models import look_closer, read_curves, read_tables
@@ -132,10 +132,22 @@ def _summary(content: Content) -> dict[str, Any]:
         "called_wrong": None if content.verdicts is None else content.verdicts.called,
         "changes": None if content.changes is None else content.changes.made,
         "models": sum(len(table.comparison.rows) for table in content.tables),
+        "facts": [
+            {
+                "question": fact.question,
+                "answer": fact.answer,
+                "told": list(fact.told),
+                "known": fact.known,
+                "place": None if fact.place is None else fact.place.told,
+            }
+            for fact in content.facts
+        ],
     }
 
 
 def show_page(outputs: Sequence[Path]) -> None:
-    """Say what is on a page and where it lies."""
+    """Print the facts of a page, and where it lies."""
     for output in outputs:
-        print_pairs({"page": output, **read_stage(output).summary})
+        summary = read_stage(output).summary
+        print_facts(summary["facts"])
+        print_pairs({"page": output, **{name: value for name, value in summary.items() if name != "facts"}})

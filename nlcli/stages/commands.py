@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from nlcli.errors import NlcliError
 from nlcli.registry import Registry, load
@@ -37,8 +37,10 @@ class Command:
     example: str
     python: str | None = None
 
-    returns: ClassVar[str] = "dict[str, int]"
+    returns: str = "dict[str, int]"
     """What ``call`` returns, as Python writes the type."""
+    tell: str | None = None
+    """``module:function`` that prints what ``call`` returned, for people; with ``--json`` it is printed as it is."""
 
     @property
     def python_name(self) -> str:
@@ -69,7 +71,7 @@ class StageCommand(Command):
     plan: str | None = None
     is_report: bool = False
 
-    returns: ClassVar[str] = "Path"
+    returns: str = "Path"
 
     def run(self, config: StageConfig, *, force: bool = False) -> Path:
         """Run the stage and return its output directory."""
@@ -284,6 +286,16 @@ PREDICT = Command(
     "nlcli predict photos/ --run runs/residual --format csv -o scores.csv",
 )
 
+CLEAN = Command(
+    "clean",
+    "From a pile of pictures with bad labels to cleaned labels, a classifier, and a page that tells of both.",
+    "nlcli.pile.config:CleanPile",
+    "nlcli.pile.clean_pile:clean",
+    "nlcli clean photos --labels labels.csv --checked checked.csv --output runs/mine",
+    returns="dict[str, Any]",
+    tell="nlcli.pile.clean_pile:show_cleaned",
+)
+
 
 class Sources(Registry[StageCommand]):
     """The stages that build a data set from files as they are downloaded or made."""
@@ -311,7 +323,7 @@ SOURCES = Sources(
 
 def commands() -> dict[str, Command]:
     """Every command of nlcli that a configuration describes, by its name on the command line."""
-    return {**STAGES, PREDICT.name: PREDICT}
+    return {CLEAN.name: CLEAN, **STAGES, PREDICT.name: PREDICT}
 
 
 def find_stage(name: str, where: str) -> StageCommand:

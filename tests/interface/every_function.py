@@ -43,6 +43,7 @@ page: Path = nlcli.report(
 )
 nlcli.table(rows={"A": evaluation, "B": ["b-0", "b-1"]}, output="table", published="hu2018-table6", by="none")
 counts: dict[str, int] = nlcli.predict(images="photos", run=run, format="csv", output="scores.csv", top=3)
+cleaned = nlcli.clean(photos="photos", output="mine", checked=Path("checked.csv"), policy="suggest", export=["csv"])
 nlcli.register("method", "mine", "my_package.mine:Mine")
 
 try:

@@ -7,6 +7,9 @@
     digits), or ``path,noisy`` with tags parted by ``|`` (a pile of scenes).
 ``checked.csv``
     What a person said of a few of them: ``path,label``, or ``path,present``.
+``network/``
+    A small network that learned from other pictures of digits, with classes of its own: it is to these pictures what a
+    network trained on ImageNet is to photographs. None of its handwritten digits is in the pile.
 ``truth.csv``
     What nobody who has such a pile would have: the true labels of all. No stage reads it; it is there to judge by.
 
@@ -41,10 +44,13 @@ _FORGOTTEN = (0.05, 0.55)
 """Share of the tags that are forgotten, of the largest and of the smallest digits."""
 
 
-def write_digit_pile(directory: Path, count: int, size: int, checked: float, seed: int) -> dict[str, int]:
+def write_digit_pile(
+    directory: Path, digits: NDArray[np.int64], count: int, size: int, checked: float, seed: int
+) -> dict[str, int]:
     """Write a pile of ``count`` pictures of one digit each.
 
     Args:
+        digits: Rows of ``glyphs()`` that are drawn.
         size: Side of a picture in pixels.
         checked: Share that a person looked at.
 
@@ -53,14 +59,13 @@ def write_digit_pile(directory: Path, count: int, size: int, checked: float, see
     """
     _, values = glyphs()
     rng = np.random.default_rng([seed, _STREAM, 0])
-    every = np.arange(len(values))
-    rows = np.concatenate([rng.permutation(len(values)) for _ in range(-(-count // len(values)))])[:count]
+    rows = np.concatenate([rng.permutation(digits) for _ in range(-(-count // len(digits)))])[:count]
     true = values[rows].astype(np.int64)
     shares = confusion() / 100.0
     noisy = np.array([rng.choice(len(DIGITS), p=shares[c]) for c in true])
 
     def draw(number: int) -> NDArray[np.uint8]:
-        return draw_digit(int(rows[number]), every, size, np.random.default_rng([seed, _STREAM, 1, number]))
+        return draw_digit(int(rows[number]), digits, size, np.random.default_rng([seed, _STREAM, 1, number]))
 
     names = _draw(directory, count, draw)
     looked_at = _looked_at(count, checked, rng)
@@ -72,23 +77,23 @@ def write_digit_pile(directory: Path, count: int, size: int, checked: float, see
     return {"photos": count, "wrong_labels": int((true != noisy).sum()), "checked": len(looked_at)}
 
 
-def write_scene_pile(directory: Path, count: int, size: int, checked: float, seed: int) -> dict[str, int]:
+def write_scene_pile(
+    directory: Path, digits: NDArray[np.int64], count: int, size: int, checked: float, seed: int
+) -> dict[str, int]:
     """Write a pile of ``count`` scenes with tags; see ``write_digit_pile``.
 
     Returns:
         How many scenes there are, how many tags are wrong and missing, and how many scenes were checked.
     """
-    _, values = glyphs()
-    every = np.arange(len(values))
     true: list[list[str]] = [[] for _ in range(count)]
     noisy: list[list[str]] = [[] for _ in range(count)]
 
     def draw(number: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng([seed, _STREAM, 2, number])
-        picture, placed = draw_scene(every, size, rng)
-        digits = [item for item in placed if item.category < len(DIGITS)]
-        true[number] = sorted({DIGITS[item.category] for item in digits}, key=DIGITS.index)
-        noisy[number] = _tagged_in_haste(digits, size, rng)
+        picture, placed = draw_scene(digits, size, rng)
+        shown = [item for item in placed if item.category < len(DIGITS)]
+        true[number] = sorted({DIGITS[item.category] for item in shown}, key=DIGITS.index)
+        noisy[number] = _tagged_in_haste(shown, size, rng)
         return picture
 
     names = _draw(directory, count, draw)

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from nlcli.data.config import BuildDigits
 from nlcli.data.sources.digit_classifier import make_classifier, vocabulary, write_class_map
 from nlcli.data.sources.digit_folders import write_folders
@@ -49,11 +51,14 @@ def build_digits(config: BuildDigits, *, force: bool = False) -> Path:
             classes = write_folders(stage.work, counts, config.side, config.seed)
             stage.finish({"images": counts, "classes": classes})
             return stage.output
+        parts = part_digits(config.seed)
         if config.kind != "scenes":
             write = write_digit_pile if config.kind == "pile" else write_scene_pile
-            stage.finish(write(stage.work, config.train_images, config.side, config.checked, config.seed))
+            digits = np.sort(np.concatenate([parts["train"], parts["val"]]))
+            counts = write(stage.work, digits, config.train_images, config.side, config.checked, config.seed)
+            fingerprint = make_classifier(stage.work / "network", parts["single"], config.side, config.seed)
+            stage.finish(counts, content={"network/model.keras": fingerprint})
             return stage.output
-        parts = part_digits(config.seed)
         counts = {"train": config.train_images, "val": config.val_images}
         objects = write_scenes(stage.work, parts, counts, config.side, config.seed)
         write_class_map(stage.work / "class_map.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,27 @@ import pytest
 from PIL import Image
 
 from nlcli.data.config import BuildDigits
+from nlcli.data.sources import digit_classifier
 from nlcli.data.sources.digit_painting import DIGITS, glyphs
+from nlcli.data.sources.digit_scenes import part_digits
 from nlcli.data.sources.digits import build_digits
+from nlcli.networks.weights import load_backbone
 from nlcli.stages.stage import read_stage
 
 
 def rows(path: Path) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_network_of_few_steps() -> Iterator[None]:
+    """What the network learns is tried in test_digit_classifier."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(digit_classifier, "PICTURES", 64)
+    patch.setattr(digit_classifier, "EPOCHS", 1)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +54,10 @@ def test_a_pile_of_digits(pile: Path) -> None:
     # The group is the handwritten digit, and what is written there is what the truth says.
     values = glyphs()[1]
     assert all(DIGITS[values[int(row["group"].removeprefix("digit-"))]] == truth[row["path"]] for row in labels)
-    assert len({row["group"] for row in labels}) == 300  # there are 1,797: none comes twice before all have come
+    drawn = {int(row["group"].removeprefix("digit-")) for row in labels}
+    assert len(drawn) == 300  # of 1,114: none comes twice before all have come
+    assert not drawn & set(part_digits(3)["single"].tolist())  # these are the network's
+    assert load_backbone(pile / "network").num_features == 256
     wrong = sum(row["noisy_label"] != truth[row["path"]] for row in labels)
     assert abs(wrong / 300 - 0.38) < 4 * np.sqrt(0.38 * 0.62 / 300)
     checked = rows(pile / "checked.csv")

@@ -1,0 +1,1 @@
+"""The whole way of somebody with a pile of pictures, in one command."""

@@ -1,0 +1,129 @@
+"""Options of the whole way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from nlcli.cleaning.config import Policy
+from nlcli.data.exports import Format
+from nlcli.stages.config import StageConfig
+from nlcli.stages.options import Option
+
+Spelling = Literal["ask", "exact", "merge"]
+
+
+class CleanPile(StageConfig):
+    """From a pile of pictures with bad labels to cleaned labels, a classifier, and a page that tells of both."""
+
+    photos: Annotated[
+        Path,
+        Option(
+            "Folder of the pictures; without --labels, its folders are the labels.",
+            panel="Data",
+            role="input",
+            place="argument",
+        ),
+    ]
+    output: Annotated[Path, Option("Directory for all that is made.", panel="Output", short="-o")]
+    labels: Annotated[
+        Path | None,
+        Option(
+            "Table of the labels: path and label (a row a label), or path and noisy (a row an image, tags with | "
+            "between).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    checked: Annotated[
+        Path | None,
+        Option(
+            "Table of the images that people checked: path and label, or path and present.", panel="Data", role="input"
+        ),
+    ] = None
+    task: Annotated[
+        Literal["auto", "single-label", "multi-label"],
+        Option("Whether an image has one label or several; auto tells by the table.", panel="Labels"),
+    ] = "auto"
+    verified_means: Annotated[
+        Literal["full", "listed"] | None,
+        Option(
+            "Of several labels: what is known of a tag that is not listed on a checked image. It is wrong (full), or "
+            "nothing (listed).",
+            panel="Labels",
+        ),
+    ] = None
+    class_names: Annotated[
+        Spelling,
+        Option(
+            "Names that read alike, such as Dress and dress: refused, taken as they are, or made one.", panel="Labels"
+        ),
+    ] = "ask"
+    features: Annotated[
+        Path | None,
+        Option(
+            "Vectors of the images that exist already, instead of a network's (.npy or Parquet).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
+    keys: Annotated[
+        Path | None,
+        Option(
+            "Paths of the images that the rows of a .npy file are of, one a line.",
+            panel="Data",
+            role="input",
+            only_with="features",
+        ),
+    ] = None
+    backbone: Annotated[
+        str, Option("Registered network, saved backbone or .keras file that makes features.", panel="Images")
+    ] = "mobilenet_v2"
+    weights: Annotated[
+        str,
+        Option(
+            "For a registered network: 'imagenet', a weights file, or 'none' to train it on the noisy labels first.",
+            panel="Images",
+            role="input",
+        ),
+    ] = "imagenet"
+    image_size: Annotated[
+        int | None, Option("Side of the input of a network trained here (default: its own).", panel="Images", ge=32)
+    ] = None
+    pretrain_steps: Annotated[int, Option("Steps of a network trained here.", panel="Images", ge=1)] = 2000
+    duplicates: Annotated[
+        Literal["leave-out", "keep"],
+        Option("Near-duplicates of other pictures: left out of training, or kept.", panel="Images"),
+    ] = "leave-out"
+    detector: Annotated[str, Option("How wrong labels are told; 'nlcli detectors' lists them.", panel="Method")] = (
+        "auto"
+    )
+    method: Annotated[str, Option("How the classifier is trained; 'nlcli methods' lists them.", panel="Method")] = (
+        "auto"
+    )
+    policy: Annotated[
+        Policy,
+        Option("Correct labels, only take wrong ones away, or only list proposals.", panel="Labels"),
+    ] = "fix"
+    precision: Annotated[float, Option("Share of the changes that shall be right.", panel="Labels", ge=0, lt=1)] = 0.9
+    max_changes: Annotated[
+        float, Option("Most labels of a class that may change, as a share of them.", panel="Labels", ge=0, le=1)
+    ] = 0.6
+    export: Annotated[
+        tuple[Format, ...], Option("Also write the cleaned labels for other programs.", panel="Output")
+    ] = ()
+    thumbnails: Annotated[int, Option("Most pictures on the page.", panel="Output", ge=12, le=300)] = 60
+    seed: Annotated[int, Option("Seed of everything random.", panel="Method", ge=0)] = 0
+    jobs: Annotated[
+        int,
+        Option(
+            "Processes for stages that do not need each other (0: by the machine).",
+            panel="Machine",
+            role="runtime",
+            ge=0,
+        ),
+    ] = 0
+    plan_only: Annotated[
+        bool, Option("Write the pipeline and run nothing.", panel="Output", role="runtime", flag="--dry-run")
+    ] = False
+    force: Annotated[bool, Option("Replace what was made with other settings.", panel="Output", role="runtime")] = False
