@@ -44,6 +44,7 @@ class Content:
     without_curve: int
     queue: NextImages | None
     queued: tuple[Card, ...]
+    pictures_gone: bool
     origins: Origins
     other_detections: tuple[str, ...]
     page: Path
@@ -63,6 +64,8 @@ class Content:
         told = []
         if self.labels is None:
             told.append("There is no data set: labels are not counted, and pictures are not shown.")
+        if self.pictures_gone:
+            told.append("The folder with the data set's pictures is no longer there, so that none can be shown.")
         if self.verdicts is None:
             told.append("There is no detection of wrong labels (nlcli detect-noise).")
         if self.changes is None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from nlcli.errors import plain
 from nlcli.evaluation.comparison.model_rows import OverSeeds
+from nlcli.metrics.formats import ends_text
 from nlcli.metrics.intervals import FEWEST_TO_RANK
-from nlcli.metrics.names import HEADINGS
+from nlcli.metrics.names import ACCURACIES, HEADINGS
 from nlcli.reporting.changes import Changes
 from nlcli.reporting.labels import Labels
 from nlcli.reporting.models import Table
@@ -76,9 +77,10 @@ def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
     if wrong is not None:
         return Fact(
             question,
-            f"about {wrong.told}",
+            f"about {percent(wrong.value)}",
             (
-                f"{wrong.part:,} of {wrong.whole:,} checked labels are wrong; nothing has looked for the others yet.",
+                f"{wrong.part:,} of {wrong.whole:,} checked labels are wrong, {wrong.told}; nothing has looked for the "
+                "others yet.",
                 "nlcli detect-noise finds them.",
             ),
         )
@@ -150,34 +152,42 @@ def _classifier(table: Table | None) -> Fact:
     one, other = before.metrics[name], after.metrics[name]
     on = f"{HEADINGS[name]} on {comparison.images:,} checked {comparison.split} images."
     if before is after:
-        return Fact(question, _value(other), (f"{after.label}: {_with_ends(other)}; {on}",))
-    told = [f"{before.label}: {_with_ends(one)}; {after.label}: {_with_ends(other)}; {on}"]
-    difference = _difference(before.label, comparison.reference, other)
+        return Fact(question, _value(name, other), (f"{after.label}: {_with_ends(name, other)}; {on}",))
+    told = [f"{before.label}: {_with_ends(name, one)}; {after.label}: {_with_ends(name, other)}; {on}"]
+    difference = _difference(name, before.label, comparison.reference, other)
     if difference is not None:
         told.append(difference)
     told.append(f"{after.label} is {table.chosen.why}.")
-    return Fact(question, f"{_value(one)} → {_value(other)}", tuple(told), warning=table.chosen.flatters)
+    return Fact(question, f"{_value(name, one)} → {_value(name, other)}", tuple(told), warning=table.chosen.flatters)
 
 
-def _value(metric: OverSeeds) -> str:
-    return UNKNOWN if metric.value is None else percent(metric.value)
+def _value(name: str, metric: OverSeeds) -> str:
+    """Shares of images in percent; other metrics as they stand in tables."""
+    if metric.value is None:
+        return UNKNOWN
+    return percent(metric.value) if name in ACCURACIES else f"{metric.value:.3f}"
 
 
-def _with_ends(metric: OverSeeds) -> str:
-    return UNKNOWN if metric.value is None else percent_with_ends(metric.value, metric.interval)
+def _with_ends(name: str, metric: OverSeeds) -> str:
+    if metric.value is None:
+        return UNKNOWN
+    if name in ACCURACIES:
+        return percent_with_ends(metric.value, metric.interval)
+    return f"{metric.value:.3f}{ends_text(metric.interval, '.3f')}"
 
 
-def _difference(before: str, reference: str, after: OverSeeds) -> str | None:
+def _difference(name: str, before: str, reference: str, after: OverSeeds) -> str | None:
     """Whether the two differ beyond chance, where the table's differences are to ``before``."""
     if before != reference or after.difference is None or after.difference_interval is None:
         return None
     low, high = after.difference_interval
     if low is None or high is None:
         return None
-    ends = f"{100 * after.difference:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"The difference is {ends}" + (
-        "." if low > 0 or high < 0 else ": the interval holds 0, so that they may be alike."
-    )
+    ends = f"{after.difference:+.3f}{ends_text((low, high), '+.3f')}"
+    if name in ACCURACIES:
+        ends = f"{100 * after.difference:+.1f} points{ends_text((low, high), '+.1f', 100)}"
+    alike = "" if low > 0 or high < 0 else ": the interval holds 0, so that they may be alike"
+    return f"The difference is {ends}{alike}."
 
 
 def _cleaned(changes: Changes | None, page: Path) -> Fact:

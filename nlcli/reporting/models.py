@@ -20,6 +20,7 @@ from nlcli.metrics.decisions import confusion_matrix
 from nlcli.metrics.names import LABEL_NOISE, LEARNING, LOWER_IS_BETTER, leading
 from nlcli.reporting.reliability import Reliability
 from nlcli.stages.stage import StageRecord
+from nlcli.training.result import read_result
 
 _NOISY = "noisy"
 _MOST_CURVES = 8
@@ -194,7 +195,8 @@ def _run_name(run: StageRecord) -> str:
     if run.config.get("preset"):
         told.insert(0, str(run.config["preset"]))
     fraction = run.config.get("clean_fraction")
-    if isinstance(fraction, int | float) and fraction != 1:
+    result = read_result(run.path)
+    if result is not None and result.clean is not None and isinstance(fraction, int | float) and fraction != 1:
         told.append(f"{100 * fraction:g} % clean")
     return method + (f" ({', '.join(told)})" if told else "")
 

@@ -82,6 +82,7 @@ def _content(config: Report, given: Given, page: Path) -> Content:
         without_curve=without_curve,
         queue=queue,
         queued=galleries.queue,
+        pictures_gone=labels is not None and not labels.root.is_dir(),
         origins=tell_origins(given.steps, place),
         other_detections=tuple(record.path.name for record in given.detections[1:]),
         page=place,

@@ -166,7 +166,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         "There is no queue of images to check next.",
     ):
         assert sentence in text
-    assert "checked labels are wrong; nothing has looked for the others yet." in text
+    assert "nothing has looked for the others yet." in text
 
 
 def test_few_checked_images_are_not_to_be_trusted(tmp_path: Path) -> None:
@@ -184,6 +184,15 @@ def test_a_data_set_that_is_gone_is_named(tmp_path: Path) -> None:
     text = text_of(made([detection], tmp_path / "page.html"))
     assert "Its dataset is no longer there." in text
     assert "There is no data set: labels are not counted, and pictures are not shown." in text
+
+
+def test_a_folder_of_pictures_that_is_gone_is_said(tmp_path: Path) -> None:
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    shutil.rmtree(tmp_path / "photos")
+    page = made([detection], tmp_path / "page.html")
+    assert "The folder with the data set's pictures is no longer there" in text_of(page)
+    assert read_stage(page).summary["pictures"] == 0
 
 
 def test_pictures_that_cannot_be_read_are_said_to_be_so(story: list[Path], tmp_path: Path) -> None:
