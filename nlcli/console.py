@@ -165,6 +165,12 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], notes: Seq
         tell(note)
 
 
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to standard error, aligned, where lines are said."""
+    if not _quiet:
+        print(text_table(header, rows), file=sys.stderr, flush=True)
+
+
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns aligned by spaces."""
     lines = [[printable(cell, None) for cell in line] for line in (header, *rows)]

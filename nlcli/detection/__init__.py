@@ -36,6 +36,7 @@ DETECTORS: Catalogue[Detector, DetectorConfig] = Catalogue(
     "detector",
     "nlcli.detectors",
     {
+        "auto": "nlcli.detection.detectors.auto:Auto",
         "margin": "nlcli.detection.detectors.margin:Margin",
         "neighbours": "nlcli.detection.detectors.neighbours:NeighboursVote",
         "naive": "nlcli.detection.detectors.naive:Naive",

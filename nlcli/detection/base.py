@@ -163,6 +163,7 @@ class Detector(ABC):
         natural_threshold: Threshold that the detector has of itself, from which a label is right; used
             where no verified label of validation can choose one. Known after ``fit``; None: it has none.
         notes: JSON values worth recording (chosen hyper-parameters, classes that fell back to a rule).
+        remarks: Sentences on what should not be taken as it is.
     """
 
     name: ClassVar[str]
@@ -181,6 +182,8 @@ class Detector(ABC):
     """Whether max(0, score) is a weight in [0, 1] for the image's loss."""
     score_is_probability: ClassVar[bool] = False
     """Whether its score is, by its own model, the probability that the label is right."""
+    cautious: ClassVar[bool] = False
+    """Whether every label is to be believed where its verdicts on verified images are no better than that."""
     fixed_threshold: ClassVar[bool] = False
     """Whether ``natural_threshold`` stands, whatever verified labels there are."""
     takes_classifier: ClassVar[bool] = False
@@ -190,6 +193,7 @@ class Detector(ABC):
         self.config = config
         self.natural_threshold: float | None = None
         self.notes: dict[str, Any] = {}
+        self.remarks: list[str] = []
 
     def check(self) -> None:  # noqa: B027 - most have nothing to check
         """Refuse, before anything is done, what cannot work here, such as for a package that is not installed."""

@@ -34,7 +34,7 @@ WRONG = 0.35
 """Share of wrong noisy labels, of which most are the class after the true one."""
 LEAST_AREA = 0.55
 """What the area under the ROC curve of right against wrong labels must exceed on test; chance is 0.5."""
-_SAME = 0.02
+_SAME = 0.1
 """How far a score may move because one other verified label is otherwise: it has part in what is chosen."""
 
 

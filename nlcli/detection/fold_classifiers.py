@@ -22,8 +22,10 @@ from nlcli.estimation.design import ChosenBlocks, RowBlocks
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import STRENGTHS, clearly_worse, path_values, simplest_near_best, solve_path
+from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import Solution, solve
+from nlcli.estimation.temperature import tempered_losses
 from nlcli.runtime import memory_available
 from nlcli.stages.files import atomic_path, read_arrays
 
@@ -159,6 +161,7 @@ class _Problem:
     def solved(self, settings: FoldSettings) -> tuple[list[Solution], float, float, np.ndarray]:
         """Solutions by fold, the strength and the weight that were chosen, and (points, 2) the path and its losses."""
         design = self._design()
+        preconditioner = Preconditioner(design)
         weights = settings.weights or (1.0,)
         if (self._true >= 0).sum() < _FEWEST:
             weights = weights[:1]
@@ -167,7 +170,7 @@ class _Problem:
             curve = np.empty((0, 2))
             strength = settings.strength
             if strength is None:
-                strength, curve = self._chosen_strength(design, bar)
+                strength, curve = self._chosen_strength(design, preconditioner, bar)
             value = path_values(design, (strength,))[0]
             solutions: list[list[Solution]] = []  # by fold, then by weight
             for number in range(settings.folds):
@@ -175,7 +178,17 @@ class _Problem:
                 start, of_fold = None, []
                 for weight in weights:
                     term = self._term(kept, weight)
-                    of_fold.append(solve(others, term, "single-label", self._classes, value, start=start))
+                    of_fold.append(
+                        solve(
+                            others,
+                            term,
+                            "single-label",
+                            self._classes,
+                            value,
+                            start=start,
+                            preconditioner=preconditioner,
+                        )
+                    )
                     start = of_fold[-1].model
                     bar.advance(1)
                 solutions.append(of_fold)
@@ -185,7 +198,7 @@ class _Problem:
             which = simplest_near_best(np.array(costs))
         return [of_fold[which] for of_fold in solutions], strength, weights[which], curve
 
-    def _chosen_strength(self, design: RowBlocks, bar: Any) -> tuple[float, np.ndarray]:
+    def _chosen_strength(self, design: RowBlocks, preconditioner: Preconditioner, bar: Any) -> tuple[float, np.ndarray]:
         """The strength whose classifiers predict the noisy labels of images of other folds best, and the path."""
         costs: dict[int, list[np.ndarray]] = {}
         values = path_values(design)
@@ -193,7 +206,9 @@ class _Problem:
         for number in range(int(self.fold.max()) + 1):
             kept, of_fold = self.fold != number, np.flatnonzero(self.fold == number)
             others, term = self._others(design, number), self._term(kept, 1.0)
-            path = solve_path(others, term, "single-label", self._classes, values[:points])
+            path = solve_path(
+                others, term, "single-label", self._classes, values[:points], preconditioner=preconditioner
+            )
             curve: list[np.ndarray] = []
             for point, solution in enumerate(path):
                 curve.append(_losses(design, solution.model, ~kept, self._noisy[of_fold]))
@@ -224,13 +239,19 @@ class _Problem:
         return Term(targets, weights, mask).of_rows(np.flatnonzero(kept))
 
     def _costs(self, design: RowBlocks, solutions: list[Solution]) -> np.ndarray:
-        """(m,) -log p of the known true classes, by the classifiers that have not seen them."""
-        classes = self._true
-        costs = np.zeros(len(classes))
+        """(m,) -log p of the known true classes, by the classifiers that have not seen them.
+
+        At the temperature that suits them best: a large weight makes classifiers surer, which tells no right label from
+        a wrong one.
+        """
+        known = self._true >= 0
+        log_p = np.empty((int(known.sum()), self._classes))
         for number, solution in enumerate(solutions):
-            asked = (self.fold == number) & (classes >= 0)
-            costs[asked] = _losses(design, solution.model, asked, classes[asked])
-        return costs[classes >= 0]
+            asked = (self.fold == number) & known
+            places = np.flatnonzero(asked[known])
+            for first, part in ChosenBlocks(design, asked).blocks():
+                log_p[places[first : first + len(part)]] = solution.model.log_probabilities(part)
+        return tempered_losses(log_p, self._true[known])[1]
 
     def _design(self) -> RowBlocks:
         data = self._data

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from nlcli.data.detection_files import Probabilities
+from nlcli.detection.base import Data, Images
 from nlcli.detection.threshold import FOLDS, folds
 from nlcli.detection.verification import RIGHT
 from nlcli.estimation.calibration import calibrate, cross_calibrated, log_odds
@@ -19,6 +20,18 @@ from nlcli.estimation.calibration import calibrate, cross_calibrated, log_odds
 _FEWEST = 10
 """Verified images of either kind below which no curve is fitted."""
 Split = Literal["train", "validation", "train+validation"]
+
+
+def choosing_positions(data: Data) -> list[tuple[Images, np.ndarray]]:
+    """Verified images that can choose among scores that are out of fold: images of a split, and positions among them.
+
+    Those of train and of validation; training ones alone where all of validation are right, or all wrong: labels were
+    then made wrong in train alone, and validation says nothing of them.
+    """
+    train, validation = data.train.verified, data.validation.verified
+    both = len(np.unique(data.validation.label[validation])) == 2
+    parts = [(data.train, train)] if len(train) else []
+    return [*parts, (data.validation, validation)] if both or not parts else parts
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,9 +28,22 @@ from nlcli.data.labels import SPLITS, LabelTable, clean_set_record, noisy_classe
 from nlcli.detection import DETECTORS
 from nlcli.detection.base import READ_ROWS, Data, Detector, Images, labelled_images
 from nlcli.detection.fold_classifiers import FoldSettings, fold_classifiers
-from nlcli.detection.label_probabilities import Known, Suggestions, best_others, label_probabilities
+from nlcli.detection.label_probabilities import (
+    Known,
+    Suggestions,
+    best_others,
+    choosing_positions,
+    label_probabilities,
+)
 from nlcli.detection.plots import Suspect, scores_plot, suspects_plot
-from nlcli.detection.threshold import best_threshold, class_errors, cross_fitted, error_rates
+from nlcli.detection.threshold import (
+    best_threshold,
+    better_than_believing,
+    class_errors,
+    class_weights,
+    cross_fitted,
+    error_rates,
+)
 from nlcli.detection.verification import (
     RIGHT,
     UNVERIFIED,
@@ -214,7 +227,13 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
     known = _choosing(detector, problem) if detector.out_of_fold else _verified(problem, ("validation",))
     kinds = np.unique(known.label)
     if len(kinds) == 2 and known.split is not None:
-        value, error = best_threshold(score[known.positions], known.label, problem.images.noisy[known.positions])
+        scores, noisy = score[known.positions], problem.images.noisy[known.positions]
+        if detector.cautious and not better_than_believing(scores, known.label, noisy, config.seed):
+            error = float(class_weights(noisy)[known.label != RIGHT].sum())
+            meaning = f"every label is right: no threshold errs less often on the verified labels of {known.split}"
+            least = float(score.min()) - 1.0
+            return Threshold(value=least, chosen_on=known.split, images=len(known.label), error=error, meaning=meaning)
+        value, error = best_threshold(scores, known.label, noisy)
         return _explained(detector, value, known.split, images=len(known.label), error=error)
     # Where all are right, the best threshold would be to believe everything.
     reason = "no noisy label on validation is verified"
@@ -231,18 +250,13 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
 
 
 def _choosing(detector: Detector, problem: _Problem) -> Known:
-    """The verified images whose scores do not know what is verified of them; training ones alone where others are all
-    of one kind, as where labels were made wrong in train alone."""
+    """The verified images whose scores do not know what is verified of them."""
     learns = detector.uses_verification or detector.takes_verification
-    honest = detector.out_of_fold or not learns
-    validation = _verified(problem, ("validation",))
-    if not honest:
-        return validation
-    both = len(np.unique(validation.label)) == 2
-    train = _verified(problem, ("train",))
-    if not len(train.label):
-        return validation
-    return _verified(problem, ("train", "validation")) if both else train
+    if learns and not detector.out_of_fold:
+        return _verified(problem, ("validation",))
+    parts = choosing_positions(problem.data)
+    names = {id(problem.data.train): "train", id(problem.data.validation): "validation"}
+    return _verified(problem, tuple(names[id(images)] for images, _ in parts))
 
 
 def _verified(problem: _Problem, names: tuple[str, ...]) -> Known:
@@ -277,7 +291,7 @@ def _results(
     probabilities = label_probabilities(
         score, images.noisy, len(table.classes), known, scored.suggestions, config.seed, own_probability
     )
-    measured, split, crossed = _measured(config, problem, score, verdict, threshold)
+    measured, split, crossed = _measured(config, problem, score, verdict, threshold, cautious=detector.cautious)
     counts = measured != UNVERIFIED
     own, at_own = detector.natural_threshold, None
     if own is not None and threshold.chosen_on != "detector":
@@ -311,7 +325,7 @@ def _results(
         errors=errors,
         own_threshold=at_own,
         planted=_planted(config, problem, verdict),
-        remarks=() if detector.name == "naive" else _remarks(errors),
+        remarks=(*detector.remarks, *(() if detector.name == "naive" else _remarks(errors))),
         probabilities=probabilities.record,
         notes=detector.notes,
         dataset_fingerprint=table.fingerprint,
@@ -338,7 +352,13 @@ def _count(which: np.ndarray) -> int:
 
 
 def _measured(
-    config: DetectNoise, problem: _Problem, score: np.ndarray, verdict: np.ndarray, threshold: Threshold
+    config: DetectNoise,
+    problem: _Problem,
+    score: np.ndarray,
+    verdict: np.ndarray,
+    threshold: Threshold,
+    *,
+    cautious: bool,
 ) -> tuple[np.ndarray, Literal["test", "validation", "validation+test"] | None, bool]:
     """Verdicts that count in the error rates, -1 elsewhere; the split they are of; and if cross-fitted.
 
@@ -358,6 +378,8 @@ def _measured(
     measured[known["validation"]] = verdict[known["validation"]]
     if threshold.chosen_on not in ("validation", "train+validation"):
         return measured, split, False
+    if cautious and verdict.all():
+        return measured, split, False  # every label is believed, whatever part of them chose that
     names = ("validation",) if threshold.chosen_on == "validation" else ("train", "validation")
     seen = _verified(problem, names).positions
     by_others = cross_fitted(score[seen], images.label[seen], images.noisy[seen], config.seed)

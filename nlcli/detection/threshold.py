@@ -83,6 +83,15 @@ def cross_fitted(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: 
     return verdict
 
 
+def better_than_believing(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: int) -> bool:
+    """Whether cross-fitted verdicts err less often, averaged over classes, than calling every label right."""
+    verdict = cross_fitted(score, label, noisy, seed)
+    if verdict is None:
+        return False
+    weight = class_weights(noisy)
+    return bool(weight[verdict != label].sum() < weight[label != RIGHT].sum() - _ROUNDING)
+
+
 def class_errors(
     verdict: np.ndarray, label: np.ndarray, noisy: np.ndarray, classes: Sequence[str], held_out: np.ndarray
 ) -> tuple[ClassErrors, ...]:

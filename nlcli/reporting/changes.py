@@ -12,13 +12,10 @@ from nlcli.cleaning.label_changes import CHANGES, GIVEN
 from nlcli.cleaning.plan import DETECTOR, KEPT, VERIFIED
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord
 from nlcli.reporting.cards import Card, Change
-from nlcli.reporting.columns import Columns, Type
+from nlcli.reporting.columns import Columns
 from nlcli.stages.stage import StageRecord
 
-_MUST: dict[str, Type] = {
-    **dict.fromkeys(("key", "path", "split", "class", "old", "proposed", "new", "rule"), "text"),
-    "probability": "number",
-}
+_MUST = ("key", "path", "split", "class", "old", "proposed", "new", "probability", "rule")
 _MOST_PAIRS = 12
 
 

@@ -15,6 +15,7 @@ from nlcli.detection.detectors.average import class_means
 
 # Options with which each detector is quick.
 QUICK: dict[str, dict[str, Any]] = {
+    "auto": {"candidates": ["margin", "neighbours"]},
     "margin": {},
     "neighbours": {},
     "naive": {},

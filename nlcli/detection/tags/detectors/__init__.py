@@ -1,1 +1,0 @@
-"""Detectors of wrong and missing tags, one a file."""
