@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from torture._command import forked
 from torture._report import Count
 from torture._world import write_photographs
@@ -364,6 +366,7 @@ def readers(made: dict[str, Path]) -> list[Reader]:
             place="i.json",
         ),
     ]
+    all_readers += _readers_of_tags()
     for what, directory, place, function in (
         ("stage records", "data", "stage.json", "nlcli.stages.stage:read_stage"),
         ("data sets", "data", "dataset.json", "nlcli.data.label_files:read_dataset"),
@@ -385,6 +388,106 @@ def readers(made: dict[str, Path]) -> list[Reader]:
     for kind, sample in {"PNG": picture, **_pictures(picture)}.items():
         all_readers.append(Reader(f"pictures in {kind}", "nlcli.networks.images:load_image", sample, "bytes", _load))
     return all_readers
+
+
+def _readers_of_tags() -> list[Reader]:
+    """Readers of images with several tags, of what people checked, and of vectors."""
+    wide = (
+        b"path,noisy,confidence,present,absent,verified,split,group\n"
+        b"a.jpg,cat|dog,0.5|1,cat,dog,listed,train,g\nb/c.jpg,do\\|g,1,,,full,test,g\nd.jpg,,,,,no,val,\n"
+    )
+    long = (
+        b"path,label,source,confidence\na.jpg,cat,machine,0.5\na.jpg,dog,human,1\nb.jpg,cat,verification,0\nb.jpg,,,\n"
+    )
+    checked = b"path,label,right\na.jpg,cat,1\nb.jpg,dog,0\nc.jpg,,\n"
+    lines = (
+        b'{"path": "a.jpg", "noisy": ["cat", "dog"], "verified": 1}\n{"path": "b.jpg", "noisy": [], "split": null}\n'
+    )
+    coco = {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "verified": "full", "split": "train"} for i in range(6)],
+        "annotations": [
+            {"image_id": i % 6, "category_id": i % 3, "score": 1, "source": ("human", "machine")[i % 2]}
+            for i in range(9)
+        ],
+        "categories": [{"id": i, "name": f"thing {i}"} for i in range(3)],
+    }
+    choice = {"type": "choices", "from_name": "tags", "value": {"choices": ["cat", "dog"]}, "score": 0.5}
+    tasks = [
+        {
+            "data": {"image": f"{i}.jpg", "group": "g"},
+            "annotations": [{"result": [choice], "was_cancelled": False}],
+            "predictions": [{"result": [choice], "score": 0.5}],
+        }
+        for i in range(3)
+    ]
+    cvat = (
+        b"<annotations>\n<meta><job><labels><label><name>cat</name></label></labels></job></meta>\n"
+        b'<image name="a.jpg" subset="train" verified="full">\n<tag label="cat" source="auto">\n'
+        b'<attribute name="confidence">0.5</attribute>\n</tag>\n<tag label="dog"/>\n</image>\n</annotations>\n'
+    )
+    rows = _as_parquet(wide)
+    files = "nlcli.data.sources.tag_files:read_tags"
+    described = (
+        ("wide tables of tags", wide, "lines", "t.csv"),
+        ("long tables of tags", long, "lines", "t.csv"),
+        ("tables of tags in Parquet", rows, "parquet", "t.parquet"),
+        ("tables of tags in JSONL", lines, "lines", "t.jsonl"),
+        ("tags in COCO JSON", json.dumps(coco).encode(), "json", "t.json"),
+        ("tags of Label Studio", json.dumps(tasks).encode(), "json", "t.json"),
+        ("tags of CVAT", cvat, "lines", "t.xml"),
+    )
+    made = [Reader(what, files, sample, form, _to_table, place) for what, sample, form, place in described]
+    made += [
+        Reader("checked tags", files, checked, "lines", lambda f, p: f(p, checked=True), "t.csv"),
+        Reader("checked labels", "nlcli.data.sources.checked_list:read_checked", checked, "lines", place="t.csv"),
+    ]
+    vectors = io.BytesIO()
+    np.save(vectors, np.arange(12, dtype=np.float32).reshape(4, 3))
+    opened = "nlcli.data.features.vectors:open_vectors"
+    made += [
+        Reader(
+            "vectors in NumPy",
+            opened,
+            vectors.getvalue(),
+            "bytes",
+            lambda f, p: f(p, _with_keys(p), None, p.parent),
+            "v.npy",
+        ),
+        Reader(
+            "vectors in Parquet",
+            opened,
+            _vectors_in_parquet(),
+            "parquet",
+            lambda f, p: f(p, None, None, p.parent),
+            "v.parquet",
+        ),
+    ]
+    return made
+
+
+def _to_table(function: Any, path: Path) -> object:
+    """What ``build-tags`` makes of a file, but for the look at its pictures."""
+    from nlcli.data.sources.tagged_images import label_table, settle_names, settle_verification
+
+    tagged, classes = settle_names(function(path), "keep", None, str(path))
+    tagged, verification = settle_verification(tagged, "listed", len(classes), str(path))
+    return label_table(tagged, verification, classes, np.ones(len(tagged), bool), path.parent)
+
+
+def _with_keys(path: Path) -> Path:
+    keys = path.with_name("keys.txt")
+    keys.write_text("a.jpg\nb.jpg\nc.jpg\nd.jpg\n")
+    return keys
+
+
+def _vectors_in_parquet() -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    target = io.BytesIO()
+    rows = pa.array([[1.0, 2.0], [3.0, 4.0], None], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"key": ["a.jpg", "b.jpg", "c.jpg"], "vector": rows}), target)
+    return target.getvalue()
 
 
 def _load(function: Any, path: Path) -> object:
