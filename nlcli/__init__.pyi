@@ -885,6 +885,7 @@ def clean_labels(
     policy: Literal["suggest", "fix", "drop"] = "fix",
     precision: float = 0.9,
     max_changes: float = 0.2,
+    when_refused: Literal["stop", "suggest"] = "stop",
     splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
     keep: Sequence[str] = (),
     export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
@@ -905,6 +906,7 @@ def clean_labels(
         policy: List proposals and leave the labels; correct labels and tags; or only take wrong ones away.
         precision: Share of the changes that shall be right; 0 asks for nothing and needs no verified image.
         max_changes: Most labels of a class that may change, as a share of them.
+        when_refused: Where the changes may not be made: stop and say why, or only list proposals.
         splits: Splits whose labels are rewritten.
         keep: Classes whose labels stay as they are.
         export: Also write the cleaned data set for other programs.

@@ -116,12 +116,16 @@ def _cleaning(config: CleanDataset) -> Cleaning:
         source = of_detection(record, table, config.policy)
     by_person = persons_changes(table, np.flatnonzero(source.told & np.isin(table.split, limits.splits)))
     plan = make_plan(table, source.proposals, by_person, source.told, limits)
-    return Cleaning(table, source, plan, _record(config, table, source, plan))
+    if plan.refusal is not None and config.when_refused == "suggest":
+        limits = replace(limits, policy="suggest")
+        listed = make_plan(table, source.proposals, by_person, source.told, limits)
+        plan = replace(listed, remarks=(f"only proposals are listed: {plan.refusal}", *listed.remarks))
+    return Cleaning(table, source, plan, _record(config, limits, table, source, plan))
 
 
-def _record(config: CleanDataset, table: LabelTable, source: Source, plan: Plan) -> CleaningRecord:
+def _record(config: CleanDataset, limits: Limits, table: LabelTable, source: Source, plan: Plan) -> CleaningRecord:
     return CleaningRecord(
-        policy=config.policy,
+        policy=limits.policy,
         precision=config.precision,
         max_changes=config.max_changes,
         splits=config.splits,

@@ -50,6 +50,10 @@ class CleanDataset(StageConfig):
     max_changes: Annotated[
         float, Option("Most labels of a class that may change, as a share of them.", panel="Labels", ge=0, le=1)
     ] = 0.2
+    when_refused: Annotated[
+        Literal["stop", "suggest"],
+        Option("Where the changes may not be made: stop and say why, or only list proposals.", panel="Labels"),
+    ] = "stop"
     splits: Annotated[tuple[Split, ...], Option("Splits whose labels are rewritten.", panel="Data")] = ("train",)
     keep: Annotated[
         tuple[str, ...], Option("Classes whose labels stay as they are.", panel="Labels", flag="--keep-class")

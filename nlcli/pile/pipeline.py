@@ -44,6 +44,7 @@ def stages_of(config: CleanPile, task: Task) -> list[Stage]:
             policy=config.policy if measured else "suggest",
             precision=config.precision if measured else 0.0,
             max_changes=config.max_changes,
+            when_refused="suggest",
             export=list(config.export) or None,
         )
     )

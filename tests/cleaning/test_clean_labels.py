@@ -183,6 +183,23 @@ def test_a_class_that_is_kept(made: tuple[Path, Path], tmp_path: Path) -> None:
 # --- refusals --------------------------------------------------------------------------------
 
 
+def test_instead_of_stopping_proposals_may_be_listed(made: tuple[Path, Path], tmp_path: Path) -> None:
+    asked = {"dataset": made[0], "source": made[1], "max_changes": 0.01}
+    with pytest.raises(NlcliError) as refused:
+        nlcli.clean_labels(output=tmp_path / "no", **asked)
+    listed = nlcli.clean_labels(output=tmp_path / "listed", when_refused="suggest", **asked)
+    summary = read_stage(listed).summary
+    assert (summary["policy"], summary["changed"], summary["changed_by_checking"]) == ("suggest", 0, 0)
+    assert summary["only_proposed"] > 50
+    record = json.loads((listed / "cleaning.json").read_text())
+    assert record["remarks"][0] == f"only proposals are listed: {refused.value}"
+    np.testing.assert_array_equal(noisy_classes(read_dataset(listed)), noisy_classes(read_dataset(made[0])))
+    # Where nothing is refused, nothing is otherwise.
+    easy = {"dataset": made[0], "source": made[1], "precision": 0.8, "max_changes": 0.6}
+    fixed = nlcli.clean_labels(output=tmp_path / "fixed", when_refused="suggest", **easy)
+    assert read_stage(fixed).summary["changed"] >= 40
+
+
 def test_more_changes_than_allowed(made: tuple[Path, Path], tmp_path: Path) -> None:
     asked = {"dataset": made[0], "source": made[1], "precision": 0.8, "max_changes": 0.02}
     with pytest.raises(NlcliError, match=r"of class 'class \d' .*% of its .* labels would change") as refused:
