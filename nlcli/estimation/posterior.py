@@ -1,0 +1,445 @@
+"""True classes of images with one noisy label each, and the classifier that learns from what is believed of them.
+
+The steps, for a classifier p(c | x) that is a soft-max of linear logits, and T[c, j] = P(noisy label j | true class c):
+
+1. Classifiers of the labels as they are, verified ones in their place, for each fold (``start``).
+2. T by expectation and maximisation from what these say of images that they have not seen, made as sure as verified
+   images show it to be (``nlcli.estimation.transition``); without verified images by confident counts.
+3. Classifiers of the true class for each fold, from the start of 1: a noisy label j costs ``-log sum_c p(c | x)
+   T[c, j]`` (Patrini et al. 2017, forward correction), a verified class ``-log p(c | x)``. The regularisation is the
+   point of a path where verified images cost least; points at which a class got lost are passed over.
+4. ``p(c | x, j) ~ p(c | x)^a T[c, j]^b`` by classifiers that have not seen the image, with exponents from the verified
+   images (``nlcli.estimation.evidence``).
+5. A classifier fitted to these posteriors, verified images being themselves; the result is the mean of its logits and
+   of those of 3, fitted to all images.
+
+Where 3 makes verified images (without any, the noisy labels of images that were not seen) no likelier than 1 did, the
+result is that of 1.
+
+References:
+    Patrini et al. 2017, eq. (4); Xiao et al. 2015, eq. (4), the posterior of the true label; Hendrycks et al. 2018,
+    for verified labels beside a corrected loss; Northcutt et al. 2021, for confident counts and out-of-fold
+    probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nlcli.estimation.design import ChosenBlocks, RowBlocks
+from nlcli.estimation.evidence import Combined, bounded_log, combine
+from nlcli.estimation.linear_model import LinearModel, log_softmax
+from nlcli.estimation.objective import Term
+from nlcli.estimation.preconditioner import Preconditioner
+from nlcli.estimation.solver import solve
+from nlcli.estimation.transition import confident_transition, counted_transition, fitted_transition, pair_counts
+
+WEIGHTS = (1.5, 0.7)
+"""Expected exponents of p(c | x) and of T: about what verified images of several data sets gave."""
+COUNTS = (1.0, 5.0, 20.0)
+"""What a verified image may count in the corrected loss; the next one is tried where the one before it helped."""
+FEWEST = 20
+"""Verified images with a known class below which they choose nothing."""
+_POINTS = 6
+_PATIENCE = 2
+_STEP = 10**-0.5
+_TOLERANCE = 1e-4
+_FINAL_TOLERANCE = 1e-6
+_REFIT = 1 / 3
+_LOST = 0.1
+_TEMPERATURES = (-3.0, 3.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What is known of the classes of images with one noisy label each.
+
+    Attributes:
+        noisy: (n,) int64 the noisy label.
+        true: (n,) int64 the verified class, -1 where it is not known.
+        wrong: (n,) bool: the noisy label is known to be wrong, and nothing more is.
+        classes: C.
+    """
+
+    noisy: np.ndarray
+    true: np.ndarray
+    wrong: np.ndarray
+    classes: int
+
+    @property
+    def verified(self) -> np.ndarray:
+        """(m,) int64 images whose class is known."""
+        return np.flatnonzero(self.true >= 0)
+
+    @property
+    def open(self) -> np.ndarray:
+        """(n,) bool: the class is not known."""
+        unknown: np.ndarray = self.true < 0
+        return unknown
+
+    def pairs(self) -> np.ndarray:
+        """(C, C) counts [true, noisy] of the verified images."""
+        return pair_counts(self.true, self.noisy, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Believed:
+    """What is believed of the images, and by what.
+
+    Attributes:
+        log_prior: (n, C) log p(c | x) by a classifier that has not seen the image.
+        combined: log p(c | x, noisy label), and the exponents.
+        transition: (C, C) T [true, noisy] that classifiers were fitted with.
+        models: Classifiers of the true class by fold.
+        corrected: Whether they are corrected by T; else they are the classifiers of the labels as they are.
+        l2: Their regularisation.
+        weight: What a verified image counts for them.
+        notes: How they were chosen, as JSON values.
+    """
+
+    log_prior: np.ndarray
+    combined: Combined
+    transition: np.ndarray
+    models: tuple[LinearModel, ...]
+    corrected: bool
+    l2: float
+    weight: float
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def estimated_transition(self, observed: Observed) -> np.ndarray:
+        """(C, C) T by what is believed now, nearer to the truth than the one that classifiers were fitted with."""
+        open_ = observed.open
+        posterior = np.exp(self.combined.log_probabilities[open_])
+        return counted_transition(posterior, observed.noisy[open_], observed.pairs())
+
+    def soft_labels(self, observed: Observed) -> np.ndarray:
+        """(n, C) what a classifier can be fitted to: posteriors, verified images as they are."""
+        posterior: np.ndarray = np.exp(self.combined.log_probabilities)
+        known = observed.verified
+        posterior[known] = 0.0
+        posterior[known, observed.true[known]] = 1.0
+        return posterior
+
+
+def posterior(log_prior: np.ndarray, noisy: np.ndarray, transition: np.ndarray) -> np.ndarray:
+    """(n, C) P(true class | x, noisy label) ~ p(c | x) T[c, noisy]; Xiao et al. 2015, eq. (4)."""
+    joint = log_prior + np.log(np.maximum(transition, 1e-300)).T[noisy]
+    probabilities: np.ndarray = np.exp(log_softmax(joint))
+    return probabilities
+
+
+def plain_term(observed: Observed, weight: float = 1.0) -> Term:
+    """Labels as they are, verified ones in their place with ``weight``."""
+    from scipy.sparse import csr_array
+
+    count = len(observed.noisy)
+    known = observed.true >= 0
+    places, every = np.arange(count + 1), np.ones(count, np.float32)
+    labels = np.where(known, observed.true, observed.noisy)
+    # An image that is known to be of another class than its label's has no target, only a class that it is not.
+    targets = csr_array((np.where(observed.wrong, 0.0, every), labels, places), shape=(count, observed.classes))
+    mask = csr_array((every, labels, places), shape=targets.shape) if observed.wrong.any() else None
+    return Term(targets, np.where(known | observed.wrong, weight, 1.0), mask)
+
+
+def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 1.0) -> list[Term]:
+    """Noisy labels through ``transition``; what is verified as it is, with ``weight``."""
+    from scipy.sparse import csr_array
+
+    count, classes = len(observed.noisy), observed.classes
+    places, every = np.arange(count + 1), np.ones(count, np.float32)
+    noisy = csr_array((every, observed.noisy, places), shape=(count, classes))
+    known = observed.true >= 0
+    terms = [Term(noisy, (~known & ~observed.wrong).astype(np.float64), transition=transition)]
+    if known.any() or observed.wrong.any():
+        labels = np.where(known, observed.true, observed.noisy)
+        targets = csr_array((known.astype(np.float32), labels, places), shape=(count, classes))
+        mask = csr_array((every, labels, places), shape=(count, classes)) if observed.wrong.any() else None
+        terms.append(Term(targets, weight * (known | observed.wrong), mask))
+    return terms
+
+
+def believe(
+    design: RowBlocks,
+    observed: Observed,
+    folds: np.ndarray,
+    start: Sequence[LinearModel],
+    l2: float,
+    *,
+    preconditioner: Preconditioner | None = None,
+    evidence: np.ndarray | None = None,
+    expected: Sequence[float] = (),
+) -> Believed:
+    """Steps 2 to 4 of the module's docstring.
+
+    Args:
+        design: (n, D) features as classifiers see them.
+        folds: (n,) fold of each image, from 0 on.
+        start: Classifier of the labels as they are by fold, fitted without its images.
+        l2: Their regularisation, from which the path goes on to weaker ones.
+        evidence: (n, K, C) more that is known of the images, as logarithms, such as their neighbours' votes.
+        expected: (K,) weights that it is expected to have.
+    """
+    preconditioner = preconditioner or Preconditioner(design)
+    plain = log_softmax(_logits_of_folds(design, start, folds).astype(np.float64))
+    transition = _first_transition(plain, observed)
+    path = _Path(design, observed, folds, start, l2, preconditioner, plain)
+    chosen = path.chosen(transition)
+    corrected = chosen is not None
+    if chosen is None:
+        chosen = _Point(plain, tuple(start), l2, 1.0, np.empty(0))
+    elif len(observed.verified) >= FEWEST:
+        transition = _first_transition(chosen.log_p, observed, transition)
+    log_prior = chosen.log_p
+    log_transition = _crossed_log_transition(log_prior, observed, folds, transition)
+    pieces = np.stack([np.maximum(log_prior, np.log(1e-6)), log_transition], axis=1)
+    if evidence is not None:
+        pieces = np.concatenate([pieces, evidence], axis=1)
+    combined = combine(pieces, observed.true, folds, np.array([*WEIGHTS, *expected]))
+    _leave_out_wrong(combined, observed)
+    return Believed(log_prior, combined, transition, chosen.models, corrected, chosen.l2, chosen.weight, path.notes)
+
+
+def classifier(
+    design: RowBlocks,
+    observed: Observed,
+    believed: Believed,
+    preconditioner: Preconditioner | None = None,
+) -> LinearModel:
+    """Step 5: one classifier from what is believed; only where ``believed.corrected``."""
+    preconditioner = preconditioner or Preconditioner(design)
+    terms = corrected_terms(observed, believed.transition, believed.weight)
+    corrected = solve(
+        design,
+        terms,
+        "single-label",
+        observed.classes,
+        believed.l2,
+        start=mean_model(believed.models),
+        tolerance=_FINAL_TOLERANCE,
+        preconditioner=preconditioner,
+    ).model
+    refitted = solve(
+        design,
+        Term(believed.soft_labels(observed)),
+        "single-label",
+        observed.classes,
+        believed.l2 * _REFIT,
+        start=corrected,
+        tolerance=_FINAL_TOLERANCE,
+        preconditioner=preconditioner,
+    ).model
+    return mean_model((corrected, refitted))
+
+
+def mean_model(models: Sequence[LinearModel]) -> LinearModel:
+    """The classifier whose logits are the mean of those of ``models``."""
+    kernel = np.mean([model.kernel for model in models], axis=0)
+    return LinearModel(kernel, np.mean([model.bias for model in models], axis=0), models[0].task)
+
+
+def tempered_losses(log_probabilities: np.ndarray, true: np.ndarray) -> tuple[float, np.ndarray]:
+    """The factor on log-probabilities (m, C) that makes classes ``true`` (m,) likeliest, and (m,) -log p with it.
+
+    A classifier of noisy labels is less sure than it should be, whatever it knows of the order of classes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(true))
+
+    def losses(exponent: float) -> np.ndarray:
+        of_true: np.ndarray = -log_softmax(np.exp(exponent) * log_probabilities)[rows, true]
+        return of_true
+
+    best = minimize_scalar(lambda e: losses(e).mean(), bounds=_TEMPERATURES, method="bounded", options={"xatol": 1e-3})
+    return float(np.exp(best.x)), losses(float(best.x))
+
+
+def lost_classes(log_probabilities: np.ndarray, observed: Observed) -> np.ndarray:
+    """int64 classes that are hardly ever the most probable, though labels or verified images say that they are there.
+
+    Of a class with a share s among the labels (among verified images, where there are enough) fewer than s / 10 of
+    the images are predicted.
+    """
+    classes = observed.classes
+    predicted = np.bincount(log_probabilities.argmax(axis=1), minlength=classes) / len(log_probabilities)
+    known = observed.true[observed.verified]
+    labels = known if len(known) >= 10 * classes else observed.noisy
+    counts = np.bincount(labels, minlength=classes)
+    expected = np.where(counts >= 3, counts, 0) / max(1, len(labels))
+    return np.flatnonzero(predicted < _LOST * expected)
+
+
+# --- the steps -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Classifiers by fold, what they say of images that they have not seen, and what they cost."""
+
+    log_p: np.ndarray
+    models: tuple[LinearModel, ...]
+    l2: float
+    weight: float
+    costs: np.ndarray
+
+
+class _Path:
+    """Corrected classifiers from the regularisation of the plain ones to weaker ones."""
+
+    def __init__(
+        self,
+        design: RowBlocks,
+        observed: Observed,
+        folds: np.ndarray,
+        start: Sequence[LinearModel],
+        l2: float,
+        preconditioner: Preconditioner,
+        plain: np.ndarray,
+    ) -> None:
+        self._design, self._observed, self._folds, self._start = design, observed, folds, start
+        self._l2, self._preconditioner, self._plain = l2, preconditioner, plain
+        self._known = observed.verified
+        self._tells = len(self._known) >= FEWEST
+        self._points: list[dict[str, Any]] = []
+        self.notes: dict[str, Any] = {}
+
+    def chosen(self, transition: np.ndarray) -> _Point | None:
+        """The point that costs least of those that lose no class; None where the plain classifiers cost no more."""
+        best: _Point | None = None
+        for weight in COUNTS if self._tells else COUNTS[:1]:
+            before = best
+            first, models = (self._l2, tuple(self._start)) if best is None else (best.l2, best.models)
+            best = self._along(transition, first, weight, models, best)
+            if best is before:
+                break
+        plain = self._costs(self._plain, None)
+        self.notes |= {"chosen_by": self._chosen_by, "plain_cost": float(plain.mean()), "path": self._points}
+        if best is None:
+            return None
+        gain = plain - best.costs
+        error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+        self.notes |= {"gain": float(gain.mean()), "standard_error": error}
+        return best if gain.mean() > 0 else None
+
+    def _along(
+        self,
+        transition: np.ndarray,
+        l2: float,
+        weight: float,
+        models: tuple[LinearModel, ...],
+        best: _Point | None,
+    ) -> _Point | None:
+        """``best`` or what is better than it, from ``l2`` on; two points in a row that are not end it."""
+        worse = 0
+        for number in range(_POINTS):
+            value = l2 * _STEP**number
+            log_p, models = self._solved(transition, value, weight, models)
+            point = _Point(log_p, models, value, weight, self._costs(log_p, transition))
+            lost, cost = lost_classes(log_p, self._observed), float(point.costs.mean())
+            self._points.append({"l2": value, "weight": weight, "cost": cost, "lost_classes": lost.tolist()})
+            if not len(lost) and (best is None or cost < best.costs.mean()):
+                best, worse = point, 0
+                continue
+            worse += 1
+            if worse == _PATIENCE:
+                break
+        return best
+
+    @property
+    def _chosen_by(self) -> str:
+        return "verified images" if self._tells else "noisy labels"
+
+    def _costs(self, log_p: np.ndarray, transition: np.ndarray | None) -> np.ndarray:
+        """What decides between classifiers: verified classes at the best temperature, else noisy labels."""
+        observed = self._observed
+        if self._tells:
+            return tempered_losses(log_p[self._known], observed.true[self._known])[1]
+        rows = np.arange(len(log_p))
+        if transition is None:
+            plain: np.ndarray = -log_p[rows, observed.noisy]
+            return plain
+        likelihood = np.einsum("nc,nc->n", np.exp(log_p), transition.T[observed.noisy])
+        return np.asarray(-np.log(np.maximum(likelihood, 1e-300)))
+
+    def _solved(
+        self, transition: np.ndarray, l2: float, weight: float, start: Sequence[LinearModel]
+    ) -> tuple[np.ndarray, tuple[LinearModel, ...]]:
+        terms = corrected_terms(self._observed, transition, weight)
+        models = []
+        for number, model in enumerate(start):
+            kept = self._folds != number
+            solution = solve(
+                ChosenBlocks(self._design, kept),
+                [term.of_rows(np.flatnonzero(kept)) for term in terms],
+                "single-label",
+                self._observed.classes,
+                l2,
+                start=model,
+                tolerance=_TOLERANCE,
+                preconditioner=self._preconditioner,
+            )
+            models.append(solution.model)
+        logits = _logits_of_folds(self._design, models, self._folds)
+        return log_softmax(logits.astype(np.float64)), tuple(models)
+
+
+def _logits_of_folds(design: RowBlocks, models: Sequence[LinearModel], folds: np.ndarray) -> np.ndarray:
+    """(n, C) float32 of each image by the model of its fold."""
+    logits = np.empty((design.shape[0], len(models[0].bias)), np.float32)
+    for first, part in design.blocks():
+        own = folds[first : first + len(part)]
+        for number, model in enumerate(models):
+            inside = np.flatnonzero(own == number)
+            if len(inside):
+                logits[first + inside] = model.logits(part[inside])
+    return logits
+
+
+def _first_transition(log_p: np.ndarray, observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
+    """T at the temperature that verified images ask for; without enough of these by confident counts."""
+    known = observed.verified
+    if len(known) < FEWEST:
+        return confident_transition(np.exp(log_p), observed.noisy)
+    factor, _ = tempered_losses(log_p[known], observed.true[known])
+    probabilities = np.exp(log_softmax(factor * log_p))
+    pairs = observed.pairs()
+    if start is None:
+        start = pairs + 0.5 + 5.0 * np.eye(observed.classes)
+        start /= start.sum(axis=1, keepdims=True)
+    open_ = observed.open
+    excluded = observed.wrong[open_]
+    return fitted_transition(probabilities[open_], observed.noisy[open_], pairs, start, excluded=excluded)
+
+
+def _crossed_log_transition(
+    log_p: np.ndarray, observed: Observed, folds: np.ndarray, transition: np.ndarray
+) -> np.ndarray:
+    """(n, C) log T[c, noisy label]; of a verified image by a T that its own pair had no part in."""
+    result = bounded_log(transition).T[observed.noisy]
+    known = observed.verified
+    if len(known) < FEWEST:
+        return result
+    for number in np.unique(folds[known]):
+        inside = known[folds[known] == number]
+        hidden = observed.true.copy()
+        hidden[inside] = -1
+        # They stay out of the others, too: as images whose class is not known they would be counted as such.
+        kept = np.flatnonzero((hidden >= 0) | observed.open)
+        others = Observed(observed.noisy[kept], hidden[kept], observed.wrong[kept], observed.classes)
+        matrix = _first_transition(log_p[kept], others, transition)
+        result[inside] = bounded_log(matrix).T[observed.noisy[inside]]
+    return result
+
+
+def _leave_out_wrong(combined: Combined, observed: Observed) -> None:
+    """An image whose label is known to be wrong is of any other class."""
+    rows = np.flatnonzero(observed.wrong)
+    if len(rows):
+        log_p = combined.log_probabilities[rows]
+        log_p[np.arange(len(rows)), observed.noisy[rows]] = -np.inf
+        combined.log_probabilities[rows] = log_softmax(log_p)
