@@ -39,6 +39,7 @@ DETECTORS: Catalogue[Detector, DetectorConfig] = Catalogue(
         "auto": "nlcli.detection.detectors.auto:Auto",
         "margin": "nlcli.detection.detectors.margin:Margin",
         "neighbours": "nlcli.detection.detectors.neighbours:NeighboursVote",
+        "posterior": "nlcli.detection.detectors.posterior:Posterior",
         "naive": "nlcli.detection.detectors.naive:Naive",
         "mlp": "nlcli.detection.detectors.mlp:Mlp",
         "knn": "nlcli.detection.detectors.knn:Knn",

@@ -254,15 +254,7 @@ class _Problem:
         return tempered_losses(log_p, self._true[known])[1]
 
     def _design(self) -> RowBlocks:
-        data = self._data
-        if 8 * len(self.positions) * data.num_features <= memory_available() // 2:  # and the part of a fold beside it
-            held = np.empty((len(self.positions), data.num_features), np.float32)
-            first = 0
-            for part, features in data.parts(data.train, self.positions):
-                held[first : first + len(part)] = FeatureScale("unit").apply(features)
-                first += len(part)
-            return _HeldBlocks(held)
-        return _ReadBlocks(data, self.positions)
+        return unit_design(self._data, self.positions)
 
     def _others(self, design: RowBlocks, number: int) -> RowBlocks:
         """The images of the other folds."""
@@ -270,6 +262,18 @@ class _Problem:
         if isinstance(design, _HeldBlocks):
             return _HeldBlocks(design.features[kept])
         return ChosenBlocks(design, kept)
+
+
+def unit_design(data: Data, positions: np.ndarray) -> RowBlocks:
+    """Features of training images, of unit length: in memory where that has room for them, else read each time."""
+    if 8 * len(positions) * data.num_features <= memory_available() // 2:  # and the part of a fold beside it
+        held = np.empty((len(positions), data.num_features), np.float32)
+        first = 0
+        for part, features in data.parts(data.train, positions):
+            held[first : first + len(part)] = FeatureScale("unit").apply(features)
+            first += len(part)
+        return _HeldBlocks(held)
+    return _ReadBlocks(data, positions)
 
 
 class _HeldBlocks:

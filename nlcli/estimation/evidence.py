@@ -12,6 +12,7 @@ A ridge holds the weights to what they are expected to be, so that few verified 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ RIDGES: tuple[tuple[float, float], ...] = ((4.0, 4.0), (16.0, 4.0), (4.0, 30.0),
 """Of weights and of shifts, among which cross-fitting chooses."""
 FEWEST = 40
 """Verified images below which the expected weights stand."""
-_LEAST_LOG = float(np.log(1e-6))
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,13 @@ class Combination:
     weights: np.ndarray
     shifts: np.ndarray
 
-    def log_probabilities(self, evidence: np.ndarray) -> np.ndarray:
-        """(n, C) of (n, K, C) evidence."""
-        return log_softmax(np.einsum("nkc,k->nc", evidence, self.weights) + self.shifts)
+    def log_probabilities(self, evidence: Sequence[np.ndarray]) -> np.ndarray:
+        """(n, C) of K pieces of evidence, (n, C) each and in their precision."""
+        shape, kind = evidence[0].shape, evidence[0].dtype
+        total = np.broadcast_to(self.shifts.astype(kind), shape).copy()
+        for weight, piece in zip(self.weights, evidence, strict=True):
+            total += kind.type(weight) * piece
+        return log_softmax(total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +65,25 @@ class Combined:
 
 def bounded_log(probabilities: np.ndarray) -> np.ndarray:
     """log p, no less than that of a millionth: no piece of evidence rules out a class by itself."""
-    return np.maximum(np.log(np.maximum(probabilities, 1e-300)), _LEAST_LOG)
+    bounded: np.ndarray = np.log(np.maximum(probabilities, _LEAST))
+    return bounded
 
 
-def combine(evidence: np.ndarray, true: np.ndarray, folds: np.ndarray, expected: np.ndarray) -> Combined:
+def combine(evidence: Sequence[np.ndarray], true: np.ndarray, folds: np.ndarray, expected: np.ndarray) -> Combined:
     """Fit the combination to the verified images.
 
     Args:
-        evidence: (n, K, C), of a verified image from fits that have not seen that it is verified.
+        evidence: K pieces, (n, C) each; of a verified image from fits that have not seen that it is verified.
         true: (n,) class, -1 where it is not known.
         folds: (n,) the parts that take turns; an image's evidence came from the others.
         expected: (K,) weights that the ridge holds to.
     """
-    classes = evidence.shape[2]
+    classes = evidence[0].shape[1]
     prior = Combination(np.asarray(expected, np.float64), np.zeros(classes))
     result = prior.log_probabilities(evidence)
     known = np.flatnonzero(true >= 0)
-    y, own, parts = true[known], evidence[known], folds[known]
+    y, parts = true[known], folds[known]
+    own = [piece[known].astype(np.float64) for piece in evidence]
     numbers = np.unique(parts)
     if len(known) < FEWEST or len(numbers) < 2:
         return Combined(prior, result, None, -result[known, y])
@@ -85,8 +92,8 @@ def combine(evidence: np.ndarray, true: np.ndarray, folds: np.ndarray, expected:
         crossed = np.empty((len(known), classes))
         for number in numbers:
             held = parts == number
-            fitted = fit_combination(own[~held], y[~held], prior.weights, ridge)
-            crossed[held] = fitted.log_probabilities(own[held])
+            fitted = fit_combination([piece[~held] for piece in own], y[~held], prior.weights, ridge)
+            crossed[held] = fitted.log_probabilities([piece[held] for piece in own])
         loss = float(-crossed[np.arange(len(y)), y].mean())
         if best is None or loss < best[0]:
             best = (loss, ridge, crossed)
@@ -98,18 +105,18 @@ def combine(evidence: np.ndarray, true: np.ndarray, folds: np.ndarray, expected:
 
 
 def fit_combination(
-    evidence: np.ndarray, true: np.ndarray, expected: np.ndarray, ridge: tuple[float, float]
+    evidence: Sequence[np.ndarray], true: np.ndarray, expected: np.ndarray, ridge: tuple[float, float]
 ) -> Combination:
     """The combination that maximises ``sum log p(true) - ridge_a / 2 |a - expected|^2 - ridge_b / 2 |b|^2``.
 
     Args:
-        evidence: (m, K, C).
+        evidence: K pieces, (m, C) each.
         true: (m,).
     """
     from scipy.optimize import minimize
 
-    count, pieces, classes = evidence.shape
-    rows = np.arange(count)
+    pieces, (count, classes) = len(evidence), evidence[0].shape
+    stacked, rows = np.stack(evidence), np.arange(count)
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         weights, shifts = parameters[:pieces], parameters[pieces:]
@@ -118,7 +125,7 @@ def fit_combination(
         slopes = np.exp(log_p)
         slopes[rows, true] -= 1.0
         gradient = np.concatenate(
-            [np.einsum("nc,nkc->k", slopes, evidence) + ridge[0] * away, slopes.sum(axis=0) + ridge[1] * shifts]
+            [np.einsum("nc,knc->k", slopes, stacked) + ridge[0] * away, slopes.sum(axis=0) + ridge[1] * shifts]
         )
         penalty = 0.5 * ridge[0] * float(away @ away) + 0.5 * ridge[1] * float(shifts @ shifts)
         return float(-log_p[rows, true].sum()) + penalty, gradient

@@ -17,9 +17,9 @@ Where 3 makes verified images (without any, the noisy labels of images that were
 result is that of 1.
 
 References:
-    Patrini et al. 2017, eq. (4); Xiao et al. 2015, eq. (4), the posterior of the true label; Hendrycks et al. 2018,
-    for verified labels beside a corrected loss; Northcutt et al. 2021, for confident counts and out-of-fold
-    probabilities.
+    Patrini et al. 2017, section 4.2, for the corrected loss; Xiao et al. 2015, eq. (5), for the posterior of the true
+    class; Hendrycks et al. 2018, for verified labels beside a corrected loss; Northcutt et al. 2021, for confident
+    counts and out-of-fold probabilities.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ _TOLERANCE = 1e-4
 _FINAL_TOLERANCE = 1e-6
 _REFIT = 1 / 3
 _LOST = 0.1
+_SHARES = 10
+_FEW = 3
 _TEMPERATURES = (-3.0, 3.0)
 
 
@@ -74,12 +76,6 @@ class Observed:
     def verified(self) -> np.ndarray:
         """(m,) int64 images whose class is known."""
         return np.flatnonzero(self.true >= 0)
-
-    @property
-    def open(self) -> np.ndarray:
-        """(n,) bool: the class is not known."""
-        unknown: np.ndarray = self.true < 0
-        return unknown
 
     def pairs(self) -> np.ndarray:
         """(C, C) counts [true, noisy] of the verified images."""
@@ -112,21 +108,22 @@ class Believed:
 
     def estimated_transition(self, observed: Observed) -> np.ndarray:
         """(C, C) T by what is believed now, nearer to the truth than the one that classifiers were fitted with."""
-        open_ = observed.open
-        posterior = np.exp(self.combined.log_probabilities[open_])
-        return counted_transition(posterior, observed.noisy[open_], observed.pairs())
+        rows = np.flatnonzero(observed.true < 0)
+        return counted_transition(self.soft_labels(observed)[rows], observed.noisy[rows], observed.pairs())
 
     def soft_labels(self, observed: Observed) -> np.ndarray:
-        """(n, C) what a classifier can be fitted to: posteriors, verified images as they are."""
-        posterior: np.ndarray = np.exp(self.combined.log_probabilities)
-        known = observed.verified
-        posterior[known] = 0.0
-        posterior[known, observed.true[known]] = 1.0
-        return posterior
+        """(n, C) what a classifier can be fitted to: posteriors, with verified images as they are."""
+        labels: np.ndarray = np.exp(self.combined.log_probabilities)
+        wrong, known = np.flatnonzero(observed.wrong), observed.verified
+        labels[wrong, observed.noisy[wrong]] = 0.0
+        labels[wrong] /= np.maximum(labels[wrong].sum(axis=1, keepdims=True), 1e-30)
+        labels[known] = 0.0
+        labels[known, observed.true[known]] = 1.0
+        return labels
 
 
 def posterior(log_prior: np.ndarray, noisy: np.ndarray, transition: np.ndarray) -> np.ndarray:
-    """(n, C) P(true class | x, noisy label) ~ p(c | x) T[c, noisy]; Xiao et al. 2015, eq. (4)."""
+    """(n, C) P(true class | x, noisy label) ~ p(c | x) T[c, noisy]; Xiao et al. 2015, eq. (5), of one kind of noise."""
     joint = log_prior + np.log(np.maximum(transition, 1e-300)).T[noisy]
     probabilities: np.ndarray = np.exp(log_softmax(joint))
     return probabilities
@@ -170,8 +167,9 @@ def believe(
     start: Sequence[LinearModel],
     l2: float,
     *,
+    weight: float = 1.0,
     preconditioner: Preconditioner | None = None,
-    evidence: np.ndarray | None = None,
+    evidence: Sequence[np.ndarray] = (),
     expected: Sequence[float] = (),
 ) -> Believed:
     """Steps 2 to 4 of the module's docstring.
@@ -181,26 +179,24 @@ def believe(
         folds: (n,) fold of each image, from 0 on.
         start: Classifier of the labels as they are by fold, fitted without its images.
         l2: Their regularisation, from which the path goes on to weaker ones.
-        evidence: (n, K, C) more that is known of the images, as logarithms, such as their neighbours' votes.
-        expected: (K,) weights that it is expected to have.
+        weight: What a verified image counts for them.
+        evidence: More that is known of the images, (n, C) logarithms each, such as of their neighbours' votes.
+        expected: Weights that each piece of it is expected to have.
     """
     preconditioner = preconditioner or Preconditioner(design)
-    plain = log_softmax(_logits_of_folds(design, start, folds).astype(np.float64))
+    plain = log_softmax(logits_of_folds(design, start, folds))
     transition = _first_transition(plain, observed)
     path = _Path(design, observed, folds, start, l2, preconditioner, plain)
     chosen = path.chosen(transition)
     corrected = chosen is not None
     if chosen is None:
-        chosen = _Point(plain, tuple(start), l2, 1.0, np.empty(0))
+        chosen = _Point(plain, tuple(start), l2, weight, np.empty(0))
     elif len(observed.verified) >= FEWEST:
         transition = _first_transition(chosen.log_p, observed, transition)
     log_prior = chosen.log_p
     log_transition = _crossed_log_transition(log_prior, observed, folds, transition)
-    pieces = np.stack([np.maximum(log_prior, np.log(1e-6)), log_transition], axis=1)
-    if evidence is not None:
-        pieces = np.concatenate([pieces, evidence], axis=1)
+    pieces = [bounded_log(np.exp(log_prior)), log_transition, *evidence]
     combined = combine(pieces, observed.true, folds, np.array([*WEIGHTS, *expected]))
-    _leave_out_wrong(combined, observed)
     return Believed(log_prior, combined, transition, chosen.models, corrected, chosen.l2, chosen.weight, path.notes)
 
 
@@ -210,10 +206,12 @@ def classifier(
     believed: Believed,
     preconditioner: Preconditioner | None = None,
 ) -> LinearModel:
-    """Step 5: one classifier from what is believed; only where ``believed.corrected``."""
+    """Step 5, one classifier from what is believed; where nothing is corrected, that of the labels as they are."""
     preconditioner = preconditioner or Preconditioner(design)
-    terms = corrected_terms(observed, believed.transition, believed.weight)
-    corrected = solve(
+    terms = [plain_term(observed, believed.weight)]
+    if believed.corrected:
+        terms = corrected_terms(observed, believed.transition, believed.weight)
+    fitted = solve(
         design,
         terms,
         "single-label",
@@ -223,23 +221,37 @@ def classifier(
         tolerance=_FINAL_TOLERANCE,
         preconditioner=preconditioner,
     ).model
+    if not believed.corrected:
+        return fitted
     refitted = solve(
         design,
         Term(believed.soft_labels(observed)),
         "single-label",
         observed.classes,
         believed.l2 * _REFIT,
-        start=corrected,
+        start=fitted,
         tolerance=_FINAL_TOLERANCE,
         preconditioner=preconditioner,
     ).model
-    return mean_model((corrected, refitted))
+    return mean_model((fitted, refitted))
 
 
 def mean_model(models: Sequence[LinearModel]) -> LinearModel:
     """The classifier whose logits are the mean of those of ``models``."""
     kernel = np.mean([model.kernel for model in models], axis=0)
     return LinearModel(kernel, np.mean([model.bias for model in models], axis=0), models[0].task)
+
+
+def logits_of_folds(design: RowBlocks, models: Sequence[LinearModel], folds: np.ndarray) -> np.ndarray:
+    """(n, C) float32 of each image by the model of its fold."""
+    logits = np.empty((design.shape[0], len(models[0].bias)), np.float32)
+    for first, part in design.blocks():
+        own = folds[first : first + len(part)]
+        for number, model in enumerate(models):
+            inside = np.flatnonzero(own == number)
+            if len(inside):
+                logits[first + inside] = model.logits(part[inside])
+    return logits
 
 
 def tempered_losses(log_probabilities: np.ndarray, true: np.ndarray) -> tuple[float, np.ndarray]:
@@ -268,9 +280,9 @@ def lost_classes(log_probabilities: np.ndarray, observed: Observed) -> np.ndarra
     classes = observed.classes
     predicted = np.bincount(log_probabilities.argmax(axis=1), minlength=classes) / len(log_probabilities)
     known = observed.true[observed.verified]
-    labels = known if len(known) >= 10 * classes else observed.noisy
-    counts = np.bincount(labels, minlength=classes)
-    expected = np.where(counts >= 3, counts, 0) / max(1, len(labels))
+    enough = len(known) >= _SHARES * classes
+    counts = np.bincount(known if enough else observed.noisy, minlength=classes)
+    expected = np.where(counts >= _FEW, counts, 0) / max(1, counts.sum())
     return np.flatnonzero(predicted < _LOST * expected)
 
 
@@ -322,7 +334,7 @@ class _Path:
         if best is None:
             return None
         gain = plain - best.costs
-        error = float(gain.std(ddof=1)) / np.sqrt(len(gain))
+        error = float(gain.std(ddof=1) / np.sqrt(len(gain)))
         self.notes |= {"gain": float(gain.mean()), "standard_error": error}
         return best if gain.mean() > 0 else None
 
@@ -358,13 +370,13 @@ class _Path:
         """What decides between classifiers: verified classes at the best temperature, else noisy labels."""
         observed = self._observed
         if self._tells:
-            return tempered_losses(log_p[self._known], observed.true[self._known])[1]
+            return tempered_losses(log_p[self._known].astype(np.float64), observed.true[self._known])[1]
         rows = np.arange(len(log_p))
         if transition is None:
-            plain: np.ndarray = -log_p[rows, observed.noisy]
+            plain: np.ndarray = -log_p[rows, observed.noisy].astype(np.float64)
             return plain
-        likelihood = np.einsum("nc,nc->n", np.exp(log_p), transition.T[observed.noisy])
-        return np.asarray(-np.log(np.maximum(likelihood, 1e-300)))
+        likelihood = np.einsum("nc,nc->n", np.exp(log_p), transition.T[observed.noisy], dtype=np.float64)
+        return np.asarray(-np.log(np.maximum(likelihood, 1e-30)))
 
     def _solved(
         self, transition: np.ndarray, l2: float, weight: float, start: Sequence[LinearModel]
@@ -384,20 +396,7 @@ class _Path:
                 preconditioner=self._preconditioner,
             )
             models.append(solution.model)
-        logits = _logits_of_folds(self._design, models, self._folds)
-        return log_softmax(logits.astype(np.float64)), tuple(models)
-
-
-def _logits_of_folds(design: RowBlocks, models: Sequence[LinearModel], folds: np.ndarray) -> np.ndarray:
-    """(n, C) float32 of each image by the model of its fold."""
-    logits = np.empty((design.shape[0], len(models[0].bias)), np.float32)
-    for first, part in design.blocks():
-        own = folds[first : first + len(part)]
-        for number, model in enumerate(models):
-            inside = np.flatnonzero(own == number)
-            if len(inside):
-                logits[first + inside] = model.logits(part[inside])
-    return logits
+        return log_softmax(logits_of_folds(self._design, models, self._folds)), tuple(models)
 
 
 def _first_transition(log_p: np.ndarray, observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
@@ -405,22 +404,21 @@ def _first_transition(log_p: np.ndarray, observed: Observed, start: np.ndarray |
     known = observed.verified
     if len(known) < FEWEST:
         return confident_transition(np.exp(log_p), observed.noisy)
-    factor, _ = tempered_losses(log_p[known], observed.true[known])
+    factor, _ = tempered_losses(log_p[known].astype(np.float64), observed.true[known])
     probabilities = np.exp(log_softmax(factor * log_p))
     pairs = observed.pairs()
     if start is None:
         start = pairs + 0.5 + 5.0 * np.eye(observed.classes)
         start /= start.sum(axis=1, keepdims=True)
-    open_ = observed.open
-    excluded = observed.wrong[open_]
-    return fitted_transition(probabilities[open_], observed.noisy[open_], pairs, start, excluded=excluded)
+    rows = np.flatnonzero(observed.true < 0)
+    return fitted_transition(probabilities[rows], observed.noisy[rows], pairs, start, excluded=observed.wrong[rows])
 
 
 def _crossed_log_transition(
     log_p: np.ndarray, observed: Observed, folds: np.ndarray, transition: np.ndarray
 ) -> np.ndarray:
     """(n, C) log T[c, noisy label]; of a verified image by a T that its own pair had no part in."""
-    result = bounded_log(transition).T[observed.noisy]
+    result: np.ndarray = bounded_log(transition).astype(log_p.dtype).T[observed.noisy]
     known = observed.verified
     if len(known) < FEWEST:
         return result
@@ -429,17 +427,8 @@ def _crossed_log_transition(
         hidden = observed.true.copy()
         hidden[inside] = -1
         # They stay out of the others, too: as images whose class is not known they would be counted as such.
-        kept = np.flatnonzero((hidden >= 0) | observed.open)
+        kept = np.flatnonzero((hidden >= 0) | (observed.true < 0))
         others = Observed(observed.noisy[kept], hidden[kept], observed.wrong[kept], observed.classes)
         matrix = _first_transition(log_p[kept], others, transition)
         result[inside] = bounded_log(matrix).T[observed.noisy[inside]]
     return result
-
-
-def _leave_out_wrong(combined: Combined, observed: Observed) -> None:
-    """An image whose label is known to be wrong is of any other class."""
-    rows = np.flatnonzero(observed.wrong)
-    if len(rows):
-        log_p = combined.log_probabilities[rows]
-        log_p[np.arange(len(rows)), observed.noisy[rows]] = -np.inf
-        combined.log_probabilities[rows] = log_softmax(log_p)

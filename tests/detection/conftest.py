@@ -21,6 +21,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "classification-filter": {"steps": 400, "learning_rate": 0.02},
     "confident-learning": {},
     "margin": {},
+    "posterior": {},
 }
 
 

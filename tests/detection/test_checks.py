@@ -17,6 +17,7 @@ from nlcli.detection.detectors.average import class_means
 QUICK: dict[str, dict[str, Any]] = {
     "auto": {"candidates": ["margin", "neighbours"]},
     "margin": {},
+    "posterior": {},
     "neighbours": {},
     "naive": {},
     "mlp": {"weight_decay": 0.01},
