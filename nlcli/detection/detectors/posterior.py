@@ -121,7 +121,8 @@ class Posterior(Detector):
         prior = np.mean([model.probabilities(unit) for model in models], axis=0)
         heard = [] if self._references is None else _logs(self._references, features, rows)
         evidence = [bounded_log(prior), self._log_transition.T[noisy], *heard]
-        return np.exp(self._combination.log_probabilities(evidence))
+        shares: np.ndarray = np.exp(self._combination.log_probabilities(evidence))
+        return shares
 
 
 def _logs(references: ReferenceImages, features: np.ndarray, rows: np.ndarray | None) -> list[np.ndarray]:
