@@ -312,6 +312,7 @@ def build_tags(
     classes: StrPath | None = None,
     class_names: Literal["ask", "keep", "merge"] = "ask",
     verified_means: Literal["full", "listed"] | None = None,
+    people: Literal["noisy", "verified"] | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
     draw_from: Literal["checked", "all"] = "checked",
@@ -336,6 +337,8 @@ def build_tags(
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
         verified_means: What is known of a class that is not listed on a checked image: it is absent (full), or
             nothing (listed). Asked for where it matters.
+        people: What the tags of people in --table are: labels to be doubted like any other, or known to be right.
+            Asked for where a file of Label Studio or CVAT has no others.
         validation_share: Share of the images for validation, where there is none.
         test_share: Share of the images for test, where there are no splits.
         draw_from: Images that validation and test are drawn from where some are checked: these, or all (measured is
@@ -836,7 +839,12 @@ def detect_noise(
     use_held_out: bool = False,
     classifier: StrPath | None = None,
     clean_fraction: float = 1.0,
+    from_run: StrPath | None = None,
+    score: str | None = None,
     threshold: float | None = None,
+    missing_threshold: float | None = None,
+    others: int = 10,
+    floor: float = 0.05,
     scale: float = 1.0,
     class_images: int = 20000,
     suspects: int = 48,
@@ -862,7 +870,13 @@ def detect_noise(
         classifier: Run whose predictions classification-filter takes (default: the features' own last layer, or a
             classifier trained on the noisy labels).
         clean_fraction: Part of the verified training images whose verification is used.
-        threshold: Score from which a label is right (default: chosen on verified labels).
+        from_run: With several labels an image: trained head whose scores are taken, instead of a detector.
+        score: Which of that run's scores (default: cleaned labels, or the method's own choice). Only with from_run.
+        threshold: Score from which a label is right (default: chosen on verified labels); with several labels an
+            image the probability from which a given tag is.
+        missing_threshold: With several labels an image: probability from which a tag is missing (default: chosen).
+        others: With several labels an image: most classes without a tag that are listed for an image.
+        floor: With several labels an image: least probability of a class without a tag that is listed.
         scale: Factor on the steps of detectors that train a network, for rehearsals.
         class_images: Most images of a class to fit on at a time; more are drawn by the seed.
         suspects: Training images in the picture of the worst labels.

@@ -277,6 +277,7 @@ def methods(
 @app.command(rich_help_panel="Use")
 def detectors(
     name: Annotated[str | None, typer.Argument(help="Detector whose card is printed.", show_default=False)] = None,
+    tags: Annotated[bool, typer.Option("--tags", help="Those for data with several labels an image.")] = False,
     as_json: _Json = False,
 ) -> None:
     """List the detectors of detect-noise, one line each with the paper; with a NAME print its card and citation.
@@ -284,8 +285,9 @@ def detectors(
     **Example:** `nlcli detectors cleannet`
     """
     from nlcli.detection import DETECTORS
+    from nlcli.detection.tags import TAG_DETECTORS
 
-    _print_cards(DETECTORS, name, as_json)
+    _print_cards(TAG_DETECTORS if tags else DETECTORS, name, as_json)
 
 
 def _print_cards(catalogue: Catalogue[Any, Any], name: str | None, as_json: bool) -> None:

@@ -1,9 +1,9 @@
 """Registries: what a name stands for, among ours and among those of other packages (docs/add-your-own.md).
 
 A package offers a method, a detector or a source by an entry point of the group ``nlcli.methods``,
-``nlcli.detectors`` or ``nlcli.sources``; code does so by ``register``. A name is imported when it is
-asked for. Entry points are looked at when a name is not ours, or when a list is asked for: whatever
-is wrong with one of them is told in a sentence that names its package, and nothing else is hurt.
+``nlcli.detectors``, ``nlcli.tag_detectors`` or ``nlcli.sources``; code does so by ``register``. A name is
+imported when it is asked for. Entry points are looked at when a name is not ours, or when a list is asked
+for: whatever is wrong with one of them is told in a sentence that names its package, and nothing else is hurt.
 
 The registries themselves stand in their rooms. Nothing here knows what a method or a detector is.
 """
@@ -32,6 +32,7 @@ Thing = TypeVar("Thing")
 _REGISTRIES = {
     "method": "nlcli.methods:METHODS",
     "detector": "nlcli.detection:DETECTORS",
+    "tag-detector": "nlcli.detection.tags:TAG_DETECTORS",
     "source": "nlcli.stages.commands:SOURCES",
 }
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -39,7 +40,9 @@ _TITLE = re.compile(r"# `(?P<name>[a-z0-9-]+)`: (?P<title>.+) \((?P<paper>[^()]+
 
 
 def register(kind: str, name: str, target: Any) -> None:
-    """Make ``target`` known as the ``kind`` (``method``, ``detector``, ``source``) called ``name``, in this process.
+    """Make ``target`` known as the ``kind`` called ``name``, in this process.
+
+    A kind is ``method``, ``detector``, ``tag-detector`` (of several labels an image) or ``source``.
 
     Args:
         target: The class (of a source, its ``StageCommand``), or ``"module:name"``, imported when it is asked for.

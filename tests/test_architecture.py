@@ -41,13 +41,13 @@ BASE = frozenset({"errors", "console", "runtime", "version", "seeds", "drawing",
 """The files beside the packages, all but the command line and the functions of the package itself."""
 INNER = {
     "evaluation": ("comparison", "."),
-    "detection": ("detectors", "."),
+    "detection": ("detectors", ".", "tags"),
     "training": (".", "loop"),
     "methods": (".", "base"),
     "data": ("derived", "exports", "sources", "features", "."),
 }
 """The folders of a room in the same way; ``.`` are the files that stand in the room itself."""
-CATALOGUES = ("nlcli.data.sources", "nlcli.detection.detectors", "nlcli.methods")
+CATALOGUES = ("nlcli.data.sources", "nlcli.detection.detectors", "nlcli.detection.tags.detectors", "nlcli.methods")
 HEAVY = ("tensorflow", "keras")
 
 
@@ -166,12 +166,14 @@ def test_what_is_catalogued_knows_its_base_alone() -> None:
         for package in CATALOGUES
     }
     from nlcli.detection import DETECTORS
+    from nlcli.detection.tags import TAG_DETECTORS
     from nlcli.methods import METHODS
     from nlcli.stages.commands import STAGES
 
     references = [
         *(METHODS.reference(name) for name in METHODS.names()),
         *(DETECTORS.reference(name) for name in DETECTORS.names()),
+        *(TAG_DETECTORS.reference(name) for name in TAG_DETECTORS.names()),
         *(stage.function for stage in STAGES.values()),
     ]
     entries = {reference.partition(":")[0] for reference in references}

@@ -166,7 +166,7 @@ def test_modules_and_files_in_prose_exist(page: Path) -> None:
     for file in re.findall(r"`((?:benchmarks|docs|nlcli|pipelines|tests|tools)/[\w./-]+)`", prose(page)):
         assert (ROOT / file).exists(), file
     for name in re.findall(r"`(nlcli(?:\.\w+)+)", prose(page)):
-        if name not in ("nlcli.detectors", "nlcli.sources"):  # entry points
+        if name not in ("nlcli.detectors", "nlcli.tag_detectors", "nlcli.sources"):  # entry points
             assert resolve(name) is not None, name
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worlds.cleaned import detected, planted
 from worlds.made_evaluations import made_evaluation, made_run
 from worlds.stage_builders import published, verified_table
 
@@ -70,6 +71,21 @@ def test_data_sets(tmp_path: Path) -> None:
     )
     assert "noisy: dataset, images with noisy and verified labels" in text
     assert "residual" in text
+
+
+def test_cleaned_labels(tmp_path: Path) -> None:
+    dataset, detection = detected(tmp_path, planted(images=100, verified=40))
+    exports = [word for name in ("csv", "parquet", "coco", "labelstudio", "cvat") for word in ("--export", name)]
+    asked = ["--dataset", str(dataset), "--from", str(detection), "--precision", "0", "--max-changes", "1"]
+    text = without_tensorflow(
+        tmp_path,
+        ["clean-labels", *asked, "--output", "clean", "--dry-run"],
+        ["clean-labels", *asked, "--output", "clean", *exports],
+        ["restore-labels", "--dataset", "clean", "--output", "again"],
+    )
+    assert "nothing was written" in text
+    assert "cleaned data set: " in text
+    assert (tmp_path / "again" / "images.parquet").read_bytes() == (dataset / "images.parquet").read_bytes()
 
 
 def test_reports(tmp_path: Path) -> None:

@@ -30,7 +30,11 @@ PLACES = {
     "data/README.md": "datasets/index.md",
     "docs/cli.md": "commands/index.md",
 }
-CARDS = {"methods": "nlcli/methods/cards", "detectors": "nlcli/detection/detectors/cards"}
+CARDS = {
+    "methods": "nlcli/methods/cards",
+    "detectors": "nlcli/detection/detectors/cards",
+    "tag-detectors": "nlcli/detection/tags/detectors/cards",
+}
 NO_CONTENTS = "---\nhide: [toc]\n---\n"  # a page of tables needs the width more than a table of contents
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
@@ -113,11 +117,17 @@ def card_files(section: str) -> list[Path]:
 
 
 def catalogue(section: str) -> Catalogue[Any, Any]:
-    """Our methods, or our detectors."""
+    """Our methods, our detectors, or those of tags."""
     from nlcli.detection import DETECTORS
+    from nlcli.detection.tags import TAG_DETECTORS
     from nlcli.methods import METHODS
 
-    return METHODS if section == "methods" else DETECTORS
+    catalogues: dict[str, Catalogue[Any, Any]] = {
+        "methods": METHODS,
+        "detectors": DETECTORS,
+        "tag-detectors": TAG_DETECTORS,
+    }
+    return catalogues[section]
 
 
 def card_page(section: str, name: str) -> Page:
@@ -146,8 +156,11 @@ def catalogue_page(section: str) -> Page:
         "[How to choose](../choosing.md).",
         "detectors": "What `nlcli detect-noise --method NAME` finds wrong labels by; `nlcli detectors NAME` prints the "
         "same card. [Which one?](../detection.md#what-it-needs)",
+        "tag-detectors": "What `nlcli detect-noise --method NAME` finds wrong and missing tags by, with several labels "
+        "an image; `nlcli detectors NAME --tags` prints the same card. [How](../detection-tags.md#detectors)",
     }[section]
-    parts = [f"# {section.capitalize()}", "", about, "", "| name | what it does | paper |", "|---|---|---|"]
+    title = section.replace("tag-detectors", "detectors of tags").capitalize()
+    parts = [f"# {title}", "", about, "", "| name | what it does | paper |", "|---|---|---|"]
     parts += [f"| [`{row['name']}`]({row['name']}.md) | {cell(row['title'])} | {cell(row['paper'])} |" for row in rows]
     return Page(f"{section}/index.md", "\n".join([*parts, ""]), CARDS[section])
 

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlcli.cleaning.label_changes import confidences
 from nlcli.cleaning.proposals import NONE, Proposals, joined, make_proposals, rejections, replacements, tag_changes
-from nlcli.data.detection_files import DETECTION, NOISE, CleanSet, DetectionRecord
+from nlcli.data.detection_files import DETECTION, NOISE, CleanSet, read_detection
 from nlcli.data.labels import NONE as NOBODY
 from nlcli.data.labels import LabelTable, choose_clean, noisy_classes
 from nlcli.detection.verification import UNVERIFIED, visible_labels
 from nlcli.errors import NlcliError, first_problem, shortened
-from nlcli.metrics.arrays import Bools, Ints
+from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
 
@@ -55,25 +55,24 @@ def of_detection(record: StageRecord, table: LabelTable, policy: str) -> Source:
 
 
 def _of_single_labels(record: StageRecord, table: LabelTable, policy: str) -> Source:
-    import pyarrow.compute as pc
-
-    info = DetectionRecord.read(record.path / DETECTION)
-    names = ("key", "probability", "suggested", "suggested_probability", "verdict")
-    columns = _columns(record, names)
-    row = _rows(record, table, columns["key"])
-    own = _probabilities(record, columns["probability"])
-    sure = _probabilities(record, columns["suggested_probability"])
-    suggested = _classes(record, table, columns["suggested"])
+    detection = read_detection(record.path)
+    info, row = detection.info, _rows(record, table, detection.keys)
+    if info.classes != table.classes:
+        raise NlcliError(f"{record.path} has other classes than the data set; run nlcli detect-noise again")
+    if len(np.unique(row)) < len(row):
+        raise NlcliError(f"{record.path / NOISE} names an image twice; run nlcli detect-noise again")
+    own = _probabilities(record, detection.probability)
+    sure = _probabilities(record, detection.suggested_probability)
     held_out = np.isin(np.asarray(table.classes, object), info.held_out.classes) & (not info.held_out.verification_used)
     visible = visible_labels(table, info.clean.fraction, info.clean.seed, held_out)
     told = visible != UNVERIFIED
     if np.isnan(own).all() and len(own):
-        called = pc.equal(columns["verdict"], "wrong").to_numpy().astype(bool)
-        proposals = _without_probabilities(record, table, row[called], suggested[called], policy)
+        called = detection.verdict == 0
+        proposals = _without_probabilities(record, table, row[called], detection.suggested[called], policy)
     elif policy == "drop":
         proposals = rejections(table, row, own, visible)
     else:
-        proposals = replacements(table, row, own, suggested, sure, told)
+        proposals = replacements(table, row, own, detection.suggested, sure, told)
     return Source(record, info.method, proposals, told)
 
 
@@ -81,8 +80,8 @@ def _without_probabilities(record: StageRecord, table: LabelTable, row: Ints, ot
     """What is called wrong, where nothing verified made probabilities of the scores: to be looked at, not changed."""
     if policy != "suggest":
         raise NlcliError(
-            f"{record.path} has no probabilities, because no noisy label was verified to make them by; verify some "
-            "images and detect again, or pass --policy suggest, which lists what it calls wrong"
+            f"{record.path} has no probabilities, because too few noisy labels were verified to make them by; verify "
+            "more and detect again, or pass --policy suggest, which lists what it calls wrong"
         )
     return make_proposals(row, noisy_classes(table)[row], other, np.nan)
 
@@ -133,10 +132,10 @@ def _block_of_tags(record: StageRecord, table: LabelTable, block: Any, judges: B
     if states.null_count:
         raise NlcliError(f"{record.path / NOISE} has other tags than the data set; run nlcli detect-noise again")
     given = states.to_numpy().astype(bool)
-    probability = _probabilities(record, block.column("probability"))
+    probability = _probabilities(record, block.column("probability").to_numpy())
     which = np.where(given, probability < 0.5, (probability > 0.5) & (policy != "drop"))
     block, given, probability = block.filter(which), given[which], probability[which]
-    row = _rows(record, table, block.column("key"), single=False)
+    row = _rows(record, table, block.column("key").to_numpy())
     of_class = _classes(record, table, block.column("class"))
     if (of_class < 0).any():
         raise NlcliError(f"{record.path / NOISE} has an entry without a class; run nlcli detect-noise again")
@@ -174,36 +173,21 @@ def _require(record: StageRecord, there: Sequence[str], names: Sequence[str]) ->
         )
 
 
-def _columns(record: StageRecord, names: tuple[str, ...]) -> dict[str, Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    where = record.path / NOISE
-    try:
-        _require(record, pq.read_schema(where).names, names)
-        table = pq.read_table(where, columns=list(names))
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where} ({shortened(error)}); run nlcli detect-noise again") from error
-    return {name: table.column(name) for name in names}
-
-
-def _rows(record: StageRecord, table: LabelTable, keys: Any, *, single: bool = True) -> Ints:
+def _rows(record: StageRecord, table: LabelTable, keys: np.ndarray) -> Ints:
     """Rows of the label table; a key that it does not have is refused."""
     import pandas as pd
 
-    row: Ints = pd.Index(table.keys).get_indexer(keys.to_numpy())
+    row: Ints = pd.Index(table.keys).get_indexer(keys)
     if (row < 0).any():
         raise NlcliError(
             f"{record.path / NOISE} names an image that the data set does not have; run nlcli detect-noise again"
         )
-    if single and len(np.unique(row)) < len(row):
-        raise NlcliError(f"{record.path / NOISE} names an image twice; run nlcli detect-noise again")
     return row.astype(np.int64)
 
 
-def _probabilities(record: StageRecord, column: Any) -> np.ndarray:
+def _probabilities(record: StageRecord, given: np.ndarray) -> Floats:
     """float64, NaN where there is none."""
-    values = np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), np.float64)
+    values = np.asarray(given, np.float64)
     outside = ~(np.isnan(values) | ((values >= 0) & (values <= 1)))
     if outside.any():
         raise NlcliError(f"{record.path / NOISE} has a probability outside of 0 to 1; run nlcli detect-noise again")

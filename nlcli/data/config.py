@@ -335,6 +335,14 @@ class BuildTags(StageConfig):
             panel="Labels",
         ),
     ] = None
+    people: Annotated[
+        Literal["noisy", "verified"] | None,
+        Option(
+            "What the tags of people in --table are: labels to be doubted like any other, or known to be right. Asked for "
+            "where a file of Label Studio or CVAT has no others.",
+            panel="Labels",
+        ),
+    ] = None
     validation_share: Annotated[
         float, Option("Share of the images for validation, where there is none.", panel="Data", ge=0, lt=0.5)
     ] = 0.1

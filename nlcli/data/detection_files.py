@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path, write_csv
+from nlcli.stages.files import atomic_path, read_json, write_csv
 from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord, read_stage
 
@@ -374,6 +374,9 @@ def read_detection(path: Path | str) -> Detection:
     import pyarrow.parquet as pq
 
     record = read_stage(path, "detection")
+    content = read_json(record.path / DETECTION)
+    if isinstance(content, dict) and content.get("task") == "multi-label":
+        raise NlcliError(f"{path} is a detection of tags, several labels an image; here one of single labels is needed")
     info = DetectionRecord.read(record.path / DETECTION)
     where = record.path / NOISE
     try:

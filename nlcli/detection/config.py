@@ -12,7 +12,7 @@ from nlcli.stages.options import Option, Output
 
 
 class DetectNoise(StageConfig):
-    """Tell the wrong noisy labels of a single-label data set from the right ones."""
+    """Tell wrong noisy labels from right ones; with several labels an image, wrong tags and missing ones."""
 
     dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
     features: Annotated[Path, Option("Features directory of that data set.", panel="Data", role="input")]
@@ -59,9 +59,62 @@ class DetectNoise(StageConfig):
     clean_fraction: Annotated[
         float, Option("Part of the verified training images whose verification is used.", panel="Data", gt=0, le=1)
     ] = 1.0
-    threshold: Annotated[
-        float | None, Option("Score from which a label is right (default: chosen on verified labels).", panel="Method")
+    from_run: Annotated[
+        Path | None,
+        Option(
+            "With several labels an image: trained head whose scores are taken, instead of a detector.",
+            panel="Method",
+            role="input",
+            flag="--from",
+            since="0.2.0",
+        ),
     ] = None
+    score: Annotated[
+        str | None,
+        Option(
+            "Which of that run's scores (default: cleaned labels, or the method's own choice).",
+            panel="Method",
+            since="0.2.0",
+            only_with="from_run",
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        Option(
+            "Score from which a label is right (default: chosen on verified labels); with several labels an image the "
+            "probability from which a given tag is.",
+            panel="Method",
+        ),
+    ] = None
+    missing_threshold: Annotated[
+        float | None,
+        Option(
+            "With several labels an image: probability from which a tag is missing (default: chosen).",
+            panel="Method",
+            since="0.2.0",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    others: Annotated[
+        int,
+        Option(
+            "With several labels an image: most classes without a tag that are listed for an image.",
+            panel="Output",
+            since="0.2.0",
+            ge=0,
+        ),
+    ] = 10
+    floor: Annotated[
+        float,
+        Option(
+            "With several labels an image: least probability of a class without a tag that is listed.",
+            panel="Output",
+            since="0.2.0",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.05
     scale: Annotated[
         float, Option("Factor on the steps of detectors that train a network, for rehearsals.", panel="Method", gt=0)
     ] = 1.0

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from nlcli.data.detection_files import DetectionRecord
 from nlcli.data.features.store import FeatureStore
-from nlcli.data.label_files import read_dataset
+from nlcli.data.label_files import DESCRIPTION, DatasetRecord, read_dataset
 from nlcli.detection import make_detector
 from nlcli.detection.base import Detector
+from nlcli.detection.several_labels import detect_noise_in_tags, options_of_tags
 from nlcli.detection.single_label import detect_wrong_labels
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -19,20 +20,24 @@ if TYPE_CHECKING:
 
 
 def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
-    """Score every noisy label of a single-label data set and call it right or wrong; the directory written.
+    """Score every noisy label of a data set and call it right or wrong; the directory written.
 
-    What it holds is described in ``nlcli.data.detection_files``. Held-out classes lend their images, not
+    What it holds is described in ``nlcli.data.detection_files``, with several labels an image in
+    ``nlcli.data.tag_detection_files``. Held-out classes lend their images, not
     their verification: neither the detector nor the threshold sees any of it.
 
     Raises:
-        NlcliError: an unknown detector or option; a multi-label data set; features of another one;
+        NlcliError: an unknown detector or option, or options of the other kind of data sets; features of another one;
             nothing verified where the detector or the threshold needs it; scores that are not finite.
     """
+    source = read_stage(config.dataset, "dataset")
+    if DatasetRecord.read(source.path / DESCRIPTION).task == "multi-label":
+        return detect_noise_in_tags(config, source, force=force)
     detector = make_detector(config.method, config.options, config.scale)
     _check(config, detector)
     features = read_stage(config.features, "features")
     inputs: dict[str, StageRecord | Path | str | None] = {
-        "dataset": read_stage(config.dataset, "dataset"),
+        "dataset": source,
         "features": features,
         "classifier": None if config.classifier is None else read_stage(config.classifier, "run"),
         "hold_out_classes": config.hold_out_classes,
@@ -42,8 +47,6 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
         if stage.up_to_date:
             return stage.output
         table, store = read_dataset(config.dataset), FeatureStore(config.features)
-        if table.task != "single-label":
-            raise NlcliError(f"{config.dataset} is a multi-label data set; noise is detected in single-label ones")
         store.require_images_of(table, config.dataset)
         stage.finish(detect_wrong_labels(config, detector, table, store, stage.work))
     return stage.output
@@ -51,6 +54,9 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
 
 def _check(config: DetectNoise, detector: Detector) -> None:
     detector.check()
+    given = options_of_tags(config)
+    if given:
+        raise NlcliError(f"{given[0]} is of data with several labels an image, and this data set has one; leave it out")
     if config.classifier is not None and not detector.takes_classifier:
         raise NlcliError(f"{config.method} takes no --classifier; leave it out")
     if config.threshold is not None and detector.fixed_threshold:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,33 +71,58 @@ def out_of_fold(
     Returns:
         (m, C) float32 of the rows with a fold in their order; for a path (number of values, m, C).
     """
+    values = [float(value) for value in np.atleast_1d(np.asarray(l2, np.float64))]
+    path = out_of_fold_path(
+        features,
+        terms,
+        task,
+        classes,
+        values,
+        folds,
+        start=start,
+        towards=towards,
+        tolerance=tolerance,
+        preconditioner=preconditioner,
+    )
+    logits = list(path)
+    return np.stack(logits) if np.ndim(l2) else logits[0]
+
+
+def out_of_fold_path(
+    features: np.ndarray | RowBlocks,
+    terms: Term | Sequence[Term],
+    task: Task,
+    classes: int,
+    values: Sequence[float],
+    folds: np.ndarray,
+    *,
+    start: LinearModel | None = None,
+    towards: np.ndarray | None = None,
+    tolerance: float = TOLERANCE,
+    preconditioner: Preconditioner | None = None,
+) -> Iterator[np.ndarray]:
+    """What ``out_of_fold`` gives of each value of l2, one after the other: whoever has seen enough takes no more."""
     design = as_blocks(features)
     preconditioner = preconditioner or Preconditioner(design)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
-    values = np.atleast_1d(np.asarray(l2, np.float64))
     predicted = np.flatnonzero(folds >= 0)
-    place = np.full(len(folds), -1)
-    place[predicted] = np.arange(len(predicted))
-    logits = np.empty((len(values), len(predicted), classes), np.float32)
-    for fold in np.unique(folds[predicted]):
-        kept = folds != fold
-        fitted = ChosenBlocks(design, kept)
-        own = [term.of_rows(kept) for term in listed]
-        model = start
-        for i, value in enumerate(values):
-            model = solve(
-                fitted,
-                own,
+    models: dict[int, LinearModel | None] = dict.fromkeys(np.unique(folds[predicted]).tolist(), start)
+    for value in values:
+        logits = np.empty((len(predicted), classes), np.float32)
+        for fold, before in models.items():
+            held = folds == fold
+            solution = solve(
+                ChosenBlocks(design, ~held),
+                [term.of_rows(~held) for term in listed],
                 task,
                 classes,
-                float(value),
-                start=model,
+                value,
+                start=before,
                 towards=towards,
                 tolerance=tolerance,
                 preconditioner=preconditioner,
-            ).model
-            held = ~kept
-            for first, part in ChosenBlocks(design, held).blocks():
-                rows = np.flatnonzero(held)[first : first + len(part)]
-                logits[i, place[rows]] = model.logits(part)
-    return logits if np.ndim(l2) else logits[0]
+            )
+            models[fold] = solution.model
+            parts = [solution.model.logits(part) for _, part in ChosenBlocks(design, held).blocks()]
+            logits[held[predicted]] = np.concatenate(parts)
+        yield logits

@@ -10,7 +10,7 @@ import numpy as np
 from nlcli.estimation.scale import FeatureScale
 
 BLOCK_BYTES = 1 << 24
-SMALL = 1 << 22
+SMALL = 1 << 20
 """Values up to which features are held in float64: products are then exact enough to be compared with others'."""
 
 

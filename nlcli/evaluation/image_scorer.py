@@ -27,6 +27,7 @@ from nlcli.stages.stage import StageRecord
 if TYPE_CHECKING:
     from nlcli.data.features.store import FeatureStore
     from nlcli.data.labels import LabelTable
+    from nlcli.methods.base.method import Method
     from nlcli.networks.backbone import Backbone
     from nlcli.networks.images import Preprocessing
     from nlcli.training.saved_head import Head
@@ -210,8 +211,14 @@ def _run_scorer(
     def apply(features: Values) -> Values:
         return head.score(features, name)
 
-    noise_types = getattr(head.method, "noise_type_probabilities", None)
+    noise_types = _noise_types(head.method)
     return ImageScorer(run.path, head.method.name, head.classes, network, source, apply, name, noise_types)
+
+
+def _noise_types(method: Method) -> Apply | None:
+    """Features to p(noise type) where a method has such; on its own scale."""
+    apply = getattr(method, "noise_type_probabilities", None)
+    return None if apply is None else lambda features: apply(method.scale(features))
 
 
 def _network_of_run(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
-from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.contract import Batch, SolvableConfig, Tensor
+from nlcli.methods.base.linear import SolvedLinearMethod
 from nlcli.methods.base.paper_settings import XIAO_PLAIN
 from nlcli.methods.citations import XIAO_2015
 
 
-class CleanConfig(MethodConfig):
+class CleanConfig(SolvableConfig):
     """Settings of a classifier on verified labels."""
 
 
-class Clean(LinearMethod):
+class Clean(SolvedLinearMethod):
     """One linear layer on features, from new weights, trained on the verified labels of the clean set."""
 
     name = "clean"

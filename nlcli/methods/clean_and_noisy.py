@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
-from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.contract import Batch, SolvableConfig, Tensor
+from nlcli.methods.base.linear import SolvedLinearMethod
 from nlcli.methods.base.paper_settings import XIAO_PLAIN
 from nlcli.methods.citations import XIAO_2015
 
 
-class CleanAndNoisyConfig(MethodConfig):
+class CleanAndNoisyConfig(SolvableConfig):
     """Settings of a classifier on verified and noisy labels."""
 
 
-class CleanAndNoisy(LinearMethod):
+class CleanAndNoisy(SolvedLinearMethod):
     """One linear layer on features, from new weights: the noisy labels are treated as ground truth.
 
     A batch holds rows of V and T in the proportion of their numbers, as a draw from both together

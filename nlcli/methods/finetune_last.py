@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
-from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.contract import Batch, SolvableConfig, Tensor
+from nlcli.methods.base.linear import SolvedLinearMethod
 from nlcli.methods.base.paper_settings import HU_FINETUNING, VEIT_FINETUNING
 from nlcli.methods.citations import VEIT_2017
 
 
-class FinetuneLastConfig(MethodConfig):
+class FinetuneLastConfig(SolvableConfig):
     """Settings of fine-tuning the last layer."""
 
 
-class FinetuneLast(LinearMethod):
+class FinetuneLast(SolvedLinearMethod):
     """The backbone's own last layer, from its trained weights, on verified labels alone."""
 
     name = "finetune-last"
@@ -22,6 +22,7 @@ class FinetuneLast(LinearMethod):
     phase = ("clean", "clean")
     presets: ClassVar = HU_FINETUNING | VEIT_FINETUNING
     needs_last_layer = True
+    solved_scale = "none"  # that of the layer
     citation = VEIT_2017
     config: FinetuneLastConfig
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Tensor
-from nlcli.methods.base.linear import LinearMethod
+from nlcli.methods.base.contract import Batch, SolvableConfig, Tensor
+from nlcli.methods.base.linear import SolvedLinearMethod
 from nlcli.methods.citations import HU_2018
 
 
-class NoisyConfig(MethodConfig):
+class NoisyConfig(SolvableConfig):
     """Settings of the noisy baseline."""
 
 
-class Noisy(LinearMethod):
+class Noisy(SolvedLinearMethod):
     """One linear layer on features, trained on the noisy labels of all training images."""
 
     name = "noisy"

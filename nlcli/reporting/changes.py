@@ -12,10 +12,13 @@ from nlcli.cleaning.label_changes import CHANGES, GIVEN
 from nlcli.cleaning.plan import DETECTOR, KEPT, VERIFIED
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord
 from nlcli.reporting.cards import Card, Change
-from nlcli.reporting.columns import Columns
+from nlcli.reporting.columns import Columns, Type
 from nlcli.stages.stage import StageRecord
 
-_MUST = ("key", "path", "split", "class", "old", "proposed", "new", "probability", "rule")
+_MUST: dict[str, Type] = {
+    **dict.fromkeys(("key", "path", "split", "class", "old", "proposed", "new", "rule"), "text"),
+    "probability": "number",
+}
 _MOST_PAIRS = 12
 
 

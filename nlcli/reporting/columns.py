@@ -1,10 +1,10 @@
-"""Columns of Parquet files that stages wrote, as far as they are there."""
+"""Columns of Parquet files that stages wrote, as far as they are there, and of the right type."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from nlcli.errors import NlcliError, shortened
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Type = Literal["text", "number", "truth"]
+_REMEDY = "make its directory again with --force"
+
 
 def column_names(path: Path) -> list[str]:
     """The columns of a Parquet file.
@@ -20,50 +23,41 @@ def column_names(path: Path) -> list[str]:
     Raises:
         NlcliError: it is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names: list[str] = pq.read_schema(path).names
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {shortened(error)}; make its directory again with --force") from error
-    return names
+    return list(_schema(path).names)
 
 
 class Columns:
     """Some columns of a table; rows are in the file's order.
 
-    Text is held as indices into what occurs, so that millions of rows fit.
+    Columns are read when they are asked for, text as indices into what occurs. Keys and paths are read only of the
+    rows that are shown: of millions they would not fit.
+
+    Attributes:
+        path: Of the file.
     """
 
-    def __init__(self, path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> None:
-        """Read them.
+    def __init__(self, path: Path, required: Mapping[str, Type], optional: Mapping[str, Type] | None = None) -> None:
+        """Look which columns there are.
 
         Raises:
-            NlcliError: the file is damaged, or one of ``required`` is not there.
+            NlcliError: the file is damaged, one of ``required`` is not there, or one has another type.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._path = path
-        try:
-            schema = pq.read_schema(path)
-            there = [name for name in (*required, *optional) if name in schema.names]
-            text = [name for name in there if pa.types.is_string(schema.field(name).type)]
-            self._table: pa.Table = pq.read_table(path, columns=there, read_dictionary=text)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise NlcliError(
-                f"cannot read {path}: {shortened(error)}; make its directory again with --force"
-            ) from error
-        missing = [name for name in required if name not in there]
-        if missing:
-            raise NlcliError(f"{path} has no column '{missing[0]}'; make its directory again with --force")
+        schema = _schema(path)
+        self.path = path
+        self._types = {**required, **{n: kind for n, kind in (optional or {}).items() if n in schema.names}}
+        self._read: dict[str, Any] = {}
+        for name, kind in self._types.items():
+            if name not in schema.names:
+                raise NlcliError(f"{path} has no column '{name}'; {_REMEDY}")
+            if not _fits(schema.field(name).type, kind):
+                raise NlcliError(f"{path}: column '{name}' does not hold {_WORDS[kind]}; {_REMEDY}")
+        self._rows = _opened(path, lambda file: file.metadata.num_rows)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._rows)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._table.column_names
+        return name in self._types
 
     def is_word(self, name: str, word: str) -> np.ndarray:
         """(n,) bool: the cell of the column says ``word``."""
@@ -73,36 +67,22 @@ class Columns:
         return equal
 
     def known(self, name: str) -> np.ndarray:
-        """(n,) bool: the cell is not empty; nowhere where there is no such column."""
-        if name not in self:
-            return np.zeros(len(self), bool)
-        there: np.ndarray = self._table.column(name).is_valid().to_numpy()
+        """(n,) bool: the cell is not empty."""
+        there: np.ndarray = self._column(name).is_valid().to_numpy()
         return there
 
     def numbers(self, name: str) -> np.ndarray:
-        """(n,) float64, NaN where empty.
-
-        Raises:
-            NlcliError: the column holds something else.
-        """
+        """(n,) float64, NaN where empty."""
         import pyarrow as pa
 
-        try:
-            values: np.ndarray = self._table.column(name).cast(pa.float64()).to_numpy().astype(np.float64)
-        except (pa.ArrowException, ValueError) as error:
-            raise NlcliError(
-                f"{self._path}: column '{name}' does not hold numbers; make its directory again"
-            ) from error
+        values: np.ndarray = self._column(name).cast(pa.float64()).to_numpy().astype(np.float64)
         return values
 
     def truths(self, name: str) -> np.ndarray:
         """(n,) int8: 1 true, 0 false, -1 empty."""
         import pyarrow as pa
 
-        column = self._table.column(name)
-        if not pa.types.is_boolean(column.type):
-            raise NlcliError(f"{self._path}: column '{name}' does not hold true and false; make its directory again")
-        values: np.ndarray = column.cast(pa.int8()).fill_null(-1).to_numpy()
+        values: np.ndarray = self._column(name).cast(pa.int8()).fill_null(-1).to_numpy()
         return values
 
     def counts(self, name: str, rows: np.ndarray | None = None) -> dict[str, int]:
@@ -113,7 +93,8 @@ class Columns:
         column = self._strings(name)
         if rows is not None:
             column = column.filter(pa.array(rows))
-        return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist() if entry["values"]}
+        counted = pc.value_counts(column).to_pylist()
+        return {entry["values"]: entry["counts"] for entry in counted if entry["values"] is not None}
 
     def pairs(self, one: str, other: str, rows: np.ndarray) -> list[tuple[str | None, str | None, int]]:
         """How often two texts occur together among ``rows`` (n,) bool, the commonest first."""
@@ -125,16 +106,67 @@ class Columns:
         return sorted(pairs, key=lambda pair: (-pair[2], pair[0] or "", pair[1] or ""))
 
     def rows(self, positions: np.ndarray) -> list[dict[str, Any]]:
-        """All columns of some rows, as Python has them."""
+        """All columns of some rows, in their order, as Python has them; a number that is none is None."""
         import pyarrow as pa
 
-        taken: list[dict[str, Any]] = self._table.take(pa.array(positions.astype(np.int64))).to_pylist()
-        return taken
+        rows: list[dict[str, Any]] = [{} for _ in positions]
+
+        def fill(file: Any) -> None:
+            start = 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                inside = np.flatnonzero((positions >= start) & (positions < end))
+                if len(inside):
+                    table: pa.Table = file.read_row_group(group, columns=list(self._types))
+                    taken = table.take(pa.array(positions[inside] - start)).to_pylist()
+                    for place, row in zip(inside.tolist(), taken, strict=True):
+                        rows[place] = row
+                start = end
+
+        _opened(self.path, fill)
+        for row in rows:
+            for name, kind in self._types.items():
+                if kind == "number" and row[name] is not None and not np.isfinite(row[name]):
+                    row[name] = None
+        return rows
+
+    def _column(self, name: str) -> Any:
+        if name not in self._read:
+            text = [name] if self._types[name] == "text" else []
+            self._read[name] = _opened(self.path, lambda file: file.read(columns=[name]), text).column(name)
+        return self._read[name]
 
     def _strings(self, name: str) -> Any:
         import pyarrow as pa
 
-        try:
-            return self._table.column(name).cast(pa.string())
-        except (pa.ArrowException, ValueError) as error:
-            raise NlcliError(f"{self._path}: column '{name}' does not hold text; make its directory again") from error
+        return self._column(name).cast(pa.string())
+
+
+_WORDS: dict[Type, str] = {"text": "text", "number": "numbers", "truth": "true and false"}
+
+
+def _fits(kind: Any, wanted: Type) -> bool:
+    import pyarrow.types as types
+
+    tests = {
+        "text": (types.is_string, types.is_large_string),
+        "number": (types.is_floating, types.is_integer),
+        "truth": (types.is_boolean,),
+    }
+    return bool(types.is_null(kind)) or any(test(kind) for test in tests[wanted])
+
+
+def _schema(path: Path) -> Any:
+    return _opened(path, lambda file: file.schema_arrow)
+
+
+def _opened(path: Path, use: Any, text: list[str] | None = None) -> Any:
+    """What ``use`` makes of the file; one that is damaged becomes a sentence."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, read_dictionary=text or None) as file:
+            return use(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {shortened(error)}; {_REMEDY}") from error

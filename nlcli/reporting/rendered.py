@@ -117,9 +117,9 @@ def _as_text(value: Any) -> Any:
     return "" if value is None else printable(str(value), None, keep="\n\u00a0")
 
 
-def _name(text: str, most: int = 48) -> str:
+def _name(text: str | None, most: int = 48) -> str | None:
     """A name from outside where there is little room for it."""
-    return text if len(text) <= most else text[:most].rstrip() + "…"
+    return text if text is None or len(text) <= most else text[:most].rstrip() + "…"
 
 
 def _source_hash(text: str) -> str:

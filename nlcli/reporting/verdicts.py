@@ -10,15 +10,23 @@ import numpy as np
 from nlcli.data.detection_files import DETECTION, NOISE
 from nlcli.metrics.arrays import Bools, Floats
 from nlcli.reporting.cards import Card, Change
-from nlcli.reporting.columns import Columns, column_names
+from nlcli.reporting.columns import Columns, Type, column_names
 from nlcli.reporting.reliability import Reliability
 from nlcli.reporting.shares import Share
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
 
-_OF_LABELS = ("key", "path", "split", "label", "verified", "score", "verdict", "measured")
-_OF_ENTRIES = ("key", "split", "class", "tag", "score", "probability", "verdict", "verified")
-_SUGGESTIONS = ("probability", "suggested", "suggested_probability")
+_OF_LABELS: dict[str, Type] = {
+    **dict.fromkeys(("key", "path", "split", "label", "verified"), "text"),
+    "score": "number",
+    **dict.fromkeys(("verdict", "measured"), "text"),
+}
+_SUGGESTIONS: dict[str, Type] = {"probability": "number", "suggested": "text", "suggested_probability": "number"}
+_OF_ENTRIES: dict[str, Type] = {
+    **dict.fromkeys(("key", "split", "class", "tag", "verdict"), "text"),
+    **dict.fromkeys(("score", "probability"), "number"),
+    "verified": "truth",
+}
 _BARS = 24
 WRONG_TAGS, MISSING_TAGS = "wrong tags", "missing tags"
 _MOST_REMARKS = 20
@@ -162,7 +170,7 @@ def _label_card(row: dict[str, Any]) -> Card:
         new=suggested,
         wrong=None if probability is None else 1 - probability,
         sure=row.get("suggested_probability") if suggested else None,
-        score=None if probability is not None else row["score"],
+        score=row["score"] if probability is None else None,
         checked={"wrong": "checked: wrong", "right": "checked: right"}.get(row["verified"] or ""),
     )
     return Card(key=row["key"], path=row["path"], split=row["split"], changes=(change,))
@@ -192,7 +200,7 @@ def _histogram(score: Floats, wrong: Bools, threshold: float | None) -> Histogra
 
 
 def _of_entries(record: StageRecord, said: dict[str, Any], most: int) -> Verdicts:
-    table = Columns(record.path / NOISE, _OF_ENTRIES, ("path",))
+    table = Columns(record.path / NOISE, _OF_ENTRIES)
     given, missing = table.is_word("tag", "given"), table.is_word("tag", "missing")
     wrong, verified, probability = (
         table.is_word("verdict", "wrong"),
@@ -232,7 +240,7 @@ def _of_entries(record: StageRecord, said: dict[str, Any], most: int) -> Verdict
 
 def _entry_cards(table: Columns, wrong: Bools, missing: Bools, probability: Floats, most: int) -> tuple[Card, ...]:
     """A card an image, those with the surest mistake first."""
-    sure = np.where(wrong, 1 - probability, np.where(missing, probability, -1))
+    sure = np.nan_to_num(np.where(wrong, 1 - probability, np.where(missing, probability, -1)), nan=-1)
     rows = np.flatnonzero(wrong | missing)
     order = rows[np.argsort(-sure[rows], kind="stable")][: 8 * most]
     cards: dict[str, Card] = {}
@@ -242,13 +250,13 @@ def _entry_cards(table: Columns, wrong: Bools, missing: Bools, probability: Floa
         change = Change(
             old=None if is_missing else row["class"],
             new=row["class"] if is_missing else None,
-            wrong=None if is_missing else 1 - row["probability"],
+            wrong=None if is_missing or row["probability"] is None else 1 - row["probability"],
             sure=row["probability"] if is_missing else None,
             checked=None if present is None else "checked: wrong" if present is is_missing else "checked: right",
         )
         card = cards.get(row["key"])
         if card is None and len(cards) < most:
-            cards[row["key"]] = Card(key=row["key"], path=row.get("path"), split=row["split"], changes=(change,))
+            cards[row["key"]] = Card(key=row["key"], path=None, split=row["split"], changes=(change,))
         elif card is not None:
             cards[row["key"]] = card.with_change(change)
     return tuple(cards.values())

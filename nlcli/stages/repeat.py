@@ -62,7 +62,7 @@ def _flagged(model: type[StageConfig], name: str, option: Option, value: Any) ->
     if shape.kind == "pairs" and isinstance(value, dict):
         return [word for key, part in value.items() for word in (flag, f"{key}={_yaml(part)}")]
     if shape.kind == "groups" and isinstance(value, dict):
-        pairs = [(key, part) for key, parts in value.items() for part in parts]
+        pairs = [(key, part) for key, parts in value.items() if isinstance(parts, list) for part in parts]
         return [word for key, part in pairs for word in (flag, f"{key}={part}")]
     if isinstance(value, list):
         return [word for part in value for word in (flag, str(part))]

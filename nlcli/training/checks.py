@@ -32,6 +32,7 @@ from nlcli.training.planted import PlantedProblem, planted_problem
 if TYPE_CHECKING:
     from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.feature_source import FeatureSource
+    from nlcli.training.solved_head import SolvedOutcome
 
 TASKS: tuple[Task, ...] = ("multi-label", "single-label")
 EVALUATE_EVERY = 50
@@ -57,8 +58,13 @@ def check_method(method: str | type[Method], **options: Any) -> None:
     check_statements(cls)
     check_other_tasks_are_refused(cls)
     for task in cls.tasks:
-        for check in CHECKS:
+        for check in checks_of(cls):
             check(Case(cls, task, options))
+
+
+def checks_of(cls: type[Method]) -> tuple[Callable[[Case], None], ...]:
+    """Those of a method that takes steps, of one that is solved, or of one that can do both."""
+    return (*(CHECKS if cls.stepped else ()), *(SOLVED_CHECKS if cls.solvable else ()))
 
 
 def _class_of(method: str | type[Method]) -> type[Method]:
@@ -104,6 +110,37 @@ class Case:
             layer = LinearLayer(kernel, np.zeros(table.num_classes, np.float32), table.classes)
         return self.cls(config, problem, layer, seed)
 
+    def solved_config(self) -> MethodConfig:
+        """Its configuration where it is solved: ``options`` that are not of steps."""
+        own = {name: value for name, value in self.options.items() if name in self.cls.solved_options}
+        return self.cls.decided(self.cls.Config(**{"solver": "solved"} | own), own, stepped=False)
+
+    def solve(self, method: Method, folder: Path, *, verified: bool = True) -> SolvedOutcome:
+        """Solve it, as ``train-head`` does.
+
+        Args:
+            verified: Whether there are validation images; without them those of the clean set choose.
+        """
+        from nlcli.training.loop.feature_source import RowFeatures, training_rows
+        from nlcli.training.loop.pools import stored_rows
+        from nlcli.training.solved_head import labelled, solve_head
+        from nlcli.training.validation import validation_of
+
+        table, store = self.planted.table, self.planted.store
+        rows = training_rows(table, store, method.phases(), 1.0, 0)
+        images = table.rows("validation") if verified else np.empty(0, np.int64)
+        validation = RowFeatures(store, table, stored_rows(table, store, images), 1 << 30)
+        weights = self.planted.weights[rows.used.dataset] if self.cls.needs_detection else None
+        start = None
+        if method.needs_last_layer and (layer := method.last_layer()) is not None:
+            start = layer
+        clean = np.flatnonzero(table.verification[: len(table)] * (table.split == 0))
+        data = labelled(
+            method, table, store, rows, validation, clean=clean, weights=weights, start=start, budget=1 << 30
+        )
+        validate = validation_of(method, table, validation)
+        return solve_head(method, data, validate.metrics if verified else None, folder)
+
     def source(self, method: Method, seed: int = 0, batch_size: int | None = None) -> FeatureSource:
         """Blocks of the planted problem, weighted where the method needs a detection."""
         from nlcli.training.loop.feature_source import FeatureSource, training_rows
@@ -125,6 +162,7 @@ class Case:
         Raises:
             KeyboardInterrupt: it was broken off.
         """
+        from nlcli.training.head_on_features import MethodOnFeatures
         from nlcli.training.loop.contract import Settings
         from nlcli.training.loop.feature_source import RowFeatures
         from nlcli.training.loop.pools import stored_rows
@@ -144,7 +182,9 @@ class Case:
             return validate(phase)
 
         settings = Settings(EVALUATE_EVERY, checkpoint_seconds=0, title=f"checking {method.name}")
-        return train(method, method.phases(), self.source(method, seed), evaluate, settings, folder)
+        method.scale.fit([self.planted.features[: self.planted.table.rows("train")[-1] + 1]])
+        model = MethodOnFeatures(method)
+        return train(model, method.phases(), self.source(method, seed), evaluate, settings, folder)
 
     def batch(self, method: Method, phase: Phase, rows: int = 20) -> tuple[Tensor, Batch]:
         """Features and labels of the first batch of ``rows`` rows of ``phase``."""
@@ -291,6 +331,18 @@ def check_scores(case: Case) -> None:
         assert ((scores >= 0) & (scores <= 1)).all(), f"score '{score}' of {name} is not within 0 and 1"
 
 
+def check_cleaned_labels(case: Case) -> None:
+    """Cleaned labels, of a method that gives some, are (rows, classes) float32 in [0, 1]."""
+    method, features, name = case.build(), case.planted.features[:50], case.cls.name
+    if not method.cleans:
+        return
+    noisy = case.planted.table.noisy_targets(np.arange(len(features))).astype(np.float32)
+    cleaned = np.asarray(method.cleaned(noisy, features))
+    assert cleaned.shape == noisy.shape, f"cleaned labels of {name} have shape {cleaned.shape}, not {noisy.shape}"
+    assert cleaned.dtype == np.float32, f"cleaned labels of {name} are {cleaned.dtype}, not float32"
+    assert ((cleaned >= 0) & (cleaned <= 1)).all(), f"cleaned labels of {name} are not within 0 and 1"
+
+
 def check_learns(case: Case) -> None:
     """It learns the planted problem: every phase lowers its loss, and validation reaches what ``LEARNT`` says.
 
@@ -343,11 +395,34 @@ def check_same_seed_same_bits(case: Case) -> None:
     assert not np.array_equal(weights[0], weights[2]), f"{name} ends with the same weights whatever the batches"
 
 
+def check_solves(case: Case) -> None:
+    """It solves the planted problem, chosen on validation and without any, to the same bits whatever the seed.
+
+    What it has learnt then survives being saved and loaded, to the bit.
+    """
+    name, (metric, least) = case.cls.name, LEARNT[case.task]
+    weights = []
+    for seed, verified in ((0, True), (1, True), (0, False)):
+        method = case.build(case.solved_config(), seed=0 if case.cls.needs_last_layer else seed)
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = case.solve(method, Path(folder), verified=verified)
+        assert outcome.solved.converged, f"{name} is solved, but not to convergence"
+        assert outcome.history, f"{name} tells no point that was compared"
+        if verified:
+            after = outcome.metrics()[metric]
+            assert after > least, f"{name}, solved, reaches {metric} {after:.3f}, where {least} is asked for"
+        weights.append(np.concatenate([variable.numpy().ravel() for variable in method.weights().values()]))
+        check_saved_weights_give_the_same_scores(method)
+    assert np.array_equal(weights[0], weights[1]), f"{name}, solved, hangs on the seed"
+
+
+SOLVED_CHECKS: tuple[Callable[[Case], None], ...] = (check_solves,)
 CHECKS: tuple[Callable[[Case], None], ...] = (
     check_phases,
     check_losses_are_finite,
     check_unverified_entries_have_no_influence,
     check_scores,
+    check_cleaned_labels,
     check_learns,
     check_same_seed_same_bits,
 )

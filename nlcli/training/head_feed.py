@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
+    from nlcli.methods.base.solution import Labelled
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.loop.contract import Outcome, Source, Trainable
@@ -71,6 +72,8 @@ class Prepared:
     Attributes:
         model: The method, with a trunk where there is one.
         phases: Those of the method, with rates for all that is trained.
+        source: Blocks of steps; None where the method is solved.
+        labelled: What it is given then.
         rows: Which images are trained on.
         validation: Features of the validation images.
         left_out: What the result calls images that could not be used.
@@ -81,7 +84,8 @@ class Prepared:
 
     model: Trainable
     phases: Sequence[Phase]
-    source: Source
+    source: Source | None
+    labelled: Callable[[], Labelled] | None = None
     rows: TrainingRows
     validation: FeatureParts
     left_out: Literal["images_without_features", "unreadable_images"]
@@ -95,8 +99,10 @@ class Feed(Protocol):
 
     start: Start
 
-    def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
-        """Choose rows, open or decode what they need."""
+    def prepare(
+        self, method: Method, phases: Sequence[Phase], clean_fraction: float, init: LinearLayer | None
+    ) -> Prepared:
+        """Choose rows, open or decode what they need; ``init`` is the layer that the method starts from."""
 
     def publish(self, method: Method, outcome: Outcome, clean: CleanLabels | None) -> dict[str, str]:
         """Save what was trained besides the head; hashes of files by name where they are known."""

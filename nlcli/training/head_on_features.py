@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
 from nlcli.training.run_config import CONFIG, RunConfig
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-    from nlcli.methods.base.contract import Phase
+    from nlcli.methods.base.contract import Batch, Phase
     from nlcli.methods.base.method import Method
+    from nlcli.methods.base.solution import Labelled
+    from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.loop.contract import Outcome
+    from nlcli.training.loop.feature_source import RowFeatures
+    from nlcli.training.loop.pools import TrainingRows
     from nlcli.training.loop.sampling import Order
     from nlcli.training.result import CleanLabels
+
+
+class MethodOnFeatures:
+    """A method as the loop trains it: what comes in are features as they are stored, what it sees is on its scale."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.groups, self.weights = method.groups, method.weights
+
+    def begin(self, phase: str, inputs: Callable[[], Iterator[np.ndarray]]) -> None:
+        """The method's beginning, with features on its scale."""
+        scale = self.method.scale.of_arrays()
+        self.method.begin(phase, lambda: (scale.apply(part) for part in inputs()))
+
+    def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
+        """The method's losses."""
+        return self.method.losses(phase, self.method.scale(inputs), batch)
 
 
 class FeatureFeed:
@@ -37,7 +62,9 @@ class FeatureFeed:
             last_layer=store.last_layer,
         )
 
-    def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
+    def prepare(
+        self, method: Method, phases: Sequence[Phase], clean_fraction: float, init: LinearLayer | None
+    ) -> Prepared:
         """Rows with features, in memory where they fit."""
         from nlcli.training.loop.feature_source import FeatureSource, RowFeatures, row_bytes, training_rows
         from nlcli.training.loop.pools import stored_rows
@@ -46,28 +73,52 @@ class FeatureFeed:
         rows = training_rows(table, store, phases, clean_fraction, config.seed)
         validation = stored_rows(table, store, verified_rows(table))
         budget = memory_budget(config.memory)
-        order = self._order(len(rows.used) * row_bytes(store), budget)
-        data = RowFeatures(store, table, validation, budget // 2)
-        source = FeatureSource(
-            table,
-            store,
-            rows,
-            method.config.batch_size,
-            config.seed,
-            order,
-            budget - data.kept_bytes,
-            detected_weights(config, method, table, rows),
-        )
-        return Prepared(
-            model=method,
+        data = RowFeatures(store, table, validation, budget // 4 if method.solves else budget // 2)
+        weights = detected_weights(config, method, table, rows)
+        prepared = Prepared(
+            model=MethodOnFeatures(method),
             phases=phases,
-            source=source,
+            source=None,
             rows=rows,
             validation=data,
             left_out="images_without_features",
-            how={"order": order},
-            summary={"streamed": not source.resident},
+            how={},
+            summary={},
             settings={},
+        )
+        if method.solves:
+            return replace(prepared, labelled=partial(self._labelled, method, rows, data, init, weights, budget))
+        order = self._order(len(rows.used) * row_bytes(store), budget)
+        method.scale.fit(part for _, part in RowFeatures(store, table, rows.used, 0).parts())
+        left = budget - data.kept_bytes
+        source = FeatureSource(table, store, rows, method.config.batch_size, config.seed, order, left, weights)
+        return replace(prepared, source=source, how={"order": order}, summary={"streamed": not source.resident})
+
+    def _labelled(
+        self,
+        method: Method,
+        rows: TrainingRows,
+        validation: RowFeatures,
+        init: LinearLayer | None,
+        weights: np.ndarray | None,
+        budget: int,
+    ) -> Labelled:
+        from nlcli.data.labels import NONE, choose_clean
+        from nlcli.training.solved_head import labelled
+
+        config, table = self._config, self._table
+        some = (table.verification[table.rows("train")] > NONE).any()
+        clean = choose_clean(table, config.clean_fraction, config.seed) if some else np.empty(0, np.int64)
+        return labelled(
+            method,
+            table,
+            self._store,
+            rows,
+            validation,
+            clean=clean,
+            weights=weights,
+            start=init,
+            budget=budget,
         )
 
     def _order(self, size: int, budget: int) -> Order:

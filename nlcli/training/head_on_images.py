@@ -24,6 +24,7 @@ from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone, gpus, scale_pixels
 from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
+from nlcli.networks.linear_layer import LinearLayer
 from nlcli.networks.side_by_side import halves, side_by_side
 from nlcli.networks.training_copy import training_copy
 from nlcli.networks.weights import build_backbone, open_backbone, save_backbone
@@ -134,15 +135,17 @@ class MethodOnImages:
 
         def features() -> Iterator[np.ndarray]:
             for pixels in inputs():
-                yield self.trunk.features(pixels)
+                yield scale.apply(self.trunk.features(pixels))
 
+        scale = self.method.scale.of_arrays()
         self.method.begin(phase, features)
         if phase in self.method.restarts:
             self.trunk.restart()
 
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses on the features of uint8 images (b, S, S, 3)."""
-        return self.method.losses(phase, self.trunk(inputs, training=True, own=phase in self._own), batch)
+        features = self.trunk(inputs, training=True, own=phase in self._own)
+        return self.method.losses(phase, self.method.scale(features), batch)
 
 
 class ImageFeatures:
@@ -198,7 +201,9 @@ class ImageFeed:
             two_trunks=self._two_trunks,
         )
 
-    def prepare(self, method: Method, phases: Sequence[Phase], clean_fraction: float) -> Prepared:
+    def prepare(
+        self, method: Method, phases: Sequence[Phase], clean_fraction: float, init: LinearLayer | None
+    ) -> Prepared:
         """Look at the images, keep their pixels where they fit, and put the trunk before the method."""
         config, table, pre = self._config, self._table, self._backbone.preprocessing
         budget = memory_budget(config.memory)
@@ -227,6 +232,7 @@ class ImageFeed:
         trained = config.trunk == "trained"
         precision = training_precision(config.mixed_precision)
         self._trunk = Trunk(self._backbone, trained, precision, sum(phase.steps for phase in phases), config.seed)
+        method.scale.fit(self._trunk.features(pixels) for _, pixels in train_images.parts(PART))
         augmentation = Augmentation(config.flip, config.crop, pre.size if pre.margin else 0)
         how = How(trunk=config.trunk, precision=precision, flip=config.flip, crop=config.crop)
         if self._two_trunks:
@@ -275,7 +281,7 @@ class ImageFeed:
         """Save the backbone, with a linear method's layer as its last one."""
         self._trunk.write_back()
         backbone = self._backbone.without_classes()
-        layer = method.last_layer()
+        layer = method.layer_on("none")
         if layer is not None:
             activation: Activation = "sigmoid" if method.problem.task == "multi-label" else "softmax"
             backbone = backbone.with_last_layer(layer, activation=activation)

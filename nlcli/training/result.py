@@ -22,12 +22,13 @@ class SelectedBy(_Part):
     """What chose the weights.
 
     Attributes:
-        split: None where nothing could be measured, and the last weights were kept.
+        split: ``train`` where classifiers that had not seen them were compared on training images. None where nothing
+            could be measured, and the last weights were kept.
         metric, value: Which one was best there, and how good.
         why: Why nothing chose them.
     """
 
-    split: Literal["validation"] | None
+    split: Literal["validation", "train"] | None
     metric: str | None = None
     value: float | None = None
     why: str | None = None
@@ -38,6 +39,40 @@ class SelectedBy(_Part):
         if metric is None:
             return cls(split=None, why="no verified label on validation; the last step was kept")
         return cls(split="validation", metric=metric, value=value)
+
+
+class SolvedPoint(_Part):
+    """One classifier that was compared; its metrics are the line of ``metrics.jsonl`` at its phase and step.
+
+    Attributes:
+        cost: What it was chosen by; None where nothing told.
+    """
+
+    phase: str
+    l2: float
+    iterations: int
+    cost: float | None
+
+
+class SolvedBy(_Part):
+    """How a head was solved.
+
+    Attributes:
+        l2: Of the chosen one, per training image on kernels, as ``weight_decay`` is.
+        iterations: Of its solution from the point of the path that it was chosen by.
+        converged: Whether they ended by the tolerance.
+        chosen_on: ``validation``; ``train``, verified training images left out in turn; or ``noisy``, noisy labels left
+            out in turn, where nothing is verified.
+        path: All that were compared.
+        details: What else the method tells.
+    """
+
+    l2: float
+    iterations: int
+    converged: bool
+    chosen_on: Literal["validation", "train", "noisy"]
+    path: tuple[SolvedPoint, ...]
+    details: dict[str, Any] = {}
 
 
 class CleanLabels(CleanSet):
@@ -119,6 +154,7 @@ class HeadResult(Result):
         classes_without_positives: By kind of labels, classes that no training image is positive for.
         detection: What weighted the noisy labels.
         initial_layer: What brought the trained layer that it started from: ``init``, ``features`` or ``backbone``.
+        solved: Of a head that was solved.
         order: Of rows, on features.
         trunk, two_trunks, flip, crop: Of training from images.
     """
@@ -133,6 +169,7 @@ class HeadResult(Result):
     classes_without_positives: dict[str, list[str]]
     detection: WeightedBy | None = None
     initial_layer: str | None
+    solved: SolvedBy | None = None
     order: str | None = None
     trunk: str | None = None
     two_trunks: bool = False

@@ -101,7 +101,8 @@ class Head:
             )
         import tensorflow as tf
 
-        return np.asarray(self.method.cleaned(tf.cast(noisy, tf.float32), tf.cast(features, tf.float32)), np.float32)
+        scaled = self.method.scale(tf.cast(features, tf.float32))
+        return np.asarray(self.method.cleaned(tf.cast(noisy, tf.float32), scaled), np.float32)
 
 
 def cleaning_methods() -> list[str]:

@@ -21,12 +21,14 @@ from nlcli.training.saved_head import load_head, save_weights
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
+    from nlcli.estimation.scale import ScaleKind
     from nlcli.methods.base.contract import MethodConfig, Phase, Problem
     from nlcli.methods.base.method import Method
     from nlcli.networks.linear_layer import LinearLayer
     from nlcli.training.config import TrainHead
     from nlcli.training.head_feed import Prepared, Start
     from nlcli.training.loop.contract import Outcome
+    from nlcli.training.solved_head import SolvedOutcome
     from nlcli.training.validation import Validation
 
 _SHOWN = ("top_1", "top_5", "AP_all", "mAP")
@@ -107,14 +109,34 @@ def _check_inputs(config: TrainHead) -> None:
 
 def _method_config(config: TrainHead) -> MethodConfig:
     """The method's configuration; ``--steps`` and its like are short for options of the same name."""
-    from nlcli.methods import configure
+    from nlcli.methods import configure, get_method
 
     options = dict(config.options)
     for name in ("steps", "batch_size", "learning_rate"):
         value = getattr(config, name)
         if value is not None and options.setdefault(name, value) != value:
             raise NlcliError(f"'{name}' is given twice, as {value} and as option {options[name]}; leave one out")
-    return configure(config.method, options, config.preset)
+    settings = configure(config.method, options, config.preset)
+    given = {*options, *(name for name in ("eval_every", "patience") if getattr(config, name))}
+    stepped = config.preset is not None or config.from_images is not None
+    decided = get_method(config.method).decided(settings, given, stepped=stepped, scale=_scale_of_init(config))
+    if config.from_images is not None and getattr(decided, "solver", "steps") == "solved":
+        raise NlcliError(
+            f"method {config.method} is solved on features; run 'nlcli extract-features' and pass --features, or leave "
+            "out solver=solved"
+        )
+    return decided
+
+
+def _scale_of_init(config: TrainHead) -> ScaleKind | None:
+    """That of the head whose layer is started from, which a layer on another scale cannot stand for."""
+    from nlcli.methods.base.feature_scale import FITTED
+
+    if config.init is None:
+        return None
+    where = read_stage(config.init, "run").path
+    scale: ScaleKind = RunConfig.read(where / CONFIG).method_config.get("feature_scale", "none")
+    return "none" if scale in ("auto", *FITTED) else scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +146,14 @@ class _Built:
     Attributes:
         fraction: Of the verified training images, those that are the clean set.
         paired: By split, rows whose pairs of true and noisy class it counted; None where it counts none.
-        initial_layer: What brought the layer that it starts from.
+        init, initial_layer: The layer that it starts from, and what brought it.
     """
 
     method: Method
     phases: list[Phase]
     fraction: float
     paired: dict[str, np.ndarray] | None
+    init: LinearLayer | None
     initial_layer: str | None
 
 
@@ -139,18 +162,38 @@ def _train(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train; the stage's summary, and hashes of files that are known."""
     quiet_tensorflow()
-    from nlcli.training.loop.contract import Settings
-    from nlcli.training.loop.train import train
     from nlcli.training.validation import validation_of
 
     feed = open_feed(config, table, work)
     built = _build(config, settings, table, feed.start)
-    prepared = feed.prepare(built.method, built.phases, built.fraction)
+    prepared = feed.prepare(built.method, built.phases, built.fraction, built.init)
     described = _run_config(config, settings, table, built, feed.start, prepared)
     described.write(work / CONFIG)
 
     validate = validation_of(built.method, table, prepared.validation)
-    outcome = train(
+    outcome = _outcome(config, built, prepared, validate, work)
+    save_weights(work, built.method)
+    detection = _weighted_by(config)
+    clean = _clean_labels(config, table, built, prepared, outcome, detection)
+    remarks = _remarks(config, table, prepared, outcome, validate)
+    content = feed.publish(built.method, outcome, clean if clean.images else None)
+    described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
+    result = _result(config, settings, built, prepared, outcome, validate, clean, detection)
+    result.model_copy(update={"remarks": remarks}).write(work / RESULT)
+    return _summary(config, prepared, outcome, clean, remarks), content
+
+
+def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Validation, work: Path) -> Outcome:
+    """Solve or train the method."""
+    if prepared.labelled is not None:
+        from nlcli.training.solved_head import solve_head
+
+        return solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
+    from nlcli.training.loop.contract import Settings
+    from nlcli.training.loop.train import train
+
+    assert prepared.source is not None
+    return train(
         prepared.model,
         prepared.phases,
         prepared.source,
@@ -163,15 +206,6 @@ def _train(
         ),
         work,
     )
-    save_weights(work, built.method)
-    detection = _weighted_by(config)
-    clean = _clean_labels(config, table, built, prepared, outcome, detection)
-    remarks = _remarks(config, table, prepared, outcome, validate)
-    content = feed.publish(built.method, outcome, clean if clean.images else None)
-    described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
-    result = _result(config, settings, built, prepared, outcome, validate, clean, detection)
-    result.model_copy(update={"remarks": remarks}).write(work / RESULT)
-    return _summary(config, prepared, outcome, clean, remarks), content
 
 
 def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: Start) -> _Built:
@@ -191,6 +225,7 @@ def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: 
         phases=[phase.scaled(config.scale) for phase in method.phases()],
         fraction=fraction,
         paired=paired,
+        init=init,
         initial_layer=None if init is None else "init" if config.init is not None else start.kind,
     )
 
@@ -229,11 +264,12 @@ def _result(
     known = {} if validate.of_known_class is None else {"images_of_known_class": validate.of_known_class}
     left_out = {"train": rows.used.missing, "validation": images.missing}
     from_images = prepared.left_out == "unreadable_images"
+    solved = _solved(outcome)
     # What is not given is not in the file: see ``Result.to_json``.
     return HeadResult(
         method=config.method,
         score=built.method.offered()[0],
-        selected_by=SelectedBy.of(outcome.selected_by, outcome.value),
+        selected_by=solved.selected() if solved else SelectedBy.of(outcome.selected_by, outcome.value),
         phase=outcome.phase,
         step=outcome.step,
         steps=outcome.steps,
@@ -246,6 +282,7 @@ def _result(
         settings=settings.model_dump(mode="json"),
         **({"unreadable_images": left_out} if from_images else {"images_without_features": left_out}),
         **({} if detection is None else {"detection": detection}),
+        **({"solved": solved.record()} if solved else {}),
         **prepared.how,
     )
 
@@ -254,7 +291,8 @@ def _remarks(
     config: TrainHead, table: LabelTable, prepared: Prepared, outcome: Outcome, validate: Validation
 ) -> tuple[str, ...]:
     """What should not be taken as it is; said at once."""
-    remarks = [step_remark(outcome)]
+    solved = _solved(outcome)
+    remarks = [*solved.remarks()] if solved else [step_remark(outcome)]
     if table.task == "single-label" and validate.possible:
         rows = prepared.validation.rows.dataset
         remarks += classifier_remarks(table, rows, validate.first_classes(), "validation")
@@ -278,13 +316,29 @@ def _summary(
         "clean_images": clean.images,
         **({} if clean.pairs is None else {f"clean_pairs_of_{split}": count for split, count in clean.pairs.items()}),
         **({} if not clean.chose else {"clean_images_that_chose_the_step": clean.chose}),
-        "steps": outcome.steps,
-        "best_step": outcome.step,
-        "steps_per_second": round(outcome.steps_per_second, 1),
+        **_how_long(outcome),
         **prepared.how,
         **prepared.summary,
         **{f"validation_{name}": value for name, value in shown.items()},
         **({"remarks": list(remarks)} if remarks else {}),
+    }
+
+
+def _solved(outcome: Outcome) -> SolvedOutcome | None:
+    """The outcome, if it is one of solving."""
+    from nlcli.training.solved_head import SolvedOutcome
+
+    return outcome if isinstance(outcome, SolvedOutcome) else None
+
+
+def _how_long(outcome: Outcome) -> dict[str, Any]:
+    solved = _solved(outcome)
+    if solved:
+        return {"l2": solved.solved.l2, "iterations": solved.solved.iterations}
+    return {
+        "steps": outcome.steps,
+        "best_step": outcome.step,
+        "steps_per_second": round(outcome.steps_per_second, 1),
     }
 
 
@@ -304,7 +358,8 @@ def _clean_labels(
         told["pairs"] = {split: len(of) for split, of in paired.items()}
         rows = np.union1d(trained, np.concatenate([*paired.values()]))
     if outcome.selected_by is not None:
-        told["chose"] = len(prepared.validation.rows)
+        solved = _solved(outcome)
+        told["chose"] = solved.chose if solved else len(prepared.validation.rows)
     clean = CleanLabels(**clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **told)
     if detection is not None and detection.clean.images > clean.images:
         return detection.clean.model_copy(update=told)  # of one seed, which the run's own are among
@@ -343,29 +398,42 @@ def _initial_layer(
     config: TrainHead, settings: MethodConfig, start: Start, problem: Problem, method: type[Method]
 ) -> LinearLayer | None:
     """The trained layer that ``method`` starts from, if it does."""
+    scale: ScaleKind = "none" if settings.feature_scale == "auto" else settings.feature_scale
     if method.needs_last_layer:
-        return _last_layer(config, start, problem)
+        return _last_layer(config, start, problem, scale)
     if not method.starts_from_layer(settings):
         if config.init is not None:
             raise NlcliError(f"method {config.method} starts from new weights; leave out --init")
         return None
-    if config.init is None and (start.last_layer is None or start.last_layer.lacking(problem.classes) is not None):
+    own = start.last_layer
+    if config.init is None and (own is None or own.lacking(problem.classes) is not None or scale != "none"):
         return None
     say(f"{config.method} starts from the layer of {config.init or start.where}")
-    return _last_layer(config, start, problem)
+    return _last_layer(config, start, problem, scale)
 
 
-def _last_layer(config: TrainHead, start: Start, problem: Problem) -> LinearLayer:
+def _last_layer(config: TrainHead, start: Start, problem: Problem, scale: ScaleKind) -> LinearLayer:
     """The trained layer to start from, its classes in the problem's order."""
     if config.init is not None:
         head = load_head(config.init)
         if head.backbone_fingerprint != start.fingerprint:
             raise NlcliError(f"{config.init} was trained on features of another backbone than {start.where}")
-        layer, where = head.method.last_layer(), str(config.init)
+        layer, where = head.method.layer_on(scale), str(config.init)
         if layer is None:
+            own = head.method.scale.kind
+            if head.method.last_layer() is not None:
+                raise NlcliError(
+                    f"{config.init} is linear in features on scale '{own}', and this head sees them on '{scale}'; pass "
+                    f"--set feature_scale={own}"
+                )
             raise NlcliError(f"{config.init} is a {head.method.name} head, not a linear one; pass a noisy head's run")
     else:
         layer, where = start.last_layer, start.where if start.last_layer is not None else ""
+        if layer is not None and scale != "none":
+            raise NlcliError(
+                f"the last layer of {where} is for features as they come, and this head sees them on '{scale}'; leave "
+                "out feature_scale, or pass --init RUN of a noisy head on that scale"
+            )
     missing = layer.lacking(problem.classes) if layer is not None else None
     if layer is None or missing is not None:
         lacks = f"has no class '{missing}'" if layer is not None else "is not there"

@@ -62,6 +62,17 @@ class Validation:
         return len(self._rows)
 
     def __call__(self, phase: Phase) -> dict[str, float]:
+        metrics = self.metrics(f" in phase '{phase.name}'; lower the learning rate")
+        if self._losses is not None and phase.monitor not in (*metrics, "auto"):
+            metrics |= self._losses(phase)
+        return metrics
+
+    def metrics(self, where: str = "; look at the features") -> dict[str, float]:
+        """Those of every phase.
+
+        Args:
+            where: End of the sentence that refuses scores which are not finite.
+        """
         from nlcli.metrics.decisions import top_k_correct
         from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 
@@ -75,17 +86,14 @@ class Validation:
             for k in self._top:
                 correct[k] += int(top_k_correct(truth[known], part[known], k).sum())
         if not np.isfinite(scores).all():
-            raise NlcliError(f"scores in phase '{phase.name}' are not finite; lower the learning rate")
+            raise NlcliError(f"scores are not finite{where}")
         if self._dense:
             shape = (len(self._rows), self._num_classes)
             ranking = ranking_metrics(self._label.reshape(shape), scores.reshape(shape))
         else:
             ranking = sparse_ranking_metrics(self._class, self._label, scores, self._num_classes)
         metrics = {f"top_{k}": count / self.of_known_class for k, count in correct.items() if self.of_known_class}
-        metrics |= {"AP_all": float(ranking.ap_all), "mAP": float(ranking.mean_ap)}
-        if self._losses is not None and phase.monitor not in (*metrics, "auto"):
-            metrics |= self._losses(phase)
-        return metrics
+        return metrics | {"AP_all": float(ranking.ap_all), "mAP": float(ranking.mean_ap)}
 
     def first_classes(self) -> np.ndarray:
         """(n,) int64 the class that scores highest by the current weights, of every image."""
@@ -130,13 +138,13 @@ def _losses(method: Method, table: LabelTable, data: FeatureParts, phase: Phase)
         v, m = table.verified_targets(rows)
         y = table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
         batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)), weights=tf.zeros(0))
-        for name, value in method.losses(phase.name, tf.cast(features, tf.float32), batch).items():
+        for name, value in method.losses(phase.name, method.scale(tf.cast(features, tf.float32)), batch).items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(data.rows)
     return totals
 
 
 class Scorer:
-    """Scores of a method, compiled, in parts of bounded size."""
+    """Scores of a method of features as they come, compiled, in parts of bounded size."""
 
     def __init__(self, method: Method) -> None:
         import tensorflow as tf
@@ -144,7 +152,8 @@ class Scorer:
         self._num_classes = method.problem.num_classes
         self._compiled = {
             name: tf.function(
-                lambda features, name=name: method.score(tf.cast(features, tf.float32), name), reduce_retracing=True
+                lambda features, name=name: method.score(method.scale(tf.cast(features, tf.float32)), name),
+                reduce_retracing=True,
             )
             for name in method.scores
         }

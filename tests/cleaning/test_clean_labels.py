@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +17,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import SPLITS, noisy_classes
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import read_stage
-from worlds.cleaned import Planted, add_suggestions, detected, planted
+from worlds.cleaned import Planted, detected, planted
 
 
 @pytest.fixture(scope="module")
@@ -274,23 +275,15 @@ def test_of_another_data_set(made: tuple[Path, Path], tmp_path: Path) -> None:
         nlcli.clean_labels(dataset=other, source=made[1], output=tmp_path / "c")
 
 
-def test_without_probabilities(made: tuple[Path, Path], tmp_path: Path) -> None:
-    copy = tmp_path / "old"
-    shutil.copytree(made[1], copy)
-    rows = pq.read_table(copy / "noise.parquet")
-    pq.write_table(rows.drop_columns(["suggested"]), copy / "noise.parquet")
-    with pytest.raises(NlcliError, match="has no column 'suggested'.*run nlcli detect-noise again"):
-        nlcli.clean_labels(dataset=made[0], source=copy, output=tmp_path / "c")
-
-
 def test_a_detection_without_a_verified_label_has_no_probabilities(tmp_path: Path) -> None:
     world = planted(images=300, verified=0)
     nothing = np.full(300, np.nan)
-    called = np.where(np.arange(300) < 40, 0.1, 0.9)  # the score by which a label is called wrong
-    dataset, detection = detected(tmp_path, Planted(world.table, world.true, called, world.suggested, nothing))
-    add_suggestions(detection, Planted(world.table, world.true, nothing, world.suggested, nothing))
+    unsure = Planted(world.table, world.true, nothing, world.suggested, nothing)
+    dataset, detection = detected(tmp_path, unsure, score=np.where(np.arange(300) < 40, 0.1, 0.9).tolist())
     asked = {"dataset": dataset, "source": detection}
-    with pytest.raises(NlcliError, match="has no probabilities, because no noisy label was verified.*--policy suggest"):
+    with pytest.raises(
+        NlcliError, match="has no probabilities, because too few noisy labels were verified.*--policy suggest"
+    ):
         nlcli.clean_labels(output=tmp_path / "c", **asked)
     rows = rows_of(nlcli.clean_labels(output=tmp_path / "c", policy="suggest", **asked))
     assert sorted(row["key"] for row in rows) == [f"k{i:05d}.jpg" for i in range(40)]
@@ -301,7 +294,7 @@ def test_a_detection_without_a_verified_label_has_no_probabilities(tmp_path: Pat
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("suggested", "no such class", "names a class that the data set does not have"),
+        ("suggested", "no such class", "column 'suggested' has a value that it cannot have"),
         ("key", "stranger", "names an image that the data set does not have"),
         ("suggested_probability", 1.5, "probability outside of 0 to 1"),
         ("key", "k00007.jpg", "names an image twice"),
@@ -312,13 +305,12 @@ def test_a_detection_that_was_changed(
 ) -> None:
     copy = tmp_path / "changed"
     shutil.copytree(made[1], copy)
-    rows = pq.read_table(copy / "noise.parquet").to_pydict()
+    table = pq.read_table(copy / "noise.parquet")
+    rows = table.to_pydict()
     rows[column][5] = value
     if column == "key":
         rows[column][6] = value
-    import pyarrow as pa
-
-    pq.write_table(pa.table(rows), copy / "noise.parquet")
+    pq.write_table(pa.table(rows, schema=table.schema), copy / "noise.parquet")
     with pytest.raises(NlcliError, match=message):
         nlcli.clean_labels(dataset=made[0], source=copy, output=tmp_path / "c")
 
@@ -401,3 +393,23 @@ def test_exports_are_part_of_the_stage_and_pictures_are_not(tmp_path: Path) -> N
     assert not any(name.endswith(".jpg") for name in files)
     plain = nlcli.clean_labels(output=tmp_path / "plain", **asked)
     assert (plain / "images.parquet").read_bytes() == (output / "images.parquet").read_bytes()
+
+
+def test_a_stopped_stage_goes_on(made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlcli.cleaning import clean_labels as stage
+
+    asked = {"dataset": made[0], "source": made[1], "precision": 0.8, "max_changes": 0.6, "export": ["csv", "coco"]}
+    whole = nlcli.clean_labels(output=tmp_path / "whole", **asked)
+    written = stage.write_exports
+
+    def stopped(directory: Path, table: object, formats: object, **options: object) -> None:
+        written(directory, table, ["coco"])  # type: ignore[arg-type]
+        (directory / "exports" / "coco" / "half.json").write_text("{")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "write_exports", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        nlcli.clean_labels(output=tmp_path / "again", **asked)
+    monkeypatch.undo()
+    again = nlcli.clean_labels(output=tmp_path / "again", **asked)
+    assert read_stage(again).fingerprint == read_stage(whole).fingerprint

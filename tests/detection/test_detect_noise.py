@@ -28,7 +28,7 @@ from nlcli.detection.verification import verification_labels
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import read_stage
 from worlds.detection import CLASSES, World, relabelled
-from worlds.stage_builders import published, small_table
+from worlds.stage_builders import published
 
 QUICK: dict[str, dict[str, Any]] = {
     "classification-filter": {"steps": 20},
@@ -464,7 +464,6 @@ def test_refused_in_a_sentence(world: World, tmp_path: Path) -> None:
         ({"hold_out_classes": file}, "unknown class 'wolf'"),
         (nothing, "knn learns from verified noisy labels, and no training image has one"),
         ({"features": world.dataset()}, "expected a features directory"),
-        ({"dataset": world.dataset("multi", small_table())}, "is a multi-label data set"),
         (
             {"dataset": published(relabelled(world, keys=[f"x{k}" for k in world.keys]).table(), tmp_path / "other")},
             "holds the features of another data set",

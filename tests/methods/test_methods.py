@@ -18,7 +18,7 @@ from nlcli.errors import NlcliError
 from nlcli.methods import METHODS, configure, get_method
 from nlcli.methods.base.contract import Batch, Problem
 from nlcli.networks.linear_layer import LinearLayer
-from nlcli.training.checks import CHECKS, Case, check_other_tasks_are_refused, check_statements
+from nlcli.training.checks import CHECKS, SOLVED_CHECKS, Case, check_other_tasks_are_refused, check_statements
 from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.train import train
 from worlds.small_training import ArraySource, make, planted
@@ -87,8 +87,14 @@ def test_every_method_is_in_the_battery() -> None:
     assert list(SMALL) == list(METHODS.ours)
 
 
+@pytest.mark.parametrize("check", SOLVED_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("case", [c for c in CASES if c.cls.solvable], ids=lambda case: f"{case.cls.name}-{case.task}")
+def test_battery_of_solved_methods(case: Case, check: Callable[[Case], None]) -> None:
+    check(case)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.cls.name}-{case.task}")
+@pytest.mark.parametrize("case", [c for c in CASES if c.cls.stepped], ids=lambda case: f"{case.cls.name}-{case.task}")
 def test_battery(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

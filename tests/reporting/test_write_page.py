@@ -111,7 +111,9 @@ def test_suspects_are_the_worst_first(story: list[Path]) -> None:
     probabilities = [change.wrong for card in cards for change in card.changes]
     assert len(cards) == 12
     assert probabilities == sorted(probabilities, reverse=True)  # type: ignore[type-var]
-    assert all(change.new is not None and change.sure == 0.8 for card in cards for change in card.changes)
+    assert all(
+        change.new is not None and round(change.sure or 0, 5) == 0.8 for card in cards for change in card.changes
+    )
 
 
 def test_entries_of_several_labels(tmp_path: Path) -> None:
@@ -261,10 +263,48 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path) -> None:
     noise.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(NlcliError, match=r"cannot read .*noise\.parquet"):
         made([detection], tmp_path / "page.html")
+    noise.write_bytes(whole)
+    table = pq.read_table(noise)
+    for name, values, words in (("score", ["a"], "numbers"), ("label", [["a"]], "text"), ("key", [b"a"], "text")):
+        place = table.column_names.index(name)
+        pq.write_table(table.set_column(place, name, pa.array(values * len(table))), noise)
+        with pytest.raises(NlcliError, match=rf"column '{name}' does not hold {words}"):
+            made([detection], tmp_path / "page.html")
     pq.write_table(pa.table({"key": ["a"]}), noise)
     with pytest.raises(NlcliError, match=r"noise\.parquet has no column 'path'"):
         made([detection], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_cells_that_are_empty(tmp_path: Path) -> None:
+    """Whatever is null, or no number, is not told."""
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    table = pq.read_table(detection / "noise.parquet")
+    for name in ("key", "path", "split", "label", "verified", "measured", "suggested"):
+        kind = pa.array([None] * len(table), pa.string())
+        table = table.set_column(table.column_names.index(name), name, kind)
+    for name in ("score", "probability", "suggested_probability"):
+        kind = pa.array([float("nan")] * len(table), pa.float32())
+        table = table.set_column(table.column_names.index(name), name, kind)
+    pq.write_table(table, detection / "noise.parquet", row_group_size=7)
+    text = text_of(made([detection], tmp_path / "page.html"))
+    assert "nan" not in text
+    assert "No checked image is left to measure it on: it cannot be known." in text
+
+
+def test_a_page_is_a_stage_of_a_pipeline(tmp_path: Path) -> None:
+    from nlcli.stages.pipeline import read_pipeline
+
+    pipeline = "name: p\nstages:\n- {name: data, run: build-folders, with: {images: photos}}\n"
+    pipeline += "- {name: report.html, run: report, with: {directories: ['${*}']}}\n"
+    (tmp_path / "p.yaml").write_text(pipeline)
+    step = read_pipeline(tmp_path / "p.yaml", tmp_path / "work").steps[-1]
+    assert step.output == tmp_path / "work" / "report.html"
+    assert step.needs == ("data",)
+    (tmp_path / "p.yaml").write_text(pipeline.replace("report.html", "report"))
+    with pytest.raises(NlcliError, match=r"its name ends in \.html"):
+        read_pipeline(tmp_path / "p.yaml", tmp_path / "work")
 
 
 # --- the rules of a stage --------------------------------------------------------------------

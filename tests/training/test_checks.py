@@ -94,6 +94,15 @@ class ScoresLogits(Plain):
         return self.classifier(features)
 
 
+class CleansToLogits(Plain):
+    """Cleaned labels outside [0, 1]."""
+
+    cleans = True
+
+    def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
+        return noisy + self.classifier(features)
+
+
 class LearnsTheOpposite(Plain):
     """The labels upside down."""
 
@@ -119,6 +128,7 @@ class Forgets(Plain):
         (Overflows, checks.check_losses_are_finite, "features times 10000: loss is not finite"),
         (ReadsUnverified, checks.check_unverified_entries_have_no_influence, "unverified entries change loss"),
         (ScoresLogits, checks.check_scores, "is not within 0 and 1"),
+        (CleansToLogits, checks.check_cleaned_labels, "cleaned labels of plain are not within 0 and 1"),
         (LearnsTheOpposite, checks.check_learns, "where 0.8 is asked for"),
         (Forgets, checks.check_learns, "must be among its weights"),
     ],

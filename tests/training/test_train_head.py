@@ -20,6 +20,7 @@ from nlcli.data.features.store import FeatureStore
 from nlcli.data.labels import choose_clean, matrix_from_lists, single_label_table
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Problem, Schedule
+from nlcli.methods.base.feature_scale import TensorScale
 from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.stages.files import read_json, write_json
@@ -288,6 +289,7 @@ class Known:
     def __init__(self, num_classes: int) -> None:
         self.problem = Problem(num_classes, tuple(f"c{i}" for i in range(num_classes)), "single-label")
         self.scores = ("classifier",)
+        self.scale = TensorScale("none", num_classes)
 
     def offered(self) -> tuple[str, ...]:
         return self.scores

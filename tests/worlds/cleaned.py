@@ -67,34 +67,31 @@ def planted(
     return Planted(table, true, own, suggested, others[at, suggested])
 
 
-def detected(folder: Path, world: Planted, *, truth: bool = True, held_out: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """The data set and the detection as directories."""
+def detected(
+    folder: Path,
+    world: Planted,
+    *,
+    truth: bool = True,
+    held_out: tuple[str, ...] = (),
+    score: list[float] | None = None,
+) -> tuple[Path, Path]:
+    """The data set and the detection as directories; labels of a ``score`` below 0.5 are called wrong."""
     from nlcli.data.label_files import read_dataset
 
     dataset = made_dataset(folder / "dataset", world.table, world.true.tolist() if truth else None)
     table = read_dataset(dataset)
     detection = made_detection(
-        folder / "detection", dataset, table, world.own.tolist(), method="knn", held_out=held_out
+        folder / "detection",
+        dataset,
+        table,
+        world.own.tolist() if score is None else score,
+        method="knn",
+        held_out=held_out,
+        probability=world.own.tolist(),
+        suggested=world.suggested.tolist(),
+        suggested_probability=world.probability.tolist(),
     )
-    add_suggestions(detection, world)
     return dataset, detection
-
-
-def add_suggestions(detection: Path, world: Planted) -> None:
-    """Probabilities and suggested classes as columns of ``noise.parquet``."""
-    rows = pq.read_table(detection / NOISE)
-    place = [int(key[1:6]) for key in rows.column("key").to_pylist()]
-    names = [world.table.classes[world.suggested[i]] for i in place]
-    values = {
-        "probability": pa.array(world.own[place], pa.float32()),
-        "suggested": pa.array(names, pa.string()),
-        "suggested_probability": pa.array(world.probability[place], pa.float32()),
-    }
-    for name, column in values.items():
-        if name in rows.column_names:
-            rows = rows.drop_columns([name])
-        rows = rows.append_column(name, column)
-    pq.write_table(rows, detection / NOISE)
 
 
 def tag_world(images: int = 400, classes: int = 5, seed: int = 0) -> tuple[LabelTable, np.ndarray, np.ndarray]:

@@ -68,17 +68,21 @@ def reported_detection(root: Path, table: LabelTable) -> Path:
 
 
 def with_probabilities(noise: Path, classes: tuple[str, ...]) -> None:
-    """The columns that tell what a noisy label probably is, as calibrated detections have them."""
+    """What a noisy label probably is, as calibrated detections have it."""
     table = pq.read_table(noise)
     score = table["score"].to_numpy().astype(np.float64)
     following = dict(zip(classes, (*classes[1:], classes[0]), strict=True))
     suggested = [
         following[label] if s < 0.5 else None for label, s in zip(table["label"].to_pylist(), score, strict=True)
     ]
-    table = table.append_column("probability", pa.array(score))
-    table = table.append_column("suggested", pa.array(suggested, pa.string()))
-    sure = pa.array([None if name is None else 0.8 for name in suggested], pa.float64())
-    pq.write_table(table.append_column("suggested_probability", sure), noise)
+    columns = {
+        "probability": pa.array(score, pa.float32()),
+        "suggested": pa.array(suggested, pa.string()),
+        "suggested_probability": pa.array([None if name is None else 0.8 for name in suggested], pa.float32()),
+    }
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    pq.write_table(table, noise)
 
 
 def reported_evaluations(root: Path, table: LabelTable) -> list[Path]:

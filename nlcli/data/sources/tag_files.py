@@ -5,9 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from nlcli.data.sources.coco_categories import read_coco
+from nlcli.data.sources.cvat_xml import read_cvat
+from nlcli.data.sources.image_table import SPLIT_NAMES
+from nlcli.data.sources.label_studio import read_label_studio
 from nlcli.data.sources.tag_tables import read_metadata, read_tag_table
-from nlcli.data.sources.tagged_images import TaggedImages
+from nlcli.data.sources.tagged_images import TaggedImages, concatenated
 from nlcli.errors import NlcliError
+from nlcli.stages.files import read_json
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
@@ -40,8 +45,32 @@ def read_tags(source: Path, *, checked: bool = False) -> TaggedImages:
 
     Args:
         checked: It lists what people saw, and nothing else.
+
+    Raises:
+        NlcliError: what does not fit, with its place.
     """
     files = tag_files(source)
     if source.is_dir():
-        return read_metadata(files[0])
+        if files[0].parent == source:
+            return read_metadata(files[0])
+        parts = [(file.parent.name, read_metadata(file)) for file in files]
+        known = all(name.lower() in SPLIT_NAMES for name, _ in parts)
+        return concatenated([(name, SPLIT_NAMES[name.lower()] if known else -1, part) for name, part in parts])
+    kind = source.suffix.lower()
+    if kind == ".json":
+        return _document(source, checked)
+    if kind == ".xml":
+        return read_cvat(source, checked=checked)
     return read_tag_table(source, checked=checked)
+
+
+def _document(path: Path, checked: bool) -> TaggedImages:
+    document = read_json(path)
+    if isinstance(document, dict) and isinstance(document.get("images"), list):
+        return read_coco(path, document, checked=checked)
+    if isinstance(document, list):
+        return read_label_studio(path, document, checked=checked)
+    raise NlcliError(
+        f"{path} is neither COCO JSON (images, annotations, categories) nor an export of Label Studio (a list of "
+        "tasks); JSONL, an object a line, has the ending .jsonl"
+    )

@@ -90,6 +90,8 @@ class TaggedImages:
         lists_present: Whether the form has a place for what a person saw: without one, the noisy tags of a checked
             image are what was seen.
         class_groups: The group (a high-level category) of names that have one.
+        declared: All names in their order, where the form lists them.
+        people_alone: The form is one in which people tag, and it holds nothing else: they may be what is to be doubted.
     """
 
     paths: tuple[str, ...]
@@ -102,6 +104,8 @@ class TaggedImages:
     group: np.ndarray
     lists_present: bool = True
     class_groups: dict[str, str] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
+    people_alone: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -128,19 +132,21 @@ def settle_names(
 
     Args:
         spelling: What to do with names that read alike.
-        classes: A list of the classes; None: those that occur, sorted.
+        classes: A list of the classes; None: those that the form lists, or else those that occur, sorted.
 
     Raises:
         NlcliError: names are doubtful (see ``class_names``), or not in the list.
     """
     parts = (tagged.noisy, tagged.present, tagged.absent)
     numbers = np.maximum.reduce([np.bincount(part.name, minlength=len(tagged.names)) for part in parts])
-    counts = {name: int(n) for name, n in zip(tagged.names, numbers, strict=True) if n}
+    counts = dict.fromkeys(tagged.declared, 0)
+    counts |= {name: int(n) for name, n in zip(tagged.names, numbers, strict=True) if n}
     if spelling == "ask":
         _refuse_joined(counts, where)
     if classes is None:
         final = spellings(counts, spelling, where, "leave it out of the lists")
-        ordered = tuple(sorted(set(final.values())))
+        every = final.values() if tagged.declared else sorted(set(final.values()))
+        ordered = tuple(dict.fromkeys(every))
     else:
         ordered = read_names(classes)
         spelled = {as_read(name): name for name in ordered} if spelling == "merge" else {}
@@ -339,6 +345,50 @@ def _matrix(entries: Entries, number: np.ndarray, shape: tuple[int, int], dtype:
     if dtype is not np.float32:
         value = np.ones(len(key), dtype)
     return csr_array((value.astype(dtype, copy=False), column.astype(np.int32), indptr), shape=shape)
+
+
+def concatenated(parts: Sequence[tuple[str, int, TaggedImages]]) -> TaggedImages:
+    """Several lists as one: for each the folder that its paths are in, and the split of all its images, or -1.
+
+    Groups of different lists are different ones.
+    """
+    names: dict[str, int] = {}
+    paths: list[str] = []
+    kinds: dict[str, Entries] = dict.fromkeys(("noisy", "present", "absent"), Entries.none())
+    split, verified, group = [], [], []
+    groups = 0
+    for folder, number, part in parts:
+        code = np.array([names.setdefault(name, len(names)) for name in part.names], np.int32)
+        for kind, before in kinds.items():
+            own: Entries = getattr(part, kind)
+            kinds[kind] = before.joined(Entries(own.image + len(paths), code[own.name], own.confidence))
+        paths += [f"{folder}/{path}" for path in part.paths]
+        split.append(np.where(part.split < 0, np.int8(number), part.split))
+        verified.append(part.verified)
+        group.append(np.where(part.group < 0, np.int32(-1), part.group + np.int32(groups)))
+        groups += int(part.group.max(initial=-1)) + 1
+    return TaggedImages(
+        paths=tuple(paths),
+        names=tuple(names),
+        noisy=kinds["noisy"],
+        present=kinds["present"],
+        absent=kinds["absent"],
+        split=np.concatenate(split),
+        verified=np.concatenate(verified),
+        group=np.concatenate(group),
+        lists_present=all(part.lists_present for _, _, part in parts),
+    )
+
+
+def people_are_noisy(tagged: TaggedImages) -> TaggedImages:
+    """The images with what people gave as noisy tags, and nothing verified."""
+    return replace(
+        tagged,
+        noisy=tagged.noisy.joined(tagged.present),
+        present=Entries.none(),
+        absent=Entries.none(),
+        verified=np.full(len(tagged), UNCHECKED, np.int8),
+    )
 
 
 def tell_what_was_read(tagged: TaggedImages) -> None:

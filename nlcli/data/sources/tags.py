@@ -24,12 +24,14 @@ from nlcli.data.sources.tag_files import read_tags, tag_files
 from nlcli.data.sources.tagged_images import (
     TaggedImages,
     label_table,
+    people_are_noisy,
     settle_names,
     settle_verification,
     tell_what_was_read,
     with_checked,
 )
 from nlcli.data.statistics import label_statistics, write_statistics
+from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
 
@@ -48,6 +50,13 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
     inputs: dict[str, Any] = {"table" if not i else f"table {i + 1}": path for i, path in enumerate(files)}
     inputs |= {"classes": config.classes, "checked": config.checked}
     tagged = read_tags(config.table)
+    if config.people is None and tagged.people_alone:
+        raise NlcliError(
+            f"all tags of {config.table} are people's: pass --people noisy if they are the labels to be doubted, or "
+            "--people verified if they are what is known to be right"
+        )
+    if config.people == "noisy":
+        tagged = people_are_noisy(tagged)
     unmatched: list[str] = []
     if config.checked is not None:
         tagged, unmatched = _join(tagged, config.checked, root)

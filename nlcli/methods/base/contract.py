@@ -62,7 +62,12 @@ class MethodConfig(BaseModel):
     decay: float = Field(1.0, gt=0, le=1, description="Factor on the rate every decay_epochs.")
     decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
     decay_steps: int = Field(0, ge=0, description="Steps between two decays instead (0: decay_epochs).")
-    weight_decay: float = Field(0.0, ge=0, description="L2 on kernels: half of it times their squares is added.")
+    weight_decay: float = Field(0.0, ge=0, description="L2 on kernels: half of it times their squares, an image.")
+    feature_scale: Literal["auto", "none", "length", "unit", "root", "standard"] = Field(
+        "auto",
+        description="Of features: none, all over their mean length, unit length each, the same of their square roots, "
+        "or standardised; auto: unit where the classifier is solved, else none.",
+    )
 
     def schedule(self, rate: float) -> Schedule:
         """The schedule that starts at ``rate`` and decays as configured."""
@@ -71,6 +76,16 @@ class MethodConfig(BaseModel):
         if self.decay_steps:
             return Schedule(rate, self.decay, self.decay_steps, "steps")
         return Schedule(rate, self.decay, self.decay_epochs, "epochs")
+
+
+class SolvableConfig(MethodConfig):
+    """Settings of a method whose classifier can be solved instead of stepped."""
+
+    solver: Literal["auto", "solved", "steps"] = Field(
+        "auto",
+        description="Solve to convergence, weight_decay chosen on verified images where it is 0, or take steps; "
+        "auto: solve, unless a preset or an option of steps is given, or the inputs are images.",
+    )
 
 
 @dataclass(frozen=True)

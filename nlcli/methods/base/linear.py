@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Rows, Tensor
+import numpy as np
+
+from nlcli.estimation.linear_model import LinearModel
+from nlcli.estimation.objective import Term
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Rows, SolvableConfig, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.method import Method
+from nlcli.methods.base.solution import Labelled, Solved, choose_linear
 from nlcli.networks.linear_layer import LinearLayer
+
+CLEAN_WEIGHTS = (1, 5, 20)
+"""What an image of the clean set may count beside one with noisy labels."""
 
 
 class LinearMethod(Method):
@@ -47,3 +56,41 @@ class LinearMethod(Method):
 
     def last_layer(self) -> LinearLayer | None:
         return LinearLayer.of(self.classifier, self.problem.classes)
+
+
+class SolvedLinearMethod(LinearMethod):
+    """One linear layer that is solved, or trained in one phase.
+
+    What it is fitted to is what a batch would hold: noisy labels of T, verified ones of V, or both; then an image of V
+    counts as much as one of ``CLEAN_WEIGHTS`` images of T, whichever verified images prefer. A method that fine-tunes
+    a trained layer is held near it: its penalty is that of the distance from the layer's kernel.
+    """
+
+    solvable = True
+    config: SolvableConfig
+
+    def solve(self, labelled: Labelled) -> Solved:
+        near = labelled.start if self.needs_last_layer else None
+        choice = choose_linear(
+            labelled,
+            self.candidates(labelled),
+            l2=self.config.weight_decay,
+            start=near,
+            towards=None if near is None else near.kernel,
+        )
+        self.take(choice.solution.model)
+        return Solved.of(choice)
+
+    def candidates(self, labelled: Labelled) -> Mapping[str, Sequence[Term]]:
+        """What the classifier may be fitted to, by name, the simplest first."""
+        rows = self.phase[1]
+        if rows == "noisy":
+            return {"noisy": [labelled.noisy_term()]}
+        if rows == "clean":
+            return {"clean": [labelled.clean_term()]}
+        noisy = labelled.noisy_term(verified=True)
+        return {f"clean weight {weight}": [noisy, labelled.clean_term(weight)] for weight in CLEAN_WEIGHTS}
+
+    def take(self, model: LinearModel) -> None:
+        """Make a solved classifier the layer's."""
+        self.classifier.set_weights([model.kernel.astype(np.float32), model.bias.astype(np.float32)])

@@ -9,14 +9,16 @@ nor TensorFlow: its equations are written in ``ops``, its layers made by ``linea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nlcli.data.labels import Task
 from nlcli.errors import NlcliError
+from nlcli.estimation.scale import ScaleKind
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Problem, Rows, Tensor
+from nlcli.methods.base.feature_scale import TensorScale
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import classification_loss
 from nlcli.networks.linear_layer import LinearLayer
@@ -25,6 +27,8 @@ from nlcli.seeds import stream
 
 if TYPE_CHECKING:
     import keras
+
+    from nlcli.methods.base.solution import Labelled, Solved
 
 
 class Method(ABC):
@@ -63,6 +67,14 @@ class Method(ABC):
     group out leaves its backbone as it is, too."""
     cleans: ClassVar[bool] = False
     """Whether it gives cleaned labels, by ``cleaned``."""
+    solvable: ClassVar[bool] = False
+    """Whether its classifier can be solved instead of stepped: see ``solve``."""
+    stepped: ClassVar[bool] = True
+    """Whether it can be trained by steps; one that cannot has an option ``solver`` of the one value ``solved``."""
+    solved_options: ClassVar[frozenset[str]] = frozenset({"solver", "feature_scale", "weight_decay"})
+    """Options that a solved classifier has, too; any other one that is given asks for steps."""
+    solved_scale: ClassVar[ScaleKind] = "unit"
+    """On which it is solved where nothing is said."""
     restarts: ClassVar[tuple[str, ...]] = ()
     """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
     a backbone that is trained along."""
@@ -81,6 +93,8 @@ class Method(ABC):
         self._groups: dict[str, list[str]] = {}
         self.configure(config)
         self.build(init)
+        self.scale = TensorScale(config.feature_scale, problem.num_features)
+        self.constants |= self.scale.constants
 
     def configure(self, config: Any) -> None:
         """Keep the configuration (typed in the methods themselves)."""
@@ -97,6 +111,32 @@ class Method(ABC):
     def starts_from_layer(cls, config: Any) -> bool:
         """Whether, with ``config``, it starts from a trained linear layer where there is one."""
         return cls.accepts_last_layer
+
+    @classmethod
+    def decided(
+        cls, config: Any, given: Collection[str], *, stepped: bool, scale: ScaleKind | None = None
+    ) -> MethodConfig:
+        """``config`` with what was left to be decided.
+
+        Args:
+            given: Names of the options that were given, those of the stage among them.
+            stepped: Whether a preset or the inputs ask for steps.
+            scale: That of the layer to start from, where there is one.
+        """
+        changes: dict[str, Any] = {}
+        if cls.solvable and getattr(config, "solver", "solved") != "steps":
+            others = sorted(set(given) - cls.solved_options)
+            if config.solver == "auto":
+                changes["solver"] = "steps" if stepped or others else "solved"
+            elif others:
+                raise NlcliError(
+                    f"method {cls.name} is solved and has no use for '{others[0]}'; leave it out, or pass solver=steps"
+                )
+        solved = cls.solvable and (changes.get("solver") or getattr(config, "solver", "solved")) == "solved"
+        if config.feature_scale == "auto":
+            changes["feature_scale"] = scale or (cls.solved_scale if solved else "none")
+        decided: MethodConfig = config.model_copy(update=changes)
+        return decided
 
     @classmethod
     def uses_pairs(cls, config: Any) -> bool:
@@ -131,6 +171,15 @@ class Method(ABC):
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
 
+    @property
+    def solves(self) -> bool:
+        """Whether, as it is configured, it is solved."""
+        return self.solvable and getattr(self.config, "solver", "solved") == "solved"
+
+    def solve(self, labelled: Labelled) -> Solved:
+        """Choose and solve the classifier, and put it into the layers; of methods that are ``solvable``."""
+        raise NotImplementedError(f"method {self.name} has no solve()")
+
     @abstractmethod
     def score(self, features: Tensor, name: str) -> Tensor:
         """(rows, C) scores in [0, 1] of the classifier ``name``, one of ``scores``."""
@@ -148,8 +197,15 @@ class Method(ABC):
         return self.scores
 
     def last_layer(self) -> LinearLayer | None:
-        """Its linear layer on features, if it is that simple: others may start from it."""
+        """Its linear layer on features on its own scale, if it is that simple: others may start from it."""
         return None
+
+    def layer_on(self, scale: ScaleKind) -> LinearLayer | None:
+        """``last_layer`` for features on another ``scale``; None where that is no linear layer."""
+        layer = self.last_layer()
+        if layer is None or scale == self.scale.kind:
+            return layer
+        return self.scale.undone(layer) if scale == "none" else None
 
     def trunk_rate(self) -> float | None:
         """Learning rate of a backbone that is trained with it, if it states one."""

@@ -1,0 +1,69 @@
+"""COCO JSON with image-level categories: annotations without boxes, or with boxes that are not looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nlcli.data.lists import shown
+from nlcli.data.sources.collected_tags import Collected, is_text, number_of, word
+from nlcli.data.sources.tag_tables import MACHINES, PEOPLE
+from nlcli.data.sources.tagged_images import TaggedImages
+from nlcli.errors import NlcliError
+
+
+def read_coco(path: Path, document: dict[str, Any], *, checked: bool = False) -> TaggedImages:
+    """The images of a document of COCO; without a source, an annotation is a noisy tag.
+
+    Raises:
+        NlcliError: with the image or the annotation, for what does not fit.
+    """
+    annotations, categories = document.get("annotations"), document.get("categories")
+    if not isinstance(annotations, list) or not isinstance(categories, list):
+        raise NlcliError(f"{path} has images but no lists 'annotations' and 'categories'; it is not COCO JSON")
+    names: dict[Any, str] = {}
+    taken: set[str] = set()
+    groups: dict[str, str] = {}
+    for number, category in enumerate(categories, start=1):
+        where = f"{path}, category {number}"
+        if not isinstance(category, dict) or not isinstance(category.get("name"), str) or not category["name"].strip():
+            raise NlcliError(f"{where} has no name")
+        name, key = category["name"].strip(), category.get("id")
+        if not isinstance(key, int | str) or key in names or name in taken or not is_text(name):
+            raise NlcliError(f"{where} ('{shown(name)}') has no id, or one or a name that another has; correct it")
+        names[key] = name
+        taken.add(name)
+        if isinstance(category.get("supercategory"), str) and category["supercategory"].strip():
+            groups[name] = category["supercategory"].strip()
+    collected = Collected(path, checked=checked)
+    images: dict[Any, int] = {}
+    for number, image in enumerate(document["images"], start=1):
+        where = f"{path}, image {number}"
+        if not isinstance(image, dict) or not isinstance(image.get("id"), int | str) or image["id"] in images:
+            raise NlcliError(f"{where} has no id, or one that another has; correct it")
+        images[image["id"]] = collected.image(image.get("file_name"), where, image)
+    for number, annotation in enumerate(annotations, start=1):
+        where = f"{path}, annotation {number}"
+        if not isinstance(annotation, dict):
+            raise NlcliError(f"{where} is no object")
+        of, category = annotation.get("image_id"), annotation.get("category_id")
+        if not isinstance(of, int | str) or of not in images:
+            raise NlcliError(f"{where}: there is no image with the id {shown(repr(of))}")
+        if not isinstance(category, int | str) or category not in names:
+            raise NlcliError(f"{where}: there is no category with the id {shown(repr(category))}")
+        source = word(annotation.get("source")).lower()
+        if source not in PEOPLE and source not in MACHINES:
+            raise NlcliError(
+                f"{where}: source '{shown(source)}' is none of {', '.join(filter(None, PEOPLE + MACHINES))}"
+            )
+        score = annotation.get("score")
+        if source in PEOPLE or (checked and not source):
+            seen = 1.0 if score is None else number_of(score)
+            if seen not in (0, 1):
+                raise NlcliError(f"{where}: the score of what a person saw is neither 1 (there) nor 0 (not there)")
+            collected.tag(images[of], names[category], "present" if seen else "absent", where)
+        elif checked:
+            raise NlcliError(f"{where}: a list of checked images says what people saw; leave it out")
+        else:
+            collected.tag(images[of], names[category], "noisy", where, score)
+    return collected.finished(tuple(names.values()), groups)

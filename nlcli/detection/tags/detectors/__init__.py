@@ -1,0 +1,1 @@
+"""Detectors of wrong and missing tags, one a file."""

@@ -1,0 +1,117 @@
+"""The default: what explains the checked entries best, of given tags and of missing ones apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
+from nlcli.detection.tags.fold_regressions import tag_folds
+from nlcli.detection.tags.judgement import OfKind, fit_kind
+from nlcli.detection.tags.scorers import (
+    CHECKED_WEIGHT,
+    ConfidentScores,
+    NeighbourScores,
+    Scorer,
+    scores_of_checked,
+    scores_of_given,
+    scores_of_verified,
+)
+from nlcli.detection.tags.verified import ScoredEntries, image_folds, within_bounds
+from nlcli.estimation.calibration import log_odds
+from nlcli.methods.citations import NORTHCUTT_2021
+
+FEWEST_VERIFIED = 20
+"""Verified training images from which on regressions on these alone are a candidate."""
+
+
+class CombinedConfig(TagDetectorConfig):
+    """Options of ``auto``."""
+
+    weight: float = Field(CHECKED_WEIGHT, gt=0, description="Of an image that a person checked, beside one that not.")
+    best: int = Field(2, ge=1, le=5, description="How many of the candidates are averaged.")
+
+
+class Combined(TagDetector):
+    """Average the calibrated log-odds of the candidates that explain the checked entries best, each kind apart."""
+
+    name = "auto"
+    title = "the best of several, averaged"
+    citation = NORTHCUTT_2021
+    Config = CombinedConfig
+    uses_verification = False
+    config: CombinedConfig
+
+    def fit(self, data: TagData, seed: int) -> None:
+        fitted = data.fitted_on(self.config.images, seed)
+        folds = tag_folds(fitted.given, seed)
+        given = scores_of_given(fitted, folds)
+        scorers: dict[str, Scorer] = {"confident": ConfidentScores(fitted, given)}
+        verified = int(fitted.verified.sum())
+        if verified:
+            scorers["given"] = given
+            scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight)
+            scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
+        if verified >= FEWEST_VERIFIED:
+            scorers["verified"] = scores_of_verified(data.table, fitted, folds)
+        self._choose(data, scorers, seed)
+
+    def _choose(self, data: TagData, scorers: dict[str, Scorer], seed: int) -> None:
+        """Calibrate the candidates on the verified entries and keep, of each kind, those with the least log-loss."""
+        table, fold = data.table, image_folds(data.table, seed)
+        known = np.flatnonzero((table.verification > 0) & (data.stored >= 0))
+        known = within_bounds(table, known, seed)
+        self._fold = np.full(len(table), -1)
+        self._fold[known] = fold[known]
+        entries = {name: _entries(data, scorer, known, fold) for name, scorer in scorers.items()}
+        self._chosen: dict[bool, list[tuple[Scorer, OfKind]]] = {}
+        for kind in (True, False):
+            losses, judges = {}, {}
+            for name, whole in entries.items():
+                own = whole.at(whole.given == kind)
+                judges[name] = fit_kind(own, table.num_classes, None, None)
+                losses[name] = _log_loss(judges[name], own)
+            best = sorted(losses, key=lambda name: losses[name])[: self.config.best]
+            self._chosen[kind] = [(scorers[name], judges[name]) for name in best]
+            told = "given" if kind else "missing"
+            self.notes[f"{told}_by"] = best
+            self.notes[f"{told}_log_loss"] = {name: round(loss, 4) for name, loss in losses.items()}
+
+    def score(self, features: np.ndarray, given: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        tagged, classes = given > 0, np.arange(given.shape[1])
+        fold = np.full(len(features), -1) if rows is None else self._fold[rows]
+        logits: dict[int, np.ndarray] = {}
+        score = np.zeros(given.shape)
+        for kind, members in self._chosen.items():
+            which = tagged == kind
+            at_fold = np.broadcast_to(fold[:, None], given.shape)[which]
+            of_class = np.broadcast_to(classes, given.shape)[which]
+            for scorer, judge in members:
+                if id(scorer) not in logits:
+                    logits[id(scorer)] = scorer.logits(features, rows)
+                probability = judge.probability(logits[id(scorer)][which], of_class, at_fold)
+                score[which] += log_odds(probability) / len(members)
+        return score.astype(np.float32)
+
+
+def _entries(data: TagData, scorer: Scorer, rows: np.ndarray, fold: np.ndarray) -> ScoredEntries:
+    """The verified entries of ``rows`` with the scores of one candidate."""
+    parts = []
+    for where, features in data.blocks(rows):
+        some = rows[where]
+        position, classes, present = data.table.verified_entries(some)
+        given = data.table.noisy_targets(some)[position, classes] > 0
+        parts.append((some[position], classes, given, present, scorer.logits(features, some)[position, classes]))
+    nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool), np.empty(0, bool), np.empty(0))
+    image, classes, tagged, there, score = (
+        np.concatenate(column) for column in zip(*(parts or [nothing]), strict=True)
+    )
+    return ScoredEntries(image, classes, tagged, there, score, fold[image])
+
+
+def _log_loss(judge: OfKind, entries: ScoredEntries) -> float:
+    """Mean over verified entries, each by a calibration that did not see its image; 0 of none."""
+    if not len(entries):
+        return 0.0
+    z = log_odds(judge.probability(entries.score, entries.classes, entries.fold))
+    return float(np.mean(np.logaddexp(0.0, z) - entries.present * z))

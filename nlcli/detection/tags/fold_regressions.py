@@ -1,0 +1,103 @@
+"""Solved regressions, one a class: images that they were fitted on are scored by those that did not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.linear_model import LinearModel
+from nlcli.estimation.objective import Term
+from nlcli.estimation.path import path_values
+from nlcli.estimation.scale import FeatureScale
+from nlcli.estimation.solver import solve
+
+FOLDS = 5
+STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(3, 12, 2))
+_CHOICE_CELLS = 1 << 24  # logits in memory at each strength where one is chosen
+_TOLERANCE = 1e-4
+
+
+Judge = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+
+
+class SolvedScores:
+    """Regressions of all folds, and one of all images for those that nothing was fitted on.
+
+    Args:
+        rows: (n,) int64 rows of the data set, increasing, of the images that are fitted on.
+        features: (n, D) float32, of unit length.
+        targets: (n, C) CSR.
+        weights: (n,), or None for ones.
+        judged: (n,) bool: the images whose out-of-fold loss chooses the regularisation.
+        judge: Gives labels (m, C) by which some of the images are judged, and which of them are known (None: all).
+        folds: (n,) fold of each image.
+
+    Attributes:
+        strength: The l2 that was chosen.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        features: np.ndarray,
+        targets: Any,
+        weights: np.ndarray | None,
+        judged: np.ndarray,
+        judge: Judge,
+        folds: np.ndarray,
+    ) -> None:
+        self._rows, self._folds = rows, folds
+        term, classes = Term(targets, weights), targets.shape[1]
+        self.strength = _strength(features, term, classes, judged, judge, folds)
+        self._whole = solve(features, term, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
+        self._without: list[LinearModel] = []
+        for fold in range(FOLDS):
+            kept = np.flatnonzero(folds != fold)
+            # Not started from the whole: what did not move far would still know the images it must not have seen.
+            own = term.of_rows(kept)
+            solution = solve(features[kept], own, "multi-label", classes, self.strength, tolerance=_TOLERANCE)
+            self._without.append(solution.model)
+
+    def logits(self, features: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+        """(n, C) float32 of images as stored; ``rows`` as for ``TagDetector.score``."""
+        unit = FeatureScale("unit").apply(np.asarray(features, np.float32))
+        if rows is None or not len(self._rows):
+            return np.asarray(self._whole.logits(unit), np.float32)
+        place = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+        fold = np.where(self._rows[place] == rows, self._folds[place], -1)
+        logits = np.empty((len(unit), len(self._whole.bias)), np.float32)
+        for number in np.unique(fold):
+            model = self._whole if number < 0 else self._without[number]
+            logits[fold == number] = model.logits(unit[fold == number])
+        return logits
+
+
+def tag_folds(given: Any, seed: int) -> np.ndarray:
+    """(n,) folds of images, each with its part of every class's given tags ``(n, C)``."""
+    return stratified_folds(strata_of_tags(given), FOLDS, seed)
+
+
+def _strength(
+    features: np.ndarray, term: Term, classes: int, judged: np.ndarray, judge: Judge, folds: np.ndarray
+) -> float:
+    """The l2 with the least out-of-fold log-loss of the judged images, on as many of the images as memory allows."""
+    most = max(1000, _CHOICE_CELLS // classes)
+    part = np.arange(len(features))
+    if len(part) > most:  # judged ones first; folds were dealt at random, so any part of them will do
+        part = np.sort(np.argsort(~judged, kind="stable")[:most])
+    design = features[part]
+    values = path_values(design, STRENGTHS)
+    logits = out_of_fold(design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE)
+    which = np.flatnonzero(judged[part])
+    losses = np.zeros(len(values))
+    for first in range(0, len(which), 4096):
+        some = which[first : first + 4096]
+        truth, known = judge(part[some])
+        for i in range(len(values)):
+            z = logits[i, some].astype(np.float64)
+            loss = np.logaddexp(0.0, z) - truth * z
+            losses[i] += float(np.sum(loss if known is None else loss * known))
+    return float(values[int(losses.argmin())])

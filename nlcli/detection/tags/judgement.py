@@ -1,0 +1,124 @@
+"""Probabilities and verdicts of entries: given tags and missing ones are calibrated, and judged, apart.
+
+That a class is in the image means another thing where its tag is given than where it is not: of the same score, a given
+tag is far more often right. So each kind of entries has a calibration and a threshold of its own. An image that they
+were fitted to is judged by a calibration and a threshold that were fitted without its fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nlcli.data.tag_detection_files import TagCalibration, TagThreshold
+from nlcli.detection.tags.verified import FOLDS, ScoredEntries
+from nlcli.estimation.calibration import Calibration, calibrate, sigmoid
+
+FEWEST = 50
+"""Verified entries of a kind from which on they choose its threshold, and from which on its rates are to be trusted."""
+RULE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class OfKind:
+    """Calibration and threshold of one kind of entries.
+
+    Attributes:
+        whole: Fitted to all entries; None where there are none, and the score is taken for log-odds.
+        without: Fitted without one fold each.
+        threshold: Chosen on all entries.
+        thresholds: Chosen without one fold each.
+    """
+
+    whole: Calibration | None
+    without: tuple[Calibration | None, ...]
+    threshold: TagThreshold
+    thresholds: tuple[float, ...]
+
+    def probability(self, scores: np.ndarray, classes: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """float64 probabilities that the class is there, in the common shape of the arguments.
+
+        Args:
+            fold: Of each image that this was fitted to, -1 of every other.
+        """
+        scores, classes, fold = np.broadcast_arrays(scores, classes, fold)
+        probability = np.empty(scores.shape)
+        for number in np.unique(fold):
+            part = fold == number
+            curve = self.whole if number < 0 else self.without[number]
+            if curve is None:
+                probability[part] = sigmoid(scores[part])
+            else:
+                probability[part] = curve.probability(scores[part], classes[part])
+        return probability
+
+    def called_present(self, probability: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Whether the class is called present, by the threshold for the image's fold; ``fold`` as above."""
+        cut = np.array([*self.thresholds, self.threshold.value])[fold]  # -1 is the last one
+        called: np.ndarray = probability >= cut
+        return called
+
+    @property
+    def record(self) -> TagCalibration:
+        """What ``detection.json`` says."""
+        if self.whole is None:
+            return TagCalibration(curve="none", entries=0, positives=0)
+        curve = "isotonic" if self.whole.kind == "isotonic" else "sigmoid"
+        return TagCalibration(curve=curve, entries=self.whole.entries, positives=self.whole.positives)
+
+
+def fit_kind(entries: ScoredEntries, classes: int, value: float | None, fixed: float | None) -> OfKind:
+    """Calibrate entries of one kind and choose its threshold.
+
+    Args:
+        entries: Verified ones of that kind.
+        classes: C.
+        value: The threshold that is given; None chooses one.
+        fixed: A threshold that stands, whatever is verified, where none is given.
+    """
+
+    def fitted(which: np.ndarray) -> Calibration | None:
+        if not which.any():
+            return None
+        return calibrate(entries.score[which], entries.present[which], entries.classes[which], classes)
+
+    everything = np.ones(len(entries), bool)
+    whole = fitted(everything)
+    without = tuple(fitted(entries.fold != number) or whole for number in range(FOLDS))
+    draft = OfKind(whole, without, TagThreshold(value=RULE, chosen_on="rule"), (RULE,) * FOLDS)
+    stands = value if value is not None else fixed
+    if stands is not None:
+        chosen_on = "rule" if value is None else "given"
+        return OfKind(whole, without, TagThreshold(value=stands, chosen_on=chosen_on), (stands,) * FOLDS)
+    if len(entries) < FEWEST or len(np.unique(entries.present)) < 2:
+        return draft
+    probability = draft.probability(entries.score, entries.classes, entries.fold)
+    thresholds = tuple(
+        least_errors(probability[part], entries.present[part]) if (part := entries.fold != number).any() else RULE
+        for number in range(FOLDS)
+    )
+    best = least_errors(probability, entries.present)
+    return OfKind(whole, without, TagThreshold(value=best, chosen_on="verified", entries=len(entries)), thresholds)
+
+
+def least_errors(probability: np.ndarray, present: np.ndarray) -> float:
+    """The probability from which on calling a class present errs least; of equally good ones the nearest to 1/2.
+
+    Args:
+        probability: (n,) in [0, 1]; n is at least 1.
+        present: (n,) bool.
+    """
+    values, which = np.unique(probability, return_inverse=True)
+    ones = np.bincount(which, weights=present, minlength=len(values))
+    zeros = np.bincount(which, weights=~present, minlength=len(values))
+    lost = np.concatenate(([0.0], np.cumsum(ones)))  # present ones below the cut
+    kept = np.concatenate(([0.0], np.cumsum(zeros)))
+    errors = lost + (kept[-1] - kept)
+    if values[-1] >= 1:
+        errors[-1] = np.inf  # nothing is above 1
+    edges = np.concatenate(([0.0], values, [1.0]))
+    low, high = edges[:-1], edges[1:]  # a cut lies above ``low`` and at most at ``high``
+    places = np.clip(RULE, np.minimum(low + 1e-9, high), high)
+    least = np.flatnonzero(errors <= errors.min() + 1e-9)
+    return float(places[least[np.argmin(np.abs(places[least] - RULE))]])
