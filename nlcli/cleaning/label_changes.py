@@ -13,7 +13,6 @@ reason, runner_up, old_confidence, method, source and dataset (fingerprints), ve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ from nlcli.cleaning.proposals import NONE
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.errors import NlcliError, shortened
 from nlcli.metrics.arrays import Ints
-from nlcli.stages.files import atomic_path, write_csv
+from nlcli.stages.files import atomic_path, write_csv_table
 from nlcli.version import __version__
 
 CHANGES, CHANGES_CSV = "changes.parquet", "changes.csv"
 GIVEN, MISSING = "given", "missing"
-_CSV_ROWS = 1 << 16
 _NUMBERS = ("probability", "threshold", "old_confidence")
 COLUMNS = (
     "key",
@@ -59,7 +57,7 @@ def write_changes(directory: Path, table: LabelTable, plan: Plan, method: str, s
     changes = _arrow_table(table, plan, method, source)
     with atomic_path(directory / CHANGES) as temporary:
         pq.write_table(changes, temporary)
-    write_csv(directory / CHANGES_CSV, COLUMNS, _csv_rows(changes))
+    write_csv_table(directory / CHANGES_CSV, changes)
 
 
 def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any:
@@ -99,7 +97,7 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
         "runner_up": words(table.classes, changes.runner_up),
         "old_confidence": numbers(confidences(table, row, changes.old)),
         **{
-            name: pa.array(np.full(len(row), value, object), pa.string())
+            name: pa.repeat(pa.scalar(value, pa.string()), len(row))
             for name, value in (
                 ("method", method),
                 ("source", source),
@@ -118,12 +116,6 @@ def _schema() -> Any:
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
 
 
-def _csv_rows(changes: Any) -> Iterator[list[Any]]:
-    for batch in changes.to_batches(_CSV_ROWS):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield [f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row]
-
-
 # --- labels rewritten ------------------------------------------------------------------------
 
 
@@ -131,7 +123,9 @@ def confidences(table: LabelTable, row: Ints, of_class: Ints) -> np.ndarray:
     """float32 confidence of the noisy label ``of_class`` of each ``row``, NaN where there is none such."""
     keys = _keys(table)
     wanted = row * table.num_classes + of_class
-    place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+    order = np.argsort(wanted, kind="stable")  # sought in order, neighbours lie near in memory
+    place = np.empty(len(row), np.int64)
+    place[order] = np.minimum(np.searchsorted(keys, wanted[order]), max(len(keys) - 1, 0))
     there = (of_class >= 0) & (keys[place] == wanted if len(keys) else False)
     values: np.ndarray = np.full(len(row), np.nan, np.float32)
     values[there] = table.noisy.data[place[there]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from nlcli.errors import NlcliError, shortened
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
 
 def number(value: Any) -> float | None:
@@ -174,7 +176,37 @@ def write_csv_rows(file: TextIO, header: Sequence[str] | None, rows: Iterable[Se
     writer.writerows([csv_cell(cell) for cell in row] for row in rows)
 
 
+def write_csv_table(path: Path, table: pa.Table) -> None:
+    """Write a table of pyarrow as CSV with the cells of ``csv_cell``, without a step of Python for each row.
+
+    Texts are in quotation marks; floats have six digits behind the point.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.csv as arrow_csv
+
+    columns = []
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_floating(column.type):
+            column = pc.round(column.cast(pa.float64()), 6)
+            column = pc.if_else(pc.is_nan(column), None, column)
+        elif pa.types.is_string(column.type):
+            run = pc.fill_null(pc.match_substring_regex(column, _RUN_PATTERN), False)
+            if pc.any(run).as_py():
+                guarded = pa.array([csv_cell(text) for text in column.filter(run).to_pylist()], pa.string())
+                column = pc.replace_with_mask(column.combine_chunks(), run.combine_chunks(), guarded)
+        columns.append(column)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        header = io.StringIO(newline="")
+        write_csv_rows(header, table.column_names, ())
+        file.write(header.getvalue().encode())
+        options = arrow_csv.WriteOptions(include_header=False)
+        arrow_csv.write_csv(pa.table(columns, names=table.column_names), file, options)
+
+
 _RUN = ("=", "+", "-", "@", "\t", "\r")
+_RUN_PATTERN = r"^[=+\-@\t\r]"
 
 
 def csv_cell(cell: Any) -> Any:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from nlcli.errors import NlcliError
-from nlcli.stages.files import csv_cell, csv_text, parse_json, parse_yaml, read_json, system_sentences, write_csv
+from nlcli.stages.files import (
+    csv_cell,
+    csv_text,
+    parse_json,
+    parse_yaml,
+    read_json,
+    system_sentences,
+    write_csv,
+    write_csv_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -108,3 +117,22 @@ def test_what_the_system_says_is_a_sentence(tmp_path: Path, number: int, words: 
     with pytest.raises(NlcliError, match=words) as told, system_sentences(tmp_path):
         raise OSError(number, "what the system calls it", str(tmp_path / "file"))
     assert f"cannot write {tmp_path / 'file'}" in str(told.value)
+
+
+def test_a_table_of_pyarrow_has_the_cells_of_every_csv_file(tmp_path: Path) -> None:
+    import csv
+
+    import pyarrow as pa
+
+    texts = ["plain", "=1+1", "-5", "+x", "@me", 'quo"te, and\nline', None, "", "'=x", "\tx", "-"]
+    numbers = [0.5, -1.25, None, 1e-7, 3.0, 1 / 3, 2.0, 0.0, 1e6, float("nan"), 1.0]
+    write_csv_table(tmp_path / "table.csv", pa.table({"=name": texts, "number": pa.array(numbers, pa.float32())}))
+    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["'=name", "number"]
+    assert [row[0] for row in rows] == ["" if text is None else csv_cell(text) for text in texts]
+    for row, number in zip(rows, numbers, strict=True):
+        assert (row[1] == "") == (number is None or number != number)
+        assert row[1] == "" or float(row[1]) == pytest.approx(number, abs=5e-7)
+    write_csv_table(tmp_path / "empty.csv", pa.table({"a": pa.array([], pa.string())}))
+    assert (tmp_path / "empty.csv").read_text() == "a\n"
