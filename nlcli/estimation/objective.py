@@ -171,6 +171,11 @@ class Objective:
         """(C,) mean of ``p (1 - p)`` over the rows, where it was last asked for."""
 
     @property
+    def single(self) -> bool:
+        """Whether products are in single precision; known once it was called."""
+        return self.rounding > 1e-9
+
+    @property
     def separable(self) -> bool:
         """Whether each class is a problem of its own."""
         return self.task == "multi-label"

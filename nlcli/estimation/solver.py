@@ -13,7 +13,7 @@ from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Objective, Term, dense
 from nlcli.estimation.preconditioner import Preconditioner
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-8
 MOST_ITERATIONS = 500
 _MEMORY = 10
 _TRIALS = 15
@@ -133,6 +133,8 @@ def minimise(
     columns = np.arange(start.shape[1])  # the classes that are still worked on
     x = start
     value, gradient = objective(x, with_curvature=True)
+    if objective.single:
+        tolerance = max(tolerance, objective.rounding)  # what single precision can tell
     final, scale = value.copy(), np.maximum(np.abs(value), 1e-3)
     whole = not objective.separable
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

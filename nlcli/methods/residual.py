@@ -82,6 +82,10 @@ class Residual(Method):
         (alone,) = parts.values()
         return {"loss": alone, **parts}
 
+    @property
+    def averages_classes(self) -> bool:
+        return True  # sigmoids, on single-label data, too
+
     def offered(self) -> tuple[str, ...]:
         # Table 5 scores h when it is trained alone: c is then no more than one of two summands.
         return {"joint": self.scores, "clean-only": ("clean",), "noise-only": ("noisy",)}[self.config.train]

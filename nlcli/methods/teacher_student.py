@@ -104,6 +104,10 @@ class TeacherStudent(Method):
         classify = binary_cross_entropy(self.student(features), targets, mask, norm)  # eq. (4)
         return {"loss": 0.1 * clean + classify, "L_clean": clean, "L_classify": classify}  # section 4.3
 
+    @property
+    def averages_classes(self) -> bool:
+        return True  # sigmoids, on single-label data, too
+
     def targets(self, logits: Tensor) -> Tensor:
         """What the student is taught where the teacher says ``logits``; constants (section 3.2)."""
         probabilities = ops.sigmoid(logits)

@@ -116,6 +116,10 @@ class Veit(Method):
         alone = replace(alone, rates={"cleaning": Schedule(settings.pretrain_rate)})
         return (alone, joint)
 
+    @property
+    def averages_classes(self) -> bool:
+        return True  # sigmoids, on single-label data, too
+
     def unclipped(self, noisy: Tensor, features: Tensor) -> Tensor:
         """``y + g'(y, f)``: what eq. (1) clips to [0, 1]."""
         embedded = ops.concatenate([self.of_labels(noisy), self.of_features(features)], axis=-1)

@@ -252,8 +252,9 @@ def check_phases(case: Case) -> None:
     assert set(in_groups) <= set(method.weights()), f"some variables of {name} are not among its weights"
     steps = sum(phase.steps for phase in phases)
     assert steps >= method.config.steps, f"{name} takes {steps} steps where {method.config.steps} are asked for"
+    decay = 0.125 / (method.problem.num_classes if method.averages_classes else 1)
     for phase in phases:
-        assert phase.weight_decay == 0.125, f"phase '{phase.name}' of {name} ignores weight_decay; use make_phase"
+        assert phase.weight_decay == decay, f"phase '{phase.name}' of {name} ignores weight_decay; use make_phase"
         stairs = {(rate.factor, rate.every, rate.unit) for rate in phase.rates.values()} - {CONSTANT}
         assert stairs <= {(0.5, 7, "steps")}, f"rates of phase '{phase.name}' of {name} ignore decay_steps"
     decays = any(rate.every for phase in phases for rate in phase.rates.values())

@@ -135,7 +135,7 @@ class Phase:
             one of the phase's losses, taken on the verified validation rows as if they were V (lower
             is better).
         patience: validations without a better one before the phase ends; None: as the run is set.
-        weight_decay: half of it times the squares of all trained kernels is added to the loss.
+        weight_decay: half of it times the squares of all trained kernels is added to the loss as it is returned.
         trunk_factor: factor on the learning rate of a backbone that is trained along.
     """
 

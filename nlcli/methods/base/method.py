@@ -207,6 +207,14 @@ class Method(ABC):
             return layer
         return self.scale.undone(layer) if scale == "none" else None
 
+    @property
+    def averages_classes(self) -> bool:
+        """Whether its losses are means over an image's classes, too, and not sums; a softmax has but one loss an image.
+
+        ``weight_decay`` means the same in every method because it is divided by the number of classes here.
+        """
+        return self.problem.task == "multi-label"
+
     def trunk_rate(self) -> float | None:
         """Learning rate of a backbone that is trained with it, if it states one."""
         return self.config.learning_rate if self.whole_network else None
@@ -222,7 +230,8 @@ class Method(ABC):
         """
         settings = self.config
         schedules = {group: settings.schedule(rate) for group, rate in rates.items()}
-        given = {"optimizer": settings.optimizer, "weight_decay": settings.weight_decay} | options
+        decay = settings.weight_decay / (self.problem.num_classes if self.averages_classes else 1)
+        given = {"optimizer": settings.optimizer, "weight_decay": decay} | options
         return Phase(name, rows, steps, schedules, **given)
 
     def constant(self, name: str, value: np.ndarray) -> Any:
