@@ -60,6 +60,7 @@ def out_of_fold(
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
+    afresh: bool = False,
 ) -> np.ndarray:
     """Logits of every image with a fold, by classifiers solved without any image of that fold.
 
@@ -67,6 +68,7 @@ def out_of_fold(
         l2: One value, or a path of them from strong to weak, each started from the one before.
         folds: (n,) number of each row's fold; below 0: always fitted on and never predicted.
         start: Of every fold's first solution.
+        afresh: As of ``solve_path``.
 
     Returns:
         (m, C) float32 of the rows with a fold in their order; for a path (number of values, m, C).
@@ -83,6 +85,7 @@ def out_of_fold(
         towards=towards,
         tolerance=tolerance,
         preconditioner=preconditioner,
+        afresh=afresh,
     )
     logits = list(path)
     return np.stack(logits) if np.ndim(l2) else logits[0]
@@ -100,6 +103,7 @@ def out_of_fold_path(
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
+    afresh: bool = False,
 ) -> Iterator[np.ndarray]:
     """What ``out_of_fold`` gives of each value of l2, one after the other: whoever has seen enough takes no more."""
     design = as_blocks(features)
@@ -122,7 +126,7 @@ def out_of_fold_path(
                 tolerance=tolerance,
                 preconditioner=preconditioner,
             )
-            models[fold] = solution.model
+            models[fold] = start if afresh else solution.model
             parts = [solution.model.logits(part) for _, part in ChosenBlocks(design, held).blocks()]
             logits[held[predicted]] = np.concatenate(parts)
         yield logits

@@ -100,6 +100,7 @@ def choose(
     towards: np.ndarray | None = None,
     measure: Measure = lambda logits: {},
     preconditioner: Preconditioner | None = None,
+    afresh: bool = False,
 ) -> Choice:
     """The candidate and the point of its path that cost least on ``checked``.
 
@@ -108,6 +109,7 @@ def choose(
         values: Of l2, from strong to weak. A path ends when ``PATIENCE`` points after its best one were no better.
         measure: Of (m, C) logits of the checked images, what is to be recorded besides.
         start, towards: As of ``solve``.
+        afresh: As of ``solve_path``.
     """
     preconditioner = preconditioner or Preconditioner(design)
     points: list[Point] = []
@@ -116,7 +118,7 @@ def choose(
     for name, terms in candidates.items():
         of_path: list[float] = []
         for l2, solution, logits in _path(
-            design, terms, task, classes, values, checked, start, towards, preconditioner
+            design, terms, task, classes, values, checked, start, towards, preconditioner, afresh
         ):
             value = cost(task, logits, checked.verified, checked.known)
             iterations = 0 if solution is None else solution.iterations
@@ -152,6 +154,7 @@ def _path(
     start: LinearModel | None,
     towards: np.ndarray | None,
     preconditioner: Preconditioner,
+    afresh: bool,
 ) -> Iterator[tuple[float, Solution | None, np.ndarray]]:
     """(l2, solution or None, logits of the checked images) along a path."""
     if checked.design is None:
@@ -169,6 +172,7 @@ def _path(
             towards=towards,
             tolerance=PATH_TOLERANCE,
             preconditioner=preconditioner,
+            afresh=afresh,
         )
         for l2, own in zip(values, path, strict=False):
             yield l2, None, own[place]
@@ -183,6 +187,7 @@ def _path(
         towards=towards,
         tolerance=PATH_TOLERANCE,
         preconditioner=preconditioner,
+        afresh=afresh,
     ):
         parts = [solution.model.logits(part) for _, part in checked.design.blocks()]
         yield solution.l2, solution, np.concatenate(parts)

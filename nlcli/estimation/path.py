@@ -52,8 +52,14 @@ def solve_path(
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
+    afresh: bool = False,
 ) -> Iterator[Solution]:
-    """The solutions at ``values``, each started from the one before; whoever has seen enough takes no more."""
+    """The solutions at ``values``, each started from the one before; whoever has seen enough takes no more.
+
+    Args:
+        afresh: Each starts from ``start`` instead. The loss behind a transition matrix has several optima: where a
+            strong penalty makes classes vanish, the points after it would not find them again.
+    """
     design = as_blocks(features)
     preconditioner = preconditioner or Preconditioner(design)
     for value in values:
@@ -69,7 +75,8 @@ def solve_path(
             preconditioner=preconditioner,
         )
         yield solution
-        start = solution.model
+        if not afresh:
+            start = solution.model
 
 
 def simplest_near_best(costs: np.ndarray, standard_errors: float = 1.0) -> int:

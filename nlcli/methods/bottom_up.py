@@ -6,20 +6,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlcli.methods.base.contract import Batch, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, SolvableConfig, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
+from nlcli.methods.base.linear import CLEAN_WEIGHTS
 from nlcli.methods.base.losses import transition_cross_entropy, verified_softmax_cross_entropy
-from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
+from nlcli.methods.base.noise_model import MixedConfig, SolvedNoiseModel
+from nlcli.methods.base.solution import Labelled, Solved, choose_linear
 from nlcli.methods.base.transition import confusion
 from nlcli.methods.citations import SUKHBAATAR_2014
 from nlcli.networks.linear_layer import LinearLayer
 
+_PLAIN_WEIGHT = 5
+"""Of an image of the clean set in the classifier that is begun with."""
 
-class BottomUpConfig(MixedConfig):
+
+class BottomUpConfig(SolvableConfig, MixedConfig):
     """Settings of the bottom-up model; ``learning_rate`` and ``steps`` are those of the mixed training."""
 
 
-class BottomUp(NoiseModel):
+class BottomUp(SolvedNoiseModel):
     """A classifier ``p(y | x)`` whose noisy labels are ``p(n | x) = Q p(y | x)``, Q from verified pairs.
 
     The baseline of Xiao et al. 2015, row 5 of their table 2: the noise depends on the true class alone.
@@ -55,6 +60,16 @@ class BottomUp(NoiseModel):
         pairs, classes = self.required_noise(), self.problem.num_classes
         matrix = np.eye(classes) if pairs is None else confusion(pairs)
         self.confusion = self.constant("Q", matrix.astype(np.float32))
+
+    def solve(self, labelled: Labelled) -> Solved:
+        """Both kinds of labels, the noisy ones behind Q, as ``clean-and-noisy`` has them without it."""
+        noisy, weight = labelled.noisy_term(verified=True), self.config.weight_decay
+        plain = choose_linear(labelled, {"without Q": [noisy, labelled.clean_term(_PLAIN_WEIGHT)]}, l2=weight)
+        matrix = self.shrunk(plain.solution.model, labelled)
+        self.confusion.assign(matrix.T.astype(np.float32))
+        behind = labelled.noisy_term(verified=True, transition=matrix)
+        candidates = {f"clean weight {w}": [behind, labelled.clean_term(w)] for w in CLEAN_WEIGHTS}
+        return self.corrected(labelled, plain, candidates)
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config

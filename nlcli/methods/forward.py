@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, Phase, Tensor
+from nlcli.methods.base.contract import Batch, Phase, SolvableConfig, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import softmax_cross_entropy, transition_cross_entropy
-from nlcli.methods.base.noise_model import NoiseModel, NoiseModelConfig
+from nlcli.methods.base.noise_model import NoiseModelConfig, SolvedNoiseModel, predictions
+from nlcli.methods.base.solution import Labelled, Solved, choose_linear
 from nlcli.methods.base.transition import sample_rows, transition, transition_from_anchors
 from nlcli.methods.citations import PATRINI_2017
 from nlcli.networks.linear_layer import LinearLayer
@@ -21,7 +22,7 @@ from nlcli.seeds import stream
 _PREDICTIONS = 1 << 25  # probabilities that T is read off: 128 MiB
 
 
-class ForwardConfig(NoiseModelConfig):
+class ForwardConfig(SolvableConfig, NoiseModelConfig):
     """Settings of forward correction; ``steps`` and ``learning_rate`` are those of the corrected training."""
 
     transition: Literal["auto", "pairs", "anchors"] = Field(
@@ -30,7 +31,7 @@ class ForwardConfig(NoiseModelConfig):
     noisy_steps: int = Field(4000, ge=1, description="Steps on noisy labels as they are, before anchor points.")
 
 
-class Forward(NoiseModel):
+class Forward(SolvedNoiseModel):
     """A classifier whose noisy labels are ``p(n | x) = p(y | x) T``; T is estimated before its training.
 
     By anchor points: a first classifier, trained on the noisy labels as they are, predicts all images; the
@@ -42,6 +43,7 @@ class Forward(NoiseModel):
     Config = ForwardConfig
     citation = PATRINI_2017
     restarts = ("corrected",)
+    solved_options = SolvedNoiseModel.solved_options | {"transition"}
     config: ForwardConfig
 
     @classmethod
@@ -69,6 +71,18 @@ class Forward(NoiseModel):
         if not self.from_anchors:
             return (corrected, *self.finetuning())
         return (self.make_phase("noisy", "noisy", settings.noisy_steps, rates), corrected, *self.finetuning())
+
+    def solve(self, labelled: Labelled) -> Solved:
+        """Behind T by pairs or by confident counts; by anchor points where these are asked for."""
+        plain = choose_linear(labelled, {"noisy": [labelled.noisy_term()]}, l2=self.config.weight_decay)
+        model = plain.solution.model
+        if self.config.transition == "anchors":
+            matrix = transition_from_anchors(predictions(model, labelled)[0])
+        else:
+            self._pairs()  # where they are asked for and tell nothing, it says so
+            matrix = self.shrunk(model, labelled)
+        self.transition.assign(matrix.astype(np.float32))
+        return self.corrected(labelled, plain, {"corrected": [labelled.noisy_term(transition=matrix)]})
 
     def begin(self, phase: str, features: Callable[[], Iterator[np.ndarray]]) -> None:
         """Before the corrected training: read T off the trained classifier, then begin anew."""

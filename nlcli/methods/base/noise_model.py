@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from nlcli.errors import NlcliError
+from nlcli.estimation.linear_model import LinearModel
+from nlcli.estimation.linear_search import Choice
+from nlcli.estimation.objective import Term
+from nlcli.estimation.transition import confident_transition, shrunk_transition
 from nlcli.methods.base.contract import Activation, Tensor
 from nlcli.methods.base.finetuning import FinetuningConfig, FinetuningMethod
 from nlcli.methods.base.keras_ops import ops
+from nlcli.methods.base.method import Method
+from nlcli.methods.base.solution import Labelled, Solved, choose_linear
 from nlcli.networks.linear_layer import LinearLayer
+
+UNVERIFIED_FACTOR = 3.0
+MOST_PREDICTIONS = 50_000
 
 
 class NoiseModelConfig(FinetuningConfig):
@@ -59,6 +69,10 @@ class NoiseModel(FinetuningMethod):
         if init is not None:
             self.classifier.set_weights([init.kernel, init.bias])
 
+    def take(self, model: LinearModel) -> None:
+        """Make a solved classifier the layer's."""
+        self.classifier.set_weights([model.kernel.astype(np.float32), model.bias.astype(np.float32)])
+
     def net(self, name: str, units: int, group: str) -> Any:
         """From features to logits of ``units`` classes."""
         settings = self.config
@@ -93,3 +107,60 @@ class NoiseModel(FinetuningMethod):
 
     def last_layer(self) -> LinearLayer | None:
         return None if self.config.hidden else LinearLayer.of(self.classifier, self.problem.classes)
+
+
+class SolvedNoiseModel(NoiseModel):
+    """Such a model whose classifier is linear and can be solved, T being known before it is.
+
+    T is that of the verified pairs, shrunk towards what a classifier of the noisy labels is confident of: of few pairs
+    a class the shares alone are off by tenths. Without pairs it is that alone. The classifier behind T starts from the
+    one without it at every point of its path, as a point that has lost a class would not let the next ones find it.
+    """
+
+    solvable = True
+    solved_options = Method.solved_options | {"pairs_of"}
+
+    def shrunk(self, plain: LinearModel, labelled: Labelled) -> np.ndarray:
+        """(L, L) float64 T [true, noisy]; ``plain`` is a classifier of labels as they are."""
+        probabilities, noisy = predictions(plain, labelled)
+        prior = confident_transition(probabilities, noisy)
+        pairs = self.known_noise()
+        return prior if pairs is None else shrunk_transition(pairs.astype(np.float64), prior).matrix
+
+    def corrected(self, labelled: Labelled, plain: Choice, candidates: Mapping[str, Sequence[Term]]) -> Solved:
+        """The best of ``candidates``, whose noisy labels are behind T, or ``plain`` where these have lost a class."""
+        settings = self.config
+        if labelled.unverified:
+            # Noisy labels choose no classifier of true ones: a little less regularisation than they ask for without T.
+            l2 = settings.weight_decay or plain.solution.l2 / UNVERIFIED_FACTOR
+        else:
+            l2 = settings.weight_decay
+        choice = choose_linear(labelled, candidates, l2=l2, start=plain.solution.model, afresh=True)
+        lost = [
+            c for c in predicted(plain.solution.model, labelled) if c not in predicted(choice.solution.model, labelled)
+        ]
+        if lost:
+            named = ", ".join(f"'{self.problem.classes[c]}'" for c in lost[:5])
+            self.take(plain.solution.model)
+            return Solved.of(
+                plain,
+                remarks=[f"behind the noise model no image is of {named} any more; the classifier without it was kept"],
+            )
+        self.take(choice.solution.model)
+        return Solved.of(choice, plain.points)
+
+
+def predictions(model: LinearModel, labelled: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """Of the rows of T (n, L) probabilities and (n,) noisy classes; at most some ten thousands of them."""
+    every = max(1, int(labelled.of_noisy.sum()) // MOST_PREDICTIONS)
+    probabilities, classes = [], []
+    for first, part in labelled.design.blocks():
+        rows = np.flatnonzero(labelled.of_noisy[first : first + len(part)])[::every]
+        probabilities.append(model.probabilities(part[rows]))
+        classes.append(labelled.noisy[first + rows].toarray().argmax(axis=1))
+    return np.concatenate(probabilities).astype(np.float64), np.concatenate(classes)
+
+
+def predicted(model: LinearModel, labelled: Labelled) -> set[int]:
+    """The classes that it gives images of T."""
+    return {int(c) for c in np.unique(predictions(model, labelled)[0].argmax(axis=1))}

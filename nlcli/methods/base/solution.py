@@ -134,6 +134,7 @@ def choose_linear(
     start: LinearModel | None = None,
     towards: np.ndarray | None = None,
     preconditioner: Preconditioner | None = None,
+    afresh: bool = False,
 ) -> Choice:
     """The best of ``candidates`` along the path of l2, or at one ``l2`` that is above 0."""
     return choose(
@@ -147,4 +148,5 @@ def choose_linear(
         towards=towards,
         measure=labelled.measure,
         preconditioner=preconditioner,
+        afresh=afresh,
     )
