@@ -7,7 +7,8 @@ their own. First a sigmoid (Platt 1999, with his smoothed targets) whose log-odd
 
 the shifts shrunk towards none by ``tau^2``, the classes' variance, which EM estimates: what one class has too little to
 tell, the others tell. Where both kinds of labels are many, isotonic regression (Zadrozny and Elkan 2002) of the labels
-on ``z`` then takes the sigmoid's place.
+on ``z`` then takes the sigmoid's place; a thousandth of ``z`` stays, so that scores that it makes equal keep their
+order.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 ENOUGH = 200
 """Labels of the rarer kind from which on the curve is isotonic; with fewer a sigmoid varies less."""
+_ORDER = 1e-3
 _EM_STEPS = 40
 _NEWTON_STEPS = 50
 
@@ -73,7 +75,7 @@ class Calibration:
             if classes is None:
                 raise ValueError("the classes of the scores are needed")
             z = z + self.shifts[np.asarray(classes)]
-        return sigmoid(np.interp(z, self.points, self.log_odds) if len(self.points) else z)
+        return sigmoid(np.interp(z, self.points, self.log_odds) + _ORDER * z if len(self.points) else z)
 
 
 def calibrate(

@@ -146,7 +146,7 @@ def _metrics(
         wrong=int((~checked.right).sum()),
         classes=len(detection.classes),
         dataset=read_json(dataset.path / "dataset.json").get("name"),
-        backbone=_backbone_of(record),
+        backbone=backbone_of(record),
         model=tested_model(record),
         selection=Selection(selected_by=_selected_by(info.threshold, cross_fitted), clean=CleanSet.of(info.clean)),
         bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
@@ -168,7 +168,7 @@ def _selected_by(threshold: Threshold, cross_fitted: bool) -> SelectedBy:
     return SelectedBy(split=None, by="hand" if threshold.chosen_on == "given" else "the detector itself")
 
 
-def _backbone_of(detection: StageRecord) -> str | None:
+def backbone_of(detection: StageRecord) -> str | None:
     """The network whose features the detector saw; None where they are gone."""
     try:
         features = detection.input_stage("features")

@@ -77,12 +77,17 @@ def _dataset_of(model: StageRecord, features: StageRecord | None, config: Evalua
 
 def _detection(config: Evaluate, model: StageRecord, force: bool) -> Path:
     from nlcli.data.detection_files import read_detection
+    from nlcli.data.tag_detection_files import detects_tags, read_tag_detection
 
     for name, value in (("features", config.features), ("score", config.score)):
         if value is not None:
             raise NlcliError(f"{model.path} is a detection of label noise; leave out --{name}")
-    detection = read_detection(model.path)
-    measured_on = detection.info.errors.split
+    if detects_tags(model.path):
+        tags = read_tag_detection(model.path)
+        measured_on, made_on = tags.info.measured.split, tags.info.dataset_fingerprint
+    else:
+        detection = read_detection(model.path)
+        measured_on, made_on = detection.info.errors.split, detection.info.dataset_fingerprint
     if measured_on is None:
         raise NlcliError(
             f"no noisy label of test or validation is verified, so the errors of {model.path} cannot be measured; "
@@ -97,11 +102,15 @@ def _detection(config: Evaluate, model: StageRecord, force: bool) -> Path:
         dataset = read_stage(config.dataset, "dataset")
     else:
         dataset = model.input_stage("dataset", "--dataset")
-    if dataset.fingerprint != detection.info.dataset_fingerprint:
+    if dataset.fingerprint != made_on:
         raise NlcliError(f"{model.path} is of another data set than {dataset.path}; pass the one that it was made on")
     inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "dataset": dataset}
     with open_stage("evaluation", config, inputs, seed=config.seed, force=force, format=FORMAT) as stage:
-        if not stage.up_to_date:
+        if not stage.up_to_date and detects_tags(model.path):
+            from nlcli.evaluation.tag_noise_metrics import measure_tags
+
+            stage.finish(measure_tags(config, split, tags, dataset, stage.work))
+        elif not stage.up_to_date:
             from nlcli.evaluation.detection_metrics import measure_detection
 
             stage.finish(measure_detection(config, split, detection, dataset, stage.work))

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nlcli.data.detection_files import CleanSet as GivenCleanSet
 from nlcli.data.detection_files import HeldOut, Threshold
+from nlcli.data.tag_detection_files import TagThreshold
 from nlcli.errors import NlcliError
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Array
 from nlcli.metrics.intervals import LEVEL, Support, metric_interval
-from nlcli.metrics.names import LABEL_NOISE, shown_metrics
+from nlcli.metrics.names import LABEL_NOISE, TAG_NOISE, shown_metrics
 from nlcli.stages.files import number, read_json
 from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord
@@ -340,32 +341,54 @@ class Planted(Part):
     naive: dict[str, Estimate]
 
 
-class DetectionMetrics(Metrics):
-    """Of a detection of label noise.
+class NoiseMetrics(Metrics):
+    """What evaluations of detections have in common.
 
     Attributes:
         wrong: Noisy labels that are wrong, of the images.
-        classes_without_images: They have no part in the average error.
+        classes_without_images: They have no part in an average over classes.
         cross_fitted: Each image was judged by a threshold chosen without its fold.
         naive: Error rates of calling every label right.
     """
 
-    task: Literal["label-noise"]
     wrong: int
     classes_without_images: Named
     cross_fitted: bool = False
-    threshold: Threshold
-    held_out: MeasuredHeldOut
     naive: dict[str, Estimate]
-    planted: Planted | None = None
 
     @property
     def planted_error(self) -> Estimate | None:
-        """Average error on the images of planted truth."""
-        return None if self.planted is None else self.planted.metrics["average_error"]
+        """Error on the images of planted truth."""
+        return self.metrics.get("planted_error")
 
 
-def read_metrics(record: StageRecord) -> ClassifierMetrics | DetectionMetrics:
+class TagNoiseMetrics(NoiseMetrics):
+    """Of a detection on several labels an image.
+
+    Attributes:
+        entries, given: Verified entries, and those of them whose tag is given.
+        missing: Entries whose tag is missing.
+        planted: Label error on training images of planted truth whose verification the detector did not see.
+    """
+
+    task: Literal["tag-noise"]
+    entries: int
+    given: int
+    missing: int
+    thresholds: dict[Literal["given", "missing"], TagThreshold]
+    planted: Estimate | None = None
+
+
+class DetectionMetrics(NoiseMetrics):
+    """Of a detection of label noise."""
+
+    task: Literal["label-noise"]
+    threshold: Threshold
+    held_out: MeasuredHeldOut
+    planted: Planted | None = None
+
+
+def read_metrics(record: StageRecord) -> ClassifierMetrics | DetectionMetrics | TagNoiseMetrics:
     """``metrics.json`` of the evaluation ``record``.
 
     Raises:
@@ -380,6 +403,8 @@ def read_metrics(record: StageRecord) -> ClassifierMetrics | DetectionMetrics:
         )
     if isinstance(content, dict) and content.get("task") == LABEL_NOISE:
         return DetectionMetrics.parse(content, path)
+    if isinstance(content, dict) and content.get("task") == TAG_NOISE:
+        return TagNoiseMetrics.parse(content, path)
     return ClassifierMetrics.parse(content, path)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from nlcli.drawing import BLUE, GREY, ORANGE, new_figure, plain_axes, save_figure
 from nlcli.metrics.formats import percent
 from nlcli.metrics.intervals import LEVEL
+from nlcli.metrics.names import HEADINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,6 +141,7 @@ def errors_plot(
     ends: tuple[Floats, Floats] | None,
     held_out: Bools,
     path: Path,
+    total: str = "average_error",
 ) -> None:
     """Error rate of every class, lowest first, with its interval and that of calling every label right.
 
@@ -150,6 +152,7 @@ def errors_plot(
         ends: Lower and upper ends of the intervals, ``(C,)`` each, or None.
         held_out: ``(C,)`` bool: the verification of the class was withheld; drawn in orange.
         path: PNG file to write.
+        total: The error rate of all classes together, which is a line.
     """
     order = np.argsort(measured.of_classes, kind="stable")  # NaN come last
     order = order[measured.counts[order] > 0]
@@ -167,13 +170,13 @@ def errors_plot(
         label = name if held_out.any() else "error rate"
         axes.plot(measured.of_classes[order][which], at[which], "o", color=color, markersize=size, label=label)
     axes.plot(naive[order], at, "|", color=GREY, markersize=2.4 * size, label="every label called right")
-    axes.axvline(measured.values["average_error"], color="0.2", linewidth=1, linestyle="--", label="average")
+    axes.axvline(measured.values[total], color="0.2", linewidth=1, linestyle="--", label=HEADINGS[total])
     _class_axes(axes, classes, order, measured.counts, "images")
     axes.set_xlabel(f"error rate, lower is better{_line_told(ends)}")
     without = int((measured.counts == 0).sum())
     told = f"; {without} without images left out" if without else ""
     axes.set_title(
-        f"average error {measured.values['average_error']:.1%} over {len(order)} classes{told}", fontsize=10, loc="left"
+        f"{HEADINGS[total]} {measured.values[total]:.1%} over {len(order)} classes{told}", fontsize=10, loc="left"
     )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save_figure(figure, path)

@@ -6,9 +6,12 @@ from collections.abc import Collection, Iterable
 
 LABEL_NOISE = "label-noise"
 """What ``metrics.json`` calls the task of a detection's evaluation, beside those of data sets."""
+TAG_NOISE = "tag-noise"
+"""The same of a detection on several labels an image."""
+DETECTIONS = (LABEL_NOISE, TAG_NOISE)
 ACCURACIES = {"top_1": 1, "top_5": 5}
 """How many of the first classes count, by the metric's name."""
-ERRORS = ("average_error", "held_out_error", "micro_error")
+ERRORS = ("average_error", "held_out_error", "micro_error", "label_error")
 """Error rates of verdicts on labels; those of calling every label right are told beside them."""
 HEADINGS = {
     "top_1": "top-1",
@@ -21,10 +24,18 @@ HEADINGS = {
     "planted_error": "planted error",
     "AUC": "AUC",
     "AP_wrong": "AP of wrong",
+    "label_error": "label error",
+    "AUC_wrong": "AUC of wrong",
+    "precision_wrong": "precision of wrong",
+    "recall_wrong": "recall of wrong",
+    "AUC_missing": "AUC of missing",
+    "AP_missing": "AP of missing",
+    "precision_missing": "precision of missing",
+    "recall_missing": "recall of missing",
 }
 """In the order in which they are shown."""
-TABLED = tuple(name for name in HEADINGS if name != "AP_wrong")
-"""What a paper's table may hold: no paper prints the AP of finding wrong labels."""
+TABLED = tuple(name for name in HEADINGS if not name.endswith(("_wrong", "_missing")) and name != "label_error")
+"""What a paper's table may hold: no paper prints the AP of finding wrong labels, or how tags are found."""
 LEARNING = ("mAP", "AP_all", "top_1")
 """What learning curves show, panel by panel."""
 LOWER_IS_BETTER = frozenset({*ERRORS, "planted_error"})
@@ -42,8 +53,8 @@ def shown_metrics(names: Collection[str]) -> list[str]:
 
 
 def leading(names: Collection[str]) -> str:
-    """The metric that rows are ranked by: top-1 of single-label data, AP_all of multi-label data, the average error."""
-    return next(name for name in ("top_1", "average_error", "AP_all") if name in names)
+    """The metric that rows are ranked by: top-1 of single-label data, AP_all of multi-label data, an error rate."""
+    return next(name for name in ("top_1", "average_error", "AP_all", "label_error") if name in names)
 
 
 def heading(name: str) -> str:

@@ -17,7 +17,7 @@ from nlcli.evaluation.score_files import FILE, read_scores
 from nlcli.evaluation.scored_images import Dense
 from nlcli.metrics.confusion import Confusion
 from nlcli.metrics.decisions import confusion_matrix
-from nlcli.metrics.names import LABEL_NOISE, LEARNING, LOWER_IS_BETTER, leading
+from nlcli.metrics.names import DETECTIONS, LEARNING, LOWER_IS_BETTER, leading
 from nlcli.reporting.reliability import Reliability
 from nlcli.stages.stage import StageRecord
 from nlcli.training.result import read_result
@@ -65,7 +65,7 @@ class Table:
     @property
     def of_detectors(self) -> bool:
         """Whether detections of wrong labels are compared, not classifiers."""
-        return self.comparison.task == LABEL_NOISE
+        return self.comparison.task in DETECTIONS
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ def test_an_isotonic_curve_by_hand():
     curve = calibrate([1, 2, 3, 4, 5, 6], [0, 1, 0, 1, 1, 1], enough=1)
     assert curve.kind == "isotonic"
     expected = [1 / 3, 1 / 2, 1 / 2, 4 / 5, 4 / 5, 4 / 5]
-    np.testing.assert_allclose(curve.probability([1, 2, 3, 4, 5, 6]), expected)
+    np.testing.assert_allclose(curve.probability([1, 2, 3, 4, 5, 6]), expected, atol=1e-3)
+    assert (np.diff(curve.probability([4, 5, 6])) > 0).all()  # equal ones keep the order of their scores
     # Between blocks the log-odds are linear, outside of them constant.
-    np.testing.assert_allclose(curve.probability([0, 3.5, 9]), [1 / 3, sigmoid(0.5 * np.log(4)), 4 / 5])
+    np.testing.assert_allclose(curve.probability([0, 3.5, 9]), [1 / 3, sigmoid(0.5 * np.log(4)), 4 / 5], atol=1e-3)
 
 
 def test_an_isotonic_curve_is_scikit_learns_between_its_ends():
@@ -33,7 +34,7 @@ def test_an_isotonic_curve_is_scikit_learns_between_its_ends():
     assert ours.kind == "isotonic"
     inside = (theirs > 0) & (theirs < 1)
     assert inside.sum() > 2000
-    np.testing.assert_allclose(ours.probability(z)[inside], theirs[inside], atol=1e-9)
+    np.testing.assert_allclose(ours.probability(z)[inside], theirs[inside], atol=2e-3)
     ends = ours.probability([-99, 99])
     assert 0 < ends[0] < 0.05
     assert 0.9 < ends[1] < 1

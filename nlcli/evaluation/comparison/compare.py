@@ -16,6 +16,7 @@ import numpy as np
 
 from nlcli.console import markdown_table, progress, say
 from nlcli.evaluation.checked_labels import CheckedLabels
+from nlcli.evaluation.checked_tags import CheckedTags
 from nlcli.evaluation.comparison.evaluation_sets import (
     Evaluation,
     Evaluations,
@@ -26,11 +27,11 @@ from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row, S
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table, print_comparison
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.measured import Measured
-from nlcli.evaluation.metrics_file import DetectionMetrics, read_metrics
+from nlcli.evaluation.metrics_file import NoiseMetrics, read_metrics
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
 from nlcli.metrics.intervals import FEWEST_TO_RANK, widest
-from nlcli.metrics.names import ERRORS, LABEL_NOISE, LOWER_IS_BETTER, leading
+from nlcli.metrics.names import DETECTIONS, ERRORS, LABEL_NOISE, LOWER_IS_BETTER, TAG_NOISE, leading
 from nlcli.stages.files import atomic_path, number, write_csv
 from nlcli.stages.stage import StageRecord, open_stage
 
@@ -121,7 +122,7 @@ def _compared(together: Evaluations) -> tuple[Comparison, _ByClass]:
 
 def _naive_errors(evaluation: Evaluation) -> dict[str, float | None]:
     content = evaluation.content
-    if not isinstance(content, CheckedLabels):
+    if not isinstance(content, CheckedLabels | CheckedTags):
         return {}
     values = content.naive().measure(0, 0).values
     return {name: number(values[name]) for name in ERRORS if name in values}
@@ -237,7 +238,7 @@ def _write_csv(path: Path, comparison: Comparison) -> None:
 
 
 def _write_per_class(path: Path, comparison: Comparison, by_class: _ByClass) -> None:
-    counted = "images" if comparison.task == LABEL_NOISE else "positives"
+    counted = {LABEL_NOISE: "images", TAG_NOISE: "entries"}.get(comparison.task, "positives")
     header = ["class", counted, *(row.label + row.percent_told for row in comparison.rows)]
     rows = (
         (name, by_class.counts[c], *(exact(float(per_class[c])) for per_class in by_class.rows))
@@ -259,8 +260,12 @@ def show_report(outputs: Sequence[Path]) -> None:
 def show_evaluations(outputs: Sequence[Path]) -> None:
     """Print one evaluation's table, or several side by side."""
     records = evaluation_records(outputs)
-    detections = [record for record in records if isinstance(read_metrics(record), DetectionMetrics)]
-    for kind in (detections, [record for record in records if record not in detections]):
+    kinds: dict[str, list[StageRecord]] = {}
+    for record in records:
+        metrics = read_metrics(record)
+        kinds.setdefault(metrics.task if isinstance(metrics, NoiseMetrics) else "", []).append(record)
+    for task in (*DETECTIONS, ""):
+        kind = kinds.get(task)
         if kind:
             print_comparison(compare([record.path for record in kind]))
     for record in records:

@@ -16,8 +16,16 @@ from nlcli.console import say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.checked_labels import FILE as CHECKED
 from nlcli.evaluation.checked_labels import CheckedLabels, read_checked
+from nlcli.evaluation.checked_tags import CheckedTags, read_checked_tags
 from nlcli.evaluation.measured import Measured, MeasuredRanking
-from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, TestedModel, read_metrics
+from nlcli.evaluation.metrics_file import (
+    ClassifierMetrics,
+    DetectionMetrics,
+    NoiseMetrics,
+    TagNoiseMetrics,
+    TestedModel,
+    read_metrics,
+)
 from nlcli.evaluation.score_files import FILE, REPLICATES, read_replicates, read_scores
 from nlcli.evaluation.scored_images import ScoredImages, measure
 from nlcli.stages.stage import StageRecord, read_stage
@@ -37,8 +45,8 @@ class Evaluation:
     """
 
     record: StageRecord
-    metrics: ClassifierMetrics | DetectionMetrics
-    content: ScoredImages | CheckedLabels
+    metrics: ClassifierMetrics | NoiseMetrics
+    content: ScoredImages | CheckedLabels | CheckedTags
     whole: bool = True
 
     @property
@@ -83,7 +91,7 @@ class Evaluation:
         """Metrics with replicates: the stored ones where they fit, else made anew."""
         made, content = self.metrics.bootstrap, self.content
         stored = resamples and self.whole and made.resamples == resamples and made.seed == seed
-        if isinstance(content, CheckedLabels):
+        if isinstance(content, CheckedLabels | CheckedTags):
             measured = content.measure(0 if stored else resamples, seed)
             if not stored:
                 return measured
@@ -122,7 +130,7 @@ class Evaluations:
 
     @property
     def task(self) -> str:
-        """``multi-label``, ``single-label``, or ``label-noise`` of detections."""
+        """``multi-label``, ``single-label``, or of detections ``label-noise`` and ``tag-noise``."""
         return self.members[0].metrics.task
 
     @property
@@ -166,10 +174,16 @@ def read_evaluations(paths: Sequence[Path | str], resamples: int | None = None, 
         NlcliError: evaluations of other classes, other labels, or without a common image.
     """
     whole = [_read(record) for record in evaluation_records(paths)]
-    detections = [isinstance(e.metrics, DetectionMetrics) for e in whole]
+    detections = [isinstance(e.metrics, NoiseMetrics) for e in whole]
     if any(detections) and not all(detections):
         one, other = whole[detections.index(True)], whole[detections.index(False)]
         raise NlcliError(f"{one.path} evaluates a detection and {other.path} a classifier; compare one kind at a time")
+    for e in whole:
+        if any(detections) and e.metrics.task != whole[0].metrics.task:
+            raise NlcliError(
+                f"{e.path} and {whole[0].path} evaluate detections on one label and on several labels an image; "
+                "compare one kind at a time"
+            )
     made = whole[0].metrics.bootstrap
     keys = _common_keys(whole)
     left_out = len(set().union(*(e.content.keys.tolist() for e in whole))) - len(keys)
@@ -195,6 +209,8 @@ def read_evaluations(paths: Sequence[Path | str], resamples: int | None = None, 
 
 def _read(record: StageRecord) -> Evaluation:
     metrics = read_metrics(record)
+    if isinstance(metrics, TagNoiseMetrics):
+        return Evaluation(record, metrics, read_checked_tags(record.path / CHECKED))
     if isinstance(metrics, DetectionMetrics):
         return Evaluation(record, metrics, read_checked(record.path / CHECKED))
     return Evaluation(record, metrics, read_scores(record.path / FILE))

@@ -105,7 +105,7 @@ class Comparison(Record):
     """Models on the same images.
 
     Attributes:
-        task: ``multi-label``, ``single-label``, or ``label-noise`` of detections.
+        task: ``multi-label``, ``single-label``, or of detections ``label-noise`` and ``tag-noise``.
         split: Of the data set.
         images: How many images all of them scored.
         images_left_out: Images that some of them did not score.

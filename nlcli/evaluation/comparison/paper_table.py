@@ -21,7 +21,7 @@ from nlcli.console import markdown_table, print_table, say
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, table_text
 from nlcli.evaluation.config import Table
-from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, Part, read_metrics
+from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, NoiseMetrics, Part, read_metrics
 from nlcli.metrics.names import LOWER_IS_BETTER, TABLED, shown_metrics
 from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -111,7 +111,7 @@ class _Measured:
 
     row: str
     path: Path
-    metrics: ClassifierMetrics | DetectionMetrics
+    metrics: ClassifierMetrics | NoiseMetrics
     column: str
 
 
@@ -223,7 +223,7 @@ def _values(evaluations: Iterable[_Measured], by: By) -> _Values:
     return values
 
 
-def _column(metrics: ClassifierMetrics | DetectionMetrics, by: By, record: StageRecord) -> str:
+def _column(metrics: ClassifierMetrics | NoiseMetrics, by: By, record: StageRecord) -> str:
     """The column of an evaluation; ``any`` where it belongs to none or to all alike."""
     if by == "none":
         return ANY
@@ -242,7 +242,7 @@ def _column(metrics: ClassifierMetrics | DetectionMetrics, by: By, record: Stage
     return column
 
 
-def _metrics_of(metrics: ClassifierMetrics | DetectionMetrics) -> Iterator[tuple[str, float]]:
+def _metrics_of(metrics: ClassifierMetrics | NoiseMetrics) -> Iterator[tuple[str, float]]:
     """Name and value of what a table may show."""
     for name in TABLED:
         estimate = metrics.metrics.get(name)
@@ -293,13 +293,13 @@ def _empty_rows(rows: Iterable[TableRow], evaluations: Iterable[_Measured], want
     return [f"nothing to show for {names}: the table is of {', '.join(wanted)}, and the evaluations have {have}"]
 
 
-def _measured_on(metrics: ClassifierMetrics | DetectionMetrics) -> str:
-    judged = isinstance(metrics, DetectionMetrics)
+def _measured_on(metrics: ClassifierMetrics | NoiseMetrics) -> str:
+    judged = isinstance(metrics, NoiseMetrics)
     what = "verified noisy labels" if judged else "images"
     of = f" of {metrics.dataset}" if metrics.dataset else ""
     where = f"split '{metrics.split}'{of} with {metrics.classes} classes"
     told = f"measured on {metrics.images:,} {what} of {where}"
-    fitted = isinstance(metrics, DetectionMetrics) and metrics.cross_fitted
+    fitted = isinstance(metrics, NoiseMetrics) and metrics.cross_fitted
     return told + (", each image's threshold chosen without its fold" if fitted else "")
 
 

@@ -6,7 +6,7 @@ from nlcli.console import print_table
 from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
 from nlcli.metrics.formats import ends_text, percent
 from nlcli.metrics.intervals import FEWEST_TO_RANK
-from nlcli.metrics.names import DOWN, HEADINGS, LABEL_NOISE, LOWER_IS_BETTER, heading
+from nlcli.metrics.names import DETECTIONS, DOWN, HEADINGS, LOWER_IS_BETTER, heading
 
 _REMARKS = 8  # that are repeated at most
 
@@ -122,7 +122,7 @@ def _what_else(comparison: Comparison) -> list[str]:
         have = "class has" if without == 1 else "classes have"
         missing = (
             "no verified noisy label here and no part in the average error"
-            if comparison.task == LABEL_NOISE
+            if comparison.task in DETECTIONS
             else "no positive here and no part in mAP"
         )
         notes.append(f"{without} {have} {missing}")
@@ -130,7 +130,7 @@ def _what_else(comparison: Comparison) -> list[str]:
 
 
 def _selected(comparison: Comparison) -> list[str]:
-    what = "thresholds chosen by" if comparison.task == LABEL_NOISE else "checkpoints selected by"
+    what = "thresholds chosen by" if comparison.task in DETECTIONS else "checkpoints selected by"
     on = [row.selected_by + (f", {n:,} verified images" if (n := row.selected_on) else "") for row in comparison.rows]
     if len(set(on)) == 1:
         return [f"{what}: {on[0]}"]

@@ -301,3 +301,43 @@ def test_the_surest_by_hand() -> None:
     share = surest_share(image, np.array([0.9, 0.5, 0.8, 0.5, 0.1]), wrong, most=3)
     assert share.value == pytest.approx((1 + 1 + 0.5) / 3)  # of the two equal ones one half each
     assert surest_share(image[:0], np.empty(0), wrong[:0]).value is None
+
+
+# --- a run's scores --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "score"), [("residual", "clean"), ("veit", "cleaned")])
+def test_a_trained_run_scores_entries(world: TagWorld, tmp_path: Path, method: str, score: str) -> None:
+    from nlcli.training.config import TrainHead
+    from nlcli.training.saved_head import load_head
+    from nlcli.training.train_head import train_head
+
+    run = train_head(
+        TrainHead(
+            dataset=world.dataset,
+            features=world.features,
+            output=tmp_path / "run",
+            method=method,
+            options={"steps": 60, **({"pretrain_steps": 30} if method == "veit" else {})},
+        )
+    )
+    detection, entries = detected(world, tmp_path / "out", method="run", from_run=run)
+    assert detection.info.notes["score"] == score
+    table = read_dataset(world.dataset)
+    # Verified training images that the head was fitted on calibrate nothing.
+    assert sum(c.entries for c in detection.info.calibration.values()) == 6 * 120
+    head = load_head(run)
+    from nlcli.data.features.store import FeatureStore
+
+    store = FeatureStore(world.features)
+    features = np.asarray(store.read(store.rows_of(table.keys)), np.float32)
+    given = table.noisy_targets(np.arange(len(table)))
+    expected = head.cleaned(given, features) if score == "cleaned" else head.score(features, score)
+    clipped = np.clip(expected.astype(float), 1e-4 if score == "cleaned" else 1e-6, 1 - 1e-6)
+    listed = dense(world, entries, entries.score)
+    inside = ~np.isnan(listed)
+    if score == "cleaned":
+        clipped = np.clip(clipped, 1e-4, 1 - 1e-4)
+    np.testing.assert_allclose(listed[inside], np.log(clipped / (1 - clipped))[inside], atol=2e-3)
+    with pytest.raises(NlcliError, match="unknown score 'clear'"):
+        detected(world, tmp_path / "other", method="run", from_run=run, score="clear")

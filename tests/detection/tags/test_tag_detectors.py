@@ -128,7 +128,7 @@ def test_the_default_names_what_it_chose() -> None:
     notes = case.fitted.notes
     for kind in ("given", "missing"):
         losses = notes[f"{kind}_log_loss"]
-        assert set(losses) == {"given", "checked", "verified", "neighbours", "confident"}
+        assert set(losses) == {"given", "checked", "verified", "neighbours"}
         assert notes[f"{kind}_by"] == sorted(losses, key=losses.get)[:2]
 
 

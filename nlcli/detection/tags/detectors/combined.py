@@ -29,7 +29,7 @@ class CombinedConfig(TagDetectorConfig):
     """Options of ``auto``."""
 
     weight: float = Field(CHECKED_WEIGHT, gt=0, description="Of an image that a person checked, beside one that not.")
-    best: int = Field(2, ge=1, le=5, description="How many of the candidates are averaged.")
+    best: int = Field(2, ge=1, le=4, description="How many of the candidates are averaged.")
 
 
 class Combined(TagDetector):
@@ -46,10 +46,11 @@ class Combined(TagDetector):
         fitted = data.fitted_on(self.config.images, seed)
         folds = tag_folds(fitted.given, seed)
         given = scores_of_given(fitted, folds)
-        scorers: dict[str, Scorer] = {"confident": ConfidentScores(fitted, given)}
         verified = int(fitted.verified.sum())
+        scorers: dict[str, Scorer] = {"given": given}
+        if not _known(data).size:  # else calibration moves every class by what is known of it, and not by a mean
+            scorers = {"confident": ConfidentScores(fitted, given)}
         if verified:
-            scorers["given"] = given
             scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight)
             scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
         if verified >= FEWEST_VERIFIED:
@@ -59,8 +60,7 @@ class Combined(TagDetector):
     def _choose(self, data: TagData, scorers: dict[str, Scorer], seed: int) -> None:
         """Calibrate the candidates on the verified entries and keep, of each kind, those with the least log-loss."""
         table, fold = data.table, image_folds(data.table, seed)
-        known = np.flatnonzero((table.verification > 0) & (data.stored >= 0))
-        known = within_bounds(table, known, seed)
+        known = within_bounds(table, _known(data), seed)
         self._fold = np.full(len(table), -1)
         self._fold[known] = fold[known]
         entries = {name: _entries(data, scorer, known, fold) for name, scorer in scorers.items()}
@@ -92,6 +92,11 @@ class Combined(TagDetector):
                 probability = judge.probability(logits[id(scorer)][which], of_class, at_fold)
                 score[which] += log_odds(probability) / len(members)
         return score.astype(np.float32)
+
+
+def _known(data: TagData) -> np.ndarray:
+    """int64 rows of which something is verified, and that have features."""
+    return np.flatnonzero((data.table.verification > 0) & (data.stored >= 0))
 
 
 def _entries(data: TagData, scorer: Scorer, rows: np.ndarray, fold: np.ndarray) -> ScoredEntries:

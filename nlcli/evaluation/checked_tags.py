@@ -1,0 +1,265 @@
+"""Entries (an image and a class) whose truth a person told, with what a detector says of them; intervals over images.
+
+``checked.parquet`` holds one row an entry, sorted by image and class: ``key``, ``class`` (its number), ``given``,
+``present`` (what a person said), ``called_present`` (the verdict that counts) and ``probability``. The classes' names
+are in the file's metadata under ``classes``, as JSON.
+
+A given tag is wrong where the class is not there, a tag is missing where the class is there and its tag is not given.
+Given tags are ranked by falling probability that they are wrong, others by that of being missing. What is resampled are
+the images, because the entries of one go wrong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlcli.errors import NlcliError
+from nlcli.evaluation.measured import Measured
+from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.metrics.bootstrap import resample_weights
+from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, area_support
+from nlcli.stages.files import atomic_path
+
+KINDS = ("wrong", "missing")
+
+
+@dataclass(frozen=True)
+class CheckedTags:
+    """Entries with truth and verdict; the arrays but ``keys`` are ``(e,)``.
+
+    Attributes:
+        classes: C names.
+        keys: ``(n,)`` strings of the images, sorted.
+        image: int64 index of each entry's image in ``keys``, rising.
+        of_class: int64.
+        given, present, called_present: bool.
+        probability: float32, that the class is there.
+    """
+
+    classes: tuple[str, ...]
+    keys: NDArray[np.object_]
+    image: Ints
+    of_class: Ints
+    given: Bools
+    present: Bools
+    called_present: Bools
+    probability: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.keys)
+
+    @property
+    def entries(self) -> int:
+        """How many entries."""
+        return len(self.image)
+
+    @property
+    def wrongly_judged(self) -> Bools:
+        """``(e,)`` bool: the verdict is not the truth."""
+        wrongly: Bools = self.present != self.called_present
+        return wrongly
+
+    def of_kind(self, kind: str) -> tuple[Bools, Bools, Bools, Floats]:
+        """Of ``wrong`` (given tags) or ``missing`` (others): which entries, which of all are wrong and are called so,
+        and how sure the wrong is."""
+        given = kind == "wrong"
+        which: Bools = self.given == given
+        sure = 1.0 - self.probability if given else self.probability
+        return which, self.given != self.present, self.given != self.called_present, sure.astype(np.float64)
+
+    def only(self, keys: NDArray[np.object_]) -> CheckedTags:
+        """The images called ``keys``, in that order; every key must be among these images."""
+        where = {key: i for i, key in enumerate(self.keys.tolist())}
+        place = np.full(len(self.keys), -1)
+        place[[where[key] for key in keys.tolist()]] = np.arange(len(keys))
+        inside = np.flatnonzero(place[self.image] >= 0)
+        inside = inside[np.argsort(place[self.image[inside]], kind="stable")]
+        columns = ("of_class", "given", "present", "called_present", "probability")
+        return CheckedTags(
+            self.classes, keys, place[self.image[inside]], *(getattr(self, name)[inside] for name in columns)
+        )
+
+    def label_hash(self) -> str:
+        """Hash of the images, their entries, given tags and the truth."""
+        hashed = hashlib.sha256(json.dumps(self.keys.tolist()).encode())
+        for column in (self.image, self.of_class, self.given, self.present):
+            hashed.update(column.astype(np.int64).tobytes())
+        return hashed.hexdigest()
+
+    def naive(self) -> CheckedTags:
+        """The same entries with every label believed."""
+        return replace(self, called_present=self.given, probability=self.given.astype(np.float32))
+
+    def measure(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Measured:
+        """All metrics with ``resamples`` bootstrap replicates over images (0: none)."""
+        count = _Counter(self)
+        values, of_classes = count(np.ones(len(self), np.int64))
+        sizes = np.bincount(self.of_class, minlength=len(self.classes)).astype(np.int64)
+        per_class = np.empty((resamples, len(self.classes)))
+        replicates = {name: np.empty(resamples) for name in values} if resamples else {}
+        for b in range(resamples):
+            drawn, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
+            for name, value in drawn.items():
+                replicates[name][b] = value
+            if advance is not None:
+                advance(1)
+        return Measured(values, of_classes, sizes, replicates, per_class, self.supports(sizes, per_class), True)
+
+    def supports(self, counts: Ints, per_class: Floats) -> dict[str, Support]:
+        """What the metrics' intervals rest on; the arguments, of the classes, have no part in it."""
+        supports = {"label_error": _over_images(len(self), self.entries, "entries")}
+        for kind in KINDS:
+            which, wrong, called, _ = self.of_kind(kind)
+            ones, others = int((which & wrong).sum()), int((which & ~wrong).sum())
+            of_ranking = area_support(ones, others, "entries of the rarer kind")
+            supports |= {
+                f"AUC_{kind}": of_ranking,
+                f"AP_{kind}": of_ranking,
+                f"precision_{kind}": self._share_support(which & called, f"tags called {kind}"),
+                f"recall_{kind}": self._share_support(which & wrong, f"{kind} tags"),
+            }
+        return supports
+
+    def _share_support(self, which: Bools, counted: str) -> Support:
+        return _over_images(len(np.unique(self.image[which])), int(which.sum()), counted)
+
+
+def _over_images(images: int, entries: int, counted: str) -> Support:
+    """Of a share of entries that varies with the images, of which a few tell little however many entries they have."""
+    freedom = max(1, images - 1)
+    return Support(
+        entries,
+        counted=counted,
+        fewest_to_differ=FEWEST_TO_RANK,
+        inflation=1 + 1 / freedom,
+        paired_inflation=1 + 1 / freedom,
+        freedom=freedom,
+    )
+
+
+class _Counter:
+    """Metrics of weighted images; what does not depend on the weights is prepared once."""
+
+    def __init__(self, tags: CheckedTags) -> None:
+        self._tags = tags
+        self._cells = tags.of_class * 2 + tags.wrongly_judged
+        self._kinds = {}
+        for kind in KINDS:
+            which, wrong, called, sure = tags.of_kind(kind)
+            rows = np.flatnonzero(which)
+            rows = rows[np.argsort(-sure[rows], kind="stable")]
+            starts = np.concatenate([[0], np.flatnonzero(np.diff(sure[rows]) != 0) + 1]) if len(rows) else rows
+            self._kinds[kind] = (tags.image[rows], starts, wrong[rows], called[rows])
+
+    def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
+        tags, classes = self._tags, len(self._tags.classes)
+        counts = np.bincount(self._cells, weights=weights[tags.image], minlength=2 * classes).reshape(classes, 2)
+        total = counts.sum()
+        with np.errstate(invalid="ignore"):
+            of_classes = counts[:, 1] / counts.sum(axis=1)
+        values = {"label_error": float(counts[:, 1].sum() / total) if total else math.nan}
+        for kind, (image, starts, wrong, called) in self._kinds.items():
+            drawn = weights[image].astype(np.float64)
+            values[f"AUC_{kind}"], values[f"AP_{kind}"] = _areas(drawn, starts, wrong)
+            caught = float((drawn * (wrong & called)).sum())
+            values[f"precision_{kind}"] = _ratio(caught, float((drawn * called).sum()))
+            values[f"recall_{kind}"] = _ratio(caught, float((drawn * wrong).sum()))
+        return values, of_classes
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _areas(drawn: Floats, starts: Ints, wrong: Bools) -> tuple[float, float]:
+    """Area under the ROC curve and average precision of finding the wrong ones, which should come first.
+
+    Entries of one probability share their ranks, as scikit-learn has it.
+    """
+    if not len(drawn):
+        return math.nan, math.nan
+    ones = np.add.reduceat(drawn * wrong, starts)
+    others = np.add.reduceat(drawn * ~wrong, starts)
+    total, rest = ones.sum(), others.sum()
+    if not total:
+        return math.nan, math.nan
+    called = np.cumsum(ones + others)
+    precision = np.divide(np.cumsum(ones), called, out=np.zeros_like(called), where=called > 0)
+    below = rest - np.cumsum(others) + others / 2  # right ones that come later; of equal ones half
+    area = float((ones * below).sum() / (total * rest)) if rest else math.nan
+    return area, float((ones * precision).sum() / total)
+
+
+# --- on disk ---------------------------------------------------------------------------------
+
+
+def write_checked_tags(path: Path, tags: CheckedTags) -> None:
+    """Write ``checked.parquet``, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    keys = pa.DictionaryArray.from_arrays(
+        pa.array(tags.image.astype(np.int32)), pa.array(tags.keys.tolist(), pa.string())
+    )
+    columns = [
+        keys.cast(pa.string()),
+        pa.array(tags.of_class.astype(np.int32)),
+        pa.array(tags.given),
+        pa.array(tags.present),
+        pa.array(tags.called_present),
+        pa.array(tags.probability.astype(np.float32)),
+    ]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=_schema(tags.classes)), temporary, compression="zstd")
+
+
+def read_checked_tags(path: Path) -> CheckedTags:
+    """The checked entries of a detection's evaluation.
+
+    Raises:
+        NlcliError: missing, damaged, or without the columns above.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
+    of_class = table["class"].to_numpy() if "class" in table.column_names else np.empty(0)
+    inside = len(of_class) > 0 and 0 <= of_class.min() <= of_class.max() < len(classes)
+    if not table.schema.equals(_schema(classes)) or not inside or any(column.null_count for column in table.columns):
+        raise NlcliError(f"{path} does not hold the checked tags of a detection; evaluate the detection again")
+    encoded = table["key"].combine_chunks().dictionary_encode()
+    return CheckedTags(
+        classes,
+        np.array(encoded.dictionary.to_pylist(), object),
+        encoded.indices.to_numpy().astype(np.int64),
+        of_class.astype(np.int64),
+        *(table[name].to_numpy() for name in ("given", "present", "called_present", "probability")),
+    )
+
+
+def _schema(classes: tuple[str, ...]) -> Any:
+    import pyarrow as pa
+
+    kinds = {
+        "key": pa.string(),
+        "class": pa.int32(),
+        "given": pa.bool_(),
+        "present": pa.bool_(),
+        "called_present": pa.bool_(),
+        "probability": pa.float32(),
+    }
+    return pa.schema(list(kinds.items()), metadata={"classes": json.dumps(classes)})
