@@ -756,7 +756,7 @@ def train_head(
     output: StrPath,
     features: StrPath | None = None,
     from_images: StrPath | None = None,
-    method: str = "residual",
+    method: str = "auto",
     options: Mapping[str, Any] = {},
     preset: str | None = None,
     init: StrPath | None = None,

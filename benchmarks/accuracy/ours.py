@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from nlcli.stages.options import Output
 from nlcli.stages.stage import open_stage
 
 VALIDATION = 1 / 3
-"""Of the verified images, those that the stages get as the validation split."""
+"""Of the verified images, those that methods with steps get as the validation split; solved ones need none."""
 NOT_HERE = ("finetune-whole", "ground-truth", "cleannet", "veit", "teacher-student")
 """Heads that need images, a detection, or what these rows do not have."""
 
@@ -29,7 +30,7 @@ class _DatasetConfig(StageConfig):
     output: Output
 
 
-def stage_inputs(case: Case, folder: Path) -> tuple[Path, Path]:
+def stage_inputs(case: Case, folder: Path, validation: float) -> tuple[Path, Path]:
     """The case as a data set and a features directory."""
     from scipy.sparse import csr_array
 
@@ -38,7 +39,7 @@ def stage_inputs(case: Case, folder: Path) -> tuple[Path, Path]:
     verification = np.full(count, NONE, np.uint8)
     verification[case.verified] = FULL
     split = np.zeros(count, np.int8)
-    split[case.verified[: round(len(case.verified) * VALIDATION)]] = SPLITS.index("validation")
+    split[case.verified[: round(len(case.verified) * validation)]] = SPLITS.index("validation")
     if case.several:
         present = np.zeros(case.noisy.shape, np.uint8)
         present[case.verified] = case.known
@@ -86,26 +87,29 @@ class Stages:
             shutil.rmtree(self._folder)
         self._folder, self._name = None, ""
 
-    def _inputs(self, case: Case) -> tuple[Path, Path]:
-        if self._name != case.name or self._folder is None:
+    def _inputs(self, case: Case, validation: float) -> tuple[Path, Path]:
+        name = f"{case.name}-{validation}"
+        if self._name != name or self._folder is None:
             self._remove()
-            self._folder, self._name = Path(tempfile.mkdtemp(prefix="accuracy-")), case.name
-            return stage_inputs(case, self._folder)
+            self._folder, self._name = Path(tempfile.mkdtemp(prefix="accuracy-")), name
+            return stage_inputs(case, self._folder, validation)
         return self._folder / "dataset", self._folder / "features"
 
     def head(self, case: Case, name: str, options: dict[str, Any]) -> Answer:
         """``train-head --method NAME``."""
+        from nlcli.methods import get_method
         from nlcli.training.config import TrainHead
         from nlcli.training.saved_head import load_head
         from nlcli.training.train_head import train_head
 
-        dataset, features = self._inputs(case)
+        solved = get_method(name).solvable and options.get("solver") != "steps"
+        dataset, features = self._inputs(case, 0.0 if solved else VALIDATION)
         output = Path(tempfile.mkdtemp(prefix="head-", dir=dataset.parent)) / "run"
         config = TrainHead(
             dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options
         )
         head = load_head(train_head(config))
-        answer = Answer(head.score(case.test_features))
+        answer = Answer(head.score(case.test_features), note=_winner(output))
         shutil.rmtree(output.parent)
         return answer
 
@@ -115,7 +119,7 @@ class Stages:
         from nlcli.detection.config import DetectNoise
         from nlcli.detection.detect_noise import detect_noise
 
-        dataset, features = self._inputs(case)
+        dataset, features = self._inputs(case, VALIDATION)
         output = Path(tempfile.mkdtemp(prefix="noise-", dir=dataset.parent)) / "detection"
         config = DetectNoise(
             dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options, suspects=0
@@ -136,3 +140,9 @@ def our_names(case: Case) -> list[str]:
     heads = [name for name, cls in METHODS.items() if task in cls.tasks and name not in NOT_HERE]
     detectors = [] if case.several else DETECTORS.names()
     return [f"head:{name}" for name in heads] + [f"detector:{name}" for name in detectors]
+
+
+def _winner(run: Path) -> str:
+    """Which candidate a run of ``auto`` kept."""
+    told = json.loads((run / "result.json").read_text(encoding="utf-8")).get("solved", {})
+    return str(told.get("details", {}).get("winner", ""))

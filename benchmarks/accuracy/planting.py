@@ -1,10 +1,8 @@
-"""Planted noise of single labels, as ``nlcli add-noise`` does it, on arrays."""
+"""Planted noise of single labels, after ``nlcli add-noise``; of its own, so that the rows stay what they are."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from nlcli.data.derived.add_noise import cross_fitted_scores, flip_chance
 
 
 def by_matrix(true: np.ndarray, matrix: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
@@ -24,7 +22,7 @@ def by_image(
     classes = int(true.max()) + 1
     scores = resemblance(true, features, rng)
     flips = rng.random(len(true)) < flip_chance(scores, true, rate, sharpness)
-    logits = scores.astype(np.float64) * (sharpness / scores.std())
+    logits = scores * (sharpness / scores.std())
     logits[np.arange(len(true)), true] = -np.inf
     chances = np.exp(logits - logits.max(axis=1, keepdims=True))
     assert chances.shape[1] == classes
@@ -32,9 +30,31 @@ def by_image(
 
 
 def resemblance(true: np.ndarray, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, C) cross-fitted scores of every class."""
+    """(n, C) scores of every class by ridge regressions on features of unit length, fitted to the other folds."""
     fold = rng.permutation(len(true)) % 5
-    return cross_fitted_scores(_Rows(features), np.arange(len(true)), true, fold, int(true.max()) + 1)
+    x = np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12), np.float64)
+    x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    goal, scores = np.eye(int(true.max()) + 1)[true], np.empty((len(true), int(true.max()) + 1))
+    for k in range(5):
+        left = x[fold != k]
+        gram = left.T @ left
+        ridge = 0.01 * np.trace(gram) / len(gram)
+        scores[fold == k] = x[fold == k] @ np.linalg.solve(gram + ridge * np.eye(len(gram)), left.T @ goal[fold != k])
+    return scores
+
+
+def flip_chance(scores: np.ndarray, true: np.ndarray, rate: float, sharpness: float) -> np.ndarray:
+    """(n,) probability that each label is wrong, of mean ``rate``: a sigmoid of the best wrong class's margin."""
+    from scipy.optimize import brentq
+    from scipy.special import expit
+
+    others = scores.copy()
+    others[np.arange(len(true)), true] = -np.inf
+    ahead = others.max(axis=1) - scores[np.arange(len(true)), true]
+    ahead = sharpness * (ahead - ahead.mean()) / ahead.std()
+    shift = brentq(lambda at: float(expit(ahead + at).mean()) - rate, -50.0, 50.0)
+    chances: np.ndarray = expit(ahead + shift)
+    return chances
 
 
 def confusing_classes(true: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -49,11 +69,3 @@ def confusing_classes(true: np.ndarray, features: np.ndarray) -> np.ndarray:
 def _drawn(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     drawn = (np.cumsum(chances, axis=1) <= rng.random(len(chances))[:, None]).sum(axis=1)
     return np.minimum(drawn, chances.shape[1] - 1)
-
-
-class _Rows:
-    def __init__(self, features: np.ndarray) -> None:
-        self.shape, self._features = features.shape, features
-
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        return self._features[rows]

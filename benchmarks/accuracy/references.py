@@ -13,9 +13,11 @@ import numpy as np
 
 from benchmarks.accuracy.cases import Answer, Case
 from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.design import as_blocks
 from nlcli.estimation.linear_model import Task, probabilities
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
+from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import solve
 
 _FOLDS = 5
@@ -133,12 +135,13 @@ def regression(case: Case) -> Answer:
     scored = case.verified if len(case.verified) else np.arange(len(labels))
     folds = stratified_folds(strata_of_tags(labels) if case.several else labels, _FOLDS)
     task: Task = "multi-label" if case.several else "single-label"
-    path = path_values(features)
+    path, turned = path_values(features)[1:8], Preconditioner(as_blocks(features))
     best, chosen = (-np.inf, 1.0, 0.0), np.empty(0)
     for weight in _WEIGHTS if len(case.verified) else _WEIGHTS[:1]:
         weights = np.ones(len(labels))
         weights[case.verified] = weight
-        of_path = out_of_fold(features, Term(targets, weights), task, case.classes, path, folds)
+        term = Term(targets, weights)
+        of_path = out_of_fold(features, term, task, case.classes, path, folds, tolerance=1e-4, preconditioner=turned)
         for logits, l2 in zip(of_path, path, strict=True):
             scores = probabilities(logits.astype(np.float64), task)
             value = _log_likelihood(scores[scored], labels[scored])

@@ -101,17 +101,24 @@ class Selection:
         best: Name of the one with the highest mean.
         chosen: Name of the one to keep.
         baseline: Name of the one that ``Standing.gain`` is over.
-        images: How many they were compared on.
+        scores: How many each candidate was compared by.
+        images_each: Images that a score stands for.
     """
 
     standings: tuple[Standing, ...]
     best: str
     chosen: str
     baseline: str
-    images: int
+    scores: int
+    images_each: float = 1.0
 
     def __getitem__(self, name: str) -> Standing:
         return next(standing for standing in self.standings if standing.name == name)
+
+    @property
+    def images(self) -> int:
+        """How many images that were."""
+        return round(self.scores * self.images_each)
 
     @property
     def level(self) -> float:
@@ -126,7 +133,10 @@ class Selection:
     @property
     def images_to_tell(self) -> int | None:
         """Verified images that would tell the best from the baseline; None where it does not look better."""
-        return None if self.best == self.baseline else self[self.best].gain.images_to_tell(self.level)
+        if self.best == self.baseline:
+            return None
+        scores = self[self.best].gain.images_to_tell(self.level)
+        return None if scores is None else math.ceil(scores * self.images_each)
 
 
 def select(
@@ -135,6 +145,7 @@ def select(
     baseline: str | None = None,
     errors_behind: float = 1.0,
     eligible: Sequence[str] | None = None,
+    images_each: float = 1.0,
 ) -> Selection:
     """Compare candidates.
 
@@ -143,6 +154,7 @@ def select(
         baseline: The one that gains are over; the first where it is not said.
         errors_behind: Standard errors that a simpler one may be behind the best.
         eligible: Names of those that may be kept; all where it is not said.
+        images_each: Images that a score stands for, where it is not one.
 
     Raises:
         ValueError: no candidate, another number of images, or a score that is not finite.
@@ -166,7 +178,7 @@ def select(
     chosen = next(
         standing.name for standing in standings if standing.name in names and _within(standing.behind, errors_behind)
     )
-    return Selection(standings, best, chosen, baseline, len(next(iter(arrays.values()))))
+    return Selection(standings, best, chosen, baseline, len(next(iter(arrays.values()))), images_each)
 
 
 def _within(behind: Difference, errors: float) -> bool:

@@ -50,11 +50,12 @@ def _facts(method: type[Method]) -> dict[str, Any]:
     return {"presets": presets, "scores": list(method.scores)}
 
 
-# In the order of the list of methods: baselines first.
+# In the order of the list of methods: the default, then baselines.
 METHODS: Catalogue[Method, MethodConfig] = Catalogue(
     "method",
     "nlcli.methods",
     {
+        "auto": "nlcli.methods.auto:Auto",
         "noisy": "nlcli.methods.noisy:Noisy",
         "clean": "nlcli.methods.clean:Clean",
         "clean-and-noisy": "nlcli.methods.clean_and_noisy:CleanAndNoisy",

@@ -91,7 +91,7 @@ class TrainHead(StageConfig):
             role="input",
         ),
     ] = None
-    method: Annotated[str, Option("Method; 'nlcli methods' lists them.", panel="Method")] = "residual"
+    method: Annotated[str, Option("Method; 'nlcli methods' lists them.", panel="Method")] = "auto"
     options: Annotated[
         dict[str, Any], Option("Options of the method (see its card), such as alpha=0.2.", panel="Method", flag="--set")
     ] = Field(default_factory=dict)

@@ -121,9 +121,10 @@ def _method_config(config: TrainHead) -> MethodConfig:
     stepped = config.preset is not None or config.from_images is not None
     decided = get_method(config.method).decided(settings, given, stepped=stepped, scale=_scale_of_init(config))
     if config.from_images is not None and getattr(decided, "solver", "steps") == "solved":
+        otherwise = "leave out solver=solved" if get_method(config.method).stepped else "name another with --method"
         raise NlcliError(
-            f"method {config.method} is solved on features; run 'nlcli extract-features' and pass --features, or leave "
-            "out solver=solved"
+            f"method {config.method} is solved on features; run 'nlcli extract-features' and pass --features, or "
+            f"{otherwise}"
         )
     return decided
 
@@ -220,9 +221,12 @@ def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: 
     problem = Problem(start.num_features, table.classes, table.task, pairs, start.two_trunks)
     init = _initial_layer(config, settings, start, problem, cls)
     method = cls(settings, problem, init, config.seed)
+    phases = method.phases()
+    if cls.verification_is_optional and not (table.verification[table.rows("train")] > NONE).any():
+        phases = tuple(phase for phase in phases if phase.rows == "noisy")
     return _Built(
         method=method,
-        phases=[phase.scaled(config.scale) for phase in method.phases()],
+        phases=[phase.scaled(config.scale) for phase in phases],
         fraction=fraction,
         paired=paired,
         init=init,

@@ -66,7 +66,7 @@ def test_of_equal_ones_the_simplest() -> None:
 
 def test_no_image_keeps_the_simplest() -> None:
     selection = select({"a": [], "b": []})
-    assert (selection.chosen, selection.images, selection.better) == ("a", 0, False)
+    assert (selection.chosen, selection.scores, selection.better) == ("a", 0, False)
     assert selection["a"].interval is None
 
 

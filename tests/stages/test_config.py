@@ -59,10 +59,21 @@ FOLDERS = {"verified": ["validation", "test"], "validation_share": 0.1, "test_sh
             Table(rows={"A": (Path("a"),)}, output=OUT, by="split", published="p", deviations=("d",)),
             {"published": "p", "by": "split", "deviations": ["d"]},
         ),
-        (TrainHead(dataset=Path("d"), features=Path("f"), output=OUT, options={"alpha": 0.2}, memory=1.0), HEAD),
         (
             TrainHead(
-                dataset=Path("d"), from_images="resnet50", output=OUT, options={"alpha": 0.2}, flip="none", workers=3
+                dataset=Path("d"), features=Path("f"), output=OUT, method="residual", options={"alpha": 0.2}, memory=1.0
+            ),
+            HEAD,
+        ),
+        (
+            TrainHead(
+                dataset=Path("d"),
+                from_images="resnet50",
+                output=OUT,
+                method="residual",
+                options={"alpha": 0.2},
+                flip="none",
+                workers=3,
             ),
             HEAD | IMAGES,
         ),

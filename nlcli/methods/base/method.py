@@ -61,6 +61,8 @@ class Method(ABC):
     """Whether its noisy rows are weighted by a detection of label noise; its option ``weights`` says how."""
     all_verified: ClassVar[bool] = False
     """Whether V is every verified training image, whatever part of them the run's clean set is."""
+    verification_is_optional: ClassVar[bool] = False
+    """Whether it also works where no training image is verified; its phases on V are then left out."""
     own_trunk: ClassVar[str | None] = None
     """Group of variables whose nets have a backbone of their own where backbones are trained along; ``two_trunks``
     of the problem then says that features are those of both, this group's behind the others'. A phase that leaves the

@@ -1,0 +1,357 @@
+"""Linear classifiers that a small verified set may prefer, each with the terms that it is fitted to.
+
+========== ==============================================================================================
+noisy      the noisy labels of all images, nothing else
+weight w   verified labels in place of noisy ones, each counting ``w``
+forward    one label: a noisy label j costs -log sum_c p(c | x) T[c, j] (Patrini et al. 2017, forward
+           correction), a verified one as before. T is found by expectation and maximisation from the
+           out-of-fold probabilities of a classifier that has seen no verified label, with verified pairs
+posterior  one label: soft labels p(c | x, j) ~ p(c | x) T[c, j] in place of the noisy ones
+========== ==============================================================================================
+
+All of these are solved for several strengths of regularisation from the same start, so that a whole contest costs
+little more than one path. Which images' verification may be used is said for every fit, so that those left out judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
+from nlcli.estimation.design import RowBlocks
+from nlcli.estimation.linear_model import LinearModel, Task, log_softmax
+from nlcli.estimation.objective import Term
+from nlcli.estimation.path import path_values
+from nlcli.estimation.preconditioner import Preconditioner
+from nlcli.estimation.solver import solve
+from nlcli.estimation.tempering import temperature, tempered_losses
+from nlcli.estimation.transition import fitted_transition, pair_counts
+
+NOISY = "noisy"
+FORWARD, POSTERIOR = "forward", "posterior"
+WEIGHTS = (1, 5, 20)
+"""What a verified image may count beside one with a noisy label."""
+NEAR = (10**0.5, 1.0, 10**-0.5, 0.1)
+"""Strengths, as factors on the one that noisy labels prefer, at which every candidate is solved."""
+MOST_CLASSES = 500
+"""Up to which a matrix of noise is estimated."""
+TOLERANCE = 1e-4
+_FOLDS = 4
+_JUDGES = 6000
+_DENSE = 1 << 23
+_ROUNDS = 2
+_ROUND_PLACE = 2
+_ROUND_FOLDS = 2
+_STILL = 0.005
+_STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The training images.
+
+    Attributes:
+        design: (n, D) features on the scale that is solved on.
+        noisy: (n, C) CSR, noisy labels.
+        labelled: (n,) how much the noisy labels of an image count, 0 where it has none.
+        verified, known: (n, C) CSR, what a person said, and where.
+        checked: (n,) bool: a person said something.
+    """
+
+    design: RowBlocks
+    task: Task
+    classes: int
+    noisy: Any
+    labelled: np.ndarray
+    verified: Any
+    known: Any
+    checked: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """n."""
+        return self.design.shape[0]
+
+    @cached_property
+    def preconditioner(self) -> Preconditioner:
+        """Of the features, for all solutions."""
+        return Preconditioner(self.design)
+
+    @cached_property
+    def noisy_class(self) -> np.ndarray:
+        """(n,) int64 of one label an image; -1 where there is none."""
+        return _first_class(self.noisy)
+
+    @cached_property
+    def true_class(self) -> np.ndarray:
+        """(n,) int64 of one label an image; -1 where it is not known."""
+        return _first_class(self.verified)
+
+    @property
+    def beside(self) -> np.ndarray:
+        """(n,) weights of noisy labels of images of which nothing is known."""
+        return np.where(self.checked, 0.0, self.labelled)
+
+    def logits(self, model: LinearModel, chosen: np.ndarray) -> np.ndarray:
+        """Those of ``chosen`` (n,) bool images, in their order."""
+        parts = [model.logits(part[chosen[first : first + len(part)]]) for first, part in self.design.blocks()]
+        return np.concatenate(parts)
+
+
+class Candidates:
+    """Candidates for ``images``, solved with or without the verification of some of them.
+
+    Attributes:
+        names: The simplest first.
+        l2: The strength that noisy labels prefer.
+        values: At which every candidate is solved, strong to weak.
+    """
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        some = images.checked.any()
+        self._apart = bool(images.beside.sum() >= 0.1 * max(images.labelled.sum(), 1e-300))
+        weighted = [f"weight {weight}" for weight in WEIGHTS] if some else []
+        self.names: tuple[str, ...] = (NOISY, *weighted)
+        if some and self._apart and images.task == "single-label" and images.classes <= MOST_CLASSES:
+            self.names = (NOISY, "weight 1", FORWARD, "weight 5", POSTERIOR, "weight 20")
+        self._folds = self._noisy_folds()
+        self._start, self.l2, self._of_fold = self._noisy_path()
+        self.values: tuple[float, ...] = tuple(self.l2 * factor for factor in NEAR)
+        self._full: dict[tuple[str, int], LinearModel] = {}
+        self._noise_of: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    # --- what noisy labels alone say ---
+
+    def _noisy_folds(self) -> np.ndarray:
+        """Folds of the images whose noisy labels are fitted without any verified one; -1 of all others."""
+        images, folds = self.images, np.full(self.images.count, -1)
+        rows = np.flatnonzero(self._base_weights() > 0)
+        strata = images.noisy_class[rows] if images.task == "single-label" else strata_of_tags(images.noisy[rows])
+        folds[rows] = stratified_folds(strata, _FOLDS)
+        return folds
+
+    def _base_weights(self) -> np.ndarray:
+        return self.images.beside if self._apart else self.images.labelled
+
+    def _noisy_path(self) -> tuple[LinearModel, float, LinearModel]:
+        """The classifier of noisy labels, its strength, and that without the first fold, which chose it."""
+        images, weights = self.images, self._base_weights()
+        judges = np.flatnonzero(self._folds == 0)
+        judges = judges[:: max(1, len(judges) // _JUDGES)]
+        judging = np.zeros(images.count, bool)
+        judging[judges] = True
+        goal = np.asarray(images.noisy[judging].toarray() > 0, np.float64)
+        whole = apart = None
+        best: tuple[float, LinearModel, float, LinearModel] | None = None
+        worse = 0
+        for value in path_values(images.design, _STRENGTHS):
+            whole = self._solved([Term(images.noisy, weights)], value, whole)
+            apart = self._solved([Term(images.noisy, np.where(self._folds == 0, 0.0, weights))], value, apart or whole)
+            cost = float(tempered_losses(images.task, images.logits(apart, judging), goal, np.ones_like(goal)).mean())
+            if best is None or cost < best[0]:
+                best, worse = (cost, whole, value, apart), 0
+            else:
+                worse += 1
+            if worse == 2:
+                break
+        assert best is not None
+        return best[1], best[2], best[3]
+
+    @cached_property
+    def _noisy_logits(self) -> np.ndarray:
+        """(n, C) logits of noisy labels, by classifiers that saw neither the image nor anything verified."""
+        images, weights = self.images, self._base_weights()
+        logits = np.empty((images.count, images.classes), np.float32)
+        others = self._folds < 0
+        logits[others] = images.logits(self._start, others)
+        for fold in range(_FOLDS):
+            held = self._folds == fold
+            model = self._of_fold
+            if fold:
+                model = self._solved([Term(images.noisy, np.where(held, 0.0, weights))], self.l2, self._start)
+            logits[held] = images.logits(model, held)
+        return logits
+
+    # --- candidates ---
+
+    def without(self, held: np.ndarray | None = None) -> Iterator[tuple[str, int, LinearModel]]:
+        """Every candidate at every value: (name, place of the value, model).
+
+        Args:
+            held: (n,) bool, images that are left out altogether; the first call must hold out none.
+        """
+        used = self.images.checked if held is None else self.images.checked & ~held
+        for name in self.names:
+            model = self._start
+            for place, terms in enumerate(self._terms(name, used, held)):
+                start = model if held is None else self._full[name, place]
+                model = self._solved(terms, self.values[place], start)
+                if held is None:
+                    self._full[name, place] = model
+                yield name, place, model
+
+    def final(self, name: str, place: int) -> tuple[LinearModel, int, bool]:
+        """A candidate solved to the end on all images, its iterations, and whether it converged."""
+        terms = list(self._terms(name, self.images.checked, None))[place]
+        images = self.images
+        solution = solve(
+            images.design,
+            terms,
+            images.task,
+            images.classes,
+            self.values[place],
+            start=self._full[name, place],
+            preconditioner=images.preconditioner,
+        )
+        return solution.model, solution.iterations, solution.converged
+
+    def _terms(self, name: str, used: np.ndarray, held: np.ndarray | None) -> Iterator[Sequence[Term]]:
+        """What ``name`` is fitted to, value by value."""
+        images = self.images
+        terms: Sequence[Term]
+        if name == NOISY:
+            labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
+            terms = [Term(images.noisy, labelled)]
+        elif name == FORWARD:
+            terms = [Term(images.noisy, images.beside, None, self.transition(used)), self._clean(used)]
+        elif name == POSTERIOR:
+            terms = [Term(self._believed(used), images.beside), self._clean(used)]
+        else:
+            terms = self._weighted(float(name.rpartition(" ")[2]), used, held)
+        for _ in self.values:
+            yield terms
+
+    def _weighted(self, weight: float, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
+        """Noisy labels where nothing is known, and verified ones."""
+        images = self.images
+        if self._one_of_each is not None:
+            return [Term(self._one_of_each, images.beside + weight * used)]
+        if images.task == "single-label":
+            return [Term(images.noisy, images.beside), self._clean(used, weight)]
+        labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
+        return [Term(images.noisy, labelled, _Unknown(images.known)), self._clean(used, weight)]
+
+    @cached_property
+    def _one_of_each(self) -> np.ndarray | None:
+        """(n, C) labels with verified ones in their place, where every image has one and memory holds them."""
+        images = self.images
+        named = images.true_class >= 0
+        if images.task != "single-label" or (images.checked & ~named).any() or images.count * images.classes > _DENSE:
+            return None
+        label = np.where(images.checked, images.true_class, np.maximum(images.noisy_class, 0))
+        targets = np.zeros((images.count, images.classes), np.float32)
+        targets[np.arange(images.count), label] = 1.0
+        return targets
+
+    def _clean(self, used: np.ndarray, weight: float = 1.0) -> Term:
+        return Term(self.images.verified, weight * used, self.images.known)
+
+    # --- what is believed of true classes ---
+
+    def transition(self, used: np.ndarray) -> np.ndarray:
+        """(C, C) T [true, noisy] by what is known of the images ``used``."""
+        return self._noise(used)[0]
+
+    def _believed(self, used: np.ndarray) -> np.ndarray:
+        log_prior, matrix = self._noise(used)[1], self.transition(used)
+        label = np.maximum(self.images.noisy_class, 0)
+        believed: np.ndarray = np.exp(log_softmax(log_prior + np.log(matrix).T[label]))
+        return believed.astype(np.float32)
+
+    def _noise(self, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """T, and log p(true class | x) as sure as verified images show it to be, by classifiers that saw neither.
+
+        First by those of noisy labels, which say of a confused class what its labels say: T comes out too near to
+        none. Then by those that T corrects, which halves what it is off by.
+        """
+        if self._noise_of is not None and np.array_equal(self._noise_of[0], used):
+            return self._noise_of[1], self._noise_of[2]
+        even = np.eye(self.images.classes)
+        log_prior = self._calibrated(self._noisy_logits, used)
+        matrix = self._fitted(log_prior, used, 0.6 * even + 0.4 / len(even))
+        for _ in range(_ROUNDS):
+            log_prior = self._calibrated(self._corrected_logits(matrix, used), used)
+            before, matrix = matrix, self._fitted(log_prior, used, matrix)
+            if np.abs(matrix - before).max() <= _STILL:
+                break
+        self._noise_of = used, matrix, log_prior
+        return matrix, log_prior
+
+    def _calibrated(self, logits: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """Log-probabilities of ``logits``, by the factor that suits the verified images ``used``."""
+        named = used & (self.images.true_class >= 0)
+        wide = logits.astype(np.float64)
+        goal = np.eye(self.images.classes)[self.images.true_class[named]]
+        return log_softmax(wide * temperature("single-label", wide[named], goal, np.ones_like(goal)))
+
+    def _fitted(self, log_prior: np.ndarray, used: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """T by expectation and maximisation, with the verified pairs of ``used``."""
+        images = self.images
+        open_ = (images.beside > 0) & (images.noisy_class >= 0)
+        true = np.where(used & (images.noisy_class >= 0), images.true_class, -1)
+        pairs = pair_counts(true, np.maximum(images.noisy_class, 0), images.classes) + 0.5 * np.eye(images.classes)
+        return fitted_transition(np.exp(log_prior[open_]), images.noisy_class[open_], pairs, start)
+
+    def _corrected_logits(self, matrix: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """(n, C) by classifiers that ``matrix`` corrects, fold by fold, each without the images that it is asked of."""
+        images, value = self.images, self.values[_ROUND_PLACE]
+        folds = np.where(self._folds < 0, -1, self._folds % _ROUND_FOLDS)
+        rows = np.flatnonzero(used)
+        folds[rows] = stratified_folds(images.true_class[rows], _ROUND_FOLDS)
+
+        def fitted(without: np.ndarray | None, start: LinearModel) -> LinearModel:
+            beside = images.beside if without is None else np.where(without, 0.0, images.beside)
+            clean = used if without is None else used & ~without
+            return self._solved([Term(images.noisy, beside, None, matrix), self._clean(clean)], value, start)
+
+        start = fitted(None, self._start)
+        logits = np.empty((images.count, images.classes), np.float32)
+        others = folds < 0
+        logits[others] = images.logits(start, others)
+        for fold in range(_ROUND_FOLDS):
+            held = folds == fold
+            logits[held] = images.logits(fitted(held, start), held)
+        return logits
+
+    def _solved(self, terms: Sequence[Term], l2: float, start: LinearModel | None) -> LinearModel:
+        images = self.images
+        return solve(
+            images.design,
+            terms,
+            images.task,
+            images.classes,
+            l2,
+            start=start,
+            tolerance=TOLERANCE,
+            preconditioner=images.preconditioner,
+        ).model
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """Ones where a CSR matrix has zeros, made dense some rows at a time."""
+
+    known: Any
+
+    def __getitem__(self, rows: Any) -> _Unknown:
+        return _Unknown(self.known[rows])
+
+    def toarray(self) -> np.ndarray:
+        return np.asarray(self.known.toarray() == 0)
+
+
+def _first_class(labels: Any) -> np.ndarray:
+    """(n,) int64 the first class of each row of a CSR matrix; -1 of an empty row."""
+    matrix = labels.tocsr()
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    some = np.diff(matrix.indptr) > 0
+    result = np.full(matrix.shape[0], -1)
+    result[some] = matrix.indices[matrix.indptr[:-1][some]]
+    return result

@@ -1,0 +1,170 @@
+"""The candidate that the verified images prefer: solved linear classifiers compared by cross-fitting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from nlcli.console import say, text_table
+from nlcli.errors import NlcliError
+from nlcli.estimation.candidates import Images
+from nlcli.estimation.contest import Contest, Judges, contest
+from nlcli.estimation.linear_search import Point
+from nlcli.estimation.scale import ScaleKind
+from nlcli.estimation.selection import Selection
+from nlcli.methods.base.contract import Batch, MethodConfig, Phase, SolvableConfig, Tensor
+from nlcli.methods.base.linear import SolvedLinearMethod
+from nlcli.methods.base.solution import Labelled, Solved
+from nlcli.methods.citations import PATRINI_2017
+
+
+class AutoConfig(SolvableConfig):
+    """Settings of the choice; there is nothing to set but the scale of features."""
+
+    solver: Literal["solved"] = Field("solved", description="Its candidates are always solved to convergence.")
+
+
+class Auto(SolvedLinearMethod):
+    """One linear layer on features: that of the candidate which verified images prefer.
+
+    Candidates: the noisy labels as they are; with verified ones in their place, which count 1, 5 or 20 times as much;
+    of one label an image also corrected by a matrix of how labels go wrong, and fitted to posteriors of true classes.
+    """
+
+    name = "auto"
+    Config = AutoConfig
+    citation = PATRINI_2017
+    solvable = True
+    stepped = False
+    verification_is_optional = True
+    solved_options = frozenset({"solver", "feature_scale"})
+    config: AutoConfig
+
+    @classmethod
+    def decided(
+        cls, config: Any, given: Collection[str], *, stepped: bool, scale: ScaleKind | None = None
+    ) -> MethodConfig:
+        others = sorted(set(given) - cls.solved_options)
+        if others:
+            raise NlcliError(
+                f"method auto solves what it compares and has no use for '{others[0]}'; leave it out, or name a method "
+                "that takes steps, such as residual"
+            )
+        return super().decided(config, given, stepped=stepped, scale=scale)
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (self.make_phase("noisy", "noisy", 1, {}), self.make_phase("clean", "clean", 1, {}))
+
+    def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        raise NotImplementedError("it is solved")
+
+    def solve(self, labelled: Labelled) -> Solved:
+        judges = None
+        if labelled.checked.design is not None and not labelled.unverified:
+            judges = Judges(labelled.checked.design, labelled.checked.verified, labelled.checked.known)
+        result = contest(_images(labelled), judges)
+        self.take(result.model)
+        remarks = _remarks(result)
+        if result.selection is not None:
+            for line in _table(result.selection, result.judged):
+                say(line)
+        points = [
+            Point(name, l2, 0, cost, {})
+            for name, costs in result.costs.items()
+            for l2, cost in zip(result.values, costs, strict=True)
+        ] or [Point(result.winner, result.l2, result.iterations, None, {})]
+        chosen = next(i for i, p in enumerate(points) if (p.candidate, p.l2) == (result.winner, result.l2))
+        return Solved(
+            points=points,
+            chosen=chosen,
+            l2=result.l2,
+            iterations=result.iterations,
+            converged=result.converged,
+            crossed=judges is None,
+            remarks=remarks,
+            details=_details(result),
+        )
+
+
+def _images(labelled: Labelled) -> Images:
+    counts = labelled.of_noisy.astype(np.float64)
+    if labelled.weights is not None:
+        counts = counts * labelled.weights
+    known = np.asarray(labelled.known.sum(axis=1)).ravel() > 0
+    return Images(
+        design=labelled.design,
+        task=labelled.task,
+        classes=labelled.classes,
+        noisy=labelled.noisy,
+        labelled=counts,
+        verified=labelled.verified,
+        known=labelled.known,
+        checked=labelled.of_clean & known,
+    )
+
+
+def _remarks(result: Contest) -> list[str]:
+    """What should be known of the choice."""
+    selection = result.selection
+    if selection is None:
+        return ["nothing is verified, so nothing could be compared: this is the classifier of the noisy labels"]
+    if selection.better:
+        return []
+    told = f"of {result.judged:,} verified images none tells that anything is better than the noisy labels as they are"
+    needed = selection.images_to_tell
+    if needed is None:
+        return [told]
+    if needed <= result.judged:
+        return [f"{told}, though '{selection.best}' looks so"]
+    return [f"{told}; if '{selection.best}' is as much better as it looks, about {_rounded(needed):,} would tell"]
+
+
+def _rounded(count: int) -> int:
+    """Two digits of it, rounded up."""
+    unit = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // unit) * unit
+
+
+def _table(selection: Selection, judged: int) -> list[str]:
+    header = ["candidate", "score", "less than the best", "more than noisy (95 %)", ""]
+    rows = []
+    for standing in selection.standings:
+        low, high = standing.gain.interval()
+        rows.append(
+            [
+                standing.name,
+                f"{standing.mean:.4f}",
+                f"{standing.behind.mean:.4f} ± {standing.behind.error:.4f}",
+                "" if standing.name == selection.baseline else f"{standing.gain.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
+                "kept" if standing.name == selection.chosen else "best" if standing.name == selection.best else "",
+            ]
+        )
+    told = f"compared on {judged:,} verified images, each by classifiers that had not seen it:"
+    return [told, *text_table(header, rows).splitlines()]
+
+
+def _details(result: Contest) -> dict[str, Any]:
+    """For ``result.json``."""
+    selection = result.selection
+    if selection is None:
+        return {"winner": result.winner, "judged": 0}
+    return {
+        "winner": result.winner,
+        "judged": result.judged,
+        "better_than_noisy": selection.better,
+        "images_to_tell": selection.images_to_tell,
+        "candidates": [
+            {
+                "name": standing.name,
+                "score": standing.mean,
+                "behind_best": standing.behind.mean,
+                "standard_error": standing.behind.error,
+                "gain": standing.gain.mean,
+                "gain_interval": list(standing.gain.interval()),
+            }
+            for standing in selection.standings
+        ],
+    }

@@ -1,0 +1,169 @@
+"""Candidates fitted and compared: against scikit-learn, against leaks, and on drawn images whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
+
+from nlcli.estimation.candidates import FORWARD, NOISY, POSTERIOR, Candidates, Images
+from nlcli.estimation.contest import Judges, contest
+from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.linear_model import LinearModel
+
+CLASSES, WIDTH = 4, 6
+
+
+def drawn(
+    count: int = 600, checked: int = 120, wrong: float = 0.4, seed: int = 0
+) -> tuple[Images, np.ndarray, np.ndarray, np.ndarray]:
+    """Images of four classes, a share ``wrong`` of each labelled as the next one; features, true classes, labels."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(CLASSES, size=count)
+    features = 1.2 * np.eye(CLASSES, WIDTH)[true] + 0.5 * rng.normal(size=(count, WIDTH))
+    noisy = np.where(rng.random(count) < wrong, (true + 1) % CLASSES, true)
+    return images_of(features, true, noisy, np.arange(count) < checked), features, true, noisy
+
+
+def images_of(features: np.ndarray, true: np.ndarray, noisy: np.ndarray, checked: np.ndarray) -> Images:
+    onehot = np.eye(CLASSES, dtype=np.uint8)
+    return Images(
+        design=ArrayBlocks(features),
+        task="single-label",
+        classes=CLASSES,
+        noisy=csr_array(onehot[noisy]),
+        labelled=np.ones(len(true)),
+        verified=csr_array(onehot[true] * checked[:, None].astype(np.uint8)),
+        known=csr_array(np.ones((len(true), CLASSES), np.uint8) * checked[:, None].astype(np.uint8)),
+        checked=checked,
+    )
+
+
+def top_1(model: LinearModel, seed: int = 9) -> float:
+    _, features, true, _ = drawn(count=4000, seed=seed)
+    return float(np.mean(model.logits(features).argmax(axis=1) == true))
+
+
+def test_candidates_are_scikit_learns() -> None:
+    images, features, true, noisy = drawn()
+    candidates = Candidates(images)
+    for _ in candidates.without():
+        pass
+    both = np.where(images.checked, true, noisy)
+    for name, labels, weight in ((NOISY, noisy, 1.0), ("weight 1", both, 1.0), ("weight 20", both, 20.0)):
+        weights = np.where(images.checked, weight, 1.0)
+        place = 1
+        strength = 1 / (candidates.values[place] * weights.sum())
+        theirs = LogisticRegression(C=strength, tol=1e-8, max_iter=2000).fit(features, labels, weights)
+        model, _, converged = candidates.final(name, place)
+        assert converged
+        ours = model.probabilities(features)
+        np.testing.assert_allclose(ours, theirs.predict_proba(features), atol=2e-3)
+
+
+def test_the_matrix_of_noise_is_near_the_planted_one() -> None:
+    images, *_ = drawn(count=3000, checked=100)
+    planted = 0.6 * np.eye(CLASSES) + 0.4 * np.roll(np.eye(CLASSES), 1, axis=1)
+    assert np.abs(Candidates(images).transition(images.checked) - planted).max() < 0.08
+
+
+@pytest.mark.parametrize("name", [NOISY, "weight 5", FORWARD, POSTERIOR])
+def test_what_is_left_out_is_not_seen(name: str) -> None:
+    """Labels of a held-out image, noisy and verified, change nothing, to the bit."""
+    images, features, true, noisy = drawn()
+    held = np.zeros(len(true), bool)
+    held[:20] = True
+    others = images_of(features, np.where(held, (true + 2) % CLASSES, true), noisy, images.checked)
+    others = replace(others, labelled=images.labelled)
+    mine, theirs = Candidates(images), Candidates(others)
+    for one in (mine, theirs):
+        list(one.without())
+    theirs._full = mine._full  # the same starts: what is compared is what is fitted
+    first = {(n, p): model for n, p, model in mine.without(held)}
+    second = {(n, p): model for n, p, model in theirs.without(held)}
+    for place in range(len(mine.values)):
+        np.testing.assert_array_equal(first[name, place].kernel, second[name, place].kernel)
+
+
+def test_noise_by_class_is_won_by_what_knows_of_it() -> None:
+    images, *_ = drawn(wrong=0.45)
+    result = contest(images)
+    assert result.selection is not None
+    assert result.selection.better
+    assert result.winner != NOISY
+    noisy = [result.selection[NOISY].mean, result.selection[result.winner].mean]
+    assert noisy[1] > noisy[0]
+    plain = Candidates(images)
+    list(plain.without())
+    assert top_1(result.model) > top_1(plain.final(NOISY, 1)[0])
+    assert result.judged == 120
+
+
+def test_without_noise_the_noisy_labels_are_kept() -> None:
+    images, *_ = drawn(wrong=0.0)
+    result = contest(images)
+    assert result.winner == NOISY
+    assert result.selection is not None
+    assert not result.selection.better
+
+
+def test_without_verified_images_nothing_is_compared() -> None:
+    images, *_ = drawn(checked=0)
+    result = contest(images)
+    assert (result.selection, result.winner, result.judged) == (None, NOISY, 0)
+    assert top_1(result.model) > 0.5
+
+
+def test_images_that_are_not_trained_on_judge_too() -> None:
+    images, *_ = drawn(checked=60)
+    _, features, true, _ = drawn(count=80, seed=5)
+    targets = np.eye(CLASSES)[true]
+    result = contest(images, Judges(ArrayBlocks(features), targets, np.ones_like(targets)))
+    assert result.judged == 140
+    assert result.selection is not None
+    assert result.selection.scores == 140
+
+
+def test_labels_that_count_nothing_have_no_influence() -> None:
+    images, *_ = drawn(count=300, checked=0)
+    counts = np.ones(300)
+    counts[250:] = 0.0
+    fewer = replace(images, labelled=counts)
+    other = replace(fewer, noisy=images.noisy[np.r_[0:250, 249:199:-1]])
+    np.testing.assert_array_equal(contest(fewer).model.kernel, contest(other).model.kernel)
+
+
+def test_the_same_numbers_give_the_same_bits() -> None:
+    images, *_ = drawn(count=300)
+    first, second = contest(images), contest(images)
+    np.testing.assert_array_equal(first.model.kernel, second.model.kernel)
+    assert first.winner == second.winner
+
+
+def test_several_labels() -> None:
+    """Half of all tags are missing: what a few images tell is worth more than a place among the others."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(800, 5))
+    truth = (features[:, :3] + 0.5 * rng.normal(size=(800, 3)) > 0.3).astype(np.uint8)
+    noisy = truth * (rng.random(truth.shape) < 0.5)
+    noisy[:, 0] = rng.random(800) < 0.4  # nothing to do with the class
+    checked = np.arange(800) < 160
+    images = Images(
+        design=ArrayBlocks(features),
+        task="multi-label",
+        classes=3,
+        noisy=csr_array(noisy.astype(np.uint8)),
+        labelled=np.ones(800),
+        verified=csr_array(truth * checked[:, None].astype(np.uint8)),
+        known=csr_array(np.ones_like(truth) * checked[:, None].astype(np.uint8)),
+        checked=checked,
+    )
+    result = contest(images)
+    assert result.selection is not None
+    assert result.winner.startswith("weight")
+    assert result.selection.better
+    assert result.judged == 160
+    assert result.selection.images_each == 4.0
