@@ -116,6 +116,8 @@ def _cleaning(config: CleanDataset) -> Cleaning:
         source = of_detection(record, table, config.policy)
     by_person = persons_changes(table, np.flatnonzero(source.told & np.isin(table.split, limits.splits)))
     plan = make_plan(table, source.proposals, by_person, source.told, limits)
+    if source.refusal is not None and config.policy != "suggest":
+        plan = replace(plan, refusal=source.refusal)
     if plan.refusal is not None and config.when_refused == "suggest":
         limits = replace(limits, policy="suggest")
         listed = make_plan(table, source.proposals, by_person, source.told, limits)

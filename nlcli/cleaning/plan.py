@@ -133,8 +133,8 @@ def _choose(number: int, proposals: Proposals, judging: Proposals, limits: Limit
         threshold = lowest_threshold(probability, known, right, limits.precision) if len(probability) else None
     else:
         threshold = 0.0
-    everywhere = measure(known, right, 0.0)
-    measured = Measured(0, 0, None) if threshold is None else measure(known, right, threshold)
+    everywhere = measure(known, right, 0.0, of_verified.row)
+    measured = Measured(0, 0, None) if threshold is None else measure(known, right, threshold, of_verified.row)
     most = float(probability.max(initial=0.0))
     return _Chosen(KINDS[number], len(of_kind), threshold, measured, everywhere, most)
 

@@ -18,12 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nlcli.metrics.arrays import Bools, Floats
+from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.metrics.clustered_shares import clustered_share
 from nlcli.metrics.intervals import FEWEST, Ends, metric_interval, share_support
 
 
 class Measured(NamedTuple):
-    """How many of ``images`` verified ones would be changed rightly, and the interval of that share.
+    """How many of ``images`` verified ones (of several labels, entries) would be changed rightly, and its interval.
 
     Attributes:
         interval: 95 %, over other images; None of fewer than ``FEWEST``.
@@ -69,9 +70,18 @@ def _lowest(probability: Floats, value: Floats, asked: float, fewest: int) -> fl
     return float(drawn[suits[-1]]) if len(suits) else None
 
 
-def measure(of_verified: Floats, right: Bools, threshold: float) -> Measured:
-    """The precision on verified images of the changes whose probability is at least ``threshold``."""
-    taken = right[of_verified >= threshold]
-    count, images = int(taken.sum()), len(taken)
-    interval = metric_interval(count / images, np.zeros(0), share_support(images)) if images >= FEWEST else None
-    return Measured(count, images, interval)
+def measure(of_verified: Floats, right: Bools, threshold: float, image: Ints) -> Measured:
+    """The precision on verified images of the changes whose probability is at least ``threshold``.
+
+    Args:
+        image: (m,) of each change its image: several of one are right or wrong together, which widens the interval.
+    """
+    taken = of_verified >= threshold
+    counts, of_image = right[taken], np.unique(image[taken], return_inverse=True)[1]
+    number, whole = int(counts.sum()), len(counts)
+    if whole < FEWEST:
+        return Measured(number, whole, None)
+    entries = np.bincount(of_image)
+    if len(entries) < whole:
+        return Measured(number, whole, clustered_share(np.bincount(of_image, counts), entries).interval)
+    return Measured(number, whole, metric_interval(number / whole, np.zeros(0), share_support(whole)))

@@ -31,12 +31,14 @@ class Source:
         method: Name of the detector, or of the run's method.
         told: (N,) images of the data set whose verified labels may be used: those of the source's clean set, and of
             validation; never those of test.
+        refusal: Why nothing may be changed by it, and what to do; None where something may.
     """
 
     record: StageRecord
     method: str
     proposals: Proposals
     told: Bools
+    refusal: str | None = None
 
 
 def of_detection(record: StageRecord, table: LabelTable, policy: str) -> Source:
@@ -67,23 +69,20 @@ def _of_single_labels(record: StageRecord, table: LabelTable, policy: str) -> So
     visible = visible_labels(table, info.clean.fraction, info.clean.seed, held_out)
     told = visible != UNVERIFIED
     if np.isnan(own).all() and len(own):
+        # Nothing verified made probabilities of the scores: what is called wrong is to be looked at, not changed.
         called = detection.verdict == 0
-        proposals = _without_probabilities(record, table, row[called], detection.suggested[called], policy)
-    elif policy == "drop":
+        wrong = row[called]
+        proposals = make_proposals(wrong, noisy_classes(table)[wrong], detection.suggested[called], np.nan)
+        refusal = (
+            f"{record.path} has no probabilities, because too few noisy labels were verified to make them by; verify "
+            "more and detect again, or pass --policy suggest, which lists what it calls wrong"
+        )
+        return Source(record, info.method, proposals, told, refusal)
+    if policy == "drop":
         proposals = rejections(table, row, own, visible)
     else:
         proposals = replacements(table, row, own, detection.suggested, sure, told)
     return Source(record, info.method, proposals, told)
-
-
-def _without_probabilities(record: StageRecord, table: LabelTable, row: Ints, other: Ints, policy: str) -> Proposals:
-    """What is called wrong, where nothing verified made probabilities of the scores: to be looked at, not changed."""
-    if policy != "suggest":
-        raise NlcliError(
-            f"{record.path} has no probabilities, because too few noisy labels were verified to make them by; verify "
-            "more and detect again, or pass --policy suggest, which lists what it calls wrong"
-        )
-    return make_proposals(row, noisy_classes(table)[row], other, np.nan)
 
 
 # --- several labels an image -----------------------------------------------------------------

@@ -285,7 +285,10 @@ def test_a_detection_without_a_verified_label_has_no_probabilities(tmp_path: Pat
         NlcliError, match="has no probabilities, because too few noisy labels were verified.*--policy suggest"
     ):
         nlcli.clean_labels(output=tmp_path / "c", **asked)
+    listed = nlcli.clean_labels(output=tmp_path / "listed", when_refused="suggest", **asked)
+    assert "only proposals are listed" in json.loads((listed / "cleaning.json").read_text())["remarks"][0]
     rows = rows_of(nlcli.clean_labels(output=tmp_path / "c", policy="suggest", **asked))
+    assert rows_of(listed) == rows
     assert sorted(row["key"] for row in rows) == [f"k{i:05d}.jpg" for i in range(40)]
     assert {(row["rule"], row["probability"]) for row in rows} == {("kept", None)}
     assert [row["proposed"] for row in rows] == [f"class {world.suggested[int(str(row['key'])[1:6])]}" for row in rows]

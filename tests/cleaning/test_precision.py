@@ -51,11 +51,11 @@ def test_measured() -> None:
     """Wilson's interval of 9 of 10 is 0.596 to 0.982 (Newcombe 1998 gives the formula)."""
     verified = np.concatenate([np.full(10, 0.9), np.full(5, 0.5)])
     right = np.array([True] * 9 + [False] * 6)
-    measured = measure(verified, right, 0.9)
+    measured = measure(verified, right, 0.9, np.arange(15))
     assert (measured.right, measured.images, measured.share) == (9, 10, 0.9)
     assert measured.interval == pytest.approx((0.5958, 0.9821), abs=1e-4)
-    assert measure(verified, right, 0.95) == (0, 0, None)
-    assert measure(verified[:4], right[:4], 0.5).interval is None
+    assert measure(verified, right, 0.95, np.arange(15)) == (0, 0, None)
+    assert measure(verified[:4], right[:4], 0.5, np.arange(4)).interval is None
 
 
 @pytest.mark.parametrize("verified", [60, 150, 400])
@@ -74,7 +74,7 @@ def test_the_claim_lies_in_its_interval_in_19_of_20(verified: int, sharper: floa
         threshold = lowest_threshold(probability, of_verified, right[told & likelier], 0.9)
         if threshold is None:
             continue
-        interval = measure(of_verified, right[told & likelier], threshold).interval
+        interval = measure(of_verified, right[told & likelier], threshold, np.arange(len(of_verified))).interval
         assert interval is not None
         truth = right[~told & (said >= threshold)].mean()
         held.append(interval[0] <= truth <= interval[1])
@@ -83,3 +83,21 @@ def test_the_claim_lies_in_its_interval_in_19_of_20(verified: int, sharper: floa
     # 0.95 less three standard errors of the simulation itself.
     assert np.mean(held) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / len(held))
     assert np.mean(precisions) > (0.89 if sharper == 1 else 0.86)
+
+
+def test_changes_of_one_image_are_right_or_wrong_together() -> None:
+    """60 images with 8 changes each that share most of their luck: 480 independent ones would be an idle promise."""
+    held, narrow = [], []
+    for run in range(400):
+        rng = stream(run, "together")
+        luck = rng.random((60, 1)) < 0.8
+        known = np.where(rng.random((60, 8)) < 0.7, luck, rng.random((60, 8)) < 0.8).ravel()
+        image = np.repeat(np.arange(60), 8)
+        interval = measure(np.full(480, 0.9), known, 0.5, image).interval
+        apart = measure(np.full(480, 0.9), known, 0.5, np.arange(480)).interval
+        assert interval is not None
+        assert apart is not None
+        held.append(interval[0] <= 0.8 <= interval[1])
+        narrow.append(apart[0] <= 0.8 <= apart[1])
+    assert np.mean(held) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 400)
+    assert np.mean(narrow) < 0.8
