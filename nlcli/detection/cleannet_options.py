@@ -29,3 +29,8 @@ class CleanNetConfig(DetectorConfig):
     negative_weight: float = Field(5.0, gt=0, description="omega, weight of wrong labels.")
     reconstruction: float = Field(0.1, ge=0, description="beta, weight of the autoencoder's error.")
     reinforcement: float = Field(0.1, ge=0, description="gamma, weight of unverified images.")
+    transfer: Literal["check", "trust"] = Field(
+        "check",
+        description="Of classes that nobody verified: trust what is learned of others, or check it on verified ones "
+        "left out (trust).",
+    )

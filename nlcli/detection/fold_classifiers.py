@@ -107,6 +107,16 @@ def fold_classifiers(data: Data, seed: int, work: Path, settings: FoldSettings |
     return shared
 
 
+def margins(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(n,) probability of ``classes`` (n,) less the largest of the others, of (n, C)."""
+    own: np.ndarray = np.take_along_axis(probabilities, classes[:, None], axis=1)[:, 0]
+    others = probabilities.copy()
+    np.put_along_axis(others, classes[:, None], -np.inf, axis=1)
+    best: np.ndarray = others.max(axis=1) if others.shape[1] > 1 else np.zeros(len(own))
+    margin: np.ndarray = own - best
+    return margin
+
+
 def _kept_or_solved(data: Data, seed: int, path: Path, settings: FoldSettings) -> FoldClassifiers:
     problem = _Problem(data, seed, settings)
     if not path.exists():

@@ -90,8 +90,20 @@ class PerClass(Detector):
         for c, of_validation in self._fit_classes({c: chosen_by[of_class[c]] for c in self._states}, settings):
             score[:, of_class[c]] = of_validation
         self._choose(settings, score)
+        self._say_what_is_not_told()
         self.natural_threshold = 0.5
         self._loaded: tuple[int, ClassImages, State] | None = None
+
+    def _say_what_is_not_told(self) -> None:
+        """Classes with images and nothing to learn from: what is learned of other classes says nothing of them."""
+        data = self._data
+        untold = [c for c in self._prior if len(data.train.of_class(c))]
+        if untold:
+            count = int(np.isin(data.train.noisy, untold).sum())
+            self.remarks.append(
+                f"{len(untold):,} classes without a right and a wrong verified label, {count:,} training images, have "
+                "one score for all their images: verify some of them, or take a detector that needs none (margin, auto)"
+            )
 
     def _fit_classes(
         self, asked: Mapping[int, np.ndarray], settings: list[Setting]

@@ -190,6 +190,22 @@ def rank_precision(labels: ArrayLike, scores: ArrayLike) -> Floats:
     return np.cumsum(means) / np.arange(1, len(scores) + 1)
 
 
+def roc_area(positive: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve, by ranks: of a positive and another entry, how often the positive one scores more.
+
+    Args:
+        positive: (n,) truth; equal scores count half. NaN where all are of one kind.
+    """
+    from scipy.stats import rankdata
+
+    which = np.asarray(positive, bool)
+    ones, others = int(which.sum()), int((~which).sum())
+    if not ones or not others:
+        return float("nan")
+    above = float(rankdata(np.asarray(scores))[which].sum()) - ones * (ones + 1) / 2
+    return above / (ones * others)
+
+
 def score_order(scores: ArrayLike) -> NDArray[np.uint32]:
     """Integers that compare as the scores do, in the same shape, uint32.
 

@@ -152,3 +152,14 @@ def test_rank_precision_by_hand():
     assert ranking.rank_precision([1, 0, 0, 0], [0.5] * 4) == pytest.approx([0.25] * 4)
     with pytest.raises(NlcliError, match="NaN"):
         ranking.rank_precision([1, 0], [0.5, math.nan])
+
+
+def test_area_under_the_roc_curve_as_scikit_learn_has_it() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    from nlcli.metrics.ranking import roc_area
+
+    rng = np.random.default_rng(0)
+    positive, scores = rng.random(80) < 0.3, rng.integers(10, size=80)
+    assert roc_area(positive, scores) == pytest.approx(roc_auc_score(positive, scores))
+    assert np.isnan(roc_area(np.ones(3, bool), np.arange(3)))

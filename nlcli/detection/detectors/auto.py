@@ -21,6 +21,7 @@ from nlcli.estimation.calibration import Calibration, calibrate, sigmoid
 from nlcli.estimation.score_mixture import NormalScores, ScoreMixture
 from nlcli.estimation.selection import Selection, select
 from nlcli.methods.citations import NORTHCUTT_2021
+from nlcli.metrics.ranking import roc_area
 from nlcli.seeds import stream
 
 MIXTURE, BELIEVING = "mixture", "every label believed"
@@ -217,7 +218,7 @@ class Auto(Detector):
     def _tell(self, chosen: Selection, log_odds: Mapping[str, np.ndarray], right: np.ndarray) -> None:
         rows, notes = [], []
         for standing in chosen.standings:
-            area = _area(right, log_odds[standing.name]) if standing.name in log_odds else 0.5
+            area = roc_area(right, log_odds[standing.name]) if standing.name in log_odds else 0.5
             low, high = standing.gain.interval()
             gain = "" if standing.name == BELIEVING else f"{standing.gain.mean:+.4f} ({low:+.4f} to {high:+.4f})"
             kept = "kept" if standing.name == chosen.chosen else ""
@@ -290,15 +291,6 @@ def _share_log_odds(right: np.ndarray, noisy: np.ndarray, fold: np.ndarray, clas
         shifts = curve.shifts[noisy[~inside]] if len(curve.shifts) else 0.0
         odds[~inside] = curve.intercept + shifts
     return odds
-
-
-def _area(right: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve of right (n,) bool against wrong labels."""
-    from scipy.stats import rankdata
-
-    count = int(right.sum())
-    above = rankdata(score)[right].sum() - count * (count + 1) / 2
-    return float(above / (count * (len(right) - count)))
 
 
 def _to_verify(kinds: list[int]) -> int:

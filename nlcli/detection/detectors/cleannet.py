@@ -18,6 +18,7 @@ import numpy as np
 from nlcli.detection.base import READ_ROWS, Data, Detector
 from nlcli.detection.cleannet_options import CleanNetConfig
 from nlcli.detection.references import References, class_references
+from nlcli.detection.transfer import MarginInstead, Scorer, judged, left_out_sentence, unverified_classes
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Problem
 from nlcli.methods.citations import LEE_2018
@@ -26,6 +27,7 @@ from nlcli.stages.files import atomic_path
 
 if TYPE_CHECKING:
     from nlcli.detection.cleannet_matching import MatchingNetwork
+    from nlcli.training.loop.contract import Outcome
 
 
 class CleanNetDetector(Detector):
@@ -38,18 +40,31 @@ class CleanNetDetector(Detector):
     uses_verification = True
     soft = True
     config: CleanNetConfig
+    _instead: MarginInstead | None = None
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
+        if not len(data.train.verified):
+            raise NlcliError("cleannet learns from verified noisy labels, and no training image has one; verify some")
+        references = class_references(data, self.config.references, seed, work, self._check, self.config.selection)
+        network, outcome = self._trained(data, references, seed, work)
+        self.notes |= {
+            "best_step": outcome.step,
+            "steps": outcome.steps,
+            "validation": outcome.metrics(),
+            "classes_without_images": [data.classes[c] for c in np.flatnonzero(references.counts == 0)],
+        }
+        self._use(network)
+        others = unverified_classes(data)
+        if self.config.transfer == "check" and len(others):
+            self._check_transfer(data, others, references, seed, work)
+
+    def _trained(self, data: Data, references: References, seed: int, work: Path) -> tuple[MatchingNetwork, Outcome]:
         quiet_tensorflow()
         from nlcli.detection.cleannet_matching import MatchingNetwork, Validation
         from nlcli.detection.noisy_training import train_on_noisy_labels
 
-        settings = self.config
-        if not len(data.train.verified):
-            raise NlcliError("cleannet learns from verified noisy labels, and no training image has one; verify some")
-        references = class_references(data, settings.references, seed, work, self._check, settings.selection)
         problem = Problem(data.num_features, data.classes, "single-label")
-        network = MatchingNetwork(settings, problem, references, seed)
+        network = MatchingNetwork(self.config, problem, references, seed)
         (phase,) = network.phases()
         if len(data.train.verified) == len(data.train):  # nothing is left that is not verified
             phase = replace(phase, rows="clean")
@@ -64,22 +79,40 @@ class CleanNetDetector(Detector):
             work,
             "training cleannet",
         )
-        self.notes |= {
-            "best_step": outcome.step,
-            "steps": outcome.steps,
-            "validation": outcome.metrics(),
-            "classes_without_images": [data.classes[c] for c in np.flatnonzero(references.counts == 0)],
-        }
-        self._use(network)
+        return network, outcome
+
+    def _check_transfer(self, data: Data, others: np.ndarray, references: References, seed: int, work: Path) -> None:
+        """Let the margin score the classes that nobody verified, where leaving verified ones out says so."""
+
+        def fitted(part: Data, place: Path) -> Scorer:
+            network, _ = self._trained(part, references, seed, place)
+            return _in_parts(network.similarities())
+
+        transfer = judged(data, seed, work, fitted)
+        if transfer is None:
+            self.remarks.append(
+                f"too little is verified to see whether what it learns holds for the {len(others):,} classes of which "
+                "nothing is: their scores are not checked"
+            )
+            return
+        self.notes["transfer"] = transfer.notes()
+        if not transfer.holds:
+            scorer = _in_parts(self._similarity)
+            self._instead = MarginInstead.of(data, seed, work / "instead", others, scorer)
+            self.remarks.append(left_out_sentence(data.train, others, transfer))
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         self._check(features)
-        starts = range(0, len(features), READ_ROWS)
-        parts = [self._similarity(features[i : i + READ_ROWS], noisy[i : i + READ_ROWS]) for i in starts]
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        score = _in_parts(self._similarity)(features, noisy)
+        if self._instead is not None:
+            which = np.flatnonzero(self._instead.classes[noisy])
+            if len(which):
+                asked = None if rows is None else rows[which]
+                score[which] = self._instead.score(features[which], noisy[which], asked)
+        return score
 
     def _use(self, network: MatchingNetwork) -> None:
-        self.network = network
+        self.network, self._instead = network, None
         # Unverified images at or above the margin are taken for relevant in training (eq. 8).
         self.natural_threshold = self.config.margin
         self._similarity = network.similarities()
@@ -93,7 +126,7 @@ class CleanNetDetector(Detector):
     # --- kept ---
 
     def save(self, path: Path | str) -> None:
-        """Write what it has learned, references and options, as one NumPy archive."""
+        """Write what it has learned, references and options, as one NumPy archive; not what scores in its place."""
         network = self.network
         arrays: dict[str, Any] = {f"weights/{name}": v.numpy() for name, v in network.weights().items()}
         record = {
@@ -138,3 +171,14 @@ class CleanNetDetector(Detector):
         detector = cls(config)
         detector._use(network)
         return detector
+
+
+def _in_parts(similarity: Scorer) -> Scorer:
+    """The same, of some thousand images at a time."""
+
+    def score(features: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+        starts = range(0, len(features), READ_ROWS)
+        parts = [similarity(features[i : i + READ_ROWS], noisy[i : i + READ_ROWS]) for i in starts]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    return score

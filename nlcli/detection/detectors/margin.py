@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import Data, Detector, DetectorConfig
-from nlcli.detection.fold_classifiers import FOLDS, WEIGHTS, FoldSettings, fold_classifiers
+from nlcli.detection.fold_classifiers import FOLDS, WEIGHTS, FoldSettings, fold_classifiers, margins
 from nlcli.methods.citations import NORTHCUTT_2021
 
 
@@ -55,13 +55,3 @@ class Margin(Detector):
         self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None
     ) -> np.ndarray:
         return self._classifiers.probabilities(features, rows).astype(np.float32)
-
-
-def margins(probabilities: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """(n,) probability of ``classes`` (n,) less the largest of the others, of (n, C)."""
-    own: np.ndarray = np.take_along_axis(probabilities, classes[:, None], axis=1)[:, 0]
-    others = probabilities.copy()
-    np.put_along_axis(others, classes[:, None], -np.inf, axis=1)
-    best: np.ndarray = others.max(axis=1) if others.shape[1] > 1 else np.zeros(len(own))
-    margin: np.ndarray = own - best
-    return margin

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from nlcli.detection.detectors.margin import margins
+from nlcli.detection.fold_classifiers import margins
 from worlds.detection import World
 
 
