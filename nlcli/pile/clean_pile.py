@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nlcli.console import say
@@ -46,7 +47,7 @@ def show_cleaned(result: Mapping[str, Any]) -> None:
     for name, told in result.get("stages", {}).items():
         print(f"{name}: {told}")
     if "facts" in result:
-        print_facts(result["facts"])
+        print_facts(result["facts"], Path(result["page"]).parent)
         print(plain(f"The page: {result['page']}"))
     print(plain(f"What is done, to change and run again: nlcli run {result['pipeline']}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,15 @@ def five_facts(
     )
 
 
-def print_facts(facts: Sequence[Mapping[str, Any]]) -> None:
-    """Print facts as a page's record has them, a line each: the question, the answer, and what it rests on."""
+def print_facts(facts: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Print facts as a page's record has them, a line each: the question, the answer, what it rests on, where it lies.
+
+    Args:
+        folder: Where the page lies, which the places are told from.
+    """
     for fact in facts:
-        print(plain(" ".join([fact["question"], f"{fact['answer']}.", *fact["told"]])))
+        place = [] if fact["place"] is None else [f"It lies in {os.path.normpath(folder / fact['place'])}."]
+        print(plain(" ".join([fact["question"], f"{fact['answer']}.", *fact["told"], *place])))
 
 
 def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:

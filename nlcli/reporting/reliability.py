@@ -39,7 +39,12 @@ class Reliability:
 
     @classmethod
     def of(cls, probability: Floats, outcome: Bools) -> Reliability | None:
-        """From probabilities (n,) and what was so (n,); None of nothing, and of what are no probabilities."""
+        """From probabilities (n,) and what was so (n,); None of nothing, and of what are no probabilities.
+
+        One that is NaN is not known, and left out.
+        """
+        known = ~np.isnan(probability)
+        probability, outcome = probability[known], outcome[known]
         if not len(probability) or not np.all((probability >= 0) & (probability <= 1)):
             return None
         number = np.minimum((probability * _BINS).astype(np.int64), _BINS - 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from nlcli.console import print_pairs, say
 from nlcli.data.pictures import require_pictures
+from nlcli.data.tag_detection_files import detects_tags
 from nlcli.errors import NlcliError
 from nlcli.reporting.cards import Card, with_pictures
 from nlcli.reporting.changes import Changes, read_changes
@@ -16,12 +17,14 @@ from nlcli.reporting.config import Report
 from nlcli.reporting.content import Content
 from nlcli.reporting.facts import five_facts, print_facts
 from nlcli.reporting.given import Given, read_given
+from nlcli.reporting.label_verdicts import read_labels
 from nlcli.reporting.labels import Labels, count_labels
 from nlcli.reporting.models import look_closer, read_curves, read_tables
 from nlcli.reporting.next_images import NextImages, read_queue
 from nlcli.reporting.origins import tell_origins
 from nlcli.reporting.rendered import rendered
-from nlcli.reporting.verdicts import Verdicts, read_verdicts
+from nlcli.reporting.tag_verdicts import read_tags
+from nlcli.reporting.verdicts import Verdicts
 from nlcli.stages.page import open_page
 from nlcli.stages.publishing import place_of
 from nlcli.stages.stage import StageRecord, read_stage
@@ -59,7 +62,7 @@ def _content(config: Report, given: Given, page: Path) -> Content:
     labels = None if dataset is None else count_labels(dataset)
     most = config.thumbnails
     detection = given.detections[0] if given.detections else None
-    verdicts = None if detection is None else read_verdicts(detection, most)
+    verdicts = None if detection is None else read_detection(detection, most)
     changes = None if given.cleaned is None else read_changes(given.cleaned, most)
     queue = None if given.queue is None else read_queue(given.queue, most)
     galleries = _galleries(verdicts, changes, queue, most, dataset, labels)
@@ -87,6 +90,11 @@ def _content(config: Report, given: Given, page: Path) -> Content:
         other_detections=tuple(record.path.name for record in given.detections[1:]),
         page=place,
     )
+
+
+def read_detection(record: StageRecord, most: int) -> Verdicts:
+    """A detection of either kind with cards of at most ``most`` images; see ``read_labels`` and ``read_tags``."""
+    return (read_tags if detects_tags(record.path) else read_labels)(record, most)
 
 
 def _galleries(
@@ -150,5 +158,5 @@ def show_page(outputs: Sequence[Path]) -> None:
     """Print the facts of a page, and where it lies."""
     for output in outputs:
         summary = read_stage(output).summary
-        print_facts(summary["facts"])
+        print_facts(summary["facts"], output.parent)
         print_pairs({"page": output, **{name: value for name, value in summary.items() if name != "facts"}})

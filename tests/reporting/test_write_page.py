@@ -6,22 +6,39 @@ import html
 import json
 import re
 import shutil
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nlcli.data.label_files import read_dataset
+from nlcli.data.detection_files import CleanSet
+from nlcli.data.label_files import read_dataset, write_dataset
+from nlcli.data.labels import FULL, LabelTable, matrix_from_lists
+from nlcli.data.tag_detection_files import (
+    VERIFIED,
+    MeasuredEntries,
+    MeasuredShare,
+    MeasuredTags,
+    TagCalibration,
+    TagDetectionRecord,
+    TagDetectionWriter,
+    TagEntries,
+    TagThreshold,
+    VerifiedEntries,
+    write_verified,
+)
 from nlcli.errors import NlcliError
 from nlcli.reporting.cards import Card, with_pictures
 from nlcli.reporting.config import Report
-from nlcli.reporting.verdicts import read_verdicts
-from nlcli.reporting.write_page import write_report
+from nlcli.reporting.write_page import read_detection, show_page, write_report
 from nlcli.stages.lineage import describe_path
-from nlcli.stages.stage import read_stage
-from worlds.reported import HOSTILE, PLAIN, reported_dataset, reported_detection, whole_story
+from nlcli.stages.stage import open_stage, read_stage
+from worlds.reported import HOSTILE, PLAIN, pictures, reported_dataset, reported_detection, whole_story
+from worlds.stage_builders import MakeConfig
 
 IMAGES = 120
 
@@ -94,7 +111,7 @@ def test_the_classifier_before_and_after(story: list[Path], tmp_path: Path) -> N
 
 
 def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
-    verdicts = read_verdicts(read_stage(story[1]), 12)
+    verdicts = read_detection(read_stage(story[1]), 12)
     reliability = verdicts.sorts[0].reliability
     assert reliability is not None
     # Two probabilities: about 0.15 and about 0.85.
@@ -107,7 +124,7 @@ def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
 
 
 def test_suspects_are_the_worst_first(story: list[Path]) -> None:
-    cards = read_verdicts(read_stage(story[1]), 12).cards
+    cards = read_detection(read_stage(story[1]), 12).cards
     probabilities = [change.wrong for card in cards for change in card.changes]
     assert len(cards) == 12
     assert probabilities == sorted(probabilities, reverse=True)  # type: ignore[type-var]
@@ -116,41 +133,133 @@ def test_suspects_are_the_worst_first(story: list[Path]) -> None:
     )
 
 
-def test_entries_of_several_labels(tmp_path: Path) -> None:
-    """A card an image, wrong and missing tags told apart; precision over checked entries outside of train."""
-    rows = [  # key, split, class, tag, probability, verdict, verified
-        ("a", "train", "cat", "given", 0.02, "wrong", None),
-        ("a", "train", "dog", "missing", 0.97, "wrong", None),
-        ("b", "test", "cat", "given", 0.1, "wrong", False),
-        ("c", "test", "cat", "given", 0.2, "wrong", True),
-        ("d", "test", "dog", "given", 0.9, "right", True),
-        ("d", "test", "cat", "missing", 0.8, "wrong", True),
-        ("e", "test", "dog", "missing", 0.3, "right", True),
-        ("e", "train", "fox", "given", 0.3, "wrong", False),
+def tag_detection(root: Path) -> Path:
+    """A detection of tags of a data set of four checked images and four others."""
+    classes = ("cat", "dog", "fox")
+    keys, split = list("abcdefgh"), [0, 2, 2, 2, 2, 0, 0, 0]
+    table = LabelTable(
+        task="multi-label",
+        classes=classes,
+        keys=np.array(keys, object),
+        paths=np.array([f"{key}.jpg" for key in keys], object),
+        image_root=root / "photos",
+        split=np.array(split, np.int8),
+        noisy=matrix_from_lists(
+            [[0], [0], [0], [1], [], [2], [], []], 3, [[1.0], [1.0], [1.0], [1.0], [], [1.0], [], []]
+        ),
+        present=matrix_from_lists([[], [], [0], [0, 1], [1], [], [], []], 3),
+        absent=matrix_from_lists([[]] * 8, 3),
+        verification=np.array([0, FULL, FULL, FULL, FULL, 0, 0, 0], np.uint8),
+    )
+    pictures(root / "photos", table.paths.tolist())
+    with open_stage("dataset", MakeConfig(output=root / "data", size=8), {}) as stage:
+        write_dataset(stage.work, table, {"name": "tags", "source": "made by a test"})
+        stage.finish({"images": 8})
+    rows = [  # key, split, class, given, probability, right, verified
+        ("a", "train", 0, True, 0.02, False, -1),
+        ("a", "train", 1, False, 0.97, False, -1),
+        ("b", "test", 0, True, 0.1, False, 0),
+        ("c", "test", 0, True, 0.2, False, 1),
+        ("d", "test", 1, True, 0.9, True, 1),
+        ("d", "test", 0, False, 0.7, False, 1),
+        ("e", "test", 1, False, 0.3, True, 1),
+        ("f", "train", 2, True, 0.3, False, -1),
     ]
-    names = ("key", "split", "class", "tag", "probability", "verdict", "verified")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)) | {"score": [0.5] * len(rows)}
-    dataset = reported_dataset(tmp_path, PLAIN, 12)
-    detection = reported_detection(tmp_path, read_dataset(dataset))
-    pq.write_table(pa.table(columns), detection / "noise.parquet")
-    verdicts = read_verdicts(read_stage(detection), 12)
+    key, at, of_class, given, probability, right, verified = map(np.array, zip(*rows, strict=True))
+    entries = TagEntries(
+        keys=key.astype(object),
+        splits=at.astype(object),
+        classes=of_class,
+        given=given,
+        score=probability.astype(np.float32),
+        probability=probability.astype(np.float32),
+        right=right,
+        verified=verified.astype(np.int8),
+    )
+    checked = entries.at(np.flatnonzero(at == "test"))
+    share = partial(MeasuredShare, value=0.5, interval=(0.1, 0.9))
+    kinds = {"given": 5, "missing": 3}
+    threshold = TagThreshold(value=0.5, chosen_on="given")
+    curve = TagCalibration(curve="none", entries=0, positives=0)
+    of_given = MeasuredTags(
+        entries=3, wrong=1, called=2, precision=share(count=1, whole=2), recall=share(count=1, whole=1)
+    )
+    of_missing = MeasuredTags(
+        entries=9, wrong=2, called=1, precision=share(count=1, whole=1), recall=share(count=1, whole=2)
+    )
+    info = TagDetectionRecord(
+        task="multi-label",
+        method="margin",
+        title="made",
+        options={},
+        seed=0,
+        classes=classes,
+        uses_verification=True,
+        floor=0.1,
+        others=10,
+        thresholds=dict.fromkeys(("given", "missing"), threshold),
+        calibration=dict.fromkeys(("given", "missing"), curve),
+        clean=CleanSet(images=0, keys="", fraction=1.0, seed=0),
+        images={"train": 4, "test": 4},
+        entries=kinds,
+        called={"given": {}, "missing": {}},
+        images_without_features=0,
+        measured=MeasuredEntries(
+            split="test",
+            images=4,
+            cross_fitted=False,
+            given=of_given,
+            missing=of_missing,
+            error=share(count=2, whole=12),
+            naive_error=share(count=3, whole=12),
+        ),
+        planted=None,
+        notes={},
+        remarks=("made by <hand>",),
+        dataset_fingerprint="",
+        backbone_fingerprint="",
+    )
+    with open_stage("detection", MakeConfig(output=root / "tags"), {"dataset": read_stage(root / "data")}) as stage:
+        with TagDetectionWriter(stage.work, classes) as writer:
+            writer.write(entries)
+        known = VerifiedEntries(
+            keys=checked.keys,
+            splits=checked.splits,
+            classes=checked.classes,
+            given=checked.given,
+            present=checked.verified == 1,
+            score=checked.score,
+            probability=checked.probability,
+            called_present=checked.right == checked.given,
+        )
+        write_verified(stage.work / VERIFIED, known, classes)
+        info.write(stage.work / "detection.json")
+        stage.finish({})
+    return root / "tags"
+
+
+def test_entries_of_several_labels(tmp_path: Path) -> None:
+    """A card an image, wrong and missing tags told apart; how sure it is is what the detection measured."""
+    detection = tag_detection(tmp_path)
+    verdicts = read_detection(read_stage(detection), 12)
     wrong, missing = verdicts.sorts
     assert (wrong.looked_at, wrong.called, wrong.checked) == (5, 4, 3)
-    assert (missing.looked_at, missing.called, missing.checked) == (3, 2, 2)
-    assert wrong.precision is not None
-    assert missing.precision is not None
-    assert missing.recall is not None
-    assert (wrong.precision.part, wrong.precision.whole) == (1, 2)
-    assert (missing.precision.part, missing.precision.whole) == (1, 1)
-    assert (missing.recall.part, missing.recall.whole) == (1, 2)
-    assert [card.key for card in verdicts.cards] == ["a", "b", "c", "d", "e"]
+    assert (missing.looked_at, missing.called, missing.checked) == (3, 2, 9)
+    assert wrong.reliability is not None
+    assert [point.observed.part for point in wrong.reliability.bins] == [0, 1, 1]  # of 0.1, 0.2 and 0.9
+    assert [card.key for card in verdicts.cards] == ["a", "b", "c", "d", "f"]
     assert [(change.old, change.new) for change in verdicts.cards[0].changes] == [("cat", None), (None, "dog")]
     assert verdicts.cards[2].changes[0].checked == "checked: right"
     assert verdicts.cards[1].changes[0].checked == "checked: wrong"
-    text = text_of(made([detection], tmp_path / "page.html"))
+    page = made([detection], tmp_path / "page.html")
+    text = text_of(page)
     assert (
         "4 of 5 tags look wrong (80 %). 2 of 3 tags that are not given look as if they were missing (66.7 %)." in text
     )
+    assert "Wrong tags: of 2 checked tags that look so, 1 are: 50 % [10.0, 90.0]." in text
+    assert "Of the checked tags, given or not, 25 % [10.0, 90.0] are wrong; believing the detector, 16.7 %" in text
+    assert "made by <hand>" in text
+    assert page.read_text(encoding="utf-8").count("<img ") == 5, "paths are looked up in the data set"
 
 
 # --- what is missing is said -----------------------------------------------------------------
@@ -205,8 +314,6 @@ def test_pictures_that_cannot_be_read_are_said_to_be_so(story: list[Path], tmp_p
 
 @pytest.mark.parametrize("path", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "nul\0.jpg", "none.jpg"])
 def test_no_picture_from_elsewhere(tmp_path: Path, path: str) -> None:
-    from worlds.reported import pictures
-
     pictures(tmp_path, ["secret.jpg"])
     (tmp_path / "photos").mkdir()
     cards = with_pictures([Card(key="k", path=path)], None, tmp_path / "photos")
@@ -217,6 +324,22 @@ def test_at_most_so_many_pictures(story: list[Path], tmp_path: Path) -> None:
     page = made(story, tmp_path / "page.html", thumbnails=12)
     assert page.read_text(encoding="utf-8").count("<img ") <= 12
     assert read_stage(page).summary["pictures"] + read_stage(page).summary["pictures_unreadable"] == 12
+
+
+def test_the_facts_are_printed_with_places(
+    story: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = made(story, tmp_path / "page.html")
+    show_page([page])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("?")[0] for line in lines[:5]] == [
+        "How many labels look wrong",
+        "How sure is that",
+        "What does the classifier reach",
+        "Where are the cleaned labels",
+        "What should be checked next",
+    ]
+    assert lines[3].endswith(f"It lies in {story[0].parent / 'cleaned'}.")
 
 
 # --- hostile input ---------------------------------------------------------------------------
