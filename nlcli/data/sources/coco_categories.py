@@ -37,11 +37,16 @@ def read_coco(path: Path, document: dict[str, Any], *, checked: bool = False) ->
             groups[name] = category["supercategory"].strip()
     collected = Collected(path, checked=checked)
     images: dict[Any, int] = {}
+    told: set[Any] = set()
     for number, image in enumerate(document["images"], start=1):
         where = f"{path}, image {number}"
         if not isinstance(image, dict) or not isinstance(image.get("id"), int | str) or image["id"] in images:
             raise NlcliError(f"{where} has no id, or one that another has; correct it")
-        images[image["id"]] = collected.image(image.get("file_name"), where, image)
+        row = images[image["id"]] = collected.image(image.get("file_name"), where, image)
+        if not checked and "noisy_category_ids" in image:
+            told.add(image["id"])
+            _add(collected, row, image, "noisy_category_ids", "noisy", names, where)
+        _add(collected, row, image, "neg_category_ids", "absent", names, where)
     for number, annotation in enumerate(annotations, start=1):
         where = f"{path}, annotation {number}"
         if not isinstance(annotation, dict):
@@ -51,6 +56,11 @@ def read_coco(path: Path, document: dict[str, Any], *, checked: bool = False) ->
             raise NlcliError(f"{where}: there is no image with the id {shown(repr(of))}")
         if not isinstance(category, int | str) or category not in names:
             raise NlcliError(f"{where}: there is no category with the id {shown(repr(category))}")
+        if annotation.get("verified") is True:
+            collected.tag(images[of], names[category], "present", where)
+            continue
+        if of in told:  # its noisy tags stand at the image
+            continue
         source = word(annotation.get("source")).lower()
         if source not in PEOPLE and source not in MACHINES:
             raise NlcliError(
@@ -67,3 +77,16 @@ def read_coco(path: Path, document: dict[str, Any], *, checked: bool = False) ->
         else:
             collected.tag(images[of], names[category], "noisy", where, score)
     return collected.finished(tuple(names.values()), groups)
+
+
+def _add(
+    collected: Collected, row: int, image: dict[str, Any], key: str, kind: str, names: dict[Any, str], where: str
+) -> None:
+    """The tags that an image lists itself, by the ids of their categories."""
+    listed, scores = image.get(key, []), image.get("noisy_scores") if kind == "noisy" else None
+    if not isinstance(listed, list) or not all(isinstance(one, int | str) and one in names for one in listed):
+        raise NlcliError(f"{where}: '{key}' is not a list of ids of categories")
+    if scores is not None and (not isinstance(scores, list) or len(scores) != len(listed)):
+        raise NlcliError(f"{where}: there is not one of 'noisy_scores' for each of '{key}'")
+    for number, one in enumerate(listed):
+        collected.tag(row, names[one], kind, where, None if scores is None else scores[number])

@@ -13,8 +13,10 @@ Each says in its own words what a long table says: who gave a tag, how sure, and
                                                 the attribute ``absent`` not there
 ================ ============================== =====================================================
 
-An image may say ``split``, ``group`` and ``verified``, as in tables: COCO beside ``file_name``, Label Studio in
-``data``, CVAT as attributes (``subset`` is the split).
+An image may say ``split``, ``group`` and ``verified`` (or ``verification``), as in tables: COCO beside ``file_name``,
+where also ``noisy_category_ids`` with ``noisy_scores`` and ``neg_category_ids`` (seen not to be there) may stand and
+``verified`` be true of an annotation; Label Studio in ``data``, with lists ``present`` and ``absent``; CVAT as
+attributes (``subset`` is the split).
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ class Collected:
         if name in self._image:
             raise NlcliError(f"{where}: '{shown(name)}' is there twice; an image may be listed once")
         facts = facts if isinstance(facts, dict) else {}
-        split, verified, group = (word(facts.get(key)) for key in ("split", "verified", "group"))
+        split, group = word(facts.get("split")), word(facts.get("group"))
+        verified = word(facts.get("verified", facts.get("verification")))
         if split and split.lower() not in SPLIT_NAMES:
             raise NlcliError(f"{where}: split '{shown(split)}' is none of {', '.join(SPLITS)}")
         if verified.lower() not in VERIFIED:

@@ -28,6 +28,7 @@ SPLIT_NAMES = {
     "test": TEST,
 }
 COLUMNS = ("path", "noisy_label", "label", "clean_label", "verification", "split", "group")
+_OF_TAGS = ("noisy", "present", "absent")
 _VERIFICATION = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
     **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
@@ -89,7 +90,7 @@ def read_image_table(path: Path) -> Listed:
     listed = Listed()
     unit = row_unit(path)
     number_of: dict[str, int] = {}
-    for number, row in read_rows(path, COLUMNS, ("path",)):
+    for number, row in read_rows(path, (*COLUMNS, *_OF_TAGS), ("path",)):
         if not listed.paths:
             _require_one_label_column(path, row)
         where = f"{path}, {unit} {number}"
@@ -113,6 +114,12 @@ def read_image_table(path: Path) -> Listed:
 
 
 def _require_one_label_column(path: Path, row: Mapping[str, str]) -> None:
+    tags = next((name for name in _OF_TAGS if name in row), None)
+    if tags is not None:
+        raise NlcliError(
+            f"{path}: the column '{tags}' is of tables with several labels an image, which nlcli build-tags reads; one "
+            "label an image stands in the column noisy_label"
+        )
     named = [name for name in ("noisy_label", "label") if name in row]
     if not named:
         raise NlcliError(

@@ -13,6 +13,8 @@ from nlcli.data.sources.collected_tags import Collected, word
 from nlcli.data.sources.tagged_images import TaggedImages
 from nlcli.errors import NlcliError
 
+_FACTS = ("key", "split", "group", "verified", "verification")
+
 
 def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) -> TaggedImages:
     """The images of an export; what was skipped, and drafts, are no annotations.
@@ -29,6 +31,10 @@ def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) ->
         if not isinstance(data, dict):
             raise NlcliError(f"{where} has no 'data'; export from Label Studio as JSON (not as JSON-MIN)")
         image = collected.image(_picture(data, where), where, data)
+        for kind in ("present", "absent"):
+            for name in _names(data, kind, where):
+                collected.tag(image, name, kind, where)
+                choices += 1
         predictions = [] if checked else _list(task, "predictions", where)
         for prediction in predictions:
             for name, _, score in _choices(prediction, where, others):
@@ -56,6 +62,13 @@ def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) ->
     return collected.finished(asks=True)
 
 
+def _names(data: dict[str, Any], kind: str, where: str) -> list[Any]:
+    names = data.get(kind) or []
+    if not isinstance(names, list):
+        raise NlcliError(f"{where}: '{kind}' in 'data' is not a list of names")
+    return names
+
+
 def _list(task: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
     value = task.get(name) or []
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
@@ -67,9 +80,7 @@ def _picture(data: dict[str, Any], where: str) -> str:
     """The path of a task's picture."""
     named = data.get("image")
     if named is None:
-        texts = [
-            value for key, value in data.items() if isinstance(value, str) and key not in ("split", "group", "verified")
-        ]
+        texts = [value for key, value in data.items() if isinstance(value, str) and key not in _FACTS]
         named = texts[0] if len(texts) == 1 else None
     if not isinstance(named, str):
         raise NlcliError(f"{where}: 'data' has no 'image' that names the picture")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 from nlcli.data.sources.coco_categories import read_coco
@@ -14,6 +14,7 @@ from nlcli.data.sources.tagged_images import TaggedImages, concatenated
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json
 
+_DOCUMENTS = (".json", ".xml")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
@@ -36,7 +37,28 @@ def tag_files(source: Path) -> list[Path]:
         if one.parent == other.parent:
             raise NlcliError(f"{one.parent} has both {one.name} and {other.name}; keep one of the two")
     if not files:
-        raise NlcliError(f"{source} has none of {', '.join(_METADATA)}; give the table of tags itself")
+        files = _of_splits(source)
+    if not files:
+        raise NlcliError(
+            f"{source} has none of {', '.join(_METADATA)}, train.json and train.xml; give the table itself"
+        )
+    return files
+
+
+def _of_splits(folder: Path) -> list[Path]:
+    """``train.json`` and its like, or the same of CVAT.
+
+    Raises:
+        NlcliError: two are for one split.
+    """
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in _DOCUMENTS and path.stem.lower() in SPLIT_NAMES and path.is_file()
+    ]
+    for one, other in combinations(files, 2):
+        if SPLIT_NAMES[one.stem.lower()] == SPLIT_NAMES[other.stem.lower()]:
+            raise NlcliError(f"{folder} has {one.name} and {other.name} for the same split; keep one of the two")
     return files
 
 
@@ -51,6 +73,10 @@ def read_tags(source: Path, *, checked: bool = False) -> TaggedImages:
     """
     files = tag_files(source)
     if source.is_dir():
+        if files[0].suffix.lower() in _DOCUMENTS:
+            return concatenated(
+                [("", SPLIT_NAMES[file.stem.lower()], read_tags(file, checked=checked)) for file in files]
+            )
         if files[0].parent == source:
             return read_metadata(files[0])
         parts = [(file.parent.name, read_metadata(file)) for file in files]

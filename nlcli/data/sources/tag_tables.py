@@ -103,15 +103,17 @@ def read_tag_table(path: Path, *, checked: bool = False) -> TaggedImages:
 def read_metadata(path: Path) -> TaggedImages:
     """The images of a ``metadata`` file of a Hugging Face image folder, relative to it: a row an image.
 
-    The column ``file_name`` names them; tags are in ``noisy``, or else ``labels``, ``tags`` or ``label``. Columns that
-    mean nothing here are passed over.
+    The column ``file_name`` names them; tags are in ``noisy``, or where there is none in ``labels``, ``tags`` or
+    ``label``. Columns that mean nothing here are passed over.
     """
     known = ("file_name", *WIDE[1:], *_METADATA_TAGS[1:])
     columns = read_columns(path, known, ("file_name",), (*LISTS, *_METADATA_TAGS), pass_over=True)
     names = {**columns.texts, **columns.lists}
     tags = [name for name in _METADATA_TAGS if name in names]
-    if len(tags) > 1:
-        raise NlcliError(f"{path} has tags in '{tags[0]}' and in '{tags[1]}'; keep the column with the noisy ones")
+    if len(tags) > 1 and tags[0] != "noisy":
+        raise NlcliError(
+            f"{path} has tags in '{tags[0]}' and in '{tags[1]}'; call the column of those to be doubted 'noisy'"
+        )
     if not tags and "present" not in names and "absent" not in names:
         raise NlcliError(f"{path} has none of the columns {', '.join(_METADATA_TAGS)} with the tags of the images")
     if not columns.rows:

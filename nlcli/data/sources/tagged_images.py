@@ -8,6 +8,7 @@ on an image that somebody checked is never guessed.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -348,9 +349,12 @@ def _matrix(entries: Entries, number: np.ndarray, shape: tuple[int, int], dtype:
 
 
 def concatenated(parts: Sequence[tuple[str, int, TaggedImages]]) -> TaggedImages:
-    """Several lists as one: for each the folder that its paths are in, and the split of all its images, or -1.
+    """Several lists as one: for each the folder that its paths are in (or none), and the split of its images, or -1.
 
     Groups of different lists are different ones.
+
+    Raises:
+        NlcliError: an image is in two of them.
     """
     names: dict[str, int] = {}
     paths: list[str] = []
@@ -362,11 +366,15 @@ def concatenated(parts: Sequence[tuple[str, int, TaggedImages]]) -> TaggedImages
         for kind, before in kinds.items():
             own: Entries = getattr(part, kind)
             kinds[kind] = before.joined(Entries(own.image + len(paths), code[own.name], own.confidence))
-        paths += [f"{folder}/{path}" for path in part.paths]
+        paths += [f"{folder}/{path}" if folder else path for path in part.paths]
         split.append(np.where(part.split < 0, np.int8(number), part.split))
         verified.append(part.verified)
         group.append(np.where(part.group < 0, np.int32(-1), part.group + np.int32(groups)))
         groups += int(part.group.max(initial=-1)) + 1
+    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if twice is not None:
+        raise NlcliError(f"'{shown(twice)}' is in two of the files; an image may be in one of them only")
+    declared = dict.fromkeys(name for _, _, part in parts for name in part.declared)
     return TaggedImages(
         paths=tuple(paths),
         names=tuple(names),
@@ -377,6 +385,9 @@ def concatenated(parts: Sequence[tuple[str, int, TaggedImages]]) -> TaggedImages
         verified=np.concatenate(verified),
         group=np.concatenate(group),
         lists_present=all(part.lists_present for _, _, part in parts),
+        class_groups={name: group for _, _, part in parts for name, group in part.class_groups.items()},
+        declared=tuple(declared),
+        people_alone=all(part.people_alone for _, _, part in parts),
     )
 
 

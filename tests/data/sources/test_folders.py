@@ -386,3 +386,9 @@ def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
     assert table.num_classes == 10
     assert (table.verification == 2).all()
     assert table.image_path(0).is_file()
+
+
+def test_a_table_of_tags_is_sent_to_its_builder(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,noisy,split\na.jpg,cat|dog,train\n")
+    with pytest.raises(NlcliError, match="'noisy' is of tables with several labels an image, which nlcli build-tags"):
+        read_image_table(tmp_path / "t.csv")
