@@ -61,16 +61,22 @@ class Observed:
     """What is known of the classes of images with one noisy label each.
 
     Attributes:
-        noisy: (n,) int64 the noisy label.
+        noisy: (n,) int64 the noisy label, -1 where a verified image has none.
         true: (n,) int64 the verified class, -1 where it is not known.
         wrong: (n,) bool: the noisy label is known to be wrong, and nothing more is.
         classes: C.
+        weights: (n,) what noisy labels count in losses; None: 1.
     """
 
     noisy: np.ndarray
     true: np.ndarray
     wrong: np.ndarray
     classes: int
+    weights: np.ndarray | None = None
+
+    def of_noisy(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) float64 weights of noisy labels, 0 but in ``rows`` (n,) bool."""
+        return rows.astype(np.float64) if self.weights is None else np.where(rows, self.weights, 0.0)
 
     @property
     def verified(self) -> np.ndarray:
@@ -80,6 +86,24 @@ class Observed:
     def pairs(self) -> np.ndarray:
         """(C, C) counts [true, noisy] of the verified images."""
         return pair_counts(self.true, self.noisy, self.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class Apart:
+    """Verified images that nothing is fitted to.
+
+    Attributes:
+        design: (m, D) their features.
+        true: (m,) int64 their classes.
+    """
+
+    design: RowBlocks
+    true: np.ndarray
+
+    def log_probabilities(self, models: Sequence[LinearModel]) -> np.ndarray:
+        """(m, C) by the mean of ``models``."""
+        mean = mean_model(models)
+        return np.concatenate([mean.log_probabilities(part) for _, part in self.design.blocks()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +164,8 @@ def plain_term(observed: Observed, weight: float = 1.0) -> Term:
     # An image that is known to be of another class than its label's has no target, only a class that it is not.
     targets = csr_array((np.where(observed.wrong, 0.0, every), labels, places), shape=(count, observed.classes))
     mask = csr_array((every, labels, places), shape=targets.shape) if observed.wrong.any() else None
-    return Term(targets, np.where(known | observed.wrong, weight, 1.0), mask)
+    weights = observed.of_noisy(~known & ~observed.wrong)
+    return Term(targets, weights + weight * (known | observed.wrong), mask)
 
 
 def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 1.0) -> list[Term]:
@@ -149,9 +174,9 @@ def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 
 
     count, classes = len(observed.noisy), observed.classes
     places, every = np.arange(count + 1), np.ones(count, np.float32)
-    noisy = csr_array((every, observed.noisy, places), shape=(count, classes))
+    noisy = csr_array((every, np.maximum(observed.noisy, 0), places), shape=(count, classes))
     known = observed.true >= 0
-    terms = [Term(noisy, (~known & ~observed.wrong).astype(np.float64), transition=transition)]
+    terms = [Term(noisy, observed.of_noisy(~known & ~observed.wrong), transition=transition)]
     if known.any() or observed.wrong.any():
         labels = np.where(known, observed.true, observed.noisy)
         targets = csr_array((known.astype(np.float32), labels, places), shape=(count, classes))
@@ -168,6 +193,7 @@ def believe(
     l2: float,
     *,
     weight: float = 1.0,
+    apart: Apart | None = None,
     preconditioner: Preconditioner | None = None,
     evidence: Sequence[np.ndarray] = (),
     expected: Sequence[float] = (),
@@ -180,21 +206,23 @@ def believe(
         start: Classifier of the labels as they are by fold, fitted without its images.
         l2: Their regularisation, from which the path goes on to weaker ones.
         weight: What a verified image counts for them.
+        apart: Verified images that nothing is fitted to: they choose, together with those that are left out in turn.
         evidence: More that is known of the images, (n, C) logarithms each, such as of their neighbours' votes.
         expected: Weights that each piece of it is expected to have.
     """
     preconditioner = preconditioner or Preconditioner(design)
     plain = log_softmax(logits_of_folds(design, start, folds))
-    transition = _first_transition(plain, observed)
-    path = _Path(design, observed, folds, start, l2, preconditioner, plain)
+    path = _Path(design, observed, folds, start, l2, preconditioner, plain, apart)
+    transition = _transition(plain, observed, path.factor(plain, start))
     chosen = path.chosen(transition)
     corrected = chosen is not None
     if chosen is None:
         chosen = _Point(plain, tuple(start), l2, weight, np.empty(0))
-    elif len(observed.verified) >= FEWEST:
-        transition = _first_transition(chosen.log_p, observed, transition)
+    factor = path.factor(chosen.log_p, chosen.models)
+    if corrected and factor is not None:
+        transition = _transition(chosen.log_p, observed, factor, transition)
     log_prior = chosen.log_p
-    log_transition = _crossed_log_transition(log_prior, observed, folds, transition)
+    log_transition = _crossed_log_transition(log_prior, observed, folds, transition, factor)
     pieces = [bounded_log(np.exp(log_prior)), log_transition, *evidence]
     combined = combine(pieces, observed.true, folds, np.array([*WEIGHTS, *expected]))
     return Believed(log_prior, combined, transition, chosen.models, corrected, chosen.l2, chosen.weight, path.notes)
@@ -225,7 +253,7 @@ def classifier(
         return fitted
     refitted = solve(
         design,
-        Term(believed.soft_labels(observed)),
+        Term(believed.soft_labels(observed), None if observed.weights is None else _refit_weights(observed)),
         "single-label",
         observed.classes,
         believed.l2 * _REFIT,
@@ -234,6 +262,12 @@ def classifier(
         preconditioner=preconditioner,
     ).model
     return mean_model((fitted, refitted))
+
+
+def _refit_weights(observed: Observed) -> np.ndarray:
+    """A verified image counts 1, others what their labels do: a posterior is no surer than the label that it is of."""
+    known = observed.true >= 0
+    return observed.of_noisy(~known) + known
 
 
 def mean_model(models: Sequence[LinearModel]) -> LinearModel:
@@ -271,19 +305,31 @@ def tempered_losses(log_probabilities: np.ndarray, true: np.ndarray) -> tuple[fl
     return float(np.exp(best.x)), losses(float(best.x))
 
 
-def lost_classes(log_probabilities: np.ndarray, observed: Observed) -> np.ndarray:
-    """int64 classes that are hardly ever the most probable, though labels or verified images say that they are there.
+def lost_classes(log_probabilities: np.ndarray, observed: Observed, plain: np.ndarray) -> np.ndarray:
+    """int64 classes that a corrected classifier hardly ever predicts, or has given to images of others.
 
     Of a class with a share s among the labels (among verified images, where there are enough) fewer than s / 10 of
-    the images are predicted.
+    the images are predicted; or of the images that classifiers of the labels as they are hold most surely to be of the
+    class, a tenth of those that they predict, fewer than half are.
+
+    Args:
+        log_probabilities, plain: (n, C) of the corrected classifiers and of those of the labels as they are.
     """
     classes = observed.classes
-    predicted = np.bincount(log_probabilities.argmax(axis=1), minlength=classes) / len(log_probabilities)
+    most_probable, before = log_probabilities.argmax(axis=1), plain.argmax(axis=1)
+    predicted = np.bincount(most_probable, minlength=classes) / len(log_probabilities)
     known = observed.true[observed.verified]
     enough = len(known) >= _SHARES * classes
-    counts = np.bincount(known if enough else observed.noisy, minlength=classes)
+    counts = np.bincount(known if enough else observed.noisy[observed.noisy >= 0], minlength=classes)
     expected = np.where(counts >= _FEW, counts, 0) / max(1, counts.sum())
-    return np.flatnonzero(predicted < _LOST * expected)
+    lost = predicted < _LOST * expected
+    for c in range(classes):
+        of_class = np.flatnonzero(before == c)
+        count = len(of_class) // 10
+        if count >= _FEW:
+            surest = of_class[np.argsort(-plain[of_class, c], kind="stable")[:count]]
+            lost[c] |= np.mean(most_probable[surest] == c) < 0.5
+    return np.flatnonzero(lost)
 
 
 # --- the steps -------------------------------------------------------------------------------
@@ -312,11 +358,12 @@ class _Path:
         l2: float,
         preconditioner: Preconditioner,
         plain: np.ndarray,
+        apart: Apart | None,
     ) -> None:
         self._design, self._observed, self._folds, self._start = design, observed, folds, start
         self._l2, self._preconditioner, self._plain = l2, preconditioner, plain
-        self._known = observed.verified
-        self._tells = len(self._known) >= FEWEST
+        self._known, self._apart = observed.verified, apart
+        self._tells = len(self._known) + (0 if apart is None else len(apart.true)) >= FEWEST
         self._points: list[dict[str, Any]] = []
         self.notes: dict[str, Any] = {}
 
@@ -329,7 +376,7 @@ class _Path:
             best = self._along(transition, first, weight, models, best)
             if best is before:
                 break
-        plain = self._costs(self._plain, None)
+        plain = self._costs(self._plain, self._start, None)
         self.notes |= {"chosen_by": self._chosen_by, "plain_cost": float(plain.mean()), "path": self._points}
         if best is None:
             return None
@@ -351,8 +398,8 @@ class _Path:
         for number in range(_POINTS):
             value = l2 * _STEP**number
             log_p, models = self._solved(transition, value, weight, models)
-            point = _Point(log_p, models, value, weight, self._costs(log_p, transition))
-            lost, cost = lost_classes(log_p, self._observed), float(point.costs.mean())
+            point = _Point(log_p, models, value, weight, self._costs(log_p, models, transition))
+            lost, cost = lost_classes(log_p, self._observed, self._plain), float(point.costs.mean())
             self._points.append({"l2": value, "weight": weight, "cost": cost, "lost_classes": lost.tolist()})
             if not len(lost) and (best is None or cost < best.costs.mean()):
                 best, worse = point, 0
@@ -366,16 +413,29 @@ class _Path:
     def _chosen_by(self) -> str:
         return "verified images" if self._tells else "noisy labels"
 
-    def _costs(self, log_p: np.ndarray, transition: np.ndarray | None) -> np.ndarray:
+    def factor(self, log_p: np.ndarray, models: Sequence[LinearModel]) -> float | None:
+        """What makes log-probabilities as sure as verified images show them to be; None where too few can tell."""
+        return tempered_losses(*self._judged(log_p, models))[0] if self._tells else None
+
+    def _judged(self, log_p: np.ndarray, models: Sequence[LinearModel]) -> tuple[np.ndarray, np.ndarray]:
+        """Verified images: log p by classifiers that have not seen them, and their classes."""
+        known, true = log_p[self._known].astype(np.float64), self._observed.true[self._known]
+        if self._apart is None:
+            return known, true
+        others = self._apart.log_probabilities(models).astype(np.float64)
+        return np.concatenate([known, others]), np.concatenate([true, self._apart.true])
+
+    def _costs(self, log_p: np.ndarray, models: Sequence[LinearModel], transition: np.ndarray | None) -> np.ndarray:
         """What decides between classifiers: verified classes at the best temperature, else noisy labels."""
         observed = self._observed
         if self._tells:
-            return tempered_losses(log_p[self._known].astype(np.float64), observed.true[self._known])[1]
-        rows = np.arange(len(log_p))
+            return tempered_losses(*self._judged(log_p, models))[1]
+        rows = np.flatnonzero(observed.noisy >= 0)
+        noisy = observed.noisy[rows]
         if transition is None:
-            plain: np.ndarray = -log_p[rows, observed.noisy].astype(np.float64)
+            plain: np.ndarray = -log_p[rows, noisy].astype(np.float64)
             return plain
-        likelihood = np.einsum("nc,nc->n", np.exp(log_p), transition.T[observed.noisy], dtype=np.float64)
+        likelihood = np.einsum("nc,nc->n", np.exp(log_p[rows]), transition.T[noisy], dtype=np.float64)
         return np.asarray(-np.log(np.maximum(likelihood, 1e-30)))
 
     def _solved(
@@ -399,12 +459,13 @@ class _Path:
         return log_softmax(logits_of_folds(self._design, models, self._folds)), tuple(models)
 
 
-def _first_transition(log_p: np.ndarray, observed: Observed, start: np.ndarray | None = None) -> np.ndarray:
-    """T at the temperature that verified images ask for; without enough of these by confident counts."""
-    known = observed.verified
-    if len(known) < FEWEST:
-        return confident_transition(np.exp(log_p), observed.noisy)
-    factor, _ = tempered_losses(log_p[known].astype(np.float64), observed.true[known])
+def _transition(
+    log_p: np.ndarray, observed: Observed, factor: float | None, start: np.ndarray | None = None
+) -> np.ndarray:
+    """T from classifiers that verified images show to be unsure by ``factor``; without it from confident counts."""
+    if factor is None:
+        labelled = np.flatnonzero(observed.noisy >= 0)
+        return confident_transition(np.exp(log_p[labelled]), observed.noisy[labelled])
     probabilities = np.exp(log_softmax(factor * log_p))
     pairs = observed.pairs()
     if start is None:
@@ -415,20 +476,19 @@ def _first_transition(log_p: np.ndarray, observed: Observed, start: np.ndarray |
 
 
 def _crossed_log_transition(
-    log_p: np.ndarray, observed: Observed, folds: np.ndarray, transition: np.ndarray
+    log_p: np.ndarray, observed: Observed, folds: np.ndarray, transition: np.ndarray, factor: float | None
 ) -> np.ndarray:
     """(n, C) log T[c, noisy label]; of a verified image by a T that its own pair had no part in."""
     result: np.ndarray = bounded_log(transition).astype(log_p.dtype).T[observed.noisy]
     known = observed.verified
-    if len(known) < FEWEST:
-        return result
-    for number in np.unique(folds[known]):
+    for number in [] if factor is None else np.unique(folds[known]):
         inside = known[folds[known] == number]
         hidden = observed.true.copy()
         hidden[inside] = -1
         # They stay out of the others, too: as images whose class is not known they would be counted as such.
         kept = np.flatnonzero((hidden >= 0) | (observed.true < 0))
         others = Observed(observed.noisy[kept], hidden[kept], observed.wrong[kept], observed.classes)
-        matrix = _first_transition(log_p[kept], others, transition)
+        matrix = _transition(log_p[kept], others, factor, transition)
         result[inside] = bounded_log(matrix).T[observed.noisy[inside]]
+    result[observed.noisy < 0] = 0.0  # no label, and nothing that it says
     return result

@@ -17,8 +17,8 @@ _ROUNDS = 200
 
 
 def pair_counts(true: np.ndarray, noisy: np.ndarray, classes: int) -> np.ndarray:
-    """(C, C) float64 [true, noisy] how many images have each pair of classes; -1 in ``true`` is not known."""
-    known = true >= 0
+    """(C, C) float64 [true, noisy] how many images have each pair of classes; -1 is none that is known."""
+    known = (true >= 0) & (noisy >= 0)
     cells = true[known] * classes + noisy[known]
     counts: np.ndarray = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return counts.astype(np.float64)

@@ -90,11 +90,25 @@ def test_a_class_is_lost_where_it_is_hardly_predicted() -> None:
     labels = Observed(noisy, np.full(100, -1), np.zeros(100, bool), 3)
     log_p = np.log(np.full((100, 3), 0.1))
     log_p[:50, 0] = log_p[50:98, 1] = log_p[98:, 2] = 0.0
-    assert lost_classes(log_p, labels).tolist() == []  # 2 % of the images where 10 % have the label
-    log_p[98:, 1] = 1.0
-    assert lost_classes(log_p, labels).tolist() == [2]
+    assert lost_classes(log_p, labels, log_p).tolist() == []  # 2 % of the images where 10 % have the label
+    fewer = log_p.copy()
+    fewer[98:, 1] = 1.0
+    assert lost_classes(fewer, labels, log_p).tolist() == [2]
     verified = np.where(np.arange(100) < 90, np.minimum(noisy, 1), -1)
-    assert lost_classes(log_p, Observed(noisy, verified, np.zeros(100, bool), 3)).tolist() == []
+    assert lost_classes(fewer, Observed(noisy, verified, np.zeros(100, bool), 3), log_p).tolist() == []
+
+
+def test_classes_that_are_exchanged_are_lost() -> None:
+    noisy = np.repeat([0, 1, 2], [50, 40, 60])
+    labels = Observed(noisy, np.full(150, -1), np.zeros(150, bool), 3)
+    plain = log_softmax(np.eye(3)[noisy] + 0.01 * np.arange(150)[:, None] * np.eye(3)[noisy])
+    exchanged = plain[:, [1, 0, 2]]
+    assert lost_classes(exchanged, labels, plain).tolist() == [0, 1]
+    some = plain.copy()
+    some[:45] = exchanged[:45]  # the five surest of class 0 stay: a tenth of those that are predicted
+    assert lost_classes(some, labels, plain).tolist() == []
+    some[47:] = exchanged[47:]
+    assert 0 in lost_classes(some, labels, plain)
 
 
 # --- planted noise ---------------------------------------------------------------------------
