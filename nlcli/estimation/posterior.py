@@ -35,7 +35,8 @@ from nlcli.estimation.evidence import Combined, bounded_log, combine
 from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Term
 from nlcli.estimation.preconditioner import Preconditioner
-from nlcli.estimation.solver import solve
+from nlcli.estimation.solver import Solution, solve
+from nlcli.estimation.temperature import tempered_losses
 from nlcli.estimation.transition import confident_transition, counted_transition, fitted_transition, pair_counts
 
 WEIGHTS = (1.5, 0.7)
@@ -48,12 +49,10 @@ _POINTS = 6
 _PATIENCE = 2
 _STEP = 10**-0.5
 _TOLERANCE = 1e-4
-_FINAL_TOLERANCE = 1e-6
 _REFIT = 1 / 3
 _LOST = 0.1
 _SHARES = 10
 _FEW = 3
-_TEMPERATURES = (-3.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,40 +227,42 @@ def believe(
     return Believed(log_prior, combined, transition, chosen.models, corrected, chosen.l2, chosen.weight, path.notes)
 
 
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """The classifier that comes of it.
+
+    Attributes:
+        iterations: Of its solutions together.
+        converged: Whether all of them did.
+    """
+
+    model: LinearModel
+    iterations: int
+    converged: bool
+
+
 def classifier(
-    design: RowBlocks,
-    observed: Observed,
-    believed: Believed,
-    preconditioner: Preconditioner | None = None,
-) -> LinearModel:
+    design: RowBlocks, observed: Observed, believed: Believed, preconditioner: Preconditioner | None = None
+) -> Classifier:
     """Step 5, one classifier from what is believed; where nothing is corrected, that of the labels as they are."""
     preconditioner = preconditioner or Preconditioner(design)
-    terms = [plain_term(observed, believed.weight)]
-    if believed.corrected:
-        terms = corrected_terms(observed, believed.transition, believed.weight)
-    fitted = solve(
-        design,
-        terms,
-        "single-label",
-        observed.classes,
-        believed.l2,
-        start=mean_model(believed.models),
-        tolerance=_FINAL_TOLERANCE,
-        preconditioner=preconditioner,
-    ).model
+
+    def solved(terms: Sequence[Term], l2: float, start: LinearModel) -> Solution:
+        return solve(design, terms, "single-label", observed.classes, l2, start=start, preconditioner=preconditioner)
+
+    start = mean_model(believed.models)
     if not believed.corrected:
-        return fitted
-    refitted = solve(
-        design,
-        Term(believed.soft_labels(observed), None if observed.weights is None else _refit_weights(observed)),
-        "single-label",
-        observed.classes,
-        believed.l2 * _REFIT,
-        start=fitted,
-        tolerance=_FINAL_TOLERANCE,
-        preconditioner=preconditioner,
-    ).model
-    return mean_model((fitted, refitted))
+        plain = solved([plain_term(observed, believed.weight)], believed.l2, start)
+        return Classifier(plain.model, plain.iterations, plain.converged)
+    terms = corrected_terms(observed, believed.transition, believed.weight)
+    fitted = solved(terms, believed.l2, start)
+    soft = Term(believed.soft_labels(observed), None if observed.weights is None else _refit_weights(observed))
+    refitted = solved([soft], believed.l2 * _REFIT, fitted.model)
+    return Classifier(
+        mean_model((fitted.model, refitted.model)),
+        fitted.iterations + refitted.iterations,
+        fitted.converged and refitted.converged,
+    )
 
 
 def _refit_weights(observed: Observed) -> np.ndarray:
@@ -286,23 +287,6 @@ def logits_of_folds(design: RowBlocks, models: Sequence[LinearModel], folds: np.
             if len(inside):
                 logits[first + inside] = model.logits(part[inside])
     return logits
-
-
-def tempered_losses(log_probabilities: np.ndarray, true: np.ndarray) -> tuple[float, np.ndarray]:
-    """The factor on log-probabilities (m, C) that makes classes ``true`` (m,) likeliest, and (m,) -log p with it.
-
-    A classifier of noisy labels is less sure than it should be, whatever it knows of the order of classes.
-    """
-    from scipy.optimize import minimize_scalar
-
-    rows = np.arange(len(true))
-
-    def losses(exponent: float) -> np.ndarray:
-        of_true: np.ndarray = -log_softmax(np.exp(exponent) * log_probabilities)[rows, true]
-        return of_true
-
-    best = minimize_scalar(lambda e: losses(e).mean(), bounds=_TEMPERATURES, method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(best.x)), losses(float(best.x))
 
 
 def lost_classes(log_probabilities: np.ndarray, observed: Observed, plain: np.ndarray) -> np.ndarray:
@@ -397,10 +381,11 @@ class _Path:
         worse = 0
         for number in range(_POINTS):
             value = l2 * _STEP**number
-            log_p, models = self._solved(transition, value, weight, models)
+            log_p, models, iterations = self._solved(transition, value, weight, models)
             point = _Point(log_p, models, value, weight, self._costs(log_p, models, transition))
             lost, cost = lost_classes(log_p, self._observed, self._plain), float(point.costs.mean())
-            self._points.append({"l2": value, "weight": weight, "cost": cost, "lost_classes": lost.tolist()})
+            told = {"l2": value, "weight": weight, "iterations": iterations, "cost": cost}
+            self._points.append(told | {"lost_classes": lost.tolist()})
             if not len(lost) and (best is None or cost < best.costs.mean()):
                 best, worse = point, 0
                 continue
@@ -440,9 +425,10 @@ class _Path:
 
     def _solved(
         self, transition: np.ndarray, l2: float, weight: float, start: Sequence[LinearModel]
-    ) -> tuple[np.ndarray, tuple[LinearModel, ...]]:
+    ) -> tuple[np.ndarray, tuple[LinearModel, ...], int]:
+        """log p (n, C) of images left out in turn, the models, and the most iterations that one took."""
         terms = corrected_terms(self._observed, transition, weight)
-        models = []
+        models, iterations = [], 0
         for number, model in enumerate(start):
             kept = self._folds != number
             solution = solve(
@@ -456,7 +442,8 @@ class _Path:
                 preconditioner=self._preconditioner,
             )
             models.append(solution.model)
-        return log_softmax(logits_of_folds(self._design, models, self._folds)), tuple(models)
+            iterations = max(iterations, solution.iterations)
+        return log_softmax(logits_of_folds(self._design, models, self._folds)), tuple(models), iterations
 
 
 def _transition(

@@ -59,6 +59,7 @@ METHODS: Catalogue[Method, MethodConfig] = Catalogue(
         "noisy": "nlcli.methods.noisy:Noisy",
         "clean": "nlcli.methods.clean:Clean",
         "clean-and-noisy": "nlcli.methods.clean_and_noisy:CleanAndNoisy",
+        "posterior": "nlcli.methods.posterior:Posterior",
         "finetune-last": "nlcli.methods.finetune_last:FinetuneLast",
         "finetune-mixed": "nlcli.methods.finetune_mixed:FinetuneMixed",
         "finetune-whole": "nlcli.methods.finetune_whole:FinetuneWhole",

@@ -22,7 +22,6 @@ from nlcli.estimation.posterior import (
     lost_classes,
     plain_term,
     posterior,
-    tempered_losses,
 )
 from nlcli.estimation.solver import solve
 from nlcli.seeds import stream
@@ -74,15 +73,6 @@ def believed_of(log_p: np.ndarray) -> Believed:
 
     combined = Combined(Combination(np.ones(2), np.zeros(3)), log_p, None, np.empty(0))
     return Believed(log_p, combined, np.eye(3), (), True, 1.0, 1.0)
-
-
-def test_a_temperature_makes_up_for_classifiers_that_are_unsure() -> None:
-    random = stream(0, "temperature")
-    logits = 3 * random.normal(size=(4000, 3))
-    true = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
-    factor, losses = tempered_losses(log_softmax(logits / 4), true)
-    assert factor == pytest.approx(4, rel=0.1)
-    np.testing.assert_allclose(losses.mean(), -log_softmax(logits)[np.arange(4000), true].mean(), atol=2e-3)
 
 
 def test_a_class_is_lost_where_it_is_hardly_predicted() -> None:
@@ -151,8 +141,9 @@ def test_it_finds_how_labels_go_wrong_and_which(verified: int) -> None:
     assert np.abs(believed.estimated_transition(labels) - CHANNEL).max() < (0.2 if verified else 0.3)
     plain = log_softmax(logits_of_folds(ArrayBlocks(features), start, folds))
     assert area(believed.combined.log_probabilities, verified) > area(plain, verified) + 0.02
-    model = classifier(ArrayBlocks(features), labels, believed)
-    predicted = model.logits(features).argmax(axis=1)
+    made = classifier(ArrayBlocks(features), labels, believed)
+    assert made.converged
+    predicted = made.model.logits(features).argmax(axis=1)
     of_labels = solve(features, plain_term(labels), "single-label", CLASSES, L2).model.logits(features).argmax(axis=1)
     if verified:
         assert np.mean(predicted == true) > np.mean(of_labels == true) + 0.02

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, object]] = {
     "noisy": {"steps": 300, "learning_rate": 1e-2},
     "clean": {"steps": 300, "learning_rate": 1e-2},
     "clean-and-noisy": {"steps": 300, "learning_rate": 1e-2},
+    "posterior": {},
     "finetune-last": {"steps": 300, "learning_rate": 1e-2},
     "finetune-mixed": {"steps": 300, "learning_rate": 1e-2},
     "finetune-whole": {"steps": 300, "learning_rate": 1e-2},  # here on a backbone that is not trained
