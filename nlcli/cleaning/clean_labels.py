@@ -20,13 +20,14 @@ from nlcli.cleaning.cleaning_record import CLEANING, Claim, CleaningRecord, Plan
 from nlcli.cleaning.config import CleanDataset
 from nlcli.cleaning.label_changes import rewritten, write_changes
 from nlcli.cleaning.plan import KEPT, RULES, VERIFIED, Limits, Plan, make_plan
-from nlcli.cleaning.proposals import persons_changes
+from nlcli.cleaning.proposals import NONE, Proposals, persons_changes
 from nlcli.cleaning.source import Source, of_detection
 from nlcli.console import print_table, say, tell
 from nlcli.data.exports import write_exports
-from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset, write_truth
+from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
 from nlcli.data.statistics import noise_summary, write_all_statistics
+from nlcli.data.true_tags import carry_truth, read_true_tags
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.metrics.arrays import Ints
 from nlcli.stages.files import fingerprint_file
@@ -63,8 +64,7 @@ def clean_labels(config: CleanDataset, *, force: bool = False) -> Path:
             say(f"note: {remark}")
         result = _applied(table, plan)
         write_changes(stage.work, table, plan, cleaning.source.method, record.source_fingerprint)
-        if (config.dataset / TRUTH).is_file():
-            write_truth(stage.work, table.keys, read_truth(config.dataset, table))
+        carry_truth(config.dataset, stage.work, table)
         write_dataset(
             stage.work,
             result,
@@ -155,23 +155,43 @@ def _applied(table: LabelTable, plan: Plan) -> LabelTable:
 
 
 def _planted(config: CleanDataset, table: LabelTable, plan: Plan) -> PlantedError | None:
-    """Of single labels whose whole truth is known, as planted noise is."""
-    if table.task != "single-label" or not (config.dataset / TRUTH).is_file():
+    """Of data whose whole truth is known, as planted noise is."""
+    if not (config.dataset / TRUTH).is_file():
         return None
-    true = read_truth(config.dataset, table)
-    before, after = noisy_classes(table), noisy_classes(_applied(table, plan))
-    rows = np.flatnonzero((before >= 0) & (true >= 0) & np.isin(table.split, _splits(config)))
-    left = rows[after[rows] >= 0]
+    rows = np.flatnonzero(np.isin(table.split, _splits(config)))
     ours = plan.changes.where(plan.made & (plan.rule != RULES.index(VERIFIED)))
+    after = _applied(table, plan)
+    if table.task == "multi-label":
+        return _planted_tags(config, table, after, rows, ours)
+    true, was, now = read_truth(config.dataset, table), noisy_classes(table), noisy_classes(after)
+    rows = rows[(was[rows] >= 0) & (true[rows] >= 0)]
+    left = rows[now[rows] >= 0]
     ours = ours.where(true[ours.row] >= 0)
     right = np.where(ours.new >= 0, true[ours.row] == ours.new, true[ours.row] != ours.old)
     return PlantedError(
         images=len(rows),
-        before=_share(before[rows] != true[rows]),
-        after=_share(after[left] != true[left]),
+        before=_share(was[rows] != true[rows]),
+        after=_share(now[left] != true[left]),
         changes=len(ours),
         right=int(right.sum()),
     )
+
+
+def _planted_tags(
+    config: CleanDataset, table: LabelTable, after: LabelTable, rows: Ints, ours: Proposals
+) -> PlantedError:
+    truth, known = read_true_tags(config.dataset, table)
+    rows, ours = rows[known[rows]], ours.where(known[ours.row])
+    entries = max(1, len(rows) * table.num_classes)
+
+    def wrong(labels: LabelTable) -> float:
+        differs = (labels.noisy[rows] > 0).astype(np.int8) - (truth[rows] > 0).astype(np.int8)
+        return round(float(np.count_nonzero(differs.data)) / entries, 6)
+
+    come = ours.new != NONE
+    there = np.asarray(truth[ours.row, np.where(come, ours.new, ours.old)]).ravel() > 0
+    right = int((there == come).sum())
+    return PlantedError(images=len(rows), before=wrong(table), after=wrong(after), changes=len(ours), right=right)
 
 
 def _splits(config: CleanDataset) -> Ints:

@@ -68,8 +68,8 @@ class PlantedError(_Part):
     """Of planted noise, whose truth is known: wrong labels in the splits that are rewritten.
 
     Attributes:
-        images: Images with a noisy label before.
-        before, after: The share of labels that are wrong.
+        images: Images whose truth is known (of single labels, with a noisy label before).
+        before, after: The share of labels that are wrong; of several labels, of all entries of images and classes.
         changes, right: Changes that a detection or a run made, and how many of them are right.
     """
 

@@ -9,9 +9,10 @@ from typing import Any
 from nlcli.cleaning.cleaning_record import CLEANING, CleaningRecord
 from nlcli.cleaning.config import RestoreDataset
 from nlcli.cleaning.label_changes import read_made, rewritten
-from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset, write_truth
+from nlcli.data.label_files import labels_fingerprint, read_dataset, write_dataset
 from nlcli.data.labels import LabelTable
 from nlcli.data.statistics import noise_summary, write_all_statistics
+from nlcli.data.true_tags import carry_truth
 from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_file
 from nlcli.stages.stage import open_stage, read_stage
@@ -34,8 +35,7 @@ def restore_labels(config: RestoreDataset, *, force: bool = False) -> Path:
             return stage.output
         record = CleaningRecord.read(cleaned.path / CLEANING)
         before, changed = labels_before(cleaned.path)
-        if (cleaned.path / TRUTH).is_file():
-            write_truth(stage.work, before.keys, read_truth(cleaned.path, before))
+        carry_truth(cleaned.path, stage.work, before)
         write_dataset(stage.work, before, dict(record.parent), derived=True)
         pairs = write_all_statistics(stage.work, before)
         same = fingerprint_file(stage.work / "images.parquet") == record.parent_images

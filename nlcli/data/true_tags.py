@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlcli.data.label_files import TRUTH
+from nlcli.data.label_files import TRUTH, read_truth, write_truth
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
@@ -83,3 +83,13 @@ def read_true_tags(dataset: Path | str, table: LabelTable) -> tuple[csr_array, n
         key = table.keys[int(np.argmax(position < 0))]
         raise NlcliError(f"{path} does not have image '{key}'; make the data set again")
     return truth[position], known[position]
+
+
+def carry_truth(dataset: Path, directory: Path, table: LabelTable) -> None:
+    """Write what ``dataset`` knows of the truth of ``table``'s images into ``directory``, where it knows any."""
+    if not (dataset / TRUTH).is_file():
+        return
+    if table.task == "single-label":
+        write_truth(directory, table.keys, read_truth(dataset, table))
+    else:
+        write_true_tags(directory, table.keys, *read_true_tags(dataset, table))

@@ -15,8 +15,7 @@ from nlcli.cleaning.clean_labels import plan_changes
 from nlcli.cleaning.config import CleanDataset
 from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
-from worlds.cleaned import tag_detection, tag_world
-from worlds.made_detections import made_dataset
+from worlds.cleaned import tag_dataset, tag_detection, tag_world
 
 WORLD = tag_world()
 
@@ -24,7 +23,7 @@ WORLD = tag_world()
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tags")
-    dataset = made_dataset(folder / "dataset", WORLD[0])
+    dataset = tag_dataset(folder / "dataset", WORLD[0], WORLD[1])
     return dataset, tag_detection(folder / "detection", dataset, WORLD[2])
 
 
@@ -51,6 +50,11 @@ def test_tags_go_and_come_by_their_own_thresholds(cleaned: Path) -> None:
     changed = now[rest] != given[rest]
     assert changed.sum() > 50
     assert np.mean(truth[rest][changed] == now[rest][changed]) > 0.75
+    planted, train = record["planted"], table.split == 0
+    assert planted["before"] == pytest.approx(np.mean(given[train] != truth[train]), abs=1e-6)
+    assert planted["after"] == pytest.approx(np.mean(now[train] != truth[train]), abs=1e-6)
+    assert planted["changes"] == changed.sum()
+    assert planted["right"] == (truth[rest][changed] == now[rest][changed]).sum()
     for claim in record["claims"]:
         number = gone[rest].sum() if claim["kind"] == "remove" else come[rest].sum()
         assert claim["changed"] == number
@@ -58,7 +62,7 @@ def test_tags_go_and_come_by_their_own_thresholds(cleaned: Path) -> None:
 
 def test_the_parents_tags_come_back(made: tuple[Path, Path], cleaned: Path, tmp_path: Path) -> None:
     again = nlcli.restore_labels(dataset=cleaned, output=tmp_path / "again")
-    for name in ("images.parquet", "dataset.json"):
+    for name in ("images.parquet", "dataset.json", "truth.parquet"):
         assert (again / name).read_bytes() == (made[0] / name).read_bytes()
 
 

@@ -123,6 +123,22 @@ def tag_world(images: int = 400, classes: int = 5, seed: int = 0) -> tuple[Label
     return table, truth, odds / (1 + odds)
 
 
+def tag_dataset(output: Path, table: LabelTable, truth: np.ndarray) -> Path:
+    """A data set directory of several labels an image that knows the truth."""
+    from scipy.sparse import csr_array
+
+    from nlcli.data.label_files import write_dataset
+    from nlcli.data.true_tags import write_true_tags
+    from nlcli.stages.stage import open_stage
+    from worlds.stage_builders import MakeConfig
+
+    with open_stage("dataset", MakeConfig(output=output, size=len(table)), {}) as stage:
+        write_dataset(stage.work, table, {"name": "tags", "source": "made by a test"})
+        write_true_tags(stage.work, table.keys, csr_array(truth.astype(np.uint8)), np.ones(len(table), bool))
+        stage.finish({"images": len(table)})
+    return output
+
+
 def given_ones(given: np.ndarray) -> list[list[float]]:
     """A confidence of 1 for every tag."""
     return [[1.0] * int(row.sum()) for row in given]
