@@ -27,6 +27,14 @@ _COLUMNS: dict[str, Type] = {
     "verified": "truth",
 }
 
+_SAID = {
+    (False, True): "right",
+    (False, False): "wrong",
+    (True, True): "it is there",
+    (True, False): "it is not there",
+}
+"""What a person said, by whether the tag is missing and whether the class is in the image."""
+
 
 def read_tags(record: StageRecord, most: int) -> Verdicts:
     """The detection ``record`` with cards of at most ``most`` images.
@@ -90,7 +98,7 @@ def _cards(table: Columns, given: Bools, wrong: Bools, probability: Floats, most
             new=row["class"] if missing else None,
             wrong=None if missing or chance is None else 1 - chance,
             sure=chance if missing else None,
-            checked=None if present is None else "checked: wrong" if present is missing else "checked: right",
+            checked=None if present is None else f"checked: {_SAID[missing, present]}",
         )
         card = cards.get(row["key"])
         if card is None and len(cards) < most:

@@ -251,6 +251,7 @@ def test_entries_of_several_labels(tmp_path: Path) -> None:
     assert [(change.old, change.new) for change in verdicts.cards[0].changes] == [("cat", None), (None, "dog")]
     assert verdicts.cards[2].changes[0].checked == "checked: right"
     assert verdicts.cards[1].changes[0].checked == "checked: wrong"
+    assert verdicts.cards[3].changes[0].checked == "checked: it is there"
     page = made([detection], tmp_path / "page.html")
     text = text_of(page)
     assert (
