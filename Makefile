@@ -8,7 +8,7 @@ READY_SITE := $(VENV)/.ready-site
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-single-label test test-slow torture lint format docs site bench accuracy clean
+.PHONY: help setup demo demo-clean demo-single-label test test-slow torture lint format docs site bench accuracy clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,16 @@ setup: $(READY)  ## make the virtual environment .venv ready
 
 demo: $(READY)  ## the main job on the embedded data set, 5 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
+
+demo-clean: $(READY)  ## two piles of pictures with bad labels, from labels to a page each, 4 minutes on 2 cores
+	$(BIN)/nlcli build-digits --kind pile --train-images 3000 --output runs/demo-clean/digits
+	$(BIN)/nlcli clean runs/demo-clean/digits/photos --labels runs/demo-clean/digits/labels.csv \
+	  --checked runs/demo-clean/digits/checked.csv --backbone runs/demo-clean/digits/network \
+	  --output runs/demo-clean/digits-cleaned
+	$(BIN)/nlcli build-digits --kind scene-pile --train-images 3000 --output runs/demo-clean/scenes
+	$(BIN)/nlcli clean runs/demo-clean/scenes/photos --labels runs/demo-clean/scenes/labels.csv \
+	  --checked runs/demo-clean/scenes/checked.csv --verified-means full --backbone runs/demo-clean/scenes/network \
+	  --output runs/demo-clean/scenes-cleaned
 
 demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nlcli.console import say, text_table
+from nlcli.console import say, say_table
 from nlcli.errors import NlcliError
 from nlcli.estimation.candidates import Images
 from nlcli.estimation.contest import Contest, Judges, contest
@@ -69,8 +69,7 @@ class Auto(SolvedLinearMethod):
         self.take(result.model)
         remarks = _remarks(result)
         if result.selection is not None:
-            for line in _table(result.selection, result.judged):
-                say(line)
+            _say_candidates(result.selection, result.judged)
         points = [
             Point(name, l2, 0, cost, {})
             for name, costs in result.costs.items()
@@ -128,7 +127,7 @@ def _rounded(count: int) -> int:
     return -(-count // unit) * unit
 
 
-def _table(selection: Selection, judged: int) -> list[str]:
+def _say_candidates(selection: Selection, judged: int) -> None:
     header = ["candidate", "score", "less than the best", "more than noisy (95 %)", ""]
     rows = []
     for standing in selection.standings:
@@ -142,8 +141,8 @@ def _table(selection: Selection, judged: int) -> list[str]:
                 "kept" if standing.name == selection.chosen else "best" if standing.name == selection.best else "",
             ]
         )
-    told = f"compared on {judged:,} verified images, each by classifiers that had not seen it:"
-    return [told, *text_table(header, rows).splitlines()]
+    say(f"compared on {judged:,} verified images, each by classifiers that had not seen it:")
+    say_table(header, rows)
 
 
 def _details(result: Contest) -> dict[str, Any]:

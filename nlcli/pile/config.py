@@ -105,10 +105,10 @@ class CleanPile(StageConfig):
         Policy,
         Option("Correct labels, only take wrong ones away, or only list proposals.", panel="Labels"),
     ] = "fix"
-    precision: Annotated[float, Option("Share of the changes that shall be right.", panel="Labels", ge=0, lt=1)] = 0.9
+    precision: Annotated[float, Option("Share of the changes that shall be right.", panel="Labels", ge=0, lt=1)] = 0.8
     max_changes: Annotated[
         float, Option("Most labels of a class that may change, as a share of them.", panel="Labels", ge=0, le=1)
-    ] = 0.6
+    ] = 0.8
     export: Annotated[
         tuple[Format, ...], Option("Also write the cleaned labels for other programs.", panel="Output")
     ] = ()

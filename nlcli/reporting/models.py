@@ -17,7 +17,7 @@ from nlcli.evaluation.score_files import FILE, read_scores
 from nlcli.evaluation.scored_images import Dense
 from nlcli.metrics.confusion import Confusion
 from nlcli.metrics.decisions import confusion_matrix
-from nlcli.metrics.names import DETECTIONS, LEARNING, LOWER_IS_BETTER, leading
+from nlcli.metrics.names import DETECTIONS, HEADINGS, LEARNING, LOWER_IS_BETTER, leading
 from nlcli.reporting.reliability import Reliability
 from nlcli.stages.stage import StageRecord
 from nlcli.training.result import read_result
@@ -153,7 +153,9 @@ def _best_on_validation(comparison: Comparison, records: Sequence[StageRecord]) 
     rows = {row.label.partition(" (")[0]: row for row in comparison.rows}
     if len(names) != 1 or set(values) != set(rows) or len(rows) != len(comparison.rows):
         return None
-    return rows[max(values, key=lambda name: float(np.mean(values[name])))]
+    ((_, metric),) = names
+    sign = 1 if metric in HEADINGS and metric not in LOWER_IS_BETTER else -1  # a loss, where it is no metric of ours
+    return rows[max(values, key=lambda name: sign * float(np.mean(values[name])))]
 
 
 # --- curves ----------------------------------------------------------------------------------

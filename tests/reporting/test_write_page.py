@@ -34,6 +34,7 @@ from nlcli.data.tag_detection_files import (
 from nlcli.errors import NlcliError
 from nlcli.reporting.cards import Card, with_pictures
 from nlcli.reporting.config import Report
+from nlcli.reporting.models import read_tables
 from nlcli.reporting.write_page import read_detection, show_page, write_report
 from nlcli.stages.lineage import describe_path
 from nlcli.stages.stage import open_stage, read_stage
@@ -108,6 +109,25 @@ def test_the_classifier_before_and_after(story: list[Path], tmp_path: Path) -> N
     before, after = (f"{100 * accuracy[name]:.1f}".removesuffix(".0") + " %" for name in ("noisy", "residual"))
     assert f"{before} → {after} What does the classifier reach?" in text
     assert "best of 3 on these very images, which flatters it" in text
+
+
+@pytest.mark.parametrize(("metric", "best"), [("top_1", "residual"), ("scaled_log_loss", "noisy")])
+def test_the_best_on_validation_is_the_highest_metric_or_the_lowest_loss(
+    story: list[Path], tmp_path: Path, metric: str, best: str
+) -> None:
+    folder = tmp_path / "story"
+    shutil.copytree(story[0].parent, folder, symlinks=True)
+    for path in folder.iterdir():
+        if path.name.endswith("-test"):
+            metrics = json.loads((path / "metrics.json").read_text())
+            value = {"noisy": 0.1, "residual": 0.9}.get(metrics["name"], 0.5)
+            metrics["selection"]["selected_by"] = {"split": "validation", "metric": metric, "value": value}
+            (path / "metrics.json").write_text(json.dumps(metrics))
+    evaluations = [read_stage(path) for path in sorted(folder.iterdir()) if path.name.endswith("-test")]
+    (table,) = read_tables(evaluations, [])
+    assert table.chosen is not None
+    assert table.chosen.after.label == best
+    assert table.chosen.why == "best on validation, not on these images"
 
 
 def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
