@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlcli.cleaning.label_changes import confidences
-from nlcli.cleaning.proposals import NONE, Proposals, joined, make_proposals, rejections, replacements, tag_changes
-from nlcli.data.detection_files import DETECTION, NOISE, CleanSet, read_detection
+from nlcli.cleaning.proposals import Proposals, joined, make_proposals, rejections, replacements, tag_changes
+from nlcli.data.detection_files import NOISE, read_detection
 from nlcli.data.labels import NONE as NOBODY
 from nlcli.data.labels import LabelTable, choose_clean, noisy_classes
+from nlcli.data.tag_detection_files import TagEntries, read_tag_detection
 from nlcli.detection.verification import UNVERIFIED, visible_labels
-from nlcli.errors import NlcliError, first_problem, shortened
+from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.stages.files import read_json
 from nlcli.stages.stage import StageRecord
-
-_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,21 +83,11 @@ def _of_single_labels(record: StageRecord, table: LabelTable, policy: str) -> So
 # --- several labels an image -----------------------------------------------------------------
 
 
-class _TagDetection(BaseModel):
-    """What is needed of ``detection.json`` of a detection on several labels an image."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    method: str
-    clean: CleanSet
-
-
 def _of_tags(record: StageRecord, table: LabelTable, policy: str) -> Source:
-    try:
-        info = _TagDetection.model_validate(read_json(record.path / DETECTION))
-    except ValidationError as error:
-        problem = first_problem(error, kind="field")
-        raise NlcliError(f"{record.path / DETECTION}: {problem}; run nlcli detect-noise again") from error
+    detection = read_tag_detection(record.path)
+    info = detection.info
+    if info.classes != table.classes:
+        raise NlcliError(f"{record.path} has other classes than the data set; run nlcli detect-noise again")
     told = np.zeros(len(table), bool)
     validation = table.rows("validation")
     told[validation] = table.verification[validation] > NOBODY
@@ -111,65 +96,28 @@ def _of_tags(record: StageRecord, table: LabelTable, policy: str) -> Source:
         told[choose_clean(table, info.clean.fraction, info.clean.seed)] = True
     if not any(entry.stage == "run" for entry in record.inputs.values()):
         judges = told  # the detector has out-of-fold scores of them; a run was fitted on those of train
-    parts = [
-        _block_of_tags(record, table, batch, judges, policy)
-        for batch in _batches(record, ("key", "class", "tag", "probability", "verified"))
-    ]
-    proposals = joined(parts)
+    proposals = joined(_block_of_tags(record, table, entries, judges, policy) for entries in detection.blocks())
     keys = proposals.row * table.num_classes + np.maximum(proposals.old, proposals.new)
     if len(np.unique(keys)) < len(keys):
         raise NlcliError(f"{record.path / NOISE} names an entry twice; run nlcli detect-noise again")
     return Source(record, info.method, proposals, told)
 
 
-def _block_of_tags(record: StageRecord, table: LabelTable, block: Any, judges: Bools, policy: str) -> Proposals:
+def _block_of_tags(
+    record: StageRecord, table: LabelTable, entries: TagEntries, judges: Bools, policy: str
+) -> Proposals:
     """The proposals among some rows; the others are forgotten, so that memory holds what is in question alone."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    states = pc.index_in(block.column("tag"), value_set=pa.array(["missing", "given"]))
-    if states.null_count:
+    probability = _probabilities(record, entries.probability)
+    which = np.where(entries.given, probability < 0.5, (probability > 0.5) & (policy != "drop"))
+    entries, probability = entries.at(np.flatnonzero(which)), probability[which]
+    row = _rows(record, table, entries.keys)
+    if not np.array_equal(~np.isnan(confidences(table, row, entries.classes)), entries.given):
         raise NlcliError(f"{record.path / NOISE} has other tags than the data set; run nlcli detect-noise again")
-    given = states.to_numpy().astype(bool)
-    probability = _probabilities(record, block.column("probability").to_numpy())
-    which = np.where(given, probability < 0.5, (probability > 0.5) & (policy != "drop"))
-    block, given, probability = block.filter(which), given[which], probability[which]
-    row = _rows(record, table, block.column("key").to_numpy())
-    of_class = _classes(record, table, block.column("class"))
-    if (of_class < 0).any():
-        raise NlcliError(f"{record.path / NOISE} has an entry without a class; run nlcli detect-noise again")
-    known = confidences(table, row, of_class)
-    if not np.array_equal(~np.isnan(known), given):
-        raise NlcliError(f"{record.path / NOISE} has other tags than the data set; run nlcli detect-noise again")
-    said = pc.fill_null(block.column("verified").cast("int8"), UNVERIFIED).to_numpy(zero_copy_only=False)
-    return tag_changes(row, of_class, given, probability, np.where(judges[row], said, UNVERIFIED))
+    word = np.where(judges[row], entries.verified, UNVERIFIED)
+    return tag_changes(row, entries.classes, entries.given, probability, word)
 
 
-# --- files -----------------------------------------------------------------------------------
-
-
-def _batches(record: StageRecord, names: tuple[str, ...]) -> Iterator[Any]:
-    """Some rows at a time."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    where = record.path / NOISE
-    try:
-        with pq.ParquetFile(where) as file:
-            _require(record, file.schema_arrow.names, names)
-            for batch in file.iter_batches(_ROWS, columns=list(names)):
-                yield pa.Table.from_batches([batch])
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where} ({shortened(error)}); run nlcli detect-noise again") from error
-
-
-def _require(record: StageRecord, there: Sequence[str], names: Sequence[str]) -> None:
-    missing = next((name for name in names if name not in there), None)
-    if missing is not None:
-        raise NlcliError(
-            f"{record.path / NOISE} has no column '{missing}', which an earlier version of nlcli did not write; run "
-            "nlcli detect-noise again"
-        )
+# --- checked ---------------------------------------------------------------------------------
 
 
 def _rows(record: StageRecord, table: LabelTable, keys: np.ndarray) -> Ints:
@@ -191,16 +139,3 @@ def _probabilities(record: StageRecord, given: np.ndarray) -> Floats:
     if outside.any():
         raise NlcliError(f"{record.path / NOISE} has a probability outside of 0 to 1; run nlcli detect-noise again")
     return values
-
-
-def _classes(record: StageRecord, table: LabelTable, column: Any) -> Ints:
-    """Class indices, ``NONE`` for null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    place = pc.index_in(column, value_set=pa.array(table.classes, pa.string()))
-    if place.null_count > column.null_count:
-        raise NlcliError(
-            f"{record.path / NOISE} names a class that the data set does not have; run nlcli detect-noise again"
-        )
-    return np.asarray(place.fill_null(NONE).to_numpy(), np.int64)

@@ -101,10 +101,10 @@ def test_of_a_runs_scores_only_validation_judges(made: tuple[Path, Path], tmp_pa
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("class", "no such", "names a class that the data set does not have"),
-        ("class", None, "an entry without a class"),
+        ("class", "no such", "column 'class' has a value that it cannot have"),
         ("key", "stranger", "names an image that the data set does not have"),
-        ("tag", "other", "has other tags than the data set"),
+        ("tag", "other", "column 'tag' has a value that it cannot have"),
+        ("tag", "missing", "has other tags than the data set"),
         ("probability", -0.5, "probability outside of 0 to 1"),
     ],
 )
@@ -113,11 +113,13 @@ def test_a_changed_detection(made: tuple[Path, Path], tmp_path: Path, column: st
 
     copy = tmp_path / "changed"
     shutil.copytree(made[1], copy)
-    rows = pq.read_table(copy / "noise.parquet").to_pydict()
-    # A given tag that is likelier wrong, which is a proposal.
-    place = next(i for i, p in enumerate(rows["probability"]) if p < 0.4 and rows["tag"][i] == "given")
+    table = pq.read_table(copy / "noise.parquet")
+    rows = table.to_pydict()
+    # A given tag that is likelier wrong, which is a proposal; called missing, one that is likelier there.
+    sure = (lambda p: p > 0.6) if value == "missing" else (lambda p: p < 0.4)
+    place = next(i for i, p in enumerate(rows["probability"]) if sure(p) and rows["tag"][i] == "given")
     rows[column][place] = value
-    pq.write_table(pa.table(rows), copy / "noise.parquet")
+    pq.write_table(pa.table(rows, schema=table.schema), copy / "noise.parquet")
     with pytest.raises(NlcliError, match=message):
         plan_changes(CleanDataset.parse({"dataset": made[0], "source": copy, "output": "x"}))
 

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from nlcli.data.detection_files import NOISE
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, single_label_table
 from worlds.made_detections import made_dataset, made_detection
 
@@ -146,9 +143,18 @@ def given_ones(given: np.ndarray) -> list[list[float]]:
 
 def tag_detection(output: Path, dataset: Path, probability: np.ndarray, *, by_run: bool = False) -> Path:
     """A detection of tags: every given one and all missing ones from 0.05 on."""
-    from nlcli.data.detection_files import DETECTION
+    from nlcli.data.detection_files import DETECTION, CleanSet
     from nlcli.data.label_files import read_dataset
-    from nlcli.stages.files import write_json
+    from nlcli.data.tag_detection_files import (
+        MeasuredEntries,
+        MeasuredShare,
+        MeasuredTags,
+        TagCalibration,
+        TagDetectionRecord,
+        TagDetectionWriter,
+        TagEntries,
+        TagThreshold,
+    )
     from nlcli.stages.stage import open_stage, read_stage
     from worlds.made_evaluations import made_run
     from worlds.stage_builders import MakeConfig
@@ -157,22 +163,51 @@ def tag_detection(output: Path, dataset: Path, probability: np.ndarray, *, by_ru
     given = table.noisy.toarray() > 0
     row, column = np.nonzero(given | (probability >= 0.05))
     v, mask = table.verified_targets(np.arange(len(table)))
-    entries = {
-        "key": table.keys[row].tolist(),
-        "split": [("train", "validation", "test")[i] for i in table.split[row]],
-        "class": [table.classes[c] for c in column],
-        "tag": ["given" if g else "missing" for g in given[row, column]],
-        "score": probability[row, column].astype(np.float32),
-        "probability": probability[row, column].astype(np.float32),
-        "verdict": ["right" if r else "wrong" for r in (probability[row, column] > 0.5) == given[row, column]],
-        "verified": [bool(x) if m else None for x, m in zip(v[row, column], mask[row, column], strict=True)],
-    }
+    chance = probability[row, column].astype(np.float32)
+    entries = TagEntries(
+        keys=table.keys[row],
+        splits=np.array(("train", "validation", "test"), object)[table.split[row]],
+        classes=column,
+        given=given[row, column],
+        score=chance,
+        probability=chance,
+        right=(chance > 0.5) == given[row, column],
+        verified=np.where(mask[row, column] > 0, v[row, column].astype(np.int8), np.int8(-1)),
+    )
     inputs = {"dataset": read_stage(dataset)}
     if by_run:
-        inputs["run"] = read_stage(made_run(output.with_name("run"), []))
+        inputs["from_run"] = read_stage(made_run(output.with_name("run"), []))
+    none = MeasuredShare(value=None, interval=None, count=0, whole=0)
+    tags = MeasuredTags(entries=0, wrong=0, called=0, precision=none, recall=none)
+    measured = MeasuredEntries(
+        split=None, images=0, cross_fitted=False, given=tags, missing=tags, error=none, naive_error=none
+    )
+    threshold, curve = TagThreshold(value=0.5, chosen_on="rule"), TagCalibration(curve="none", entries=0, positives=0)
     with open_stage("detection", MakeConfig(output=output, size=int(by_run)), inputs) as stage:
-        pq.write_table(pa.table(entries), stage.work / NOISE)
-        clean = {"images": 1, "keys": "sha256:x", "fraction": 1.0, "seed": 0}
-        write_json(stage.work / DETECTION, {"task": "multi-label", "method": "margin", "clean": clean})
+        with TagDetectionWriter(stage.work, table.classes) as writer:
+            writer.write(entries)
+        TagDetectionRecord(
+            task="multi-label",
+            method="margin",
+            title="made",
+            options={},
+            seed=0,
+            classes=table.classes,
+            uses_verification=True,
+            floor=0.05,
+            others=10,
+            thresholds={"given": threshold, "missing": threshold},
+            calibration={"given": curve, "missing": curve},
+            clean=CleanSet(images=1, keys="sha256:x", fraction=1.0, seed=0),
+            images={},
+            entries={"given": 0, "missing": 0},
+            called={"given": {}, "missing": {}},
+            images_without_features=0,
+            measured=measured,
+            planted=None,
+            notes={},
+            dataset_fingerprint=table.fingerprint,
+            backbone_fingerprint="sha256:b",
+        ).write(stage.work / DETECTION)
         stage.finish({})
     return output
