@@ -859,8 +859,8 @@ def detect_noise(
         dataset: Data set directory.
         features: Features directory of that data set.
         output: Directory to write.
-        method: Detector: auto (which verified labels choose), margin, neighbours, naive, mlp, knn, svm, label-
-            propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or
+        method: Detector: auto (which verified labels choose), posterior, margin, neighbours, naive, mlp, knn, svm,
+            label-propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or
             confident-learning.
         options: Options of the detector (see its card), such as neighbours=5.
         hold_out: Classes, drawn by the seed, whose verification is withheld; those of a smaller number are among

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nlcli.data.detection_files import read_detection
 from worlds.cleaned import detected, planted
+from worlds.detection import make_world
 from worlds.made_evaluations import made_evaluation, made_run
 from worlds.stage_builders import published, verified_table
 
@@ -102,3 +104,15 @@ def test_reports(tmp_path: Path) -> None:
     commands.append(["report", ".", "-o", "page.html"])
     assert "mAP" in without_tensorflow(tmp_path, *commands)
     assert (tmp_path / "page.html").is_file()
+
+
+def test_detections_that_train_no_network(tmp_path: Path) -> None:
+    """All detectors but CleanNet, DRAE and a classification filter without a classifier."""
+    from nlcli.detection import DETECTORS
+
+    world = make_world(tmp_path)
+    asked = ["detect-noise", "--dataset", str(world.dataset()), "--features", str(world.stored()), "--suspects", "0"]
+    light = [name for name in DETECTORS.ours if name not in ("cleannet", "drae", "classification-filter")]
+    without_tensorflow(tmp_path, *([*asked, "--method", name, "--output", name] for name in light))
+    for name in light:
+        assert read_detection(tmp_path / name).method == name

@@ -20,7 +20,7 @@ class DetectNoise(StageConfig):
     method: Annotated[
         str,
         Option(
-            "Detector: auto (which verified labels choose), margin, neighbours, naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or confident-learning.",
+            "Detector: auto (which verified labels choose), posterior, margin, neighbours, naive, mlp, knn, svm, label-propagation, label-spreading, classification-filter, drae, one-class-svm, average, cleannet or confident-learning.",
             panel="Method",
         ),
     ] = "auto"

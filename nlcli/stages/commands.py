@@ -211,7 +211,7 @@ _STAGES = (
         "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
         "nlcli.detection.config:DetectNoise",
         "nlcli.detection.detect_noise:detect_noise",
-        "nlcli detect-noise --method cleannet --dataset data/food101n --features runs/features --output runs/detection",
+        "nlcli detect-noise --dataset data/food101n --features runs/features --output runs/detection",
     ),
     StageCommand(
         "clean-labels",

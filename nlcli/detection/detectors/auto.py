@@ -98,17 +98,21 @@ class Auto(Detector):
         self._use_verified(data, seed, parts, labels)
 
     def _fitted_candidates(self, data: Data, seed: int, work: Path) -> dict[str, Detector]:
-        fitted = {}
-        for name in self.config.candidates or [name for name in TRUSTED if name in DETECTORS]:
-            detector = make_detector(name)
-            if not self.config.candidates:
-                try:
-                    detector.check()
-                except NlcliError:
-                    continue  # its package is not installed
-            place = work / name
+        fitted, asked = {}, bool(self.config.candidates)
+        for name in self.config.candidates or TRUSTED:
+            if not asked and name == MIXTURE:
+                continue
+            detector, place = make_detector(name), work / name
             place.mkdir(exist_ok=True)
-            detector.fit(data, seed, place)
+            try:
+                detector.check()
+                detector.fit(data, seed, place)
+            except NlcliError as error:
+                # Its package is not installed, or it does not fit into memory: the others are compared without it.
+                if asked or name == UNVERIFIED_CHOICE:
+                    raise
+                self.notes.setdefault("left_out", {})[name] = str(error)
+                continue
             fitted[name] = detector
         self.notes["fitted"] = {name: detector.notes for name, detector in fitted.items()}
         return fitted

@@ -116,3 +116,23 @@ def test_what_verified_labels_cannot_compare_is_no_candidate() -> None:
         make_detector("auto", {"candidates": ["svm"]}).check()
     with pytest.raises(NlcliError, match="unknown detector 'margn'; did you mean 'margin'"):
         make_detector("auto", {"candidates": ["margn"]}).check()
+
+
+def test_a_candidate_that_cannot_be_fitted_is_left_out(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlcli.detection.detectors.posterior import Posterior
+
+    def refused(*given: Any) -> None:
+        raise NlcliError("it does not fit into memory")
+
+    monkeypatch.setattr(Posterior, "fit", refused)
+    monkeypatch.setattr("nlcli.detection.detectors.auto.TRUSTED", ("mixture", "posterior", "margin", "neighbours"))
+    detector = fit(seen(world), tmp_path)
+    assert list(detector._detectors) == ["margin", "neighbours"]
+    assert detector.notes["left_out"] == {"posterior": "it does not fit into memory"}
+    assert [entry["name"] for entry in detector.notes["candidates"]] == [
+        *("mixture", "margin", "neighbours", "every label believed")
+    ]
+    with pytest.raises(NlcliError, match="does not fit"):
+        fit(seen(world), tmp_path, "posterior", "margin")
