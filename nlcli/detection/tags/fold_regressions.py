@@ -16,7 +16,7 @@ from nlcli.estimation.solver import solve
 
 FOLDS = 5
 STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(3, 12, 2))
-_CHOICE_CELLS = 1 << 24  # logits in memory at each strength where one is chosen
+_CHOICE_CELLS = 1 << 22  # logits in memory at each strength where one is chosen
 _TOLERANCE = 1e-4
 
 
