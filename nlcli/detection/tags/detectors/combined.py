@@ -47,9 +47,9 @@ class Combined(TagDetector):
         folds = tag_folds(fitted.given, seed)
         given = scores_of_given(fitted, folds)
         verified = int(fitted.verified.sum())
-        scorers: dict[str, Scorer] = {"given": given}
-        if not _known(data).size:  # else calibration moves every class by what is known of it, and not by a mean
-            scorers = {"confident": ConfidentScores(fitted, given)}
+        scorers: dict[str, Scorer] = {"confident": ConfidentScores(fitted, given)}
+        if _known(data).size:
+            scorers["given"] = given
         if verified:
             scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight)
             scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
@@ -71,7 +71,7 @@ class Combined(TagDetector):
                 own = whole.at(whole.given == kind)
                 judges[name] = fit_kind(own, table.num_classes, None, None)
                 losses[name] = _log_loss(judges[name], own)
-            best = sorted(losses, key=lambda name: losses[name])[: self.config.best]
+            best = _best(losses, self.config.best)
             self._chosen[kind] = [(scorers[name], judges[name]) for name in best]
             told = "given" if kind else "missing"
             self.notes[f"{told}_by"] = best
@@ -92,6 +92,13 @@ class Combined(TagDetector):
                 probability = judge.probability(logits[id(scorer)][which], of_class, at_fold)
                 score[which] += log_odds(probability) / len(members)
         return score.astype(np.float32)
+
+
+def _best(losses: dict[str, float], most: int) -> list[str]:
+    """The names with the least loss; of the two that are the same regressions with other shifts the better alone."""
+    order = sorted(losses, key=lambda name: losses[name])
+    twins = [name for name in order if name in ("given", "confident")]
+    return [name for name in order if name not in twins[1:]][:most]
 
 
 def _known(data: TagData) -> np.ndarray:
