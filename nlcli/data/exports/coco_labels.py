@@ -29,6 +29,7 @@ def write(folder: Path, table: LabelTable) -> None:
         entry: dict[str, Any] = {
             "id": image.row + 1,
             "file_name": image.path,
+            "split": image.split,
             "verification": image.verification,
             "noisy_category_ids": [one + 1 for one in image.noisy],
             "noisy_scores": image.confidence,

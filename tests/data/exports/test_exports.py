@@ -219,6 +219,28 @@ def test_tags_come_back_through_build_tags(name: Format, root: Path, tmp_path: P
         np.testing.assert_allclose(again.noisy[[i]].toarray(), table.noisy[[row]].toarray(), atol=1e-6)
 
 
+def test_tags_come_back_from_label_studio_and_coco(root: Path, tmp_path: Path) -> None:
+    table = several(root)
+    folder = exported(tmp_path, table, "labelstudio", "coco")
+    expected, read = by_path(table), {}
+    for number, source in enumerate([folder / "labelstudio" / "tasks.json", *sorted((folder / "coco").glob("*.json"))]):
+        built = nlcli.build_tags(
+            table=source,
+            images=root,
+            output=tmp_path / str(number),
+            class_names="keep",
+            validation_share=0,
+            test_share=0,
+        )
+        found = by_path(read_dataset(built))
+        assert all(found[path] == expected[path] for path in found)
+        if not number:
+            assert found.keys() == expected.keys()
+        else:
+            read |= found
+    assert read == expected
+
+
 def test_images_without_a_label_are_listed(root: Path, tmp_path: Path) -> None:
     table = single(root)
     noisy = table.noisy.copy()
