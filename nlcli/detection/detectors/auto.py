@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -30,7 +31,6 @@ EXPECTED = {"margin": 0.3, "posterior": 0.6, "neighbours": 0.1}
 TRUSTED = (MIXTURE, "posterior", "margin", "confident-learning", "neighbours")
 """Candidates in the order in which they are trusted before any label is verified; the first one within a standard error
 of the best is kept."""
-UNVERIFIED_CHOICE = "margin"
 FEWEST = 10
 """Verified labels of either kind from which on they choose."""
 _REFERENCES = 20_000
@@ -87,41 +87,43 @@ class Auto(Detector):
 
     def fit(self, data: Data, seed: int, work: Path) -> None:
         self.check()
-        self._detectors = self._fitted_candidates(data, seed, work)
         parts = choosing_positions(data)
         labels = np.concatenate([images.label[which] for images, which in parts])
         kinds = [int((labels == kind).sum()) for kind in (0, 1)]
         self._models: dict[int, _Fitted] = {}
-        if min(kinds) < FEWEST:
+        enough = min(kinds) >= FEWEST
+        self._detectors = self._fitted_candidates(data, seed, work, alone=not enough)
+        if enough:
+            self._use_verified(data, seed, parts, labels)
+        else:
             self._keep_without(kinds)
-            return
-        self._use_verified(data, seed, parts, labels)
 
-    def _fitted_candidates(self, data: Data, seed: int, work: Path) -> dict[str, Detector]:
-        fitted, asked = {}, bool(self.config.candidates)
-        for name in self.config.candidates or TRUSTED:
-            if not asked and name == MIXTURE:
-                continue
-            detector, place = make_detector(name), work / name
+    def _fitted_candidates(self, data: Data, seed: int, work: Path, *, alone: bool) -> dict[str, Detector]:
+        """Those that can be fitted; ``alone``: the first of them that can, in the order of trust."""
+        fitted: dict[str, Detector] = {}
+        names = self.config.candidates or [name for name in TRUSTED if name != MIXTURE]
+        for name in sorted(names, key=_rank) if alone else names:
+            detector, place = make_detector(name, _shared_options(name, fitted)), work / name
             place.mkdir(exist_ok=True)
             try:
                 detector.check()
                 detector.fit(data, seed, place)
             except NlcliError as error:
                 # Its package is not installed, or it does not fit into memory: the others are compared without it.
-                if asked or name == UNVERIFIED_CHOICE:
+                if self.config.candidates or name == "margin":
                     raise
                 self.notes.setdefault("left_out", {})[name] = str(error)
                 continue
             fitted[name] = detector
+            if alone:
+                break
         self.notes["fitted"] = {name: detector.notes for name, detector in fitted.items()}
         return fitted
 
     # --- without verified labels ---
 
     def _keep_without(self, kinds: list[int]) -> None:
-        kept = UNVERIFIED_CHOICE if UNVERIFIED_CHOICE in self._detectors else next(iter(self._detectors))
-        self._kept = self._detectors[kept]
+        ((kept, self._kept),) = self._detectors.items()
         self.natural_threshold = self._kept.natural_threshold
         self.notes |= {"kept": kept, "chosen_by": "no label"}
         self.remarks.append(
@@ -269,6 +271,18 @@ class Auto(Detector):
 
     def explain(self, threshold: float) -> str | None:
         return None if self._models else self._kept.explain(threshold)
+
+
+def _rank(name: str) -> int:
+    """Place in the order of trust."""
+    return TRUSTED.index(name) if name in TRUSTED else len(TRUSTED)
+
+
+def _shared_options(name: str, fitted: Mapping[str, Detector]) -> dict[str, Any]:
+    """What another candidate has chosen already: the regularisation is nearly the same with few labels put right."""
+    if name == "confident-learning" and "margin" in fitted:
+        return {"l2": fitted["margin"].notes["l2_strength"]}
+    return {}
 
 
 def _by_fold(models: Mapping[int, _Fitted], scores: np.ndarray, noisy: np.ndarray, fold: np.ndarray) -> np.ndarray:

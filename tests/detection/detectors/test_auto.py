@@ -111,6 +111,12 @@ def test_too_few_verified(world: World, tmp_path: Path, count: int, wrong: int, 
     ]
 
 
+def test_without_any_verified_label_the_most_trusted_is_kept(world: World, tmp_path: Path) -> None:
+    detector = fit(seen(world, np.zeros(len(world.keys), bool)), tmp_path)
+    assert list(detector._detectors) == ["posterior"]
+    assert detector.remarks[0].startswith("posterior was kept because it did best elsewhere: 0 verified labels")
+
+
 def test_what_verified_labels_cannot_compare_is_no_candidate() -> None:
     with pytest.raises(NlcliError, match="svm does not score training images out of fold, so verified ones cannot"):
         make_detector("auto", {"candidates": ["svm"]}).check()
