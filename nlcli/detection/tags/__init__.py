@@ -36,6 +36,7 @@ TAG_DETECTORS: Catalogue[TagDetector, TagDetectorConfig] = Catalogue(
     {
         "auto": "nlcli.detection.tags.detectors.combined:Combined",
         "margin": "nlcli.detection.tags.detectors.checked_margin:CheckedMargin",
+        "posterior": "nlcli.detection.tags.detectors.posterior_tags:PosteriorTags",
         "confident-learning": "nlcli.detection.tags.detectors.confident_tags:ConfidentTags",
         "neighbours": "nlcli.detection.tags.detectors.neighbour_tags:NeighbourTags",
         "run": "nlcli.detection.tags.detectors.trained_run:TrainedRun",
