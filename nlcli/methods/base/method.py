@@ -95,7 +95,8 @@ class Method(ABC):
         self._groups: dict[str, list[str]] = {}
         self.configure(config)
         self.build(init)
-        self.scale = TensorScale(config.feature_scale, problem.num_features)
+        # A detector's network has options of its own, and scales features itself.
+        self.scale = TensorScale(getattr(config, "feature_scale", "none"), problem.num_features)
         self.constants |= self.scale.constants
 
     def configure(self, config: Any) -> None:
