@@ -1,0 +1,111 @@
+"""The benchmark of accuracy: noise as it was asked for, metrics as scikit-learn has them, tables of made-up cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.accuracy.cases import Answer, Case, Truth
+from benchmarks.accuracy.cells import Cell, read_cells
+from benchmarks.accuracy.measure import area, average_error, chosen_threshold, measured
+from benchmarks.accuracy.planting import by_image, by_matrix
+from benchmarks.accuracy.rows import WORLDS, rows
+from benchmarks.accuracy.table import difference, interval, write_tables
+
+
+def test_planted_noise_has_its_rate() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.integers(3, size=6000)
+    matrix = np.array([[0.8, 0.2, 0.0], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]])
+    noisy = by_matrix(true, matrix, 0.3, np.random.default_rng(1))
+    assert np.mean(noisy != true) == pytest.approx(0.3, abs=0.02)
+    assert not np.any((true == 0) & (noisy == 2))  # what the matrix rules out
+    features = np.eye(3)[true] + 0.7 * rng.normal(size=(6000, 3))
+    noisy = by_image(true, features, 0.25, np.random.default_rng(1))
+    assert np.mean(noisy != true) == pytest.approx(0.25, abs=0.02)
+    hard = features[np.arange(6000), true] < np.median(features[np.arange(6000), true])
+    assert np.mean((noisy != true)[hard]) > 2 * np.mean((noisy != true)[~hard])
+
+
+def test_area_is_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    labels, scores = rng.random(200) < 0.3, np.round(rng.random(200), 1)  # with ties
+    assert area(labels, scores) == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_errors_by_hand() -> None:
+    right, called = np.array([True, True, False, False]), np.array([True, False, False, True])
+    # Class 0: one of three wrong; class 1: its one image wrong.
+    assert average_error(right, called, np.array([0, 0, 0, 1])) == pytest.approx((1 / 3 + 1) / 2)
+    threshold = chosen_threshold(np.array([0.1, 0.2, 0.6, 0.9]), np.array([False, False, True, True]), np.zeros(4, int))
+    assert threshold == pytest.approx(0.4)
+
+
+def test_what_is_measured_leaves_verified_images_out() -> None:
+    case = Case(
+        name="made-up",
+        classes=2,
+        several=False,
+        features=np.zeros((4, 1)),
+        noisy=np.array([0, 0, 1, 1]),
+        verified=np.array([0]),
+        known=np.array([1]),
+        test_features=np.zeros((2, 1)),
+        seed=0,
+    )
+    truth = Truth(labels=np.array([1, 0, 1, 0]), test=np.array([0, 1]))
+    answer = Answer(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0.9, 0.8, 0.7, 0.1]), threshold=0.5)
+    # Of the three that nobody looked at, the last is wrong and scores lowest.
+    assert measured(case, truth, answer) == {"top_1": 0.5, "AUC": 1.0, "average_error": 0.0}
+
+
+def test_a_table_of_cells(tmp_path: Path) -> None:
+    folder = tmp_path / "cells" / "digits-class-38@5"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for method, share in (("sklearn-noisy", 0.6), ("head:auto", 0.8), ("sklearn-true", 0.9)):
+        for seed in range(2):
+            outcome = rng.random(500) < share
+            told = {
+                "row": "digits-class-38@5",
+                "method": method,
+                "seed": seed,
+                "metrics": {"top_1": float(outcome.mean())},
+                "seconds": 1.0,
+                "note": "",
+            }
+            (folder / f"{method.replace(':', '+')}~{seed}.json").write_text(json.dumps(told))
+            np.savez(folder / f"{method.replace(':', '+')}~{seed}.npz", outcome=outcome)
+    cells = read_cells(tmp_path)
+    text = write_tables(cells, tmp_path)
+    row = next(line for line in text.splitlines() if line.startswith("| digits-class-38@5"))
+    mean = np.mean([cell.metrics["top_1"] for cell in cells if cell.method == "head:auto"])
+    assert row.count("**") == 2  # the best one, which the true labels are not
+    assert f"**{mean:.3f} ±" in row
+    assert (tmp_path / "accuracy.png").stat().st_size > 1000
+    with open(tmp_path / "accuracy.csv", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["method"] for line in lines} == {"sklearn-noisy", "head:auto", "sklearn-true"}
+    of: dict[str, list[Cell]] = {}
+    for cell in cells:
+        of.setdefault(cell.method, []).append(cell)
+    gap, ends = difference(of["head:auto"], of["sklearn-noisy"], "top_1")
+    assert ends is not None
+    assert ends[0] < gap < ends[1]
+    low_high = interval(of["head:auto"], "top_1")
+    assert low_high is not None
+    assert low_high[0] < np.mean([cell.metrics["top_1"] for cell in of["head:auto"]]) < low_high[1]
+
+
+def test_half_of_the_worlds_are_held_back(tmp_path: Path) -> None:
+    held = [world for world in WORLDS if world.held_back]
+    assert 2 * len(held) in (len(WORLDS) - 1, len(WORLDS), len(WORLDS) + 1)
+    names = [row.name for row in rows(["digits-*@5"], tmp_path)]
+    assert "digits-image-40@5" in names
+    with pytest.raises(SystemExit, match="no row is like"):
+        rows(["nothing"], tmp_path)
