@@ -72,7 +72,7 @@ bench: $(READY)  ## measure speed and memory, side by side with what you would o
 	$(BIN)/python -m benchmarks
 
 accuracy: $(READY)  ## measure how good heads and detectors are on several data sets, for hours (ROWS="digits-*@5 scenes@5", SEEDS=3)
-	$(BIN)/python -m benchmarks.accuracy $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS))
+	$(BIN)/python -m benchmarks.accuracy $(if $(ROWS),--rows $(foreach row,$(ROWS),'$(row)')) $(if $(METHODS),--methods $(METHODS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 clean:  ## remove what was built, except data and runs
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -38,12 +38,15 @@ WEIGHTS = (1, 5, 20)
 """What a verified image may count beside one with a noisy label."""
 NEAR = (10**0.5, 1.0, 10**-0.5, 0.1)
 """Strengths, as factors on the one that noisy labels prefer, at which every candidate is solved."""
+WIDE = (100.0, 10.0, *NEAR)
+"""The same of several labels, where those of another classifier are easily predicted and say less about strength."""
 MOST_CLASSES = 500
 """Up to which a matrix of noise is estimated."""
 TOLERANCE = 1e-4
 _FOLDS = 4
 _JUDGES = 6000
 _DENSE = 1 << 23
+_BELIEFS = 1 << 26
 _ROUNDS = 2
 _ROUND_PLACE = 2
 _ROUND_FOLDS = 2
@@ -118,11 +121,13 @@ class Candidates:
         self._apart = bool(images.beside.sum() >= 0.1 * max(images.labelled.sum(), 1e-300))
         weighted = [f"weight {weight}" for weight in WEIGHTS] if some else []
         self.names: tuple[str, ...] = (NOISY, *weighted)
-        if some and self._apart and images.task == "single-label" and images.classes <= MOST_CLASSES:
+        small = images.classes <= MOST_CLASSES and images.count * images.classes <= _BELIEFS
+        if some and self._apart and images.task == "single-label" and small:
             self.names = (NOISY, "weight 1", FORWARD, "weight 5", POSTERIOR, "weight 20")
         self._folds = self._noisy_folds()
         self._start, self.l2, self._of_fold = self._noisy_path()
-        self.values: tuple[float, ...] = tuple(self.l2 * factor for factor in NEAR)
+        factors = NEAR if images.task == "single-label" else WIDE
+        self.values: tuple[float, ...] = tuple(self.l2 * factor for factor in factors)
         self._full: dict[tuple[str, int], LinearModel] = {}
         self._noise_of: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 

@@ -110,6 +110,11 @@ def _remarks(result: Contest) -> list[str]:
     selection = result.selection
     if selection is None:
         return ["nothing is verified, so nothing could be compared: this is the classifier of the noisy labels"]
+    if len(selection.standings) == 1:
+        return [
+            "no training image is verified, so that the noisy labels are all there is to fit to; verify some of train, "
+            "or let some of the verified images belong to it"
+        ]
     if selection.better:
         return []
     told = f"of {result.judged:,} verified images none tells that anything is better than the noisy labels as they are"

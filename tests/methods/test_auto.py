@@ -30,3 +30,11 @@ def test_it_tells_what_was_compared(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_options_of_steps_are_refused() -> None:
     with pytest.raises(NlcliError, match="no use for 'learning_rate'; leave it out, or name a method"):
         get_method("auto").decided(configure("auto", {"learning_rate": 0.1}), ["learning_rate"], stepped=False)
+
+
+def test_verified_images_of_validation_alone_cannot_be_fitted_to(tmp_path: Path) -> None:
+    case = Case(get_method("auto"), "single-label", {})
+    method = case.build(case.solved_config())
+    method.phases = lambda: (method.make_phase("noisy", "noisy", 1, {}),)  # as train-head leaves V out
+    remarks = case.solve(method, tmp_path).remarks()
+    assert any("no training image is verified" in remark for remark in remarks)
