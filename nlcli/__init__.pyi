@@ -53,6 +53,7 @@ __all__ = [
     "register",
     "report",
     "restore_labels",
+    "suggest",
     "table",
     "train_head",
 ]
@@ -881,6 +882,42 @@ def detect_noise(
         class_images: Most images of a class to fit on at a time; more are drawn by the seed.
         suspects: Training images in the picture of the worst labels.
         seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def suggest(
+    *,
+    dataset: StrPath,
+    source: StrPath,
+    output: StrPath,
+    goal: Literal["clean", "train"] = "clean",
+    count: int = 500,
+    random: float | None = None,
+    splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Choose the images that a person should check next, and say why; a share is drawn at random.
+
+    The same as ``nlcli suggest`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        source: Detection of label noise in the data set.
+        output: Directory to write.
+        goal: Mend most labels: those that are likeliest wrong (clean); or teach a classifier: uncertain ones of all
+            classes (train).
+        count: Images to check.
+        random: Share of them that is drawn at random; only these tell error rates (default: 0.2 for clean, 0.5 for
+            train).
+        splits: Splits whose images are asked about.
+        seed: Seed of the random ones.
         force: Replace a different result at the output.
 
     Returns:

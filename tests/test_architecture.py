@@ -26,6 +26,7 @@ COLUMN = (
     "reporting",
     "evaluation",
     "cleaning",
+    "suggestion",
     "detection",
     "training",
     "methods",

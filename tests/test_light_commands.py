@@ -90,6 +90,14 @@ def test_cleaned_labels(tmp_path: Path) -> None:
     assert (tmp_path / "again" / "images.parquet").read_bytes() == (dataset / "images.parquet").read_bytes()
 
 
+def test_what_to_check_next(tmp_path: Path) -> None:
+    dataset, detection = detected(tmp_path, planted(images=100, verified=40))
+    text = without_tensorflow(
+        tmp_path, ["suggest", "--dataset", str(dataset), "--from", str(detection), "--count", "20", "-o", "queue"]
+    )
+    assert f"fill in {tmp_path / 'queue' / 'answers.csv'}" in text
+
+
 def test_reports(tmp_path: Path) -> None:
     table = verified_table(60, 3, splits=(20, 20))
     dataset = published(table, tmp_path / "data")

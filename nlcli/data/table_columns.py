@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,11 @@ class Texts:
         none: np.ndarray = pc.equal(self.values, "").to_numpy(zero_copy_only=False)
         return none[self.codes] if len(none) else np.zeros(len(self.codes), bool)
 
+    def at(self, rows: np.ndarray) -> Texts:
+        """Some of the cells, with no other values than theirs."""
+        used, codes = np.unique(self.codes[rows], return_inverse=True)
+        return Texts(codes.astype(np.int32), self.values.take(used))
+
 
 @dataclass(frozen=True)
 class TextLists:
@@ -88,6 +93,7 @@ class Columns:
         texts: Columns of text.
         lists: Columns of real lists.
         known, required: As they were asked for.
+        kept: Which rows of the file these are; None for all.
     """
 
     path: Path
@@ -97,9 +103,21 @@ class Columns:
     known: tuple[str, ...]
     required: tuple[str, ...]
     pass_over: bool = False
+    kept: np.ndarray | None = None
+
+    def at(self, rows: np.ndarray) -> Columns:
+        """Some of the rows, without columns of real lists."""
+        return replace(
+            self,
+            rows=len(rows),
+            texts={name: texts.at(rows) for name, texts in self.texts.items()},
+            lists={},
+            kept=rows if self.kept is None else self.kept[rows],
+        )
 
     def where(self, row: int) -> str:
         """The file, and the line or row of ``row``, for a sentence."""
+        row = row if self.kept is None else int(self.kept[row])
         if is_json_lines(self.path):
             number = next(islice(_json_lines(self.path), row, None))[0]
             return f"{self.path}, line {number}"

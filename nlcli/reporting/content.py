@@ -79,5 +79,5 @@ class Content:
         if self.closer is None:
             told.append("There is no confusion and no calibration of a classifier: they need its evaluation.")
         if self.queue is None:
-            told.append("There is no queue of images to check next.")
+            told.append("There is no queue of images to check next (nlcli suggest).")
         return tuple(told)

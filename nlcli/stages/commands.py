@@ -214,6 +214,14 @@ _STAGES = (
         "nlcli detect-noise --dataset data/food101n --features runs/features --output runs/detection",
     ),
     StageCommand(
+        "suggest",
+        "Choose the images that a person should check next, and say why; a share is drawn at random.",
+        "nlcli.suggestion.config:Suggest",
+        "nlcli.suggestion.suggest:suggest",
+        "nlcli suggest --dataset data/photos --from runs/detection --output runs/queue",
+        show="nlcli.suggestion.suggest:show_queues",
+    ),
+    StageCommand(
         "clean-labels",
         "Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.",
         "nlcli.cleaning.config:CleanDataset",

@@ -19,6 +19,7 @@ _WHAT = {
     "features": "pooled features of a data set's images",
     "run": "a trained head",
     "detection": "scores and verdicts of a data set's noisy labels",
+    "suggestion": "images that a person should check next",
     "evaluation": "scores and metrics of a run or a backbone on a split, or errors of a detection",
     "report": "evaluations set side by side",
     "analysis": "evaluations by category, class frequency and annotation quality",

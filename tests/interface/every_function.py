@@ -34,6 +34,7 @@ vectors = nlcli.import_features(dataset=unique, source="v.npy", keys="keys.txt",
 detection = nlcli.detect_noise(dataset=unique, features=features, output="d", options={"neighbours": 5}, hold_out=2)
 clean = nlcli.clean_labels(dataset=unique, source=detection, output="c", policy="drop", precision=0.8, export=["csv"])
 nlcli.restore_labels(dataset=clean, output="again")
+nlcli.suggest(dataset=unique, source=detection, output="q", goal="train", count=100, random=0.3, splits=["train"])
 run = nlcli.train_head(dataset=unique, features=features, output="run", method="residual", options={"alpha": 0.2})
 nlcli.detect_noise(dataset=coco, features=features, output="w", from_run=run, score="clean", others=5, floor=0.1)
 nlcli.train_head(dataset=unique, from_images="resnet50", output="r", flip="none", trunk="trained", detection=detection)

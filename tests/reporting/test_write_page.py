@@ -293,7 +293,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         "There are no cleaned labels (nlcli clean-labels).",
         "There is no evaluation of a classifier",
         "There is no learning curve",
-        "There is no queue of images to check next.",
+        "There is no queue of images to check next (nlcli suggest).",
     ):
         assert sentence in text
     assert "nothing has looked for the others yet." in text

@@ -87,6 +87,8 @@ def read_tag_table(path: Path, *, checked: bool = False) -> TaggedImages:
         raise NlcliError(f"{path}: expected a column 'path' or 'key' with the checked images, and one of them only")
     if not columns.rows:
         raise NlcliError(f"{path} has no rows")
+    if checked and "label" in names and "right" in names:
+        columns = _answered(columns)
     given = columns.texts["path" if "path" in names else "key"]
     if "label" in names:
         return _long(columns, given, checked)
@@ -342,6 +344,17 @@ def _split_cells(texts: Texts) -> TextLists:
 
 
 # --- long ------------------------------------------------------------------------------------
+
+
+def _answered(columns: Columns) -> Columns:
+    """Without the rows of which nobody has said whether the class is there, as in a list that is half filled in."""
+    answered = ~columns.texts["right"].empty
+    if not answered.any():
+        raise NlcliError(
+            f"{columns.path}: no row says whether its class is in the image; write 1 (it is) or 0 (it is not) into the "
+            "column 'right'"
+        )
+    return columns if answered.all() else columns.at(np.flatnonzero(answered))
 
 
 def _long(columns: Columns, given: Texts, checked: bool) -> TaggedImages:

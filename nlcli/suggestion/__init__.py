@@ -1,0 +1,1 @@
+"""Which images a person should check next."""

@@ -1,0 +1,111 @@
+"""What the suggest stage writes.
+
+==================== ==========================================================================
+``suggestion.json``  how the queue was chosen, and what checking it is expected to bring
+``queue.parquet``    a row an image, the first one to check first
+``queue.csv``        the same for spreadsheets
+``answers.csv``      the rows to fill in, as ``--checked`` of build-folders and build-tags takes them
+==================== ==========================================================================
+
+Columns of the queue: key, path, split, how (``random``; ``errors`` or ``uncertain``: chosen by score), chance (of being
+drawn at random, empty for those chosen by score), expected_errors, classes (that are asked about, with ``|`` between
+and ``\\|`` and ``\\\\`` in a name) and reason.
+
+Columns of ``answers.csv``: on one label an image path and label (the true class, empty until somebody tells it); on
+several a row a class that is asked about: path, label, right (1 if it is in the image, 0 if not, empty until somebody
+looks) and verified (``listed``: nothing is said of other classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from nlcli.data.labels import Task
+from nlcli.stages.files import atomic_path, write_csv
+from nlcli.stages.records import Record
+from nlcli.suggestion.config import Goal
+from nlcli.suggestion.questions import Question
+
+SUGGESTION, QUEUE, QUEUE_CSV, ANSWERS = "suggestion.json", "queue.parquet", "queue.csv", "answers.csv"
+COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "reason")
+_NUMBERS = ("chance", "expected_errors")
+
+
+class SuggestionRecord(Record):
+    """What ``suggestion.json`` says.
+
+    Attributes:
+        goal, splits, seed: As asked for.
+        method: Of the detection.
+        may_be_asked: Images that nobody has checked, in these splits and in the detection.
+        images, at_random: In the queue, and those of them that were drawn at random.
+        passed_over: Near-duplicates of images in the queue that were left out of it.
+        expected_errors: Expected number of wrong labels in the queue, of several labels of wrong and missing tags; None
+            where the detection has no probabilities.
+        random_expected_errors: The same of as many images drawn at random.
+        remarks: Sentences on what should not be taken as it is.
+    """
+
+    made_by: ClassVar[str] = "suggest"
+
+    task: Task
+    goal: Goal
+    splits: tuple[str, ...]
+    seed: int
+    method: str
+    may_be_asked: int
+    images: int
+    at_random: int
+    passed_over: int
+    expected_errors: float | None
+    random_expected_errors: float | None
+    remarks: tuple[str, ...] = ()
+    dataset_fingerprint: str
+    source_fingerprint: str
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times as many wrong labels the queue is expected to hold as a random one."""
+        if self.expected_errors is None or not self.random_expected_errors:
+            return None
+        return self.expected_errors / self.random_expected_errors
+
+
+def write_queue(work: Path, queue: Sequence[Question], task: Task) -> None:
+    """Write the queue, and the table to fill in."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [_cells(question) for question in queue]
+    schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in COLUMNS])
+    columns = [pa.array([row[i] for row in rows], schema.field(i).type) for i in range(len(COLUMNS))]
+    with atomic_path(work / QUEUE) as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary)
+    told = ([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+    write_csv(work / QUEUE_CSV, COLUMNS, told)
+    if task == "single-label":
+        write_csv(work / ANSWERS, ("path", "label"), ((question.path, "") for question in queue))
+    else:
+        write_csv(work / ANSWERS, ("path", "label", "right", "verified"), _tag_answers(queue))
+
+
+def _cells(question: Question) -> tuple[Any, ...]:
+    classes = "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in question.classes)
+    return (
+        question.key,
+        question.path,
+        question.split,
+        question.how,
+        question.chance,
+        question.expected_errors,
+        classes,
+        question.reason,
+    )
+
+
+def _tag_answers(queue: Sequence[Question]) -> Iterator[tuple[str, str, str, str]]:
+    for question in queue:
+        for name in question.classes:
+            yield question.path, name, "", "listed"

@@ -1,0 +1,164 @@
+"""The suggest stage: a queue of images that a person should check next.
+
+By ``--goal clean`` those with most wrong labels to be expected; by ``--goal train`` uncertain ones of all classes. A
+share is drawn at random, and is marked so: only these images are a sample, from which error rates may be estimated.
+``queue_files.py`` tells what is written; its ``answers.csv``, filled in, is what ``--checked`` of build-folders and
+build-tags takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.console import print_table, say, tell
+from nlcli.data.detection_files import Detection, read_detection
+from nlcli.data.label_files import read_dataset
+from nlcli.data.labels import LabelTable
+from nlcli.data.tag_detection_files import TagDetection, detects_tags, read_tag_detection
+from nlcli.errors import NlcliError
+from nlcli.stages.stage import StageRecord, open_stage, read_stage
+from nlcli.suggestion.candidates import Candidates, Keys, near_duplicates, of_labels, of_tags
+from nlcli.suggestion.choice import SHARES, Choice, choose
+from nlcli.suggestion.config import Suggest
+from nlcli.suggestion.questions import questions
+from nlcli.suggestion.queue_files import ANSWERS, QUEUE_CSV, SUGGESTION, SuggestionRecord, write_queue
+
+
+def suggest(config: Suggest, *, force: bool = False) -> Path:
+    """Choose the images to check next; see the module's docstring.
+
+    Returns:
+        The directory of the queue.
+
+    Raises:
+        NlcliError: the detection does not fit the data set, or no image may be asked about.
+    """
+    source = read_stage(config.source, "detection")
+    inputs: dict[str, StageRecord | Path | str | None] = {
+        "dataset": read_stage(config.dataset, "dataset"),
+        "source": source,
+    }
+    with open_stage("suggestion", config, inputs, seed=config.seed, force=force) as stage:
+        if stage.up_to_date:
+            return stage.output
+        table = read_dataset(config.dataset)
+        detection = _detection(source, table)
+        keys = Keys(source, table, config.splits)
+        if isinstance(detection, TagDetection):
+            candidates = of_tags(detection, table, keys)
+        else:
+            candidates = of_labels(detection, table, keys)
+        share = SHARES[config.goal] if config.random is None else config.random
+        _refuse_nothing(config, candidates, share)
+        near = near_duplicates(config.dataset, table)
+        choice = choose(candidates, config.goal, config.count, share, config.seed, near)
+        record = _record(config, table, detection, candidates, choice)
+        for remark in record.remarks:
+            say(f"note: {remark}")
+        queue = questions(detection, table, keys, candidates, choice, config.goal)
+        write_queue(stage.work, queue, table.task)
+        record.write(stage.work / SUGGESTION)
+        stage.finish(_summary(record))
+    return stage.output
+
+
+def _detection(source: StageRecord, table: LabelTable) -> Detection | TagDetection:
+    if source.input_fingerprint("dataset") != table.fingerprint:
+        raise NlcliError(
+            f"{source.path} was made of another data set, or of this one before it changed; run nlcli detect-noise on "
+            "it again"
+        )
+    tags = detects_tags(source.path)
+    detection = read_tag_detection(source.path) if tags else read_detection(source.path)
+    if detection.info.classes != table.classes or tags != (table.task == "multi-label"):
+        raise NlcliError(f"{source.path} has other classes than the data set; run nlcli detect-noise again")
+    return detection
+
+
+def _refuse_nothing(config: Suggest, candidates: Candidates, share: float) -> None:
+    if not len(candidates):
+        raise NlcliError(
+            f"{config.source} has no image of {' and '.join(config.splits)} that nobody has checked; name other "
+            "--splits"
+        )
+    if share < 1 and np.isnan(candidates.expected).all():
+        raise NlcliError(
+            f"{config.source} has no probabilities, because too few noisy labels were verified to make them by; pass "
+            "--random 1, check what that draws, build the data set with it and detect again"
+        )
+
+
+def _record(
+    config: Suggest, table: LabelTable, detection: Detection | TagDetection, candidates: Candidates, choice: Choice
+) -> SuggestionRecord:
+    expected = candidates.expected[choice.chosen]
+    known = ~np.isnan(candidates.expected)
+    images, at_random = len(choice.chosen), int(choice.at_random.sum())
+    remarks = []
+    if images < config.count:
+        remarks.append(f"only {images:,} of the {config.count:,} images that were asked for can be asked about")
+    if not known.all():
+        count = int(np.count_nonzero(~known))
+        remarks.append(f"{count:,} images have no probability; they can only be drawn at random")
+    if 0 < at_random < 50:
+        remarks.append(f"only {at_random:,} images were drawn at random; error rates want 50 at least")
+    if config.goal == "train":
+        remarks.append(
+            "in what was measured, random images taught classifiers as well as chosen ones; --random 1 draws them all"
+        )
+    mean = float(candidates.expected[known].mean()) if known.any() else None
+    has_all = mean is not None and not np.isnan(expected).all()
+    return SuggestionRecord(
+        task=table.task,
+        goal=config.goal,
+        splits=config.splits,
+        seed=config.seed,
+        method=detection.info.method,
+        may_be_asked=len(candidates),
+        images=images,
+        at_random=at_random,
+        passed_over=choice.passed_over,
+        expected_errors=round(float(np.nansum(expected)), 6) if has_all else None,
+        random_expected_errors=None
+        if mean is None or not has_all
+        else round(mean * int((~np.isnan(expected)).sum()), 6),
+        remarks=tuple(remarks),
+        dataset_fingerprint=table.fingerprint,
+        source_fingerprint=detection.record.fingerprint,
+    )
+
+
+# --- what is said ----------------------------------------------------------------------------
+
+
+def _summary(record: SuggestionRecord) -> dict[str, Any]:
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 2)
+
+    return {
+        "goal": record.goal,
+        "images": record.images,
+        "at_random": record.at_random,
+        "may_be_asked": record.may_be_asked,
+        "expected_errors": rounded(record.expected_errors),
+        "random_expected_errors": rounded(record.random_expected_errors),
+        "times_random": rounded(record.ratio),
+    }
+
+
+def show_queues(outputs: Sequence[Path]) -> None:
+    """Print what queues hold."""
+    for output in outputs:
+        record = SuggestionRecord.read(output / SUGGESTION)
+        header = ["goal", "images", "at random", "of", "expected errors", "as many random ones", "times"]
+        cells = [record.expected_errors, record.random_expected_errors, record.ratio]
+        numbers = ["-" if cell is None else f"{cell:,.1f}" for cell in cells]
+        counts = [f"{count:,}" for count in (record.images, record.at_random, record.may_be_asked)]
+        print_table(header, [[record.goal, *counts, *numbers]])
+        stage = "build-folders" if record.task == "single-label" else "build-tags"
+        tell(f"what to check, and why: {output / QUEUE_CSV}")
+        tell(f"fill in {output / ANSWERS}, and give it to nlcli {stage} --checked; error rates: of 'random' rows alone")
