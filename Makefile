@@ -30,7 +30,7 @@ demo: $(READY)  ## the main job on the embedded data set, 5 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
 
 demo-clean: $(READY)  ## two piles of pictures with bad labels, from labels to a page each, 4 minutes on 2 cores
-	$(BIN)/nlcli build-digits --kind pile --train-images 3000 --output runs/demo-clean/digits
+	$(BIN)/nlcli build-digits --kind pile --output runs/demo-clean/digits
 	$(BIN)/nlcli clean runs/demo-clean/digits/photos --labels runs/demo-clean/digits/labels.csv \
 	  --checked runs/demo-clean/digits/checked.csv --backbone runs/demo-clean/digits/network \
 	  --output runs/demo-clean/digits-cleaned

@@ -151,12 +151,13 @@ def _classifier(table: Table | None) -> Fact:
             question, UNKNOWN, ("No evaluation was given; nlcli eval makes one of a trained head.",), known=False
         )
     comparison = table.comparison
+    known = comparison.images - comparison.images_of_unknown_class
     if table.chosen is None:
-        few = f"{comparison.images:,} images of the {comparison.split} split are too few to rank models."
+        few = f"{known:,} checked images of the {comparison.split} split are too few to rank models."
         return Fact(question, UNKNOWN, (few,), known=False)
     name, before, after = table.lead, table.chosen.before, table.chosen.after
     one, other = before.metrics[name], after.metrics[name]
-    on = f"{HEADINGS[name]} on {comparison.images:,} checked {comparison.split} images."
+    on = f"{HEADINGS[name]} on {known:,} checked {comparison.split} images."
     if before is after:
         return Fact(question, _value(name, other), (f"{after.label}: {_with_ends(name, other)}; {on}",))
     told = [f"{before.label}: {_with_ends(name, one)}; {after.label}: {_with_ends(name, other)}; {on}"]
