@@ -222,9 +222,7 @@ def tell_unchecked(table: LabelTable) -> None:
         without = seen & ~_classes_seen(table, checked & (table.split == number))
         names = [table.classes[c] for c in np.flatnonzero(without)]
         if names:
-            what = (
-                "nothing is learned of them from checked images" if number == TRAIN else "nothing is measured of them"
-            )
+            what = "learned from checked images of them" if number == TRAIN else "measured of them"
             say(
                 f"{len(names):,} of {table.num_classes:,} classes are on too few checked images to have one in "
                 f"{SPLITS[number]} ({enumerate_some(names)}); nothing is {what} there"
