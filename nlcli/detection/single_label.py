@@ -57,6 +57,7 @@ from nlcli.detection.verification import (
 )
 from nlcli.errors import NlcliError
 from nlcli.metrics.intervals import FEWEST_TO_RANK
+from nlcli.runtime import one_blas_thread
 
 if TYPE_CHECKING:
     from nlcli.detection.config import DetectNoise
@@ -68,6 +69,7 @@ SUGGEST = "suggest"
 _SUGGESTING = FoldSettings(folds=3, strength=10**-3.5, weights=(1.0,))
 
 
+@one_blas_thread()  # scores have the same bits on any number of threads
 def detect_wrong_labels(
     config: DetectNoise, detector: Detector, table: LabelTable, store: FeatureStore, work: Path
 ) -> dict[str, Any]:

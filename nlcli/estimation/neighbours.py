@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from nlcli.estimation.in_order import in_order
 from nlcli.estimation.scale import FeatureScale
+from nlcli.runtime import one_blas_thread
 
 _CELLS = 1 << 22
 """Cosines that are held at a time: 16 MiB of them, and some times that to choose among them."""
 _REFERENCES = 1 << 14
 """References that a block of queries is compared with at a time."""
+_MOST_THREADS = 4  # each holds cosines of its own
 
 
 class Neighbours:
@@ -28,6 +31,7 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self._unit)
 
+    @one_blas_thread()
     def nearest(self, features: np.ndarray, k: int, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` references nearest to each of ``features``, the nearest first; of equals the first.
 
@@ -46,9 +50,13 @@ class Neighbours:
         if most < 1:
             return nearest, cosines
         block = max(1, _CELLS // min(len(self), _REFERENCES))
-        for first in range(0, count, block):
-            rows = slice(first, first + block)
-            nearest[rows], cosines[rows] = self._block(_directions(features[rows]), most, itself[rows])
+        parts = [slice(first, first + block) for first in range(0, count, block)]
+
+        def of_part(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+            return self._block(_directions(features[rows]), most, itself[rows])
+
+        for rows, (numbers, values) in zip(parts, in_order(of_part, parts, _MOST_THREADS), strict=True):
+            nearest[rows], cosines[rows] = numbers, values
         return nearest, cosines
 
     def _block(self, queries: np.ndarray, k: int, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nlcli.estimation.design import RowBlocks
+from nlcli.estimation.in_order import in_order
 from nlcli.estimation.linear_model import Task, log_softmax, probabilities, sigmoid
 
 _TINY = 1e-30
@@ -190,25 +191,39 @@ class Objective:
         values = np.zeros(width if self.separable else 1)
         gradient = np.zeros(parameters.shape)
         spread = np.zeros(width)
-        narrow: np.ndarray | None = None
-        for first, part in self.design.blocks():
-            if narrow is None or narrow.dtype != part.dtype:
-                narrow = np.ascontiguousarray(kernel, part.dtype)
-                self.rounding = 1e-12 if part.dtype == np.float64 else 1e-7
-            logits = part @ narrow
+        narrow: dict[np.dtype[Any], np.ndarray] = {}
+
+        def blocks() -> Iterator[tuple[int, np.ndarray]]:
+            for first, part in self.design.blocks():
+                if part.dtype not in narrow:
+                    narrow[part.dtype] = np.ascontiguousarray(kernel, part.dtype)
+                    self.rounding = 1e-12 if part.dtype == np.float64 else 1e-7
+                yield first, part
+
+        def of_block(block: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+            first, part = block
+            logits = part @ narrow[part.dtype]
             logits += bias.astype(part.dtype)
             rows = slice(first, first + len(part))
+            own_spread: np.ndarray | None = None
             if with_curvature:
                 p = probabilities(logits, self.task)
-                spread += (p * (1.0 - p)).sum(axis=0, dtype=np.float64)
+                own_spread = (p * (1.0 - p)).sum(axis=0, dtype=np.float64)
+            own_values = np.zeros(len(values))
             slopes: np.ndarray | None = None
             for term in self.terms:
                 losses, own = row_losses(self.task, logits, term, rows, columns)
-                values += losses.sum(axis=0, dtype=np.float64)
+                own_values += losses.sum(axis=0, dtype=np.float64)
                 slopes = own if slopes is None else slopes + own
             assert slopes is not None
-            gradient[:-1] += part.T @ slopes
-            gradient[-1] += slopes.sum(axis=0, dtype=np.float64)
+            return own_values, part.T @ slopes, slopes.sum(axis=0, dtype=np.float64), own_spread
+
+        for own_values, products, sums, own_spread in in_order(of_block, blocks()):
+            values += own_values
+            gradient[:-1] += products
+            gradient[-1] += sums
+            if own_spread is not None:
+                spread += own_spread
         gradient[:-1] -= np.outer(self.centre, gradient[-1])
         if with_curvature:
             spread = np.maximum(spread / self.design.shape[0], _LEAST_CURVATURE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nlcli.estimation.design import RowBlocks
+from nlcli.estimation.in_order import in_order
+from nlcli.runtime import one_blas_thread
 from nlcli.seeds import stream
 
 PRINCIPAL = 512
@@ -30,6 +32,7 @@ class Preconditioner:
         centre: (D,) mean of the features.
     """
 
+    @one_blas_thread()
     def __init__(self, design: RowBlocks) -> None:
         rows, width = design.shape
         total = np.zeros(width)
@@ -49,10 +52,14 @@ class Preconditioner:
         # In double precision only where that costs nothing; products of single precision are enough for a guess.
         kind = np.float64 if len(self.centre) <= PRINCIPAL else np.float32
         gram, count = np.zeros((len(self.centre), len(self.centre)), kind), 0
-        for _, part in design.blocks():
-            some = part[::every] - self.centre.astype(part.dtype)
-            gram += (some.T @ some).astype(kind, copy=False)
-            count += len(some)
+
+        def of_block(block: tuple[int, np.ndarray]) -> tuple[np.ndarray, int]:
+            some = block[1][::every] - self.centre.astype(block[1].dtype)
+            return (some.T @ some).astype(kind, copy=False), len(some)
+
+        for product, rows in in_order(of_block, design.blocks()):
+            gram += product
+            count += rows
         gram /= max(1, count)
         return gram
 

@@ -12,6 +12,7 @@ from nlcli.estimation.design import RowBlocks, as_blocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Objective, Term, dense
 from nlcli.estimation.preconditioner import Preconditioner
+from nlcli.runtime import one_blas_thread
 
 TOLERANCE = 1e-8
 MOST_ITERATIONS = 500
@@ -37,6 +38,7 @@ class Solution:
     converged: bool
 
 
+@one_blas_thread()  # the blocks of rows are worked on by several threads; what they come to depends on none
 def solve(
     features: np.ndarray | RowBlocks,
     terms: Term | Sequence[Term],
@@ -54,8 +56,8 @@ def solve(
 
     The mean is over the rows of all terms together, by their weights (a row that two terms weigh counts twice); on
     several labels the loss of a row is the sum over its classes, each of which is then a problem of its own.
-    scikit-learn's ``C`` is ``1 / (l2 * sum of weights)``. Biases are free. The same numbers give the same bits with
-    the same number of BLAS threads.
+    scikit-learn's ``C`` is ``1 / (l2 * sum of weights)``. Biases are free. The same numbers give the same bits
+    with any number of threads.
 
     Args:
         features: (n, D), or a provider of rows in blocks.

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_model import LinearModel, probabilities
 from nlcli.estimation.linear_search import Checked, Point
+from nlcli.runtime import one_blas_thread
 from nlcli.training.loop.contract import Outcome
 from nlcli.training.loop.feature_source import RowFeatures
 from nlcli.training.loop.history import Evaluation, write_history
@@ -220,6 +221,7 @@ def _measure(table: LabelTable, images: np.ndarray, unverified: bool) -> Callabl
     return (lambda logits: {}) if unverified else measure
 
 
+@one_blas_thread()  # a head has the same bits on any number of threads
 def solve_head(
     method: Method, data: Labelled, validate: Callable[[], Mapping[str, float]] | None, work: Path
 ) -> SolvedOutcome:

@@ -44,6 +44,7 @@ from nlcli.detection.tags.verified import (
     within_bounds,
 )
 from nlcli.errors import NlcliError
+from nlcli.runtime import one_blas_thread
 
 ENOUGH = 200
 """Verified images of test from which on errors are measured on these alone."""
@@ -81,6 +82,7 @@ class TagsDetected:
     verified: VerifiedEntries
 
 
+@one_blas_thread()  # scores have the same bits on any number of threads
 def detect_tags(
     settings: TagSettings,
     detector: TagDetector,
