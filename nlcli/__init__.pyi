@@ -79,6 +79,7 @@ def clean(
     policy: Literal["suggest", "fix", "drop"] = "fix",
     precision: float = 0.8,
     max_changes: float = 0.8,
+    check_next: int = 200,
     export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
     thumbnails: int = 60,
     seed: int = 0,
@@ -113,6 +114,7 @@ def clean(
         policy: Correct labels, only take wrong ones away, or only list proposals.
         precision: Share of the changes that shall be right.
         max_changes: Most labels of a class that may change, as a share of them.
+        check_next: Images that are chosen to be checked next.
         export: Also write the cleaned labels for other programs.
         thumbnails: Most pictures on the page.
         seed: Seed of everything random.

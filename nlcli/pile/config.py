@@ -109,6 +109,7 @@ class CleanPile(StageConfig):
     max_changes: Annotated[
         float, Option("Most labels of a class that may change, as a share of them.", panel="Labels", ge=0, le=1)
     ] = 0.8
+    check_next: Annotated[int, Option("Images that are chosen to be checked next.", panel="Labels", ge=1)] = 200
     export: Annotated[
         tuple[Format, ...], Option("Also write the cleaned labels for other programs.", panel="Output")
     ] = ()

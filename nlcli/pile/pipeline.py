@@ -48,7 +48,17 @@ def stages_of(config: CleanPile, task: Task) -> list[Stage]:
             export=list(config.export) or None,
         )
     )
-    shown = ["${dataset}", "${wrong-labels}", "${cleaned}"]
+    stages.append(
+        _stage(
+            "to-check",
+            "suggest",
+            dataset="${dataset}",
+            source="${wrong-labels}",
+            count=config.check_next,
+            seed=config.seed,
+        )
+    )
+    shown = ["${dataset}", "${wrong-labels}", "${cleaned}", "${to-check}"]
     stages.append(_stage("classifier-before", "train-head", **both, method="noisy", seed=config.seed))
     stages.append(_stage("classifier", "train-head", **both, method=config.method, seed=config.seed))
     if measured:

@@ -53,6 +53,7 @@ def config(pile: Path, output: Path, **options: Any) -> CleanPile:
         "output": output,
         "detector": "margin",
         "method": "clean-and-noisy",
+        "check_next": 40,
         "jobs": 1,
     }
     return CleanPile(**given | options)
@@ -68,6 +69,7 @@ def test_from_a_pile_to_cleaned_labels_and_a_page(
     assert 100 < int(wrong["answer"].replace(",", "")) < 220  # 158 are
     assert facts["What does the classifier reach?"]["known"] or "too few" in str(facts)
     assert facts["Where are the cleaned labels?"]["place"] == "cleaned"
+    assert facts["What should be checked next?"]["answer"] == "40 images"
     for name in ("all", "dataset", "features", "wrong-labels", "cleaned", "classifier", "tested"):
         assert read_stage(tmp_path / "mine" / name).path.is_dir()
     assert (tmp_path / "mine" / "cleaned" / CHANGES).is_file()

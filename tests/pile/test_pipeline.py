@@ -26,6 +26,7 @@ def test_folders_and_nothing_checked(tmp_path: Path) -> None:
         "extract-features",
         "detect-noise",
         "clean-labels",
+        "suggest",
         "train-head",
         "train-head",
         "report",

@@ -90,7 +90,7 @@ def test_what_0_1_0_made_stays_up_to_date(config: StageConfig, recipe: dict[str,
 
 
 def test_roles() -> None:
-    assert field_names(BuildFolders, "input") == {"images", "table", "classes"}
+    assert field_names(BuildFolders, "input") == {"images", "table", "classes", "checked"}
     assert field_names(BuildFolders, "runtime") == {"output", "allow_missing", "check_contents"}
     assert field_names(Evaluate, "input", "runtime") == {
         "model",
