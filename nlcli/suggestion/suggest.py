@@ -52,8 +52,7 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
             candidates = of_tags(detection, table, keys)
         else:
             candidates = of_labels(detection, table, keys)
-        share = SHARES[config.goal] if config.random is None else config.random
-        _refuse_nothing(config, candidates, share)
+        share = _share(config, candidates)
         near = near_duplicates(config.dataset, table)
         choice = choose(candidates, config.goal, config.count, share, config.seed, near)
         record = _record(config, table, detection, candidates, choice)
@@ -79,17 +78,27 @@ def _detection(source: StageRecord, table: LabelTable) -> Detection | TagDetecti
     return detection
 
 
-def _refuse_nothing(config: Suggest, candidates: Candidates, share: float) -> None:
+def _share(config: Suggest, candidates: Candidates) -> float:
+    """The share that is drawn at random: all of it where nothing tells one image from another, unless less is asked."""
     if not len(candidates):
         raise NlcliError(
             f"{config.source} has no image of {' and '.join(config.splits)} that nobody has checked; name other "
             "--splits"
         )
-    if share < 1 and np.isnan(candidates.expected).all():
-        raise NlcliError(
-            f"{config.source} has no probabilities, because too few noisy labels were verified to make them by; pass "
-            "--random 1, check what that draws, build the data set with it and detect again"
+    told = not np.isnan(candidates.expected).all()
+    if config.random is not None:
+        if config.random < 1 and not told:
+            raise NlcliError(
+                f"{config.source} has no probabilities, because too few noisy labels were verified to make them by; "
+                "pass --random 1, check what that draws, build the data set with it and detect again"
+            )
+        return config.random
+    if not told:
+        say(
+            f"note: {config.source} has no probabilities, because too few noisy labels were verified to make them by: "
+            "all images are drawn at random"
         )
+    return SHARES[config.goal] if told else 1.0
 
 
 def _record(

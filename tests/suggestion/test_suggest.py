@@ -171,8 +171,11 @@ def test_refusals(made: tuple[Path, Path], tmp_path: Path) -> None:
     dataset = made_dataset(tmp_path / "data", table)
     detection = made_detection(tmp_path / "d", dataset, table, [0.5, 0.5])
     with pytest.raises(NlcliError, match="pass --random 1"):
-        nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "q")
+        nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "q", random=0.5)
     assert len(rows_of(nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "q", random=1))) == 2
+    # Where no share is asked for, all are drawn at random: nothing tells one from another.
+    unasked = rows_of(nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "u"))
+    assert [row["how"] for row in unasked] == ["random", "random"]
     with pytest.raises(NlcliError, match="another data set"):
         nlcli.suggest(dataset=dataset, source=made[1], output=tmp_path / "r")
     with pytest.raises(NlcliError, match="no image of test that nobody has checked"):
