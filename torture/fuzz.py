@@ -31,7 +31,7 @@ from torture._world import write_photographs
 from torture.events import preload
 
 INPUTS = 20_000
-QUICK_INPUTS = 20
+QUICK_INPUTS = 8
 MEMORY = 3 << 30
 SECONDS = 20
 _CHUNK = 200
@@ -544,7 +544,7 @@ def _as_parquet(table: bytes) -> bytes:
 
 
 def run(quick: bool, seed: int, inputs: int = INPUTS) -> list[Count]:
-    """``inputs`` for each reader (``quick``: 20)."""
+    """``inputs`` for each reader (``quick``: 8)."""
     started = time.monotonic()
     preload()
     with tempfile.TemporaryDirectory() as root:

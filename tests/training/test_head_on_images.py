@@ -215,7 +215,7 @@ def test_a_phase_that_begins_anew_takes_the_trunk_along(backbone: Path) -> None:
     assert all((np.abs(predictions - row).max(axis=1) < 1e-5).any() for row in method.transition.numpy())
 
 
-@pytest.mark.parametrize("precision", ["none", "bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["none", "bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_phases_and_losses_that_choose_steps_work_behind_a_trunk(
     dataset: Path, backbone: Path, tmp_path: Path, precision: str
 ) -> None:

@@ -87,7 +87,7 @@ def prepared(dataset: Path, folder: Path) -> tuple[Any, Any, Any]:
     pairs = verified_pairs(table, table.rows("train"))
     problem = Problem(512, table.classes, "single-label", pairs, two_trunks=True)
     method = get_method("noise-types")(configure("noise-types", OPTIONS), problem)
-    return feed, method, feed.prepare(method, method.phases(), 0.5)
+    return feed, method, feed.prepare(method, method.phases(), 0.5, None)
 
 
 def test_what_is_held_fixed_does_not_move(dataset: Path, tmp_path: Path) -> None:

@@ -500,7 +500,7 @@ def test_the_trunk_slows_down_with_the_classifier_in_fine_tuning(colours: Path, 
         configure("cleannet", options | {"learning_rate": 1e-2, "steps": 40}),
         Problem(feed.start.num_features, table.classes, table.task),
     )
-    prepared = feed.prepare(method, [phase.scaled(0.5) for phase in method.phases()], 0.5)
+    prepared = feed.prepare(method, [phase.scaled(0.5) for phase in method.phases()], 0.5, None)
     rates = [phase.rates[TRUNK] for phase in prepared.phases]
     assert [rate.initial for rate in rates] == [1e-3, pytest.approx(1e-4)]
     assert [(rate.factor, rate.every, rate.unit) for rate in rates] == [(0.1, 5, "steps")] * 2

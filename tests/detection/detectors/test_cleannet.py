@@ -301,6 +301,7 @@ def fitted(name: str, data: Data, folder: Path, **options: object) -> object:
     return detector
 
 
+@pytest.mark.slow
 def test_cleannet_finds_noise_in_classes_that_nobody_verified(world: World, tmp_path: Path) -> None:
     label = np.where(world.held_out, -1, world.label)
     data = world.data(tmp_path, label)

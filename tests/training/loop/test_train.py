@@ -172,7 +172,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("where", range(1, 10))
+@pytest.mark.parametrize(
+    "where", [pytest.param(n, marks=() if n in (1, 5, 9) else pytest.mark.slow) for n in range(1, 10)]
+)
 def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: int) -> None:
     data = planted(200)
 
@@ -438,6 +440,7 @@ except NlcliError as error:
 """
 
 
+@pytest.mark.slow
 def test_two_devices_take_the_steps_of_one(tmp_path: Path) -> None:
     code = _TWO_DEVICES.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
