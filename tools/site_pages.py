@@ -74,7 +74,7 @@ def place_of(path: str) -> str | None:
     for section, folder in CARDS.items():
         if path.startswith(folder + "/"):
             return f"{section}/{posixpath.basename(path)}"
-    return path.removeprefix("docs/") if path.startswith("docs/") and path.endswith(".md") else None
+    return path.removeprefix("docs/") if path.startswith("docs/") and path.endswith((".md", ".png")) else None
 
 
 def relinked(text: str, origin: str, place: str) -> str:
