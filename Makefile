@@ -42,7 +42,7 @@ demo-clean: $(READY)  ## two piles of pictures with bad labels, from labels to a
 demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
-test: lint  ## style, types and the tests, 8 minutes on 2 cores (JOBS=N for more)
+test: lint  ## style, types and the tests, 12 minutes on 2 cores (JOBS=N for more)
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
 test-slow: $(READY)  ## the long tests, too

@@ -37,6 +37,7 @@ def test_seed_decides_the_weights() -> None:
     assert fingerprint(1) != fingerprint(2)
 
 
+@pytest.mark.slow
 def test_small_cnn_learns_from_scratch() -> None:
     """Which corner is bright: four epochs over 256 images suffice."""
     rng = np.random.default_rng(0)

@@ -535,6 +535,7 @@ for options in (dict(batch_size=15), dict(xla=True)):
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(dataset: Path, tmp_path: Path) -> None:
     tests = Path(__file__).parents[1]
     code = _TWO_DEVICES.format(tests=str(tests), root=str(tests.parent), dataset=str(dataset), folder=str(tmp_path))

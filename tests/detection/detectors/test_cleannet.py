@@ -320,6 +320,7 @@ def test_cleannet_finds_noise_in_classes_that_nobody_verified(world: World, tmp_
     assert min(errors[1:]) > 0.3
 
 
+@pytest.mark.slow
 def test_cleannet_is_near_the_best_supervised_detector_where_all_classes_are_verified(
     world: World, tmp_path: Path
 ) -> None:
