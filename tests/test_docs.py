@@ -302,8 +302,9 @@ def test_the_site_holds_every_page_once() -> None:
     made = site_pages.made_pages()
     written = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
     assert sorted(navigation) == sorted({*(page.place for page in made), *(set(written) - {"cli.md"})})
+    pictures = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.png")}
     for page in made:
-        assert set(site_pages.links(page)) <= set(navigation), page.place
+        assert set(site_pages.links(page)) <= {*navigation, *pictures}, page.place
 
 
 def test_faults_of_a_built_site_are_told(tmp_path: Path) -> None:
