@@ -66,7 +66,7 @@ def clean(
     checked: StrPath | None = None,
     task: Literal["auto", "single-label", "multi-label"] = "auto",
     verified_means: Literal["full", "listed"] | None = None,
-    class_names: Literal["ask", "exact", "merge"] = "ask",
+    class_names: Literal["ask", "keep", "merge"] = "ask",
     features: StrPath | None = None,
     keys: StrPath | None = None,
     backbone: str = "mobilenet_v2",

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcli.errors import NlcliError
+from nlcli.evaluation.checked_files import read_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.bootstrap import resample_weights
@@ -189,18 +189,8 @@ def read_checked(path: Path) -> CheckedLabels:
     Raises:
         NlcliError: missing, damaged, or without the columns above.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
-    noisy = table["label"].to_numpy() if "label" in table.column_names else np.empty(0)
-    inside = len(noisy) > 0 and 0 <= noisy.min() <= noisy.max() < len(classes)
-    if not table.schema.equals(_schema(classes)) or not inside or any(column.null_count for column in table.columns):
-        raise NlcliError(f"{path} does not hold the checked labels of a detection; evaluate the detection again")
+    table, classes = read_checked_table(path, _schema, "label", "checked labels")
+    noisy = table["label"].to_numpy()
     return CheckedLabels(
         classes,
         np.array(table["key"].to_pylist(), object),

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcli.errors import NlcliError
+from nlcli.evaluation.checked_files import read_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.bootstrap import resample_weights
@@ -229,18 +229,8 @@ def read_checked_tags(path: Path) -> CheckedTags:
     Raises:
         NlcliError: missing, damaged, or without the columns above.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
-    of_class = table["class"].to_numpy() if "class" in table.column_names else np.empty(0)
-    inside = len(of_class) > 0 and 0 <= of_class.min() <= of_class.max() < len(classes)
-    if not table.schema.equals(_schema(classes)) or not inside or any(column.null_count for column in table.columns):
-        raise NlcliError(f"{path} does not hold the checked tags of a detection; evaluate the detection again")
+    table, classes = read_checked_table(path, _schema, "class", "checked tags")
+    of_class = table["class"].to_numpy()
     encoded = table["key"].combine_chunks().dictionary_encode()
     return CheckedTags(
         classes,

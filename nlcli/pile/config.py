@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from nlcli.cleaning.config import Policy
+from nlcli.data.class_names import Spelling
 from nlcli.data.exports import Format
 from nlcli.stages.config import StageConfig
 from nlcli.stages.options import Option
-
-Spelling = Literal["ask", "exact", "merge"]
 
 
 class CleanPile(StageConfig):

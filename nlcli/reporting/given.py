@@ -15,8 +15,6 @@ from nlcli.stages.stage import StageRecord, read_stage
 
 QUEUES = ("queue.parquet", "queue.csv")
 """How a queue of images to check is called in the directory of the stage that chose them."""
-SHOWN = ("dataset", "detection", "evaluation", "report", "run", "backbone")
-"""Kinds of stages of which a page shows more than where they came from."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""Tables of checked labels or tags in the directory of an evaluation: read back as they were written, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlcli.errors import NlcliError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_checked_table(
+    path: Path, schema_of: Callable[[tuple[str, ...]], Any], class_column: str, what: str
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table at ``path`` and its classes.
+
+    Args:
+        schema_of: The schema of a table with these classes.
+        class_column: Its column of class numbers.
+        what: It holds, for people.
+
+    Raises:
+        NlcliError: missing, damaged, or of another schema.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
+    of_class = table[class_column].to_numpy() if class_column in table.column_names else np.empty(0)
+    inside = len(of_class) > 0 and 0 <= of_class.min() <= of_class.max() < len(classes)
+    if not table.schema.equals(schema_of(classes)) or not inside or any(column.null_count for column in table.columns):
+        raise NlcliError(f"{path} does not hold the {what} of a detection; evaluate the detection again")
+    return table, classes
