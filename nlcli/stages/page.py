@@ -20,7 +20,7 @@ from nlcli.stages.embedded_record import embedded, read_embedded
 from nlcli.stages.files import TEMPORARY, atomic_path, fingerprint_json, system_sentences
 from nlcli.stages.publishing import place_of
 from nlcli.stages.records import InputRecord, StageFile
-from nlcli.stages.stage import SCHEMA, StageRecord, differences, input_record
+from nlcli.stages.stage import SCHEMA, StageRecord, differences, input_record, recipe_of
 
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
@@ -88,13 +88,7 @@ def open_page(
     """
     output = place_of(config.output)  # type: ignore[attr-defined]
     described = {name: input_record(value, output.parent) for name, value in inputs.items() if value is not None}
-    recipe = {
-        "stage": kind,
-        "schema": SCHEMA,
-        "format": format,
-        "config": config.recipe(),
-        "inputs": {name: entry.fingerprint for name, entry in described.items()},
-    }
+    recipe = recipe_of(kind, config, described, format)
     stage = PageStage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
     with system_sentences(output):
         stage.up_to_date = _is_up_to_date(output, recipe, force)

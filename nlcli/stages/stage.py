@@ -228,6 +228,17 @@ class Stage:
         self.finished = True
 
 
+def recipe_of(kind: str, config: StageConfig, inputs: Mapping[str, InputRecord], format: int = 0) -> dict[str, Any]:
+    """All that decides a result; ``format`` is that of its files, 0 where it has none."""
+    recipe: dict[str, Any] = {
+        "stage": kind,
+        "schema": SCHEMA,
+        "config": config.recipe(),
+        "inputs": {name: entry.fingerprint for name, entry in inputs.items()},
+    }
+    return recipe | {"format": format} if format else recipe
+
+
 @contextmanager
 def open_stage(
     kind: str,
@@ -263,14 +274,7 @@ def open_stage(
     """
     output = place_of(config.output)  # type: ignore[attr-defined]
     described = {name: input_record(value, output) for name, value in inputs.items() if value is not None}
-    recipe = {
-        "stage": kind,
-        "schema": SCHEMA,
-        "config": config.recipe(),
-        "inputs": {name: entry.fingerprint for name, entry in described.items()},
-    }
-    if format:
-        recipe["format"] = format
+    recipe = recipe_of(kind, config, described, format)
     stage = Stage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
     with system_sentences(output):
         lock = None
