@@ -1,18 +1,35 @@
-"""Tables of checked labels or tags in the directory of an evaluation: read back as they were written, or refused."""
+"""Tables of checked labels or tags in the directory of an evaluation: written, and read back as written or refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.stages.files import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def checked_schema(kinds: Mapping[str, Any], classes: tuple[str, ...]) -> pa.Schema:
+    """Columns of these kinds, the names of the classes in the metadata under ``classes``, as JSON."""
+    import pyarrow as pa
+
+    return pa.schema(list(kinds.items()), metadata={"classes": json.dumps(classes)})
+
+
+def write_checked_table(path: Path, columns: list[pa.Array], schema: pa.Schema) -> None:
+    """Write the table, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary, compression="zstd")
 
 
 def read_checked_table(

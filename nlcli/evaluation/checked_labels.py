@@ -23,13 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcli.evaluation.checked_files import read_checked_table
+from nlcli.evaluation.checked_files import checked_schema, read_checked_table, write_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.intervals import Support, area_support, classes_support, share_support
 from nlcli.metrics.ranking import mean_over_classes
-from nlcli.stages.files import atomic_path
+from nlcli.metrics.weighted_areas import WeightedAreas
 
 FILE = "checked.parquet"
 
@@ -92,18 +91,10 @@ class CheckedLabels:
 
     def measure(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Measured:
         """All metrics with ``resamples`` bootstrap replicates over images (0: none)."""
-        count = _Counter(self)
-        values, of_classes = count(np.ones(len(self), np.int64))
         sizes = np.bincount(self.noisy, minlength=len(self.classes)).astype(np.int64)
-        per_class = np.empty((resamples, len(self.classes)))
-        replicates = {name: np.empty(resamples) for name in values} if resamples else {}
-        for b in range(resamples):
-            drawn, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
-            for name, value in drawn.items():
-                replicates[name][b] = value
-            if advance is not None:
-                advance(1)
-        return Measured(values, of_classes, sizes, replicates, per_class, self.supports(sizes, per_class), True)
+        return Measured.of_resamples(
+            _Counter(self), sizes, self.supports, images=len(self), resamples=resamples, seed=seed, advance=advance
+        )
 
     def supports(self, counts: Ints, per_class: Floats) -> dict[str, Support]:
         """What the metrics' intervals rest on, from images of the classes ``(C,)`` and replicates ``(B, C)``."""
@@ -125,10 +116,7 @@ class _Counter:
         self._labels = labels
         self._cells = labels.noisy * 2 + labels.wrongly_judged
         self._held_out = labels.held_out_classes
-        self._order = np.argsort(labels.score, kind="stable")
-        score = labels.score[self._order]
-        self._starts = np.concatenate([[0], np.flatnonzero(np.diff(score) != 0) + 1])  # of each different score
-        self._right = labels.right[self._order]
+        self._areas = WeightedAreas(~labels.right, -labels.score.astype(np.float64))
 
     def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
         classes = len(self._labels.classes)
@@ -140,27 +128,8 @@ class _Counter:
         if len(self._held_out):
             values["held_out_error"] = mean_over_classes(of_classes[self._held_out])
         values["micro_error"] = float(errors.sum() / images.sum()) if images.sum() else math.nan
-        values["AUC"], values["AP_wrong"] = self._areas(weights)
+        values["AUC"], values["AP_wrong"] = self._areas(weights.astype(np.float64))
         return values, of_classes
-
-    def _areas(self, weights: Ints) -> tuple[float, float]:
-        """Area under the ROC curve of right against wrong, and average precision of finding the wrong ones.
-
-        Images of one score share their ranks, as scikit-learn has it.
-        """
-        drawn = weights[self._order].astype(np.float64)
-        right = np.add.reduceat(drawn * self._right, self._starts)
-        wrong = np.add.reduceat(drawn * ~self._right, self._starts)
-        rights, wrongs = right.sum(), wrong.sum()
-        if not wrongs:
-            return math.nan, math.nan
-        called, caught = np.cumsum(right + wrong), np.cumsum(wrong)  # from the worst score up
-        precision = np.divide(caught, called, out=np.zeros_like(caught), where=called > 0)
-        area = math.nan
-        if rights:
-            below = np.cumsum(wrong) - wrong / 2  # wrong ones that score lower; of equal ones half
-            area = float((right * below).sum() / (rights * wrongs))
-        return area, float((wrong * precision).sum() / wrongs)
 
 
 # --- on disk ---------------------------------------------------------------------------------
@@ -169,18 +138,16 @@ class _Counter:
 def write_checked(path: Path, labels: CheckedLabels) -> None:
     """Write ``checked.parquet``, whole or not at all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    columns = {
-        "key": pa.array(labels.keys.tolist(), pa.string()),
-        "label": pa.array(labels.noisy.astype(np.int32)),
-        "right": pa.array(labels.right),
-        "called_right": pa.array(labels.called_right),
-        "score": pa.array(labels.score.astype(np.float32)),
-        "held_out": pa.array(labels.held_out),
-    }
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=_schema(labels.classes)), temporary, compression="zstd")
+    columns = [
+        pa.array(labels.keys.tolist(), pa.string()),
+        pa.array(labels.noisy.astype(np.int32)),
+        pa.array(labels.right),
+        pa.array(labels.called_right),
+        pa.array(labels.score.astype(np.float32)),
+        pa.array(labels.held_out),
+    ]
+    write_checked_table(path, columns, _schema(labels.classes))
 
 
 def read_checked(path: Path) -> CheckedLabels:
@@ -213,4 +180,4 @@ def _schema(classes: tuple[str, ...]) -> Any:
         "score": pa.float32(),
         "held_out": pa.bool_(),
     }
-    return pa.schema(list(kinds.items()), metadata={"classes": json.dumps(classes)})
+    return checked_schema(kinds, classes)

@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcli.evaluation.checked_files import read_checked_table
+from nlcli.evaluation.checked_files import checked_schema, read_checked_table, write_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, area_support
-from nlcli.stages.files import atomic_path
+from nlcli.metrics.weighted_areas import WeightedAreas
 
 KINDS = ("wrong", "missing")
 
@@ -102,18 +101,10 @@ class CheckedTags:
 
     def measure(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Measured:
         """All metrics with ``resamples`` bootstrap replicates over images (0: none)."""
-        count = _Counter(self)
-        values, of_classes = count(np.ones(len(self), np.int64))
         sizes = np.bincount(self.of_class, minlength=len(self.classes)).astype(np.int64)
-        per_class = np.empty((resamples, len(self.classes)))
-        replicates = {name: np.empty(resamples) for name in values} if resamples else {}
-        for b in range(resamples):
-            drawn, per_class[b] = count(resample_weights(len(self), b, 1, seed)[0])
-            for name, value in drawn.items():
-                replicates[name][b] = value
-            if advance is not None:
-                advance(1)
-        return Measured(values, of_classes, sizes, replicates, per_class, self.supports(sizes, per_class), True)
+        return Measured.of_resamples(
+            _Counter(self), sizes, self.supports, images=len(self), resamples=resamples, seed=seed, advance=advance
+        )
 
     def supports(self, counts: Ints, per_class: Floats) -> dict[str, Support]:
         """What the metrics' intervals rest on; the arguments, of the classes, have no part in it."""
@@ -157,9 +148,8 @@ class _Counter:
         for kind in KINDS:
             which, wrong, called, sure = tags.of_kind(kind)
             rows = np.flatnonzero(which)
-            rows = rows[np.argsort(-sure[rows], kind="stable")]
-            starts = np.concatenate([[0], np.flatnonzero(np.diff(sure[rows]) != 0) + 1]) if len(rows) else rows
-            self._kinds[kind] = (tags.image[rows], starts, wrong[rows], called[rows])
+            areas = WeightedAreas(wrong[rows], sure[rows])
+            self._kinds[kind] = (tags.image[rows], areas, wrong[rows], called[rows])
 
     def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
         tags, classes = self._tags, len(self._tags.classes)
@@ -168,9 +158,9 @@ class _Counter:
         with np.errstate(invalid="ignore"):
             of_classes = counts[:, 1] / counts.sum(axis=1)
         values = {"label_error": float(counts[:, 1].sum() / total) if total else math.nan}
-        for kind, (image, starts, wrong, called) in self._kinds.items():
+        for kind, (image, areas, wrong, called) in self._kinds.items():
             drawn = weights[image].astype(np.float64)
-            values[f"AUC_{kind}"], values[f"AP_{kind}"] = _areas(drawn, starts, wrong)
+            values[f"AUC_{kind}"], values[f"AP_{kind}"] = areas(drawn)
             caught = float((drawn * (wrong & called)).sum())
             values[f"precision_{kind}"] = _ratio(caught, float((drawn * called).sum()))
             values[f"recall_{kind}"] = _ratio(caught, float((drawn * wrong).sum()))
@@ -181,32 +171,12 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def _areas(drawn: Floats, starts: Ints, wrong: Bools) -> tuple[float, float]:
-    """Area under the ROC curve and average precision of finding the wrong ones, which should come first.
-
-    Entries of one probability share their ranks, as scikit-learn has it.
-    """
-    if not len(drawn):
-        return math.nan, math.nan
-    ones = np.add.reduceat(drawn * wrong, starts)
-    others = np.add.reduceat(drawn * ~wrong, starts)
-    total, rest = ones.sum(), others.sum()
-    if not total:
-        return math.nan, math.nan
-    called = np.cumsum(ones + others)
-    precision = np.divide(np.cumsum(ones), called, out=np.zeros_like(called), where=called > 0)
-    below = rest - np.cumsum(others) + others / 2  # right ones that come later; of equal ones half
-    area = float((ones * below).sum() / (total * rest)) if rest else math.nan
-    return area, float((ones * precision).sum() / total)
-
-
 # --- on disk ---------------------------------------------------------------------------------
 
 
 def write_checked_tags(path: Path, tags: CheckedTags) -> None:
     """Write ``checked.parquet``, whole or not at all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     keys = pa.DictionaryArray.from_arrays(
         pa.array(tags.image.astype(np.int32)), pa.array(tags.keys.tolist(), pa.string())
@@ -219,8 +189,7 @@ def write_checked_tags(path: Path, tags: CheckedTags) -> None:
         pa.array(tags.called_present),
         pa.array(tags.probability.astype(np.float32)),
     ]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(columns, schema=_schema(tags.classes)), temporary, compression="zstd")
+    write_checked_table(path, columns, _schema(tags.classes))
 
 
 def read_checked_tags(path: Path) -> CheckedTags:
@@ -252,4 +221,4 @@ def _schema(classes: tuple[str, ...]) -> Any:
         "called_present": pa.bool_(),
         "probability": pa.float32(),
     }
-    return pa.schema(list(kinds.items()), metadata={"classes": json.dumps(classes)})
+    return checked_schema(kinds, classes)

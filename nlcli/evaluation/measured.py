@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from nlcli.metrics.arrays import Floats, Ints
+from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.intervals import Support, class_intervals, classes_support, ranking_support, share_support
 from nlcli.metrics.ranking import RankingMetrics
 
@@ -32,6 +36,37 @@ class Measured:
     per_class: Floats
     supports: dict[str, Support]
     shares: bool
+
+    @classmethod
+    def of_resamples(
+        cls,
+        count: Callable[[Ints], tuple[dict[str, float], Floats]],
+        sizes: Ints,
+        supports: Callable[[Ints, Floats], dict[str, Support]],
+        *,
+        images: int,
+        resamples: int,
+        seed: int,
+        advance: Callable[[int], None] | None = None,
+    ) -> Measured:
+        """What ``count`` says of images drawn as often as it is told, of a detection.
+
+        Args:
+            count: ``(images,)`` weights to metrics by name and ``(C,)`` error rates.
+            sizes: ``(C,)`` what the classes' error rates are shares of.
+            supports: ``sizes`` and ``(resamples, C)`` error rates to what the intervals rest on.
+            advance: Called with 1 after each resample.
+        """
+        values, of_classes = count(np.ones(images, np.int64))
+        per_class = np.empty((resamples, len(sizes)))
+        replicates = {name: np.empty(resamples) for name in values} if resamples else {}
+        for b in range(resamples):
+            drawn, per_class[b] = count(resample_weights(images, b, 1, seed)[0])
+            for name, value in drawn.items():
+                replicates[name][b] = value
+            if advance is not None:
+                advance(1)
+        return cls(values, of_classes, sizes, replicates, per_class, supports(sizes, per_class), shares=True)
 
     @property
     def class_ends(self) -> tuple[Floats, Floats] | None:

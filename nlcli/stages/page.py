@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from nlcli.console import say
 from nlcli.errors import NlcliError
-from nlcli.runtime import versions
 from nlcli.stages.embedded_record import embedded, read_embedded
 from nlcli.stages.files import TEMPORARY, atomic_path, fingerprint_json, system_sentences
-from nlcli.stages.publishing import place_of
-from nlcli.stages.records import InputRecord, StageFile
-from nlcli.stages.stage import SCHEMA, StageRecord, differences, input_record, recipe_of
+from nlcli.stages.stage import Making, StageRecord, differences
 
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
@@ -29,43 +26,18 @@ if TYPE_CHECKING:
 class PageStage:
     """A page being made: call ``finish`` with it. With ``up_to_date`` set there is nothing to do."""
 
-    def __init__(
-        self,
-        kind: str,
-        output: Path,
-        recipe: dict[str, Any],
-        config: dict[str, Any],
-        inputs: Mapping[str, InputRecord],
-        seed: int | None,
-    ) -> None:
-        self.output = output
+    def __init__(self, making: Making) -> None:
+        self.making = making
+        self.output = making.output
         self.up_to_date = False
         self.finished = False
-        self._kind = kind
-        self._recipe = recipe
-        self._config = config
-        self._inputs = inputs
-        self._seed = seed
 
     def finish(self, before: str, after: str, summary: Mapping[str, Any]) -> None:
         """Write the page: what stands before its record, and what stands after it.
 
         How long it took is not told, so that the same page has the same bytes.
         """
-        content = fingerprint_json([before, after])
-        file = StageFile(
-            stage=self._kind,
-            format=SCHEMA,
-            config=self._config,
-            inputs=dict(self._inputs),
-            recipe=self._recipe,
-            seed=self._seed,
-            versions=versions(),
-            complete=True,
-            fingerprint=fingerprint_json({"recipe": self._recipe, "content": content}),
-            summary=dict(summary),
-            seconds=0.0,
-        )
+        file = self.making.record(fingerprint_json([before, after]), summary)
         with atomic_path(self.output) as temporary:
             temporary.write_text(before + embedded(file.to_json()) + after, encoding="utf-8")
         self.finished = True
@@ -86,12 +58,10 @@ def open_page(
     Raises:
         NlcliError: the output holds something else, or cannot be written.
     """
-    output = place_of(config.output)  # type: ignore[attr-defined]
-    described = {name: input_record(value, output.parent) for name, value in inputs.items() if value is not None}
-    recipe = recipe_of(kind, config, described, format)
-    stage = PageStage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
+    stage = PageStage(Making.of(kind, config, inputs, seed=seed, format=format, page=True))
+    output = stage.output
     with system_sentences(output):
-        stage.up_to_date = _is_up_to_date(output, recipe, force)
+        stage.up_to_date = _is_up_to_date(output, stage.making.recipe, force)
         if not stage.up_to_date:
             output.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_behind(output)

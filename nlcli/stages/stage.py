@@ -164,28 +164,72 @@ def _read_file(path: Path, remedy: str = "make the directory again") -> StageFil
 # --- running a stage -------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Making:
+    """What is made, of what and how: all that its record says before it is there.
+
+    Attributes:
+        kind: What it is (dataset, backbone, page, ...).
+        recipe: All that decides the result.
+        config: The whole configuration, as JSON.
+        inputs: What it reads, by name.
+    """
+
+    kind: str
+    output: Path
+    recipe: dict[str, Any]
+    config: dict[str, Any]
+    inputs: dict[str, InputRecord]
+    seed: int | None
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        config: StageConfig,
+        inputs: Mapping[str, StageRecord | Path | str | None],
+        *,
+        seed: int | None,
+        format: int,
+        page: bool = False,
+    ) -> Making:
+        """As ``open_stage`` has the arguments; a ``page`` is a file, and sees its inputs from its folder."""
+        output = place_of(config.output)  # type: ignore[attr-defined]
+        seen_from = output.parent if page else output
+        described = {name: input_record(value, seen_from) for name, value in inputs.items() if value is not None}
+        recipe = recipe_of(kind, config, described, format)
+        return cls(kind, output, recipe, config.model_dump(mode="json"), described, seed)
+
+    def record(
+        self, content: Any, summary: Mapping[str, Any], *, files: dict[str, str] | None = None, seconds: float = 0.0
+    ) -> StageFile:
+        """The record of the result, whose ``content`` (JSON) stands for its bytes."""
+        return StageFile(
+            stage=self.kind,
+            format=SCHEMA,
+            config=self.config,
+            inputs=self.inputs,
+            recipe=self.recipe,
+            seed=self.seed,
+            versions=versions(),
+            complete=True,
+            fingerprint=fingerprint_json({"recipe": self.recipe, "content": content}),
+            files=files or {},
+            summary=dict(summary),
+            seconds=seconds,
+        )
+
+
 class Stage:
     """A stage being run: write into ``work``, then call ``finish``."""
 
-    def __init__(
-        self,
-        kind: str,
-        output: Path,
-        recipe: dict[str, Any],
-        config: dict[str, Any],
-        inputs: Mapping[str, InputRecord],
-        seed: int | None,
-    ) -> None:
-        self.kind = kind
-        self.output = output
-        self.work = work_path(output)
-        self.recipe = recipe
+    def __init__(self, making: Making) -> None:
+        self.making = making
+        self.output = making.output
+        self.work = work_path(making.output)
         self.up_to_date = False
         self.resumed = False
         self.finished = False
-        self._config = config
-        self._inputs = inputs
-        self._seed = seed
         self._started = time.monotonic()
 
     def finish(
@@ -210,20 +254,8 @@ class Stage:
             if any(fnmatch.fnmatch(name, pattern) for pattern in volatile):
                 continue
             hashes[name] = fingerprint_file(path)
-        file = StageFile(
-            stage=self.kind,
-            format=SCHEMA,
-            config=self._config,
-            inputs=dict(self._inputs),
-            recipe=self.recipe,
-            seed=self._seed,
-            versions=versions(),
-            complete=True,
-            fingerprint=fingerprint_json({"recipe": self.recipe, "content": hashes}),
-            files=hashes if len(hashes) <= _MOST_FILES_LISTED else {},
-            summary=dict(summary),
-            seconds=round(time.monotonic() - self._started, 3),
-        )
+        files = hashes if len(hashes) <= _MOST_FILES_LISTED else {}
+        file = self.making.record(hashes, summary, files=files, seconds=round(time.monotonic() - self._started, 3))
         write_json(self.work / RECORD, file.to_json())
         self.finished = True
 
@@ -272,10 +304,8 @@ def open_stage(
         NlcliError: the output holds something else, another process is writing it, or the disk is
             full or read-only.
     """
-    output = place_of(config.output)  # type: ignore[attr-defined]
-    described = {name: input_record(value, output) for name, value in inputs.items() if value is not None}
-    recipe = recipe_of(kind, config, described, format)
-    stage = Stage(kind, output, recipe, config.model_dump(mode="json"), described, seed)
+    stage = Stage(Making.of(kind, config, inputs, seed=seed, format=format))
+    output = stage.output
     with system_sentences(output):
         lock = None
         while lock is None:
@@ -336,7 +366,7 @@ def _is_up_to_date(
     if not (output / RECORD).is_file():
         raise NlcliError(f"{output} exists and was not made by nlcli; choose another --output")
     before = _read_file(output, f"remove {output} or choose another --output").recipe
-    if before == stage.recipe:
+    if before == stage.making.recipe:
         why = None if stale is None else stale(output)
         if why is None:
             say(f"{output} is up to date")
@@ -346,13 +376,13 @@ def _is_up_to_date(
         else:
             say(f"{output}: {why}; it is made again")
         return why is None or renew is not None
-    format, earlier = stage.recipe.get("format", 0), before.get("format", 0)
-    if isinstance(earlier, int) and earlier < format and before | {"format": format} == stage.recipe:
+    format, earlier = stage.making.recipe.get("format", 0), before.get("format", 0)
+    if isinstance(earlier, int) and earlier < format and before | {"format": format} == stage.making.recipe:
         say(f"{output} was made by an earlier version of nlcli; it is made again")
         return False
     if not force:
         raise NlcliError(
-            f"{output} holds a different result ({differences(before, stage.recipe)}); "
+            f"{output} holds a different result ({differences(before, stage.making.recipe)}); "
             "pass --force to replace it, or choose another --output"
         )
     return False
@@ -376,9 +406,9 @@ def _prepare(stage: Stage, force: bool, stale: Callable[[Path], str | None] | No
     work = stage.work
     remove_temporary_files(work)
     # Another version may leave other files behind or go on otherwise: what comes out would be of neither.
-    ours = stage.recipe | {"nlcli": versions()["nlcli"]}
+    ours = stage.making.recipe | {"nlcli": versions()["nlcli"]}
     if any(work.iterdir()):
-        stage.finished = (work / RECORD).is_file() and _read_file(work).recipe == stage.recipe
+        stage.finished = (work / RECORD).is_file() and _read_file(work).recipe == stage.making.recipe
         recipe = read_json(work / RECIPE) if (work / RECIPE).is_file() else None
         same = stage.finished or recipe == ours
         why = stale(work) if same and stale is not None else None
