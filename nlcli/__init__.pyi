@@ -9,6 +9,8 @@ from nlcli.data.label_files import read_dataset as read_dataset
 from nlcli.data.labels import LabelTable as LabelTable
 from nlcli.data.labels import choose_clean as choose_clean
 from nlcli.errors import NlcliError as NlcliError
+from nlcli.estimators.classifier import NoisyLabelClassifier as NoisyLabelClassifier
+from nlcli.estimators.noise_detector import LabelNoiseDetector as LabelNoiseDetector
 from nlcli.interface import StrPath
 from nlcli.registry import register as register
 from nlcli.stages.stage import StageRecord as StageRecord
@@ -20,8 +22,10 @@ from nlcli.version import __version__ as __version__
 __all__ = [
     "FeatureStore",
     "Head",
+    "LabelNoiseDetector",
     "LabelTable",
     "NlcliError",
+    "NoisyLabelClassifier",
     "StageRecord",
     "__version__",
     "add_noise",

@@ -20,6 +20,17 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Within it nothing is said, if ``quiet``; what was set before stands again behind it."""
+    before = _quiet
+    set_quiet(quiet or before)
+    try:
+        yield
+    finally:
+        set_quiet(before)
+
+
 def say(line: str) -> None:
     """Print one line to standard error, fit for a terminal whatever names are in it."""
     if not _quiet:

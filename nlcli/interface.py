@@ -28,7 +28,9 @@ StrPath = str | os.PathLike[str]
 OBJECTS = {
     "FeatureStore": "nlcli.data.features.store:FeatureStore",
     "Head": "nlcli.training.saved_head:Head",
+    "LabelNoiseDetector": "nlcli.estimators.noise_detector:LabelNoiseDetector",
     "LabelTable": "nlcli.data.labels:LabelTable",
+    "NoisyLabelClassifier": "nlcli.estimators.classifier:NoisyLabelClassifier",
     "StageRecord": "nlcli.stages.stage:StageRecord",
     "choose_clean": "nlcli.data.labels:choose_clean",
     "load_head": "nlcli.training.saved_head:load_head",

@@ -23,6 +23,7 @@ PACKAGE = ROOT / "nlcli"
 COLUMN = (
     "cli",
     "pile",
+    "estimators",
     "reporting",
     "evaluation",
     "cleaning",
@@ -338,7 +339,7 @@ import os, sys, warnings
 from PIL import Image
 def state():
     return (list(warnings.filters), dict(os.environ), sorted(Image.ID), Image.MAX_IMAGE_PIXELS, sorted(os.listdir("/proc/self/fd")))
-import numpy, pandas, pyarrow.parquet, h5py, scipy.sparse, pydantic, yaml
+import numpy, pandas, pyarrow.parquet, h5py, scipy.sparse, pydantic, sklearn.base, yaml
 before = state()
 import importlib
 for name in sys.argv[1:]:

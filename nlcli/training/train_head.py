@@ -56,7 +56,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     from nlcli.data.label_files import read_dataset
     from nlcli.data.pictures import begin_reading, pictures_changed
 
-    settings = _method_config(config)
+    settings = method_settings(config)
     _check_inputs(config)
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
@@ -107,7 +107,7 @@ def _check_inputs(config: TrainHead) -> None:
         )
 
 
-def _method_config(config: TrainHead) -> MethodConfig:
+def method_settings(config: TrainHead) -> MethodConfig:
     """The method's configuration; ``--steps`` and its like are short for options of the same name."""
     from nlcli.methods import configure, get_method
 

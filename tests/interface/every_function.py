@@ -47,6 +47,9 @@ page: Path = nlcli.report(
 nlcli.table(rows={"A": evaluation, "B": ["b-0", "b-1"]}, output="table", published="hu2018-table6", by="none")
 counts: dict[str, int] = nlcli.predict(images="photos", run=run, format="csv", output="scores.csv", top=3)
 cleaned = nlcli.clean(photos="photos", output="mine", checked=Path("checked.csv"), policy="suggest", export=["csv"])
+classifier: nlcli.NoisyLabelClassifier = nlcli.NoisyLabelClassifier("residual", steps=9).fit([[0.1], [0.2]], [0, 1])
+classifier.save("saved", force=True)
+print(nlcli.LabelNoiseDetector(threshold=0.5).fit([[0.1], [0.2]], [0, 1], verified=[None, 1]).issues())
 nlcli.register("method", "mine", "my_package.mine:Mine")
 
 try:

@@ -29,3 +29,4 @@ nlcli.predict(images="i", run="r", format="xml")  # wrong
 nlcli.predict(images="i", run="r", force=True)  # wrong
 nlcli.build_digits(output="o", train_images=[4])  # wrong
 nlcli.read_dataset()  # wrong
+nlcli.NoisyLabelClassifier("noisy", alpha=0.2)  # wrong

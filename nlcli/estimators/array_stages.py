@@ -1,0 +1,118 @@
+"""Arrays written as the stages that ``train-head`` and ``detect-noise`` read, in a folder that is given or passing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+
+from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
+from nlcli.data.features.index import INDEX, write_index
+from nlcli.data.features.shards import shard_path, write_shard
+from nlcli.data.label_files import write_dataset
+from nlcli.estimators.label_arrays import NOWHERE
+from nlcli.stages.config import StageConfig
+from nlcli.stages.files import fingerprint_json
+from nlcli.stages.options import Option, Output
+from nlcli.stages.stage import open_stage, read_stage
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+
+_SHARD_BYTES = 1 << 26
+
+
+class ArrayLabels(StageConfig):
+    """Labels that came in arrays."""
+
+    output: Output
+
+
+class ArrayFeatures(StageConfig):
+    """Features that came in an array."""
+
+    dataset: Annotated[Path, Option("Data set directory.", role="input")]
+    output: Output
+
+
+@contextmanager
+def workplace(work: str | os.PathLike[str] | None) -> Iterator[Path]:
+    """The folder ``work``, made if need be; a passing one where none is given."""
+    if work is not None:
+        folder = Path(work)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="nlcli-") as passing:
+        yield Path(passing)
+
+
+def place(folder: Path, kind: str, *facts: object) -> Path:
+    """Where in ``folder`` the directory lies that ``facts`` (JSON values) decide."""
+    return folder / f"{kind}-{fingerprint_json(list(facts)).removeprefix('sha256:')[:16]}"
+
+
+def backbone_of_arrays(num_features: int) -> str:
+    """Fingerprint of whatever made vectors of this length; nobody says what that is."""
+    return fingerprint_json(["arrays", num_features])
+
+
+def write_labels(table: LabelTable, folder: Path) -> Path:
+    """A data set directory of ``table``."""
+    arrays = [table.split, table.verification]
+    for matrix in (table.noisy, table.present, table.absent):
+        arrays += [matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data.astype(np.float32)]
+    facts = fingerprint_json([table.task, table.classes, len(table), _digest(*arrays)])
+    with open_stage("dataset", ArrayLabels(output=place(folder, "labels", facts)), {"arrays": facts}) as stage:
+        if not stage.up_to_date:
+            write_dataset(stage.work, table, {"name": "arrays", "source": "arrays"})
+            stage.finish({"task": table.task, "images": len(table), "classes": table.num_classes})
+    return stage.output
+
+
+def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: Path) -> Path:
+    """A features directory of ``features`` (n, D) float32, whose rows are the images ``keys`` of ``dataset``."""
+    facts, of = _digest(features), read_stage(dataset, "dataset")
+    config = ArrayFeatures(dataset=dataset, output=place(folder, "features", facts, of.fingerprint))
+    with open_stage("features", config, {"dataset": of, "arrays": facts}) as stage:
+        if stage.up_to_date:
+            return stage.output
+        shard_rows = max(1, _SHARD_BYTES // (features.shape[1] * features.itemsize))
+        (stage.work / "shards").mkdir(exist_ok=True)
+        records, hashes = [], {}
+        for number, first in enumerate(range(0, len(features), shard_rows)):
+            path = shard_path(stage.work, number)
+            records.append(write_shard(path, features[first : first + shard_rows], []))
+            hashes[path.relative_to(stage.work).as_posix()] = records[-1].sha256
+        write_index(stage.work / INDEX, keys, keys, records, shard_rows)
+        described = FeaturesRecord(
+            images=len(keys),
+            broken=0,
+            num_features=features.shape[1],
+            dtype="float32",
+            shards=len(records),
+            precision="imported",
+            preprocessing=None,
+            backbone="arrays",
+            backbone_fingerprint=backbone_of_arrays(features.shape[1]),
+            dataset_fingerprint=of.fingerprint,
+            image_root=str(NOWHERE),
+        )
+        described.write(stage.work / DESCRIPTION)
+        stage.finish({"images": len(keys), "num_features": features.shape[1]}, content=hashes)
+    return stage.output
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        whole = np.ascontiguousarray(array)
+        digest.update(f"{whole.dtype.str}{whole.shape}".encode())
+        digest.update(whole.reshape(-1).view(np.uint8).data)
+    return "sha256:" + digest.hexdigest()

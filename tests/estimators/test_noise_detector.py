@@ -1,0 +1,121 @@
+"""LabelNoiseDetector: what detect-noise finds, row by row."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+import nlcli
+from nlcli import NlcliError
+from nlcli.data.detection_files import read_detection
+from nlcli.detection import DETECTORS
+from nlcli.detection.tags import TAG_DETECTORS
+from worlds.arrays import several_labels, single_labels
+
+SINGLE, SEVERAL = single_labels(), several_labels()
+WRONG = SINGLE.noisy != SINGLE.true
+
+
+def judged(method: str = "auto", **changes: Any) -> nlcli.LabelNoiseDetector:
+    detector = nlcli.LabelNoiseDetector(method, **changes)
+    return detector.fit(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified)
+
+
+def judged_tags(method: str = "posterior", **changes: Any) -> nlcli.LabelNoiseDetector:
+    detector = nlcli.LabelNoiseDetector(method, **changes)
+    return detector.fit(SEVERAL.features, SEVERAL.noisy, present=SEVERAL.present, absent=SEVERAL.absent)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> tuple[nlcli.LabelNoiseDetector, Path]:
+    work = tmp_path_factory.mktemp("single")
+    return judged(work=work), next(work.glob("detection-*"))
+
+
+def test_rows_are_those_of_the_detection(single: tuple[nlcli.LabelNoiseDetector, Path]) -> None:
+    detector, directory = single
+    found = read_detection(directory)
+    for i, key in enumerate(found.keys.tolist()):
+        row = int(key)
+        assert detector.wrong_[row] == (found.verdict[i] == 0)
+        assert detector.scores_[row] == found.score[i]
+        assert detector.probability_[row] == found.probability[i]
+        assert detector.suggested_[row] == found.classes[found.suggested[i]]
+    assert len(found) == len(detector.wrong_) == 240
+    assert detector.record_["method"] == "auto"
+
+
+def test_wrong_labels_are_found(single: tuple[nlcli.LabelNoiseDetector, Path]) -> None:
+    detector, _ = single
+    unseen = ~SINGLE.checked
+    assert roc_auc_score(~WRONG[unseen], detector.scores_[unseen]) > 0.9
+    assert (detector.wrong_ == WRONG)[unseen].mean() > 0.85
+    found = detector.wrong_ & WRONG & unseen
+    assert (detector.suggested_ == SINGLE.true)[found].mean() > 0.85
+    assert detector.record_["errors"]["split"] == "validation"
+
+
+def test_issues_are_the_surest_first(single: tuple[nlcli.LabelNoiseDetector, Path]) -> None:
+    detector, _ = single
+    issues = detector.issues()
+    assert len(issues) == detector.wrong_.sum()
+    assert issues["score"].is_monotonic_increasing
+    assert issues["label"].tolist() == SINGLE.noisy[issues["row"]].tolist()
+    assert (issues["suggested"] != issues["label"]).all()
+
+
+def test_fit_predict_and_pickle(single: tuple[nlcli.LabelNoiseDetector, Path]) -> None:
+    detector, _ = single
+    margin = nlcli.LabelNoiseDetector("margin")
+    called = margin.fit_predict(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified)
+    np.testing.assert_array_equal(called, margin.wrong_)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(detector)).scores_, detector.scores_)
+
+
+def test_several_labels() -> None:
+    detector = judged_tags()
+    true, noisy = SEVERAL.true.astype(bool), SEVERAL.noisy.astype(bool)
+    wrong = detector.wrong_.toarray()
+    assert isinstance(detector.suggested_, csr_array)
+    np.testing.assert_array_equal(detector.suggested_.toarray().astype(bool), noisy ^ wrong)
+    unseen = ~SEVERAL.checked
+    assert (detector.suggested_.toarray() == true)[unseen].mean() > (noisy == true)[unseen].mean()
+    issues = detector.issues()
+    assert len(issues) == wrong.sum()
+    missing = (issues["issue"] == "missing").to_numpy()
+    np.testing.assert_array_equal(noisy[issues["row"], issues["class"]], ~missing)
+    doubt = np.where(missing, 1 - issues["probability"], issues["probability"])
+    assert (np.diff(doubt) >= 0).all()
+
+
+def test_a_trained_classifier_judges(tmp_path: Path) -> None:
+    classifier = nlcli.NoisyLabelClassifier("clean-and-noisy").fit(
+        SEVERAL.features, SEVERAL.noisy, present=SEVERAL.present, absent=SEVERAL.absent
+    )
+    detector = judged_tags("run", classifier=classifier, others=4, floor=0.0)
+    listed = detector.scores_.toarray()
+    scores = classifier.predict_proba(SEVERAL.features)
+    np.testing.assert_allclose(expit(listed), scores, atol=2e-6)  # its scores are log-odds
+    with pytest.raises(NlcliError, match="needs --from"):
+        judged_tags("run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS.names())
+def test_every_detector(name: str) -> None:
+    if name == "confident-learning":
+        pytest.importorskip("cleanlab")
+    assert judged(name).scores_.shape == (240,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TAG_DETECTORS.names() if name != "run"])
+def test_every_detector_of_tags(name: str) -> None:
+    assert judged_tags(name).wrong_.shape == (240, 4)
