@@ -46,6 +46,7 @@ __all__ = [
     "deduplicate",
     "detect_noise",
     "evaluate",
+    "export_model",
     "extract_features",
     "import_features",
     "import_weights",
@@ -825,6 +826,42 @@ def train_head(
         decode: JPEG decoding (default: as the backbone was trained). Only with from_images.
         mixed_precision: Precision of the convolutions below float32. Only with from_images.
         workers: Decoding threads (0: one a core). Only with from_images.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def export_model(
+    *,
+    run: StrPath,
+    output: StrPath,
+    format: Literal["keras", "saved-model", "onnx", "litert", "openvino"] = "keras",
+    score: str | None = None,
+    backbone: StrPath | None = None,
+    evaluation: StrPath | None = None,
+    tolerance: float | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Write a trained head and its network as one model that other programs run.
+
+    The same as ``nlcli export-model`` on the command line.
+
+    Args:
+        run: Run or backbone directory.
+        output: Directory to write.
+        format: Of the model; onnx, litert and openvino are extras to install.
+        score: Which of the method's scores (default: the method's own choice).
+        backbone: Backbone directory (default: the run's own, or the one its features came from).
+        evaluation: Evaluation of the run, whose metrics the card tells, too (default: none).
+        tolerance: Most that a score may differ from that of predict (default: 1e-4, more below float32).
+        batch_size: Images in a forward pass.
+        workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 
     Returns:

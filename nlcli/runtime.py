@@ -27,17 +27,24 @@ def quiet_tensorflow() -> None:
     if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    with chatter_held_back():
+        import keras  # noqa: F401
+        import tensorflow
+
+        tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
+        tensorflow.config.list_physical_devices()  # complains of a missing GPU driver when first asked
+        del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
+
+
+@contextmanager
+def chatter_held_back() -> Iterator[None]:
+    """Hold standard error back, what native code writes there, too; it is shown where something fails."""
     sys.stderr.flush()
     held = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
-            import keras  # noqa: F401
-            import tensorflow
-
-            tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
-            tensorflow.config.list_physical_devices()  # complains of a missing GPU driver when first asked
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
+            yield
         except BaseException:
             chatter.seek(0)
             os.write(held, chatter.read())

@@ -25,6 +25,7 @@ COLUMN = (
     "pile",
     "estimators",
     "reporting",
+    "exporting",
     "evaluation",
     "cleaning",
     "suggestion",

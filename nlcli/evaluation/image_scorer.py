@@ -140,6 +140,12 @@ class ImageScorer:
             else:
                 yield ScoredBatch(images.rows, np.empty((0, len(self.classes)), np.float32), None, images.errors)
 
+    def score_pixels(self, images: NDArray[np.uint8]) -> Values:
+        """Scores (n, C) of images as the network takes them, (n, S, S, 3); the source must be a network."""
+        if not isinstance(self.source, ImageNetwork):
+            raise TypeError(f"{self.path} scores stored features here, not images")
+        return self._scored(np.arange(len(images)), self.source.infer(images)).scores
+
     def _score_stored(self, store: FeatureStore, keys: NDArray[np.object_]) -> Iterator[ScoredBatch]:
         where = store.rows_of(keys, strict=False)
         positions = np.flatnonzero(where >= 0)
@@ -199,7 +205,8 @@ def _run_scorer(
     head.score(np.zeros((1, head.num_features), np.float32), name)  # an unknown score is told at once
     source: FeatureStore | ImageNetwork
     if store is None:
-        network, source = _network_of_run(run, head, backbone, precision)
+        opened = network_of_run(run, head, backbone, precision)
+        network, source = opened.backbone.name, reading_of(opened)
     else:
         if store.backbone_fingerprint != head.backbone_fingerprint:
             raise NlcliError(
@@ -221,15 +228,36 @@ def _noise_types(method: Method) -> Apply | None:
     return None if apply is None else lambda features: apply(method.scale(features))
 
 
-def _network_of_run(
-    run: StageRecord, head: Head, backbone: Path | str | None, precision: str
-) -> tuple[str, ImageNetwork]:
-    """Name of the network whose features the run was trained on, and how it reads image files."""
+@dataclass(frozen=True)
+class RunNetwork:
+    """The network whose features a run was trained on.
+
+    Attributes:
+        precision: Arithmetic in which it computed them.
+        dtype: Type that they were stored in.
+    """
+
+    backbone: Backbone
+    precision: str
+    dtype: str
+
+
+def network_of_run(
+    run: StageRecord, head: Head, backbone: Path | str | None = None, precision: str = "float32"
+) -> RunNetwork:
+    """The network whose features the run was trained on.
+
+    Args:
+        backbone: Where it is (None: the run's own, or that of its features).
+        precision: Of one whose features were not stored.
+
+    Raises:
+        NlcliError: it is another one, or is not there any more.
+    """
     from nlcli.training.saved_head import own_backbone
 
     if backbone is None and own_backbone(run.path) is not None:
-        own = head.open_backbone()
-        return own.name, _reading(own, precision)
+        return RunNetwork(head.open_backbone(), precision, "float32")
     features = _features_of_run(run, needed=backbone is None)
     settings: dict[str, Any] = {} if features is None else features.config
     network = _open_network(run, features, backbone)
@@ -238,14 +266,19 @@ def _network_of_run(
             f"backbone {network.name} is not the one whose features {run.path} was trained on (their fingerprints "
             "differ); pass that one with --backbone"
         )
-    reading = _reading(network.with_decode(settings.get("decode")), settings.get("precision", precision))
-    stored = np.dtype(settings.get("dtype", "float32"))
+    network = network.with_decode(settings.get("decode"))
+    return RunNetwork(network, settings.get("precision", precision), settings.get("dtype", "float32"))
+
+
+def reading_of(network: RunNetwork) -> ImageNetwork:
+    """How the network reads image files; features are rounded as those that the run was trained and evaluated on."""
+    reading = _reading(network.backbone, network.precision)
+    stored = np.dtype(network.dtype)
 
     def infer(images: NDArray[np.uint8]) -> Values:
-        # Rounded as the features that the run was trained and evaluated on.
-        return reading.infer(images).astype(stored).astype(np.float32)
+        return reading.infer(images).astype(stored, copy=False).astype(np.float32, copy=False)
 
-    return network.name, ImageNetwork(reading.preprocessing, infer)
+    return ImageNetwork(reading.preprocessing, infer)
 
 
 def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:

@@ -207,6 +207,13 @@ _STAGES = (
         "--clean-fraction 0.05 --output runs/residual",
     ),
     StageCommand(
+        "export-model",
+        "Write a trained head and its network as one model that other programs run.",
+        "nlcli.exporting.config:ExportModel",
+        "nlcli.exporting.export_model:export_model",
+        "nlcli export-model runs/residual --format onnx --output exported/residual",
+    ),
+    StageCommand(
         "detect-noise",
         "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
         "nlcli.detection.config:DetectNoise",

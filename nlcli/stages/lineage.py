@@ -18,6 +18,7 @@ _WHAT = {
     "backbone": "a trained network with its preprocessing",
     "features": "pooled features of a data set's images",
     "run": "a trained head",
+    "model": "a trained head and its network, for other programs",
     "detection": "scores and verdicts of a data set's noisy labels",
     "suggestion": "images that a person should check next",
     "evaluation": "scores and metrics of a run or a backbone on a split, or errors of a detection",

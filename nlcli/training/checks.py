@@ -64,7 +64,7 @@ def check_method(method: str | type[Method], **options: Any) -> None:
 
 def checks_of(cls: type[Method]) -> tuple[Callable[[Case], None], ...]:
     """Those of a method that takes steps, of one that is solved, or of one that can do both."""
-    return (*(CHECKS if cls.stepped else ()), *(SOLVED_CHECKS if cls.solvable else ()))
+    return tuple(dict.fromkeys((*(CHECKS if cls.stepped else ()), *(SOLVED_CHECKS if cls.solvable else ()))))
 
 
 def _class_of(method: str | type[Method]) -> type[Method]:
@@ -417,7 +417,31 @@ def check_solves(case: Case) -> None:
     assert np.array_equal(weights[0], weights[1]), f"{name}, solved, hangs on the seed"
 
 
-SOLVED_CHECKS: tuple[Callable[[Case], None], ...] = (check_solves,)
+def check_keras_alone_loads_it(case: Case) -> None:
+    """Its head can be written with Keras's own layers, scale of features and all, and scores the same (to 1e-5)."""
+    import keras
+
+    from nlcli.training.keras_head import keras_head
+    from nlcli.training.validation import Scorer
+
+    features, name = case.planted.features, case.cls.name
+    config = case.config() if case.cls.stepped else case.solved_config()
+    for scale in ("root", "standard"):
+        method = case.build(config.model_copy(update={"feature_scale": scale}))
+        method.scale.fit([features])
+        for variable in method.weights().values():  # biases that are no zeros, nets that say something
+            if variable.trainable:
+                variable.assign(variable + stream(1, variable.path).normal(scale=0.1, size=variable.shape))
+        scorer = Scorer(method)
+        for score in method.scores:
+            with tempfile.TemporaryDirectory() as folder:
+                keras_head(method, score).save(Path(folder) / "head.keras")
+                head = keras.models.load_model(Path(folder) / "head.keras", safe_mode=True)
+            difference = np.abs(np.asarray(head(features[:50])) - scorer(features[:50], score)).max()
+            assert difference < 1e-5, f"score '{score}' of {name} differs by {difference:.2g} where Keras loads it"
+
+
+SOLVED_CHECKS: tuple[Callable[[Case], None], ...] = (check_solves, check_keras_alone_loads_it)
 CHECKS: tuple[Callable[[Case], None], ...] = (
     check_phases,
     check_losses_are_finite,
@@ -426,4 +450,5 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_cleaned_labels,
     check_learns,
     check_same_seed_same_bits,
+    check_keras_alone_loads_it,
 )

@@ -45,6 +45,7 @@ page: Path = nlcli.report(
     directories=[photos, detection, evaluation], output="report.html", thumbnails=12, title="Mine"
 )
 nlcli.table(rows={"A": evaluation, "B": ["b-0", "b-1"]}, output="table", published="hu2018-table6", by="none")
+exported: Path = nlcli.export_model(run=run, output="model", format="onnx", evaluation=evaluation, tolerance=1e-5)
 counts: dict[str, int] = nlcli.predict(images="photos", run=run, format="csv", output="scores.csv", top=3)
 cleaned = nlcli.clean(photos="photos", output="mine", checked=Path("checked.csv"), policy="suggest", export=["csv"])
 classifier: nlcli.NoisyLabelClassifier = nlcli.NoisyLabelClassifier("residual", steps=9).fit([[0.1], [0.2]], [0, 1])

@@ -35,3 +35,11 @@ class NonLinear(keras.layers.Layer):  # type: ignore[misc, unused-ignore]  # Ker
 
     def call(self, features: Tensor) -> Tensor:
         return self.output_layer(self.hidden(features))
+
+    def unfolded(self, features: Tensor) -> Tensor:
+        """The same of ``features`` that are symbolic, by copies of both layers whose names are no other net's."""
+        for layer in (self.hidden, self.output_layer):
+            copy = keras.layers.Dense.from_config(layer.get_config() | {"name": f"{self.name}_{layer.name}"})
+            features = copy(features)
+            copy.set_weights(layer.get_weights())
+        return features
