@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +14,61 @@ from tensorflow.compat.v1 import SummaryMetadata
 from nlcli.training.loop.history import Evaluation, read_history
 
 LOG = "tensorboard"
+_NO_NAME = re.compile(r"[^\w.-]")
 
 
 class TensorBoard:
-    """Writes every line of ``metrics.jsonl`` in ``work`` to a folder beside it, too."""
+    """Writes every line of ``metrics.jsonl`` in ``work`` to a folder beside it, too.
+
+    The phases of a training are one curve: the steps of a phase count from the end of the one before.
+    """
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._writer: Any = None
+        self._phase, self._before, self._last = "", 0, 0
 
     def __call__(self, evaluation: Evaluation) -> None:
         evaluations = [evaluation]
         if self._writer is None:  # a resumed run writes its log anew, so that no step is in it twice
-            shutil.rmtree(self._work / LOG, ignore_errors=True)
-            self._writer = tf.summary.create_file_writer(str(self._work / LOG))
+            self._writer = _new_writer(self._work / LOG)
             evaluations = read_history(self._work) or evaluations
         with self._writer.as_default():
             for entry in evaluations:
-                for part, values in (("train", entry.train), ("validation", entry.validation)):
-                    for name, value in values.items():
-                        tf.summary.write(f"{part}/{name}", tf.constant(value, tf.float32), entry.step, _scalar())
+                if entry.phase != self._phase:
+                    self._phase, self._before = entry.phase, self._last
+                self._last = self._before + entry.step
+                _write(entry, self._last)
         self._writer.flush()
 
     def close(self) -> None:
         """End the log."""
         if self._writer is not None:
             self._writer.close()
+
+
+def write_solved(work: Path, history: Sequence[Evaluation]) -> None:
+    """The log of a solved head: a curve for each candidate, in a folder of its own; a step is a point of its path."""
+    phases = list(dict.fromkeys(evaluation.phase for evaluation in history))
+    shutil.rmtree(work / LOG, ignore_errors=True)
+    for number, phase in enumerate(phases):
+        writer = _new_writer(work / LOG / f"{number}-{_NO_NAME.sub('-', phase)[:64]}")
+        with writer.as_default():
+            for entry in history:
+                if entry.phase == phase:
+                    _write(entry, entry.step)
+        writer.close()
+
+
+def _new_writer(folder: Path) -> Any:
+    shutil.rmtree(folder, ignore_errors=True)
+    return tf.summary.create_file_writer(str(folder))
+
+
+def _write(entry: Evaluation, step: int) -> None:
+    for part, values in (("train", entry.train), ("validation", entry.validation)):
+        for name, value in values.items():
+            tf.summary.write(f"{part}/{name}", tf.constant(value, tf.float32), step, _scalar())
 
 
 def _scalar() -> Any:

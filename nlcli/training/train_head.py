@@ -42,11 +42,11 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     """Train a head on cached features, or on images behind a backbone; the run's directory.
 
     It holds ``config.json`` (everything needed to repeat the run), ``metrics.jsonl`` (one line an
-    evaluation), ``head.npz`` (the chosen weights by name) and ``result.json`` (which split and step
-    chose them, with which clean images, and the metrics). A run from images also holds ``backbone/``,
-    the network as it was when the head was chosen, with which the run scores images on its own, and
-    ``unreadable.csv`` where images were left out. While it runs, ``checkpoint.npz`` lies there too,
-    and the same command takes up a killed run to the same result.
+    evaluation), the same for TensorBoard, ``head.npz`` (the chosen weights by name) and ``result.json``
+    (which split and step chose them, with which clean images, and the metrics). A run from images also
+    holds ``backbone/``, the network as it was when the head was chosen, with which the run scores images
+    on its own, and ``unreadable.csv`` where images were left out. While it runs, ``checkpoint.npz`` lies
+    there too, and the same command takes up a killed run to the same result.
 
     Raises:
         NlcliError: an unknown method or option, an empty clean set, features that do not belong to
@@ -79,7 +79,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
         # Nothing can continue a finished run, and the moments are three quarters of its size.
         for name in _SCRATCH:
             (stage.work / name).unlink(missing_ok=True)
-        stage.finish(summary, content=content)
+        stage.finish(summary, content=content, volatile=("tensorboard/*",))
     return stage.output
 
 
@@ -186,15 +186,20 @@ def _train(
 
 def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Validation, work: Path) -> Outcome:
     """Solve or train the method."""
+    from nlcli.training.tensorboard import TensorBoard, write_solved
+
     if prepared.labelled is not None:
         from nlcli.training.solved_head import solve_head
 
-        return solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
+        solved = solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
+        write_solved(work, solved.history)
+        return solved
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train
 
     assert prepared.source is not None
-    return train(
+    board = TensorBoard(work)
+    outcome = train(
         prepared.model,
         prepared.phases,
         prepared.source,
@@ -206,7 +211,10 @@ def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Val
             **prepared.settings,
         ),
         work,
+        board,
     )
+    board.close()
+    return outcome
 
 
 def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: Start) -> _Built:
