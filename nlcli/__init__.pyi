@@ -1200,6 +1200,8 @@ def predict(
     output: StrPath | None = None,
     top: int = 5,
     threshold: float | None = None,
+    decide: bool = False,
+    wide: bool = False,
     batch_size: int = 32,
     workers: int = 0,
 ) -> dict[str, int]:
@@ -1215,6 +1217,9 @@ def predict(
         output: File to write (default: standard output).
         top: Classes shown for each image.
         threshold: Show classes from this probability on instead of the top ones.
+        decide: Show the classes that an image is decided to have, by thresholds chosen on validation; of one label
+            an image the best one.
+        wide: One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.
         batch_size: Images in a forward pass.
         workers: Decoding threads (0: one a core).
 

@@ -73,6 +73,20 @@ class Predict(StageConfig):
         float | None,
         Option("Show classes from this probability on instead of the top ones.", panel="Output", ge=0, le=1),
     ] = None
+    decide: Annotated[
+        bool,
+        Option(
+            "Show the classes that an image is decided to have, by thresholds chosen on validation; of one label an image "
+            "the best one.",
+            panel="Output",
+        ),
+    ] = False
+    wide: Annotated[
+        bool,
+        Option(
+            "One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.", panel="Output"
+        ),
+    ] = False
     batch_size: InferenceBatch = 32
     workers: Workers = 0
 

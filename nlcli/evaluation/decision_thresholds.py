@@ -7,7 +7,6 @@ were chosen without the image (five folds of images), with intervals over images
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -200,15 +199,3 @@ def _scored(scorer: ImageScorer, table: LabelTable, rows: Ints, batch_size: int,
     if not held:
         raise NlcliError(f"none of the validation images of {scorer.path} can be used, so nothing chooses thresholds")
     return ScoredImages(table.classes, table.keys[np.concatenate(held)], joined(entries), joined(answers))
-
-
-def given_classes(scores: Array, thresholds: Floats | None) -> Iterator[int]:
-    """The classes that an image of ``scores`` (C,) is decided to have, the likeliest first.
-
-    Args:
-        thresholds: (C,); None of single-label data, where the likeliest is the one.
-    """
-    order = np.argsort(-scores, kind="stable")
-    for c in order[:1] if thresholds is None else order:
-        if thresholds is None or scores[c] >= thresholds[c]:
-            yield int(c)

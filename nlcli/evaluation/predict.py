@@ -1,46 +1,35 @@
 """Scoring images that belong to no data set, with a trained head behind its backbone.
 
 Images are read, scored and written a batch at a time: a folder may be of any size. One that cannot
-be read is a row with the reason. A file appears whole or not at all.
+be read is a row with the reason. A file appears whole or not at all, and is gone on with after a kill.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any
 
 import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
-from nlcli.evaluation.image_scorer import ImageScorer, Values, open_scorer
-from nlcli.metrics.formats import exact
+from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
+from nlcli.evaluation.image_scorer import ImageScorer, open_scorer
+from nlcli.evaluation.prediction_parts import open_parts
+from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
 from nlcli.networks.image_files import find_images
-from nlcli.stages.files import atomic_path, write_csv_rows
-from nlcli.stages.stage import read_stage
+from nlcli.stages.config import field_names
+from nlcli.stages.files import fingerprint_json
+from nlcli.stages.stage import StageRecord, read_stage
+from nlcli.version import full_version
 
-_MOST_WIDE = 60  # characters of an image's name in a table
-
-
-@dataclass(frozen=True)
-class ScoredImage:
-    """One image's scores.
-
-    Attributes:
-        image: Its path in the folder, or the file as it was given.
-        scores: ``(C,)`` float32; None where the image could not be read.
-        error: Why not; None where it could.
-    """
-
-    image: str
-    scores: Values | None
-    error: str | None = None
+PART = 2048
+"""Images in a part, which a killed command does not score again."""
 
 
 def predict(config: Predict) -> dict[str, int]:
@@ -51,26 +40,37 @@ def predict(config: Predict) -> dict[str, int]:
 
     Raises:
         NlcliError: no images, a backbone that is not the one the run was trained on, an output
-            that cannot be written.
+            that cannot be written, decisions where validation chooses none.
     """
+    if config.decide and config.threshold is not None:
+        raise NlcliError("--decide takes thresholds of its own; leave out --threshold, or --decide")
     images = _images(config.images)
-    scorer = open_scorer(read_stage(config.run, ("run", "backbone")), backbone=config.backbone)
-    counts = {"images": 0, "errors": 0}
-    # rich's bar takes over sys.stdout while it is drawn: hold on to the real one.
-    out = sys.stdout
-    with _output(config.output, out) as file:
-        write = _WRITERS[config.format](file, images, config.output is not None)
-        # A bar among lines on one terminal would be unreadable.
-        beside = config.output is not None or not out.isatty()
-        with progress(len(images), "predicting", unit="images") if beside else nullcontext() as bar:
-            for image in score_images(scorer, images, config):
-                counts["errors" if image.error is not None else "images"] += 1
-                write(image, [] if image.scores is None else _chosen(image.scores, scorer.classes, config))
-                if bar is not None:
-                    bar.advance()
+    model = read_stage(config.run, ("run", "backbone"))
+    scorer = open_scorer(model, backbone=config.backbone)
+    shown = _shown(config, model, scorer)
+    rows = Rows(config, scorer.classes, shown, config.decide or config.threshold is not None, images)
+    if config.output is None:
+        counts = _print(scorer, images, config, rows)
+    else:
+        counts = _write(scorer, images, config, rows, _recipe(config, model, images, shown))
     if counts["errors"]:
         say(f"{counts['errors']:,} of {len(images):,} images could not be read; their rows tell why")
     return counts
+
+
+def _shown(config: Predict, model: StageRecord, scorer: ImageScorer) -> Shown:
+    if config.threshold is not None:
+        return Shown(config.top, np.full(len(scorer.classes), config.threshold))
+    if not config.decide:
+        return Shown(config.top)
+    table, scored = scored_validation(
+        model, scorer, classes=scorer.classes, batch_size=config.batch_size, workers=config.workers
+    )
+    if table.task == "single-label":
+        return Shown(1)
+    thresholds = choose_thresholds(scored)
+    say(f"thresholds: chosen on {thresholds.images:,} verified validation images")
+    return Shown(config.top, thresholds.values)
 
 
 # --- images in, scores out -------------------------------------------------------------------
@@ -99,77 +99,71 @@ def score_images(scorer: ImageScorer, images: dict[str, Path], config: Predict) 
             yield scored[position]
 
 
-def _chosen(scores: Values, classes: tuple[str, ...], config: Predict) -> list[tuple[str, float]]:
-    """Best first: the ``top`` classes, or all from ``threshold`` on."""
-    order = np.argsort(-scores, kind="stable")
-    if config.threshold is None:
-        order = order[: config.top]
-    else:
-        order = order[scores[order] >= config.threshold]
-    return [(classes[c], float(scores[c])) for c in order]
+def _counted(counts: dict[str, int], image: ScoredImage) -> None:
+    counts["errors" if image.error is not None else "images"] += 1
 
 
-class _Write(Protocol):
-    def __call__(self, image: ScoredImage, chosen: list[tuple[str, float]]) -> None: ...
+def _print(scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: Rows) -> dict[str, int]:
+    """To standard output, as they come."""
+    counts = {"images": 0, "errors": 0}
+    # rich's bar takes over sys.stdout while it is drawn: hold on to the real one.
+    out = sys.stdout
+    out.write(rows.header)
+    # A bar among lines on one terminal would be unreadable.
+    beside = not out.isatty()
+    with progress(len(images), "predicting", unit="images") if beside else nullcontext() as bar:
+        for image in score_images(scorer, images, config):
+            _counted(counts, image)
+            out.write(rows.text(image))
+            if bar is not None:
+                bar.advance()
+            else:
+                out.flush()
+    out.flush()
+    return counts
 
 
-def _jsonl(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
-    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        row: dict[str, Any] = {"image": image.image}
-        if image.error is not None:
-            row["error"] = image.error
-        else:
-            row["predictions"] = [{"class": name, "score": round(score, 6)} for name, score in chosen]
-        file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-    return write
-
-
-def _csv(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
-    write_csv_rows(file, ["image", "rank", "class", "score", "error"], [])
-
-    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        rows: list[tuple[object, ...]] = [
-            (image.image, rank, name, exact(score), "") for rank, (name, score) in enumerate(chosen, 1)
-        ]
-        # Broken, or no class reaches the threshold: no image is without a row.
-        write_csv_rows(file, None, rows or [(image.image, "", "", "", image.error or "")])
-
-    return write
-
-
-def _table(file: TextIO, images: dict[str, Path], to_file: bool) -> _Write:
-    width = min(_MOST_WIDE, max(len(name) for name in images))
-
-    def write(image: ScoredImage, chosen: list[tuple[str, float]]) -> None:
-        if image.error is not None:
-            told = f"error: {image.error}"
-        else:
-            told = "  ".join(f"{name} {score:.3f}" for name, score in chosen) or "-"
-        file.write(f"{_clean(image.image):<{width}}  {told}\n")
-        if not to_file:
-            file.flush()
-
-    return write
+def _write(
+    scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: Rows, recipe: dict[str, Any]
+) -> dict[str, int]:
+    """To a file, part by part."""
+    assert config.output is not None
+    names = list(images)
+    parts = [names[first : first + PART] for first in range(0, len(names), PART)]
+    with open_parts(config.output, recipe) as made:
+        counted = {number: counts for number in range(len(parts)) if (counts := made.counts(number)) is not None}
+        done = sum(len(parts[number]) for number in counted)
+        with progress(len(names), "predicting", unit="images", done=done) as bar:
+            for number, part in enumerate(parts):
+                if number in counted:
+                    continue
+                counted[number] = {"images": 0, "errors": 0}
+                with made.write(number, counted[number]) as file:
+                    for image in score_images(scorer, {name: images[name] for name in part}, config):
+                        _counted(counted[number], image)
+                        file.write(rows.text(image))
+                        bar.advance()
+        made.join(config.output, rows.header, len(parts))
+    return {name: sum(counts[name] for counts in counted.values()) for name in ("images", "errors")}
 
 
-def _clean(name: str) -> str:
-    """A file's name without what would steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
+def _recipe(config: Predict, model: StageRecord, images: dict[str, Path], shown: Shown) -> dict[str, Any]:
+    """All that decides what is written: what is finished of something else is of no use."""
+    left_out = {"images", "run", "backbone", *field_names(Predict, "runtime")}
+    thresholds = None if shown.thresholds is None else shown.thresholds.tolist()
+    return {
+        "stage": "predictions",
+        "config": config.model_dump(mode="json", exclude=left_out),
+        "inputs": {"run": model.fingerprint, "images": fingerprint_json([_seen(*image) for image in images.items()])},
+        "thresholds": thresholds,
+        "part": PART,
+        "nlcli": full_version(),
+    }
 
 
-_WRITERS = {"table": _table, "csv": _csv, "jsonl": _jsonl}
-
-
-@contextmanager
-def _output(path: Path | None, standard: TextIO) -> Iterator[TextIO]:
-    """The file to write, put in place when everything is in it; or standard output."""
-    if path is None:
-        yield standard
-        standard.flush()
-        return
+def _seen(name: str, path: Path) -> list[Any]:
     try:
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            yield file
-    except OSError as error:
-        raise NlcliError(f"cannot write {path}: {error.strerror or error}; choose another --output") from error
+        status = os.stat(path)
+    except OSError:  # its row will tell
+        return [name]
+    return [name, status.st_size, status.st_mtime_ns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nlcli.evaluation.decision_thresholds import FEWEST, best_f1, choose_thresholds, given_classes
+from nlcli.evaluation.decision_thresholds import FEWEST, best_f1, choose_thresholds
 from nlcli.evaluation.scored_images import Answers, Entries, ScoredImages
 
 
@@ -79,9 +79,3 @@ def test_nothing_that_is_there_chooses_nothing() -> None:
     chosen = choose_thresholds(scored(np.zeros((5, 2)), np.full((5, 2), 0.9)))
     assert [(t.value, t.chosen_on) for t in chosen.by_class] == [(0.5, "nothing")] * 2
     assert chosen.recall.value is None
-
-
-def test_decisions() -> None:
-    scores = np.array([0.2, 0.7, 0.4])
-    assert list(given_classes(scores, np.array([0.1, 0.8, 0.4]))) == [2, 0]
-    assert list(given_classes(scores, None)) == [1]

@@ -177,3 +177,139 @@ def test_output_appears_whole_or_not_at_all(
         predict(Predict(images=photos, run=chain.backbone, format="csv", output=output, batch_size=1))
     assert output.read_text() == "from before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "scores.csv"]
+
+
+# --- wide rows and decisions -----------------------------------------------------------------
+
+
+def test_wide_rows_hold_every_class(chain: Chain, photos: Path, tmp_path: Path) -> None:
+    expected = scores_of(chain, photos)
+    output = tmp_path / "wide.csv"
+    predict(Predict(images=photos, run=chain.backbone, format="csv", wide=True, output=output))
+    rows = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    assert list(rows[0]) == ["image", *CLASSES, "error"]
+    assert [row["image"] for row in rows] == NAMES
+    for row in rows:
+        if row["image"] == "broken.jpg":
+            assert row["error"]
+            assert {row[name] for name in CLASSES} == {""}
+            continue
+        assert [float(row[name]) for name in CLASSES] == pytest.approx(list(expected[row["image"]].values()), abs=1e-5)
+    lines = tmp_path / "wide.jsonl"
+    predict(Predict(images=photos / "a.jpg", run=chain.backbone, format="jsonl", wide=True, output=lines))
+    assert json.loads(lines.read_text())["scores"] == pytest.approx(expected["a.jpg"], abs=1e-5)
+
+
+def test_decisions_by_a_threshold_are_ones_and_zeros(chain: Chain, photos: Path, tmp_path: Path) -> None:
+    expected = scores_of(chain, photos)
+    threshold = float(np.median([s for scores in expected.values() for s in scores.values()]))
+    output = tmp_path / "wide.csv"
+    config = Predict(images=photos, run=chain.backbone, format="csv", wide=True, threshold=threshold, output=output)
+    predict(config)
+    for row in csv.DictReader(output.read_text(encoding="utf-8").splitlines()):
+        if row["image"] != "broken.jpg":
+            given = {name: int(row[name]) for name in CLASSES}
+            assert given == {name: int(score >= threshold) for name, score in expected[row["image"]].items()}
+
+
+def test_classes_are_decided_by_what_validation_chose(
+    chain: Chain, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The threshold of the best F1 of all verified entries of validation, whose scores ``eval`` wrote."""
+    from nlcli.evaluation.decision_thresholds import best_f1
+
+    run = chain.run()
+    scored = read_scores(
+        evaluate(Evaluate(model=run, split="validation", output=tmp_path / "v", bootstrap=0, examples=0))
+        / "scores.parquet"
+    )
+    threshold = best_f1(scored.verified.labels.ravel() == 1, scored.verified.scores.ravel())
+    outputs = tmp_path / "decided.jsonl", tmp_path / "given.jsonl"
+    predict(Predict(images=photos, run=run, format="jsonl", decide=True, output=outputs[0]))
+    assert "thresholds: chosen on 16 verified validation images" in capsys.readouterr().err
+    predict(Predict(images=photos, run=run, format="jsonl", threshold=threshold, output=outputs[1]))
+    assert outputs[0].read_text() == outputs[1].read_text()
+    assert '"class"' in outputs[0].read_text()
+
+
+def test_of_one_label_the_best_class_is_the_decision(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    single = shared_chain(tmp_path_factory, single=True)
+    outputs = [tmp_path_factory.mktemp("single-decided") / name for name in ("decided", "top")]
+    predict(Predict(images=photos, run=single.run(), format="csv", decide=True, output=outputs[0]))
+    predict(Predict(images=photos, run=single.run(), format="csv", top=1, output=outputs[1]))
+    assert outputs[0].read_text() == outputs[1].read_text()
+    assert len(outputs[0].read_text().splitlines()) == 1 + len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wide": True}, "--wide has a column for each class; pass --format csv or jsonl"),
+        ({"decide": True, "threshold": 0.5}, "--decide takes thresholds of its own; leave out --threshold"),
+        ({"decide": True}, "does not tell of its data set"),
+    ],
+)
+def test_what_decides_nothing_is_refused(chain: Chain, photos: Path, options: dict, message: str) -> None:
+    with pytest.raises(NlcliError, match=message):
+        predict(Predict(images=photos, run=chain.backbone, **options))
+
+
+# --- in parts --------------------------------------------------------------------------------
+
+
+def test_a_killed_command_goes_on(
+    chain: Chain, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Two images a part: the first part survives, and is not scored again; another picture begins anew."""
+    import importlib
+
+    import nlcli.networks.images
+
+    module = importlib.import_module("nlcli.evaluation.predict")
+    whole, seen, last = nlcli.networks.images.iterate_images, [], [1]
+
+    def counting(sources, *args):
+        if len(seen) == last[0]:
+            raise KeyboardInterrupt
+        seen.append([path.name for path in sources])
+        yield from whole(sources, *args)
+
+    monkeypatch.setattr(module, "PART", 2)
+    at_once, output = tmp_path / "at-once.csv", tmp_path / "scores.csv"
+    predict(Predict(images=photos, run=chain.backbone, format="csv", output=at_once))
+    monkeypatch.setattr(nlcli.networks.images, "iterate_images", counting)
+    config = Predict(images=photos, run=chain.backbone, format="csv", output=output)
+    with pytest.raises(KeyboardInterrupt):
+        predict(config)
+    assert not output.exists()
+    assert (tmp_path / "scores.csv.partial").is_dir()
+
+    last[0] = 99
+    assert predict(config) == {"images": 4, "errors": 1}
+    assert seen == [["a.jpg", "b.JPG"], ["broken.jpg", "c.png"], ["d.jpg"]]
+    assert "going on with what is finished" in capsys.readouterr().err
+    assert output.read_text() == at_once.read_text()
+    assert not (tmp_path / "scores.csv.partial").exists()
+
+    seen.clear()
+    last[0] = 2
+    with pytest.raises(KeyboardInterrupt):
+        predict(config)
+    shutil.copy(photos / "c.png", photos / "a.jpg")
+    last[0] = 99
+    predict(config)
+    assert [len(part) for part in seen] == [2, 2, 2, 2, 1]
+    assert "is of other images or options; it is begun again" in capsys.readouterr().err
+    assert output.read_text() != at_once.read_text()
+
+
+def test_parts_of_somebody_else_are_left_alone(chain: Chain, photos: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "scores.csv.partial"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("mine")
+    with pytest.raises(NlcliError, match="holds files that nlcli did not make"):
+        predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "scores.csv"))
+    assert (theirs / "thesis.txt").read_text() == "mine"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(NlcliError, match="it is a folder; choose another --output"):
+        predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "folder"))
