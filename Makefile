@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_SITE := $(VENV)/.ready-site
 JOBS ?= 2
+# A process a core: threads of BLAS inside one would only wait for those of the others. Each takes its half of the files
+# in order, so that what a file's tests share is made once, and takes over from the other when it is through.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-clean demo-single-label test test-slow torture lint format docs site bench accuracy clean
@@ -43,10 +46,10 @@ demo-single-label: $(READY)  ## every detector and method on embedded single-lab
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
 test: lint  ## style, types and the tests, 12 minutes on 2 cores (JOBS=N for more)
-	$(BIN)/pytest -n $(JOBS) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(READY)  ## the long tests, too
-	$(BIN)/pytest -n $(JOBS)
+	$(PYTEST)
 
 torture: $(READY)  ## kill, fuzz and obstruct the program for hours, and count what breaks (PARTS="events places" for some)
 	$(BIN)/python -m torture $(PARTS)

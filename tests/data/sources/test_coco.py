@@ -333,6 +333,7 @@ def test_shipped_map_is_for_the_imagenet_classifiers() -> None:
     check_class_map(read_class_map("imagenet-coco56"), imagenet_classes())
 
 
+@pytest.mark.slow
 def test_real_photographs(tmp_path: Path, shared_data: Path) -> None:
     """MobileNetV2 on 483 COCO photographs, 56 classes, top 8: see the counts in the data's description."""
     sample = shared_data / "coco_sample"
