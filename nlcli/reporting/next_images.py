@@ -20,6 +20,8 @@ _MAY = (
     "expected_errors",
     "how",
     "chance",
+    "probabilities",
+    "given",
     "score",
 )
 

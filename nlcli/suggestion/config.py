@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from nlcli.stages.config import Split, StageConfig
 from nlcli.stages.options import Option, Output
+from nlcli.suggestion.for_tools import Tool
 
 Goal = Literal["clean", "train"]
 
@@ -39,3 +40,4 @@ class Suggest(StageConfig):
     ] = None
     splits: Annotated[tuple[Split, ...], Option("Splits whose images are asked about.", panel="Data")] = ("train",)
     seed: Annotated[int, Option("Seed of the random ones.", panel="Labels", ge=0)] = 0
+    export: Annotated[tuple[Tool, ...], Option("Also write the questions for other programs.", panel="Output")] = ()

@@ -31,6 +31,8 @@ class Question:
         chance: Probability of being drawn, of one that was drawn at random; else None.
         expected_errors: Expected number of wrong labels; None where it is not known.
         classes: That are asked about; of one label an image its label and, where there is one, what is suggested.
+        chances: The probability of each of them to be there; NaN where it is not known.
+        given: Those of them that are noisy labels.
         reason: In words.
     """
 
@@ -41,12 +43,16 @@ class Question:
     chance: float | None
     expected_errors: float | None
     classes: tuple[str, ...]
+    chances: tuple[float, ...]
+    given: tuple[str, ...]
     reason: str
 
 
 @dataclass(frozen=True)
 class _Asked:
     classes: tuple[str, ...]
+    chances: tuple[float, ...]
+    given: tuple[str, ...]
     why: str
 
 
@@ -79,6 +85,8 @@ def questions(
                 chance=chance if at_random else None,
                 expected_errors=None if np.isnan(expected) else expected,
                 classes=asked[row].classes,
+                chances=asked[row].chances,
+                given=asked[row].given,
                 reason=f"Drawn at random; {why}." if at_random else f"{why[:1].upper()}{why[1:]}.",
             )
         )
@@ -95,8 +103,11 @@ def _labels(detection: Detection, table: LabelTable, keys: Keys, rows: np.ndarra
         why += " has no probability" if np.isnan(right) else f" is right with probability {right:.2f}"
         if other >= 0:
             why += f", '{shown(table.classes[other])}' is suggested" + ("" if np.isnan(sure) else f" ({sure:.2f})")
-        classes = (label,) if other < 0 or other == label else (label, other)
-        asked[int(row[number])] = _Asked(tuple(table.classes[c] for c in classes), why)
+        names, chances = (table.classes[label],), (right,)
+        if other >= 0 and other != label:
+            asked[int(row[number])] = _Asked((*names, table.classes[other]), (*chances, sure), names, why)
+        else:
+            asked[int(row[number])] = _Asked(names, chances, names, why)
     return asked
 
 
@@ -124,5 +135,7 @@ def _asked_tags(entries: Sequence[tuple[float, int, bool]], classes: Sequence[st
     more = len(entries) - len(told)
     return _Asked(
         tuple(classes[of_class] for _, of_class, _ in entries),
+        tuple(1 + wrong if given else -wrong for wrong, _, given in entries),
+        tuple(classes[of_class] for _, of_class, given in entries if given),
         "; ".join(told) + (f"; and {more} more" if more else ""),
     )

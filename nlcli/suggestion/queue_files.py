@@ -4,7 +4,8 @@
 ``suggestion.json``  how the queue was chosen, and what checking it is expected to bring
 ``queue.parquet``    a row an image, the first one to check first
 ``queue.csv``        the same for spreadsheets
-``answers.csv``      the rows to fill in, as ``--checked`` of build-folders and build-tags takes them
+``answers.csv``      the rows to fill in, for import-verification (or ``--checked`` of build-folders and build-tags)
+``exports/``         the same questions for annotation programs, where they are asked for
 ==================== ==========================================================================
 
 Columns of the queue: key, path, split, how (``random``; ``errors`` or ``uncertain``: chosen by score), chance (of being
@@ -18,6 +19,7 @@ looks) and verified (``listed``: nothing is said of other classes).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +31,7 @@ from nlcli.suggestion.config import Goal
 from nlcli.suggestion.questions import Question
 
 SUGGESTION, QUEUE, QUEUE_CSV, ANSWERS = "suggestion.json", "queue.parquet", "queue.csv", "answers.csv"
-COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "reason")
+COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "probabilities", "given", "reason")
 _NUMBERS = ("chance", "expected_errors")
 
 
@@ -92,7 +94,6 @@ def write_queue(work: Path, queue: Sequence[Question], task: Task) -> None:
 
 
 def _cells(question: Question) -> tuple[Any, ...]:
-    classes = "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in question.classes)
     return (
         question.key,
         question.path,
@@ -100,9 +101,15 @@ def _cells(question: Question) -> tuple[Any, ...]:
         question.how,
         question.chance,
         question.expected_errors,
-        classes,
+        _names(question.classes),
+        "|".join("" if math.isnan(chance) else f"{chance:.7g}" for chance in question.chances),
+        _names(question.given),
         question.reason,
     )
+
+
+def _names(names: Sequence[str]) -> str:
+    return "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in names)
 
 
 def _tag_answers(queue: Sequence[Question]) -> Iterator[tuple[str, str, str, str]]:

@@ -2,8 +2,7 @@
 
 By ``--goal clean`` those with most wrong labels to be expected; by ``--goal train`` uncertain ones of all classes. A
 share is drawn at random, and is marked so: only these images are a sample, from which error rates may be estimated.
-``queue_files.py`` tells what is written; its ``answers.csv``, filled in, is what ``--checked`` of build-folders and
-build-tags takes.
+``queue_files.py`` tells what is written; its ``answers.csv``, filled in, is what import-verification takes.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from nlcli.stages.stage import StageRecord, open_stage, read_stage
 from nlcli.suggestion.candidates import Candidates, Keys, near_duplicates, of_labels, of_tags
 from nlcli.suggestion.choice import SHARES, Choice, choose
 from nlcli.suggestion.config import Suggest
+from nlcli.suggestion.for_tools import write_for_tools
 from nlcli.suggestion.questions import questions
 from nlcli.suggestion.queue_files import ANSWERS, QUEUE_CSV, SUGGESTION, SuggestionRecord, write_queue
 
@@ -60,6 +60,7 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
             say(f"note: {remark}")
         queue = questions(detection, table, keys, candidates, choice, config.goal)
         write_queue(stage.work, queue, table.task)
+        write_for_tools(stage.work, queue, table, config.export)
         record.write(stage.work / SUGGESTION)
         stage.finish(_summary(record))
     return stage.output
@@ -169,6 +170,8 @@ def show_queues(outputs: Sequence[Path]) -> None:
         numbers = ["-" if cell is None else f"{cell:,.1f}" for cell in cells]
         counts = [f"{count:,}" for count in (record.images, record.at_random, record.may_be_asked)]
         print_table(header, [[record.goal, *counts, *numbers]])
-        stage = "build-folders" if record.task == "single-label" else "build-tags"
         tell(f"what to check, and why: {output / QUEUE_CSV}")
-        tell(f"fill in {output / ANSWERS}, and give it to nlcli {stage} --checked; error rates: of 'random' rows alone")
+        tell(
+            f"fill in {output / ANSWERS}, and give it to nlcli import-verification --answers, and {output} to it as "
+            "--suggestion"
+        )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import IO
-from xml.sax.saxutils import escape, quoteattr
 
-from nlcli.data.exports.exported_image import exported_images, xml_names
+from nlcli.data.exports.exported_image import exported_images, xml_attribute, xml_names, xml_text
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.stages.files import atomic_path
 
@@ -27,7 +26,7 @@ def write(folder: Path, table: LabelTable) -> None:
 
 def _write_split(file: IO[str], table: LabelTable, split: str, count: int, classes: list[str]) -> None:
     labels = "".join(
-        f"        <label><name>{_text(name)}</name><type>tag</type><attributes></attributes></label>\n"
+        f"        <label><name>{xml_text(name)}</name><type>tag</type><attributes></attributes></label>\n"
         for name in classes
     )
     file.write(
@@ -38,18 +37,10 @@ def _write_split(file: IO[str], table: LabelTable, split: str, count: int, class
     number = 0
     for image in exported_images(table):
         if image.split == split:
-            file.write(f'  <image id="{number}" name={_attribute(xml_names([image.path])[0])}>\n')
+            file.write(f'  <image id="{number}" name={xml_attribute(xml_names([image.path])[0])}>\n')
             for one in image.labels:
                 source = "manual" if one in image.present else "auto"
-                file.write(f'    <tag label={_attribute(classes[one])} source="{source}"></tag>\n')
+                file.write(f'    <tag label={xml_attribute(classes[one])} source="{source}"></tag>\n')
             file.write("  </image>\n")
             number += 1
     file.write("</annotations>\n")
-
-
-def _attribute(text: str) -> str:
-    return quoteattr(text, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
-
-
-def _text(text: str) -> str:
-    return escape(text, {"\r": "&#13;"})

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -71,6 +72,16 @@ def exported_images(table: LabelTable) -> Iterator[ExportedImage]:
 def xml_names(names: Sequence[str]) -> list[str]:
     """The same names without characters that XML cannot hold; each still unlike the others."""
     return _unlike([_NOT_XML.sub("\ufffd", name) for name in names])
+
+
+def xml_attribute(text: str) -> str:
+    """``text`` as the value of an attribute, its quotation marks around it."""
+    return quoteattr(text, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
+
+
+def xml_text(text: str) -> str:
+    """``text`` between tags."""
+    return escape(text, {"\r": "&#13;"})
 
 
 def folder_names(names: Sequence[str]) -> list[str]:

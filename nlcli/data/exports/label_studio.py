@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
 
-from nlcli.data.exports.exported_image import exported_images, xml_names
+from nlcli.data.exports.exported_image import exported_images, xml_attribute, xml_names
 from nlcli.data.labels import LabelTable
 from nlcli.stages.files import atomic_path
 
@@ -28,7 +27,7 @@ def write(folder: Path, table: LabelTable) -> None:
     """Write both files."""
     classes = xml_names(table.classes)
     choice = "single" if table.task == "single-label" else "multiple"
-    choices = "".join(f"    <Choice value={_attribute(name)}/>\n" for name in classes)
+    choices = "".join(f"    <Choice value={xml_attribute(name)}/>\n" for name in classes)
     config = (
         "<View>\n"
         f'  <Image name="{OBJECT}" value="$image"/>\n'
@@ -51,19 +50,16 @@ def write(folder: Path, table: LabelTable) -> None:
             }
             task: dict[str, Any] = {"id": image.row + 1, "data": data}
             if image.noisy:
-                result = _result([classes[one] for one in image.noisy])
+                result = chosen([classes[one] for one in image.noisy])
                 score = min(image.confidence)
                 task["predictions"] = [{"model_version": MODEL, "score": score, "result": result}]
             if image.verification == "full":
-                told = _result([classes[one] for one in image.present]) if image.present else []
+                told = chosen([classes[one] for one in image.present]) if image.present else []
                 task["annotations"] = [{"ground_truth": True, "was_cancelled": False, "result": told}]
             file.write(("," if image.row else "") + "\n" + json.dumps(task, ensure_ascii=False))
         file.write("\n]\n")
 
 
-def _result(names: Sequence[str]) -> list[dict[str, Any]]:
+def chosen(names: Sequence[str]) -> list[dict[str, Any]]:
+    """The result of a prediction or an annotation in which ``names`` are ticked."""
     return [{"from_name": CONTROL, "to_name": OBJECT, "type": "choices", "value": {"choices": list(names)}}]
-
-
-def _attribute(text: str) -> str:
-    return quoteattr(text, {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})

@@ -1,0 +1,45 @@
+"""The questions of a queue as annotation programs take them: one module a program, each with a function ``write``.
+
+What comes back from them is read by ``import-verification``. Keys and whole paths go with every image, so that no
+answer needs to be matched by the name of a file.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nlcli.data.lists import is_inside, shown
+from nlcli.errors import NlcliError
+from nlcli.registry import load
+
+if TYPE_CHECKING:
+    from nlcli.data.labels import LabelTable
+    from nlcli.suggestion.questions import Question
+
+Tool = Literal["labelstudio", "cvat", "csv"]
+FOLDER = "exports"
+_WRITERS: dict[str, str] = {
+    "labelstudio": "nlcli.suggestion.label_studio_tasks:write",
+    "cvat": "nlcli.suggestion.cvat_tasks:write",
+    "csv": "nlcli.suggestion.table_to_fill:write",
+}
+
+
+def write_for_tools(directory: Path, queue: Sequence[Question], table: LabelTable, tools: Sequence[Tool]) -> None:
+    """Write the queue for each of ``tools`` into a folder of its name in ``directory / "exports"``.
+
+    Raises:
+        NlcliError: a path of an image leads out of the folder of images.
+    """
+    outside = next((question.path for question in queue if tools and not is_inside(question.path)), None)
+    if outside is not None:
+        raise NlcliError(f"'{shown(outside)}' is not a path inside the folder of images; build the data set again")
+    for name in tools:
+        folder = directory / FOLDER / name
+        if folder.is_dir():  # of a run that was stopped
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        load(_WRITERS[name])(folder, queue, table)
