@@ -30,7 +30,7 @@ def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) ->
         data = task.get("data") if isinstance(task, dict) else None
         if not isinstance(data, dict):
             raise NlcliError(f"{where} has no 'data'; export from Label Studio as JSON (not as JSON-MIN)")
-        image = collected.image(_picture(data, where), where, data)
+        image = collected.image(picture_of(data, where), where, data)
         for kind in ("present", "absent"):
             for name in _names(data, kind, where):
                 collected.tag(image, name, kind, where)
@@ -76,7 +76,7 @@ def _list(task: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
     return value
 
 
-def _picture(data: dict[str, Any], where: str) -> str:
+def picture_of(data: dict[str, Any], where: str) -> str:
     """The path of a task's picture."""
     named = data.get("image")
     if named is None:
