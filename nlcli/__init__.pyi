@@ -49,6 +49,7 @@ __all__ = [
     "export_model",
     "extract_features",
     "import_features",
+    "import_verification",
     "import_weights",
     "load_head",
     "predict",
@@ -944,6 +945,7 @@ def suggest(
     random: float | None = None,
     splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
     seed: int = 0,
+    export: Sequence[Literal["labelstudio", "cvat", "csv"]] = (),
     force: bool = False,
 ) -> Path:
     """Choose the images that a person should check next, and say why; a share is drawn at random.
@@ -961,6 +963,42 @@ def suggest(
             train).
         splits: Splits whose images are asked about.
         seed: Seed of the random ones.
+        export: Also write the questions for other programs.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def import_verification(
+    *,
+    dataset: StrPath,
+    answers: Sequence[StrPath],
+    output: StrPath,
+    suggestion: StrPath | None = None,
+    scope: Literal["asked", "all", "listed"] = "asked",
+    conflicts: Literal["refuse", "newest", "majority"] = "refuse",
+    measured_splits: Literal["random", "all"] = "random",
+    force: bool = False,
+) -> Path:
+    """Take in what people answered of a queue, from Label Studio, CVAT or a table; say what it shows.
+
+    The same as ``nlcli import-verification`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        answers: Answers: Label Studio's JSON, CVAT's XML, a table as suggest writes it.
+        output: Directory to write.
+        suggestion: Queue that was answered: what was asked, and how each image was chosen.
+        scope: What a class means that is not ticked: absent if it was asked about; absent in any case (all);
+            nothing (listed).
+        conflicts: Where answers contradict each other or what is known: stop, or take the newest or the most
+            frequent one.
+        measured_splits: Which answers count in validation and test: those on images that were drawn at random, or
+            all.
         force: Replace a different result at the output.
 
     Returns:

@@ -28,6 +28,7 @@ COLUMN = (
     "exporting",
     "evaluation",
     "cleaning",
+    "answers",
     "suggestion",
     "detection",
     "training",

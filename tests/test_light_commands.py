@@ -92,10 +92,15 @@ def test_cleaned_labels(tmp_path: Path) -> None:
 
 def test_what_to_check_next(tmp_path: Path) -> None:
     dataset, detection = detected(tmp_path, planted(images=100, verified=40))
+    tools = ["--export", "labelstudio", "--export", "cvat", "--export", "csv"]
+    (tmp_path / "answers.csv").write_text("path,label\nk00060.jpg,class 1\n")
     text = without_tensorflow(
-        tmp_path, ["suggest", "--dataset", str(dataset), "--from", str(detection), "--count", "20", "-o", "queue"]
+        tmp_path,
+        ["suggest", "--dataset", str(dataset), "--from", str(detection), "--count", "20", *tools, "-o", "queue"],
+        ["import-verification", "--dataset", str(dataset), "--answers", "answers.csv", "-o", "checked"],
     )
     assert f"fill in {tmp_path / 'queue' / 'answers.csv'}" in text
+    assert "1 images are known" in text
 
 
 def test_reports(tmp_path: Path) -> None:

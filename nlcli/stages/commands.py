@@ -229,6 +229,15 @@ _STAGES = (
         show="nlcli.suggestion.suggest:show_queues",
     ),
     StageCommand(
+        "import-verification",
+        "Take in what people answered of a queue, from Label Studio, CVAT or a table; say what it shows.",
+        "nlcli.answers.config:ImportVerification",
+        "nlcli.answers.import_verification:import_verification",
+        "nlcli import-verification --dataset data/photos --suggestion runs/queue --answers answers.json "
+        "--output data/photos-checked",
+        show="nlcli.answers.import_verification:show_imported",
+    ),
+    StageCommand(
         "clean-labels",
         "Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.",
         "nlcli.cleaning.config:CleanDataset",

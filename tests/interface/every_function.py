@@ -35,6 +35,7 @@ detection = nlcli.detect_noise(dataset=unique, features=features, output="d", op
 clean = nlcli.clean_labels(dataset=unique, source=detection, output="c", policy="drop", precision=0.8, export=["csv"])
 nlcli.restore_labels(dataset=clean, output="again")
 nlcli.suggest(dataset=unique, source=detection, output="q", goal="train", count=100, random=0.3, splits=["train"])
+nlcli.import_verification(dataset=unique, answers=["a.json", "b.xml"], suggestion="q", output="v", conflicts="newest")
 run = nlcli.train_head(dataset=unique, features=features, output="run", method="residual", options={"alpha": 0.2})
 nlcli.detect_noise(dataset=coco, features=features, output="w", from_run=run, score="clean", others=5, floor=0.1)
 nlcli.train_head(dataset=unique, from_images="resnet50", output="r", flip="none", trunk="trained", detection=detection)

@@ -1,0 +1,118 @@
+"""Answers and the images of a data set: by key or whole path, never by the name of a file alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nlcli.answers import answer_table, cvat, label_studio
+from nlcli.answers.answer import MOST, Answer
+from nlcli.data.exports.exported_image import xml_names
+from nlcli.data.labels import LabelTable, Task
+from nlcli.data.lists import plain_path, shown
+from nlcli.data.sources.base import enumerate_some
+from nlcli.data.sources.checked_list import MOST_UNMATCHED, match_images
+from nlcli.errors import NlcliError
+from nlcli.metrics.arrays import Ints
+
+_MOST_OTHERS = 0.5
+"""Share of images whose noisy labels are others than were asked about, from which on it was another data set."""
+
+
+def read_answers(path: Path, task: Task) -> Iterator[Answer]:
+    """The answers in ``path``, told apart by its ending: JSON of Label Studio, XML of CVAT, else a table.
+
+    Raises:
+        NlcliError: with the place, for what does not fit.
+    """
+    kind = path.suffix.lower()
+    if kind == ".json":
+        return label_studio.read_answers(path)
+    if kind == ".xml":
+        return cvat.read_answers(path)
+    return answer_table.read_answers(path, task)
+
+
+def read_all(paths: Sequence[Path], task: Task) -> list[Answer]:
+    """The answers of all files, in their order.
+
+    Raises:
+        NlcliError: there are none, or too many to hold.
+    """
+    answers: list[Answer] = []
+    for path in paths:
+        before = len(answers)
+        for answer in read_answers(path, task):
+            answers.append(answer)
+            if len(answers) > MOST:
+                raise NlcliError(f"{path}: more than {MOST:,} answers; take them in in parts, one after the other")
+        if len(answers) == before:
+            raise NlcliError(f"{path} has no answers")
+    return answers
+
+
+def match(answers: Sequence[Answer], table: LabelTable, known: frozenset[str]) -> tuple[Ints, list[tuple[str, str]]]:
+    """The row of each answer's image, -1 for none; and the images that match none, with the file that names them.
+
+    Args:
+        known: Fingerprints of the data set and of those that it was made of.
+
+    Raises:
+        NlcliError: more than a hundredth of the images match none, or they are those of another data set.
+    """
+    row_of = dict(zip(table.keys.tolist(), range(len(table)), strict=True))
+    by_path = _by_path(answers, table)
+    rows = np.full(len(answers), -1, np.int64)
+    for position, answer in enumerate(answers):
+        of_path = by_path.get((answer.file, answer.path), -1)
+        row = row_of.get(answer.key, -1) if answer.key else of_path
+        if answer.key and of_path >= 0 and row not in (-1, of_path):
+            row = -1  # the key says one image and the path another
+        rows[position] = row
+    images = {(answer.key, answer.path) for answer in answers}
+    lost: dict[tuple[str, str], str] = {}
+    for position in np.flatnonzero(rows < 0).tolist():
+        answer = answers[position]
+        lost.setdefault((answer.key, answer.path), answer.file)
+    if len(lost) > MOST_UNMATCHED * len(images):
+        names = [shown(path or key) for key, path in lost]
+        raise NlcliError(
+            f"{len(lost):,} of {len(images):,} images that were answered are not in the data set "
+            f"({enumerate_some(names[:4], len(names))}), and more than one in a hundred is too many; give the data set "
+            "that was asked about; an image is told by its key or its whole path, not by the name of its file"
+        )
+    _refuse_others(answers, rows, table, known)
+    return rows, [(path or key, file) for (key, path), file in lost.items()]
+
+
+def _by_path(answers: Sequence[Answer], table: LabelTable) -> dict[tuple[str, str], int]:
+    """The row of every path in every file, -1 for none."""
+    found: dict[tuple[str, str], int] = {}
+    for file in dict.fromkeys(answer.file for answer in answers):
+        given = list(dict.fromkeys(answer.path for answer in answers if answer.file == file and answer.path))
+        where = next(Path(answer.where.split(",")[0]) for answer in answers if answer.file == file)
+        rows = match_images(given, [plain_path(path) for path in table.paths.tolist()], table.image_root, where)
+        found |= {(file, path): row for path, row in zip(given, rows.tolist(), strict=True)}
+    return found
+
+
+def _refuse_others(answers: Sequence[Answer], rows: Ints, table: LabelTable, known: frozenset[str]) -> None:
+    """Keys such as ``0001.jpg`` are in many data sets: noisy labels that were asked about tell them apart."""
+    told = dict(zip(xml_names(table.classes), range(table.num_classes), strict=True))
+    same = others = 0
+    for answer, row in zip(answers, rows.tolist(), strict=True):
+        if row < 0 or answer.given is None or answer.asked is None or answer.dataset in known:
+            continue
+        asked = {told.get(name, -1) for name in answer.asked}
+        noisy = set(table.noisy[[row]].indices.tolist())
+        if {told.get(name, -1) for name in answer.given} == asked & noisy:
+            same += 1
+        else:
+            others += 1
+    if others > _MOST_OTHERS * (same + others):
+        raise NlcliError(
+            f"{others:,} of {same + others:,} answered images had other noisy labels when they were asked about; these "
+            "are answers on another data set"
+        )

@@ -1,0 +1,132 @@
+"""What counts where answers contradict each other, and what says nothing at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import nlcli
+from nlcli.data.label_files import read_dataset
+from nlcli.data.labels import NONE, LabelTable
+from nlcli.errors import NlcliError
+from worlds.annotators import annotation
+from worlds.made_detections import checked_table, made_dataset
+
+EARLY, LATE = "2026-03-01T10:00:00Z", "2026-03-02T10:00:00+02:00"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six images of classes a, b, c, all called a; k00 is known to be a."""
+    table = checked_table([0] * 6, [0] * 6, [0] * 6, [True, False, False, False, False, False])
+    return made_dataset(tmp_path_factory.mktemp("data") / "data", table)
+
+
+def label_studio(path: Path, *tasks: tuple[str, list[Any]]) -> Path:
+    path.write_text(json.dumps([{"data": {"image": key, "key": key}, "annotations": given} for key, given in tasks]))
+    return path
+
+
+def imported(dataset: Path, output: Path, *answers: Path, **options: Any) -> LabelTable:
+    return read_dataset(nlcli.import_verification(dataset=dataset, answers=answers, output=output, **options))
+
+
+def true_of(table: LabelTable, key: str) -> list[str]:
+    row = table.keys.tolist().index(key)
+    return [table.classes[c] for c in table.present[[row]].indices]
+
+
+def states(output: Path) -> list[str]:
+    states: list[str] = pq.read_table(output / "verification.parquet")["state"].to_pylist()
+    return states
+
+
+def test_the_newest_the_most_frequent_or_none(dataset: Path, tmp_path: Path) -> None:
+    """Late in another zone of time: 8 o'clock of the next day."""
+    told = label_studio(
+        tmp_path / "a.json",
+        ("k01", [annotation(["b"], 1, EARLY), annotation(["c"], 2, LATE), annotation(["b"], 3, EARLY)]),
+        ("k02", [annotation(["b"], 1, EARLY), annotation(["c"], 2, LATE)]),
+    )
+    with pytest.raises(NlcliError, match="contradict each other on 'k01'.*--conflicts newest"):
+        imported(dataset, tmp_path / "no", told)
+    newest = imported(dataset, tmp_path / "newest", told, conflicts="newest")
+    assert (true_of(newest, "k01"), true_of(newest, "k02")) == (["c"], ["c"])
+    assert states(tmp_path / "newest") == ["older", "used", "older", "older", "used"]
+    most = imported(dataset, tmp_path / "most", told, conflicts="majority")
+    assert (true_of(most, "k01"), true_of(most, "k02")) == (["b"], [])
+    assert most.verification[most.keys.tolist().index("k02")] == NONE
+    assert states(tmp_path / "most") == ["used", "outvoted", "used", "undecided", "undecided"]
+    record = json.loads((tmp_path / "most" / "verification.json").read_text())
+    # k01: one of three pairs alike; k02: none. 5 answers, 3 b and 2 c: expected 1 - (6 + 2) / 20.
+    assert record["agreement"]["units"] == 2
+    assert record["agreement"]["people"] == 3
+    assert record["agreement"]["raw"] == pytest.approx(1 / 6, abs=1e-6)
+    assert record["agreement"]["alpha"] == pytest.approx(1 - (3 * 2 / 3 + 2 * 1) / 5 / 0.6, abs=1e-6)
+
+
+def test_what_was_known_is_the_oldest_word(dataset: Path, tmp_path: Path) -> None:
+    told = label_studio(tmp_path / "a.json", ("k00", [annotation(["b"], 1)]), ("k01", [annotation(["b"], 1)]))
+    with pytest.raises(NlcliError, match="contradicts what is known of 'k00'"):
+        imported(dataset, tmp_path / "no", told)
+    assert true_of(imported(dataset, tmp_path / "new", told, conflicts="newest"), "k00") == ["b"]
+    assert json.loads((tmp_path / "new" / "verification.json").read_text())["changed"] == 1
+    assert true_of(imported(dataset, tmp_path / "old", told, conflicts="majority"), "k00") == ["a"]
+
+
+def test_a_truth_stands_alone(dataset: Path, tmp_path: Path) -> None:
+    told = label_studio(
+        tmp_path / "a.json", ("k01", [annotation(["b"], 1), annotation(["c"], 2, EARLY, ground_truth=True)])
+    )
+    assert true_of(imported(dataset, tmp_path / "made", told), "k01") == ["c"]
+    assert states(tmp_path / "made") == ["not the final one", "used"]
+
+
+def test_what_says_nothing(dataset: Path, tmp_path: Path) -> None:
+    """Skipped, drafts, predictions, and annotations that were made of predictions without anybody opening them."""
+    draft = [{"result": annotation(["b"])["result"], "user": "x"}]
+    tasks: list[dict[str, Any]] = [
+        {"data": {"image": "k01"}, "annotations": [annotation(["b"], was_cancelled=True)]},
+        {"data": {"image": "k02"}, "annotations": [], "drafts": draft},
+        {"data": {"image": "k03"}, "annotations": [], "predictions": [annotation(["b"])]},
+        {"data": {"image": "k04"}, "annotations": [annotation(["b"], parent_prediction=9, lead_time=None)]},
+        {"data": {"image": "k05"}, "annotations": [annotation(["b"], parent_prediction=9)]},
+    ]
+    told = tmp_path / "a.json"
+    told.write_text(json.dumps(tasks))
+    table = imported(dataset, tmp_path / "made", told)
+    assert [true_of(table, f"k0{i}") for i in range(1, 6)] == [[], [], [], [], ["b"]]
+    record = json.loads((tmp_path / "made" / "verification.json").read_text())
+    assert record["answers"] == {"answered": 1, "no such image": 0, "not looked at": 3, "skipped": 1}
+    told.write_text(json.dumps(tasks[:4]))
+    with pytest.raises(NlcliError, match=r"nothing is answered \(3 not looked at, 1 skipped\)"):
+        imported(dataset, tmp_path / "none", told)
+
+
+def test_a_label_that_is_wrong_without_a_true_one(dataset: Path, tmp_path: Path) -> None:
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["path", "right"], ["k01", "0"], ["k02", "1"], ["k03", ""]])
+    table = imported(dataset, tmp_path / "made", tmp_path / "a.csv")
+    assert table.verification.tolist() == [2, 1, 1, 0, 0, 0]
+    assert table.absent.toarray()[1].tolist() == [1, 0, 0]
+    assert true_of(table, "k02") == ["a"]
+
+
+def test_boxes_that_nobody_tells_of(tmp_path: Path) -> None:
+    from worlds.cleaned import tag_dataset, tag_world
+
+    table, truth, _ = tag_world(images=40)
+    dataset = tag_dataset(tmp_path / "data", table, truth)
+    told = label_studio(tmp_path / "a.json", ("k00030.jpg", [annotation(["tag 1"])]))
+    with pytest.raises(NlcliError, match="nothing tells which classes were asked about"):
+        imported(dataset, tmp_path / "no", told)
+    listed = imported(dataset, tmp_path / "listed", told, scope="listed")
+    assert (listed.verification[30], listed.present.toarray()[30].tolist()) == (1, [0, 1, 0, 0, 0])
+    assert listed.absent.toarray()[30].sum() == 0
+    every = imported(dataset, tmp_path / "all", told, scope="all")
+    assert (every.verification[30], every.present.toarray()[30].tolist()) == (2, [0, 1, 0, 0, 0])
