@@ -149,11 +149,9 @@ _MANY = 100_000
 
 
 def _first_repeated(names: Sequence[str] | np.ndarray) -> str | None:
-    if len(names) > _MANY:  # a set of millions of strings is slow and large
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if pc.count_distinct(pa.array(names, pa.string())).as_py() == len(names):
+    if len(names) > _MANY:  # a set of millions of strings is large: only where two have the same number is one made
+        numbers = np.sort(np.fromiter(map(hash, names), np.int64, len(names)))
+        if (np.diff(numbers) > 0).all():
             return None
     seen: set[str] = set()
     for name in names:
@@ -224,7 +222,7 @@ def choose_clean(table: LabelTable, fraction: float, seed: int) -> np.ndarray:
             "the clean set is empty: no training image has a verified label; add verified labels to the data "
             "set, or use a method that needs none (noisy)"
         )
-    order = np.argsort(table.keys[rows].astype(str), kind="stable")  # independent of the table's order
+    order = np.argsort(table.keys[rows], kind="stable")  # independent of the table's order
     order = order[np.random.default_rng([seed, 0x636C65616E]).permutation(len(rows))]
     count = max(1, round(fraction * len(rows)))
     return np.sort(rows[order[:count]])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.drawing import new_figure, save_figure
+from nlcli.metrics.arrays import Floats
 from nlcli.metrics.confusion import Confusion
 
 _MOST_BARS = 1000  # classes of which a plot has room for a pixel or two
@@ -66,7 +67,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _bars(axes: Any, offset: float, heights: Sequence[float], width: float, label: str, color: str) -> None:
+def _bars(axes: Any, offset: float, heights: Sequence[float] | Floats, width: float, label: str, color: str) -> None:
     """Bars at 0, 1, 2, ... as one object: a thousand of matplotlib's own take seconds."""
     from matplotlib.collections import PolyCollection
 
@@ -106,7 +107,8 @@ def confusion_plot(panels: Sequence[tuple[str, Confusion]], path: Path) -> None:
 def _draw(axes: Any, name: str, confusion: Confusion) -> Any:
     classes, share = confusion.classes, confusion.shares.T  # a column is a true class
     count = len(classes)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    # Shares are resampled, not colours: of a thousand classes those would take 250 MiB.
+    image = axes.imshow(share.astype(np.float32), cmap="Blues", vmin=0, vmax=1, interpolation_stage="data")
     step = max(1, count // _NAMED)
     size = 9 if count <= _NUMBERED else 6
     ticks, names = np.arange(0, count, step), list(classes[::step])
@@ -128,7 +130,8 @@ def _draw(axes: Any, name: str, confusion: Confusion) -> Any:
             axes.text(column, -0.62, f"{100 * frequency:.1f}", ha="center", va="bottom", fontsize=6.5, color="0.35")
     else:  # no room for numbers: bars instead
         top = axes.inset_axes((0, 1.01, 1, 0.06), sharex=axes)
-        top.bar(np.arange(count), confusion.frequency, 1.0, color="0.55")
+        _bars(top, 0, confusion.frequency, 1.0, "", "0.55")
+        top.set_ylim(bottom=0)
         top.set_axis_off()
     top = "on top: its share of the images, in %" if count <= _NUMBERED else "bars: its share of the images"
     axes.set_xlabel(f"true class ({top})")

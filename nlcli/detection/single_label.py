@@ -266,7 +266,7 @@ def _verified(problem: _Problem, names: tuple[str, ...]) -> Known:
     images, table = problem.images, problem.table
     inside = np.logical_or.reduce([problem.split(name) for name in names])
     positions = np.flatnonzero(inside & (images.label != UNVERIFIED))
-    positions = positions[np.argsort(table.keys[images.rows[positions]].astype(str), kind="stable")]
+    positions = positions[np.argsort(table.keys[images.rows[positions]], kind="stable")]
     seen = [name for name in names if problem.split(name)[positions].any()]
     split: Any = "+".join(seen) or None
     return Known(positions, images.label[positions], problem.data.true[images.rows[positions]], split)
@@ -435,7 +435,8 @@ def _draw(config: DetectNoise, table: LabelTable, info: DetectionRecord, labels:
             work / "scores.png",
         )
     train = np.flatnonzero(labels.splits == "train")
-    worst = train[np.lexsort((labels.keys[train].astype(str), labels.score[train]))][: config.suspects]
+    by_key = train[np.argsort(labels.keys[train], kind="stable")]
+    worst = by_key[np.argsort(labels.score[by_key], kind="stable")][: config.suspects]
     words = {RIGHT: "right", WRONG: "wrong"}
     suspects = [
         Suspect(

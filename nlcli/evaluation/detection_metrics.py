@@ -94,7 +94,7 @@ def measure_detection(
 
 def checked_labels(detection: Detection, rows: Ints, right: Bools, called_right: Bools) -> CheckedLabels:
     """The images ``rows`` of a detection with truth and verdict, sorted by key."""
-    order = np.argsort(detection.keys[rows].astype(str), kind="stable")
+    order = np.argsort(detection.keys[rows], kind="stable")
     rows, right, called_right = rows[order], right[order], called_right[order]
     return CheckedLabels(
         detection.classes,

@@ -75,7 +75,7 @@ class Keys:
         """The order of ``rows`` by their keys; one that is there twice is refused."""
         if len(np.unique(rows)) < len(rows):
             raise NlcliError(f"{self._where} names an image twice; run nlcli detect-noise again")
-        order: Ints = np.argsort(table.keys[rows].astype(str), kind="stable")
+        order: Ints = np.argsort(table.keys[rows], kind="stable")
         return order
 
 

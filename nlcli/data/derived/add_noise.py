@@ -124,7 +124,7 @@ def _plant_classes(config: AddNoise, table: LabelTable, work: Path) -> dict[str,
         noisy[rows] = _flip_by_features(config, table, true, rows, flips[rows], targets[rows])
     else:
         matrix = _transition(config, table.classes, true[rows])
-        noisy[rows] = _sample(matrix[true[rows]], targets[rows])
+        noisy[rows] = sample_by_class(matrix, true[rows], targets[rows])
     write_truth(work, table.keys, true)
     counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
     write_confusion(work / MATRIX, table.classes, counts)
@@ -214,7 +214,7 @@ def _nonzero(matrix: Any) -> Any:
 
 def _draw(keys: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Two uniform numbers for every image that depend on the seed and the set of keys alone."""
-    order = np.argsort(keys.astype(str), kind="stable")
+    order = np.argsort(keys, kind="stable")
     drawn = np.empty((2, len(keys)))
     drawn[:, order] = np.random.default_rng([seed, _STREAM]).random((2, len(keys)))
     return drawn[0], drawn[1]
@@ -226,6 +226,26 @@ def _sample(probability: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     # The last class with any probability catches what rounding leaves above the sum.
     last = probability.shape[1] - 1 - np.argmax(probability[:, ::-1] > 0, axis=1)
     drawn: np.ndarray = np.minimum((cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1), last)
+    return drawn
+
+
+def sample_by_class(matrix: np.ndarray, true: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """What ``_sample(matrix[true], uniform)`` gives, a class at a time: nothing is as large as images times classes.
+
+    Args:
+        matrix: (C, C) distributions by row.
+        true: (n,) the row of each image.
+        uniform: (n,).
+    """
+    drawn = np.empty(len(true), np.int64)
+    order = np.argsort(true, kind="stable")
+    ends = np.searchsorted(true[order], np.arange(len(matrix)), side="right")
+    for c, members in enumerate(np.split(order, ends[:-1])):
+        if len(members):
+            cumulative = np.cumsum(matrix[c])
+            last = int(np.flatnonzero(matrix[c] > 0)[-1])
+            place = np.searchsorted(cumulative, uniform[members] * cumulative[-1], side="right")
+            drawn[members] = np.minimum(place, last)
     return drawn
 
 
@@ -338,7 +358,7 @@ def _flip_by_features(
     assert config.rate is not None
     store = FeatureStore(config.features)
     store.require_images_of(table, config.dataset)
-    order = np.argsort(table.keys[rows].astype(str), kind="stable")
+    order = np.argsort(table.keys[rows], kind="stable")
     fold = np.empty(len(rows), np.int64)
     fold[order] = np.random.default_rng([config.seed, _STREAM, 1]).permutation(len(rows)) % FOLDS
     targets_of_classes = one_label(true[rows], table.num_classes)

@@ -129,7 +129,7 @@ def rank(table: LabelTable) -> np.ndarray:
     worth[train & (table.verification == FULL)] = 2
     worth[train & (table.verification > NONE) & (table.verification < FULL)] = 3
     place = np.empty(len(table), np.int64)
-    by_key = np.argsort(table.keys.astype(str), kind="stable")
+    by_key = np.argsort(table.keys, kind="stable")
     place[by_key[np.argsort(worth[by_key], kind="stable")]] = np.arange(len(table))
     return place
 

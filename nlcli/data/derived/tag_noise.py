@@ -81,7 +81,7 @@ def plant_tags(config: AddNoise, table: LabelTable, truth: csr_array, rows: np.n
 
     frequency = np.asarray((truth > 0).sum(axis=0)).ravel().astype(np.int64)
     drop, add = _rates(config, table.classes, frequency, len(rows))
-    order = np.argsort(table.keys[rows].astype(str), kind="stable")
+    order = np.argsort(table.keys[rows], kind="stable")
     margins = _margins(config, table, truth, rows, order)
     columns = truth.tocsc()
     width = max(1, _CELLS // max(1, len(rows)))

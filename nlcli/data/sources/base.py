@@ -128,7 +128,7 @@ def limited(table: LabelTable, most: int | None, seed: int = 0) -> LabelTable:
         rows = table.rows(split)
         if len(rows) > most:
             draw = np.empty(len(rows))
-            by_key = np.argsort(table.keys[rows].astype(str), kind="stable")
+            by_key = np.argsort(table.keys[rows], kind="stable")
             draw[by_key] = np.random.default_rng([seed, _STREAM_LIMIT]).random(len(rows))
             ranked = np.lexsort((draw, label[rows]))
             own = label[rows][ranked]
@@ -177,7 +177,8 @@ def hold_out(
     chosen = np.zeros(len(labels), bool)
     if share <= 0 or not len(labels):
         return chosen
-    order = np.lexsort((keys.astype(str), labels))
+    order = np.argsort(keys, kind="stable")
+    order = order[np.argsort(labels[order], kind="stable")]
     draw = np.empty(len(labels))
     draw[order] = np.random.default_rng([seed, stream]).random(len(labels))
     ranked = np.lexsort((draw, labels))

@@ -72,7 +72,7 @@ def deal_out(
         for split in (TEST, VALIDATION, TRAIN):
             chosen = units[begin : begin + counts[split]]
             of_units[chosen] = split
-            dealt[split] += np.asarray(members[chosen].sum(axis=0)).ravel()
+            np.add.at(dealt[split], members[chosen].indices, 1)
             begin += counts[split]
     rest = order[of_units[order] < 0]  # without any class
     ends = np.round(np.cumsum(share[[TEST, VALIDATION, TRAIN]]) * len(rest)).astype(int)
@@ -84,7 +84,7 @@ def deal_out(
 
 def _units(keys: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, int]:
     """The unit of every image and their number: units are numbered by the least of their images' keys."""
-    order = np.argsort(keys.astype(str), kind="stable")
+    order = np.argsort(keys, kind="stable")
     own = group.astype(np.int64).copy()
     alone = own < 0
     own[alone] = np.arange(len(own))[alone] + (own.max(initial=-1) + 1)

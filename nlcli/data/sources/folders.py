@@ -79,13 +79,15 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         refuse_missing(missing, listed.paths, str(config.images), config.allow_missing)
         table = limited(_label(config, listed, ~missing), config.limit, config.seed)
         lost = [listed.paths[i] for i in np.flatnonzero(missing)]
+        ignored = listed.ignored
+        del listed  # of a million images 50 MiB
         write_dataset(
             stage.work,
             table,
             {
                 "name": config.images.name,
                 "source": "folders of images" if config.table is None else "table of images",
-                "other_files": listed.ignored,
+                "other_files": ignored,
             },
             contents=config.check_contents,
         )

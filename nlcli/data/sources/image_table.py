@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from nlcli.data.class_names import as_read
 from nlcli.data.labels import SPLITS
 from nlcli.data.lists import image_name, shown
 from nlcli.data.sources.base import TEST, TRAIN, VALIDATION
+from nlcli.data.sources.tagged_images import odd_paths
+from nlcli.data.table_columns import Texts, is_json_lines, read_columns
 from nlcli.data.tables import read_rows, row_unit
 from nlcli.errors import NlcliError, unknown_name
 
@@ -29,6 +33,7 @@ SPLIT_NAMES = {
 }
 COLUMNS = ("path", "noisy_label", "label", "clean_label", "verification", "split", "group")
 _OF_TAGS = ("noisy", "present", "absent")
+_NO_MARK = -2
 _VERIFICATION = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
     **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
@@ -87,6 +92,57 @@ def read_image_table(path: Path) -> Listed:
         NlcliError: with the line (CSV) or the row counted from 1 (Parquet), for a missing column, an
             empty or repeated path, an unknown split or verification, or labels that contradict.
     """
+    listed = _at_once(path)
+    return _row_by_row(path) if listed is None else listed
+
+
+def _at_once(path: Path) -> Listed | None:
+    """The table column by column, each distinct cell looked at once; None where a row is to be looked at."""
+    if is_json_lines(path):
+        return None
+    columns = read_columns(path, (*COLUMNS, *_OF_TAGS), ("path",))
+    texts, rows = columns.texts, columns.rows
+    labels = [name for name in ("noisy_label", "label") if name in texts]
+    if not rows or len(labels) != 1 or any(name in texts for name in _OF_TAGS):
+        return None
+    paths, marks, splits = texts["path"], texts.get("verification"), texts.get("split")
+    if odd_paths(paths).any() or np.bincount(paths.codes).max() > 1:
+        return None
+    noisy, clean = _named(texts[labels[0]], rows), _named(texts.get("clean_label"), rows)
+    right = np.full(rows, -1, np.int8)
+    if marks is not None:
+        right = np.array([_VERIFICATION.get(mark.lower(), _NO_MARK) for mark in marks.names], np.int8)[marks.codes]
+    known, called = (np.array([name is not None for name in names], bool) for names in (clean, noisy))
+    doubtful = (right == _NO_MARK) | ~(known | called) | ((right >= 0) & ~called)
+    doubtful |= (right >= 0) & known & (np.equal(clean, noisy) != (right == 1))
+    if splits is not None:
+        if any(name and name.lower() not in SPLIT_NAMES for name in splits.names):
+            return None
+        none = splits.empty
+        doubtful |= none != none[0]  # some have one and others do not
+    if doubtful.any():
+        return None
+    of_split = [] if splits is None else [SPLIT_NAMES.get(name.lower()) for name in splits.names]
+    group = texts.get("group")
+    return Listed(
+        paths=paths.values.take(paths.codes).to_pylist(),
+        noisy=noisy.tolist(),
+        clean=clean.tolist(),
+        right=right.tolist(),
+        split=[None] * rows if splits is None else [of_split[code] for code in splits.codes.tolist()],
+        group=[""] * rows if group is None else np.array(group.names, object)[group.codes].tolist(),
+    )
+
+
+def _named(column: Texts | None, rows: int) -> np.ndarray:
+    """(n,) names of classes, None where a cell is empty."""
+    if column is None:
+        return np.full(rows, None)
+    names: np.ndarray = np.array([name or None for name in column.names], object)[column.codes]
+    return names
+
+
+def _row_by_row(path: Path) -> Listed:
     listed = Listed()
     unit = row_unit(path)
     number_of: dict[str, int] = {}

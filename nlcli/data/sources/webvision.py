@@ -350,7 +350,7 @@ def draw_per_class(labels: np.ndarray, eligible: np.ndarray, keys: np.ndarray, n
     """Choose up to ``number`` eligible images of every class by seed and key alone: bool (n,)."""
     rows = np.flatnonzero(eligible)
     draw = np.empty(len(rows))
-    by_key = np.argsort(keys[rows].astype(str), kind="stable")
+    by_key = np.argsort(keys[rows], kind="stable")
     draw[by_key] = np.random.default_rng([seed, _STREAM_VERIFIED]).random(len(rows))
     ranked = rows[np.lexsort((draw, labels[rows]))]
     sorted_labels = labels[ranked]

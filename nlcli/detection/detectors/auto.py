@@ -137,7 +137,7 @@ class Auto(Detector):
         right = labels == RIGHT
         noisy = np.concatenate([images.noisy[which] for images, which in parts])
         rows = np.concatenate([images.rows[which] for images, which in parts])
-        order = np.argsort(data.table.keys[rows].astype(str), kind="stable")
+        order = np.argsort(data.table.keys[rows], kind="stable")
         fold = np.empty(len(rows), np.int64)
         fold[order] = folds(2 * noisy[order] + right[order], seed, FOLDS)
         self._scales = self._scales_of(data, seed)

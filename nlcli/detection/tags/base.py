@@ -122,7 +122,7 @@ class TagData:
         rows = self.train
         verified = self.table.verification[rows] > 0
         if len(rows) > most:
-            order = np.argsort(self.table.keys[rows].astype(str), kind="stable")
+            order = np.argsort(self.table.keys[rows], kind="stable")
             drawn = np.empty(len(rows))
             drawn[order] = stream(seed, "tags", "images").random(len(rows))
             chosen = np.sort(np.argsort(drawn - verified, kind="stable")[: max(most, int(verified.sum()))])

@@ -76,7 +76,7 @@ def only_known(table: LabelTable, rows: np.ndarray) -> LabelTable:
 
 def image_folds(table: LabelTable, seed: int) -> np.ndarray:
     """(N,) int64 fold of every image, by the seed and the set of keys alone."""
-    order = np.argsort(table.keys.astype(str), kind="stable")
+    order = np.argsort(table.keys, kind="stable")
     fold = np.empty(len(table), np.int64)
     fold[order] = stream(seed, "tags", "folds").permutation(len(table)) % FOLDS
     return fold
@@ -88,7 +88,7 @@ def within_bounds(table: LabelTable, rows: np.ndarray, seed: int) -> np.ndarray:
     entries = np.where(table.verification[rows] == FULL, table.num_classes, stored)
     if entries.sum() <= MOST_ENTRIES:
         return rows
-    by_key = np.argsort(table.keys[rows].astype(str), kind="stable")
+    by_key = np.argsort(table.keys[rows], kind="stable")
     order = by_key[stream(seed, "tags", "verified").permutation(len(rows))]
     return np.sort(rows[order[np.cumsum(entries[order]) <= MOST_ENTRIES]])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nlcli.data.config import AddNoise
-from nlcli.data.derived.add_noise import add_noise, flip_chance, read_matrix
+from nlcli.data.derived.add_noise import add_noise, flip_chance, read_matrix, sample_by_class
 from nlcli.data.derived.resemblance import Resemblance
 from nlcli.data.label_confusion import write_confusion
 from nlcli.data.label_files import read_dataset, read_truth
@@ -53,6 +53,17 @@ def confusion(true: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     counts = np.zeros((4, 4))
     np.add.at(counts, (true, noisy), 1)
     return counts / counts.sum(axis=1, keepdims=True)
+
+
+def test_classes_are_drawn_where_the_number_falls_in_their_distribution() -> None:
+    matrix = np.array([[0.25, 0.5, 0.25, 0.0], [0.0, 1.0, 0.0, 0.0], [0.5, 0.0, 0.5, 0.0], [0.1, 0.2, 0.3, 0.4]])
+    true = np.array([2, 0, 0, 0, 0, 1, 1, 2, 2, 0])
+    uniform = np.array([0.5, 0.0, 0.25, 0.7499, 0.75, 0.0, 0.999, 0.4999, 0.0, 0.9999999999])
+    assert sample_by_class(matrix, true, uniform).tolist() == [2, 0, 1, 1, 2, 1, 1, 0, 0, 2]
+    rows = np.random.default_rng(0).integers(0, 4, 500)
+    numbers = np.random.default_rng(1).random(500)
+    plain = [int(np.argmax(np.cumsum(matrix[c]) > u)) for c, u in zip(rows, numbers, strict=True)]
+    assert sample_by_class(matrix, rows, numbers).tolist() == plain
 
 
 def test_symmetric(clean: Path, tmp_path: Path) -> None:

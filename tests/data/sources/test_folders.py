@@ -243,7 +243,7 @@ def test_the_same_table_as_parquet(tmp_path: Path) -> None:
     listed = read_image_table(tmp_path / "labels.parquet")
     assert (listed.noisy, listed.clean, listed.right, listed.split) == (["a", None], [None, "b"], [0, -1], [0, 2])
     pq.write_table(pa.table({"path": [[1]], "noisy_label": ["a"]}), tmp_path / "labels.parquet")
-    with pytest.raises(NlcliError, match="column 'path' has the type list<element: int64>, expected text or numbers"):
+    with pytest.raises(NlcliError, match="column 'path' holds lists, expected one value a cell"):
         read_image_table(tmp_path / "labels.parquet")
 
 
@@ -291,6 +291,30 @@ def test_labels_as_integers_and_as_floats_are_asked_about_and_made_one(tmp_path:
     assert {row[1:3] for row in by_key(table).values() if row[2]} == {("0", "0"), ("1", "1"), ("2", "2")}
     (tmp_path / "kept").mkdir()
     assert build(tmp_path / "kept", tmp_path / "images", table=labels, class_names="keep").num_classes == 6
+
+
+def test_a_table_is_the_same_read_at_once_and_row_by_row(tmp_path: Path) -> None:
+    """One path written another way makes every row be looked at; the images are the same."""
+    rows = [
+        ("a/1.jpg", "cat", "", "", "train", "one"),
+        ("a/2.jpg", "dog", "cat", "", "val", ""),
+        ("3.jpg", "", "dog", "", "TEST", "one"),
+        ("4.jpg", "cat", "", "0", "train", ""),
+        ("5.jpg", "cat", "cat", "yes", "train", "two"),
+        ("6.jpg", "Cat", "", "1.0", "train", ""),
+    ]
+    names = ("noisy_label", "clean_label", "verification", "split", "group")
+    at_once = read_image_table(write_labels(tmp_path / "plain.csv", rows, *names))
+    assert at_once.noisy == ["cat", "dog", None, "cat", "cat", "Cat"]
+    assert at_once.clean == [None, "cat", "dog", None, "cat", None]
+    assert (at_once.right, at_once.split) == ([-1, -1, -1, 0, 1, 1], [0, 1, 2, 0, 0, 0])
+    assert at_once.group == ["one", "", "one", "", "two", ""]
+    again = [("./a//1.jpg", *rows[0][1:]), *rows[1:]]
+    assert read_image_table(write_labels(tmp_path / "odd.csv", again, *names)) == at_once
+    few = [row[:2] for row in rows if row[1]]
+    assert read_image_table(write_labels(tmp_path / "few.csv", few, "label")) == read_image_table(
+        write_labels(tmp_path / "few-odd.csv", [(f"./{path}", name) for path, name in few], "label")
+    )
 
 
 def test_verification_as_programs_write_it(tmp_path: Path) -> None:
