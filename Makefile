@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+READY_DEMO := $(VENV)/.ready-demo
 READY := $(VENV)/.ready
 READY_SITE := $(VENV)/.ready-site
 JOBS ?= 2
@@ -16,23 +18,27 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(JOBS) --dist workstea
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): setup.cfg pyproject.toml
+$(READY_DEMO): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "nlcli needs Python 3.11 to 3.13, %s is %d.%d; run: make PYTHON=python3.11 ..." % ((sys.executable,) + v))'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,tensorboard]'
+	$(PIP) .
+	@touch $(READY_DEMO)
+
+$(READY): $(READY_DEMO)
+	$(PIP) '.[dev,tensorboard]'
 	@touch $(READY)
 
 $(READY_SITE): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(PIP) '.[docs]'
 	@touch $(READY_SITE)
 
-setup: $(READY)  ## make the virtual environment .venv ready
+setup: $(READY)  ## make the virtual environment .venv ready for tests, too (the demos need a part of it)
 
-demo: $(READY)  ## the main job on the embedded data set, 5 minutes on 2 cores
+demo: $(READY_DEMO)  ## the main job on the embedded data set, 5 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
 
-demo-clean: $(READY)  ## two piles of pictures with bad labels, from labels to a page each, 4 minutes on 2 cores
+demo-clean: $(READY_DEMO)  ## two piles of pictures with bad labels, from labels to a page each, 4 minutes on 2 cores
 	$(BIN)/nlcli build-digits --kind pile --output runs/demo-clean/digits
 	$(BIN)/nlcli clean runs/demo-clean/digits/photos --labels runs/demo-clean/digits/labels.csv \
 	  --checked runs/demo-clean/digits/checked.csv --backbone runs/demo-clean/digits/network \
@@ -42,7 +48,7 @@ demo-clean: $(READY)  ## two piles of pictures with bad labels, from labels to a
 	  --checked runs/demo-clean/scenes/checked.csv --verified-means full --backbone runs/demo-clean/scenes/network \
 	  --output runs/demo-clean/scenes-cleaned
 
-demo-single-label: $(READY)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
+demo-single-label: $(READY_DEMO)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
 test: lint  ## style, types and the tests, 12 minutes on 2 cores (JOBS=N for more)
