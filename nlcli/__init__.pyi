@@ -61,6 +61,7 @@ __all__ = [
     "restore_labels",
     "suggest",
     "table",
+    "track",
     "train_head",
 ]
 
@@ -1260,6 +1261,28 @@ def predict(
         wide: One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.
         batch_size: Images in a forward pass.
         workers: Decoding threads (0: one a core).
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def track(
+    *,
+    directories: Sequence[StrPath],
+    to: Literal["mlflow", "tensorboard"],
+    at: str | None = None,
+    experiment: str = "nlcli",
+) -> dict[str, Any]:
+    """Tell MLflow or TensorBoard of finished stages: settings, metrics, curves; each is told once.
+
+    The same as ``nlcli track`` on the command line.
+
+    Args:
+        directories: Directories made by nlcli, or folders of them.
+        to: What is told.
+        at: Where it keeps that: a folder, for MLflow also the address of a server or a database (default:
+            MLFLOW_TRACKING_URI, or 'mlruns' or 'tensorboard' here).
+        experiment: Name of the experiment in MLflow.
 
     Raises:
         NlcliError: what the command line would print.

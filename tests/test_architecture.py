@@ -24,6 +24,7 @@ COLUMN = (
     "cli",
     "pile",
     "estimators",
+    "tracking",
     "reporting",
     "exporting",
     "evaluation",

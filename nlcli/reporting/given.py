@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nlcli.cleaning.label_changes import CHANGES
-from nlcli.console import say
 from nlcli.errors import NlcliError
-from nlcli.stages.publishing import RECORD, WORK
+from nlcli.stages.lineage import finished_stages
 from nlcli.stages.stage import StageRecord, read_stage
 
 QUEUES = ("queue.parquet", "queue.csv")
@@ -95,27 +93,12 @@ def read_given(paths: Sequence[Path]) -> Given:
         raise NlcliError("nothing to report; name at least one directory made by nlcli, or a folder of them")
     records: dict[str, StageRecord] = {}
     for path in paths:
-        for record in _unfolded(path):
+        for record in finished_stages(path):
             records.setdefault(record.fingerprint, record)
     steps: dict[str, Step] = {}
     for record in records.values():
         _add(record, steps, frozenset(records))
     return Given(tuple(records.values()), tuple(steps.values()))
-
-
-def _unfolded(path: Path) -> Iterator[StageRecord]:
-    if not path.is_dir() or (path / RECORD).is_file():
-        yield read_stage(path)
-        return
-    inside = [path / entry for entry in sorted(os.listdir(path)) if (path / entry / RECORD).is_file()]
-    finished = [entry for entry in inside if not entry.name.endswith(WORK)]
-    if not finished:
-        raise NlcliError(f"{path} was not made by nlcli, and no folder in it was; name directories made by nlcli")
-    for entry in finished:
-        try:
-            yield read_stage(entry)
-        except NlcliError as error:
-            say(f"left out: {error}")
 
 
 def _add(

@@ -321,6 +321,17 @@ CLEAN = Command(
 )
 
 
+TRACK = Command(
+    "track",
+    "Tell MLflow or TensorBoard of finished stages: settings, metrics, curves; each is told once.",
+    "nlcli.tracking.config:Track",
+    "nlcli.tracking.track:track",
+    "nlcli track runs --to mlflow",
+    returns="dict[str, Any]",
+    tell="nlcli.tracking.track:show_tracked",
+)
+
+
 class Sources(Registry[StageCommand]):
     """The stages that build a data set from files as they are downloaded or made."""
 
@@ -347,7 +358,7 @@ SOURCES = Sources(
 
 def commands() -> dict[str, Command]:
     """Every command of nlcli that a configuration describes, by its name on the command line."""
-    return {CLEAN.name: CLEAN, **STAGES, PREDICT.name: PREDICT}
+    return {CLEAN.name: CLEAN, **STAGES, PREDICT.name: PREDICT, TRACK.name: TRACK}
 
 
 def find_stage(name: str, where: str) -> StageCommand:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nlcli.console import duration, print_pairs, tell
+from nlcli.console import duration, print_pairs, say, tell
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json
 from nlcli.stages.publishing import RECIPE, RECORD, WORK, work_path
@@ -33,6 +35,26 @@ _WHAT = {
 def what_of(kind: str) -> str:
     """What a directory of this kind is, in words."""
     return _WHAT.get(kind, kind)
+
+
+def finished_stages(path: Path) -> Iterator[StageRecord]:
+    """The finished stage at ``path``, or those that lie in the folder there; what is damaged is told and left out.
+
+    Raises:
+        NlcliError: neither is there.
+    """
+    if not path.is_dir() or (path / RECORD).is_file():
+        yield read_stage(path)
+        return
+    inside = [path / entry for entry in sorted(os.listdir(path)) if (path / entry / RECORD).is_file()]
+    finished = [entry for entry in inside if not entry.name.endswith(WORK)]
+    if not finished:
+        raise NlcliError(f"{path} was not made by nlcli, and no folder in it was; name directories made by nlcli")
+    for entry in finished:
+        try:
+            yield read_stage(entry)
+        except NlcliError as error:
+            say(f"left out: {error}")
 
 
 def describe_path(path: Path) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.compat.v1 import SummaryMetadata
 
-from nlcli.training.loop.history import Evaluation, read_history
+from nlcli.training.loop.history import CountedSteps, Evaluation, read_history
 
 LOG = "tensorboard"
 _NO_NAME = re.compile(r"[^\w.-]")
@@ -26,19 +26,17 @@ class TensorBoard:
     def __init__(self, work: Path) -> None:
         self._work = work
         self._writer: Any = None
-        self._phase, self._before, self._last = "", 0, 0
+        self._counted = CountedSteps()
 
     def __call__(self, evaluation: Evaluation) -> None:
         evaluations = [evaluation]
         if self._writer is None:  # a resumed run writes its log anew, so that no step is in it twice
-            self._writer = _new_writer(self._work / LOG)
+            shutil.rmtree(self._work / LOG, ignore_errors=True)
+            self._writer = tf.summary.create_file_writer(str(self._work / LOG))
             evaluations = read_history(self._work) or evaluations
         with self._writer.as_default():
             for entry in evaluations:
-                if entry.phase != self._phase:
-                    self._phase, self._before = entry.phase, self._last
-                self._last = self._before + entry.step
-                _write(entry, self._last)
+                _write(entry, self._counted(entry))
         self._writer.flush()
 
     def close(self) -> None:
@@ -47,22 +45,23 @@ class TensorBoard:
             self._writer.close()
 
 
-def write_solved(work: Path, history: Sequence[Evaluation]) -> None:
+def write_solved(folder: Path, history: Sequence[Evaluation]) -> None:
     """The log of a solved head: a curve for each candidate, in a folder of its own; a step is a point of its path."""
-    phases = list(dict.fromkeys(evaluation.phase for evaluation in history))
-    shutil.rmtree(work / LOG, ignore_errors=True)
-    for number, phase in enumerate(phases):
-        writer = _new_writer(work / LOG / f"{number}-{_NO_NAME.sub('-', phase)[:64]}")
-        with writer.as_default():
-            for entry in history:
-                if entry.phase == phase:
-                    _write(entry, entry.step)
-        writer.close()
-
-
-def _new_writer(folder: Path) -> Any:
     shutil.rmtree(folder, ignore_errors=True)
-    return tf.summary.create_file_writer(str(folder))
+    for number, phase in enumerate(dict.fromkeys(evaluation.phase for evaluation in history)):
+        own = [evaluation for evaluation in history if evaluation.phase == phase]
+        write_log(folder / f"{number}-{_NO_NAME.sub('-', phase)[:64]}", own)
+
+
+def write_log(folder: Path, history: Sequence[Evaluation], numbers: Mapping[str, float] | None = None) -> None:
+    """The whole log of a training that has ended, and ``numbers`` that belong to no step."""
+    counted, writer = CountedSteps(), tf.summary.create_file_writer(str(folder))
+    with writer.as_default():
+        for entry in history:
+            _write(entry, counted(entry))
+        for name, value in (numbers or {}).items():
+            tf.summary.write(name, tf.constant(value, tf.float32), 0, _scalar())
+    writer.close()
 
 
 def _write(entry: Evaluation, step: int) -> None:

@@ -186,13 +186,13 @@ def _train(
 
 def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Validation, work: Path) -> Outcome:
     """Solve or train the method."""
-    from nlcli.training.tensorboard import TensorBoard, write_solved
+    from nlcli.training.tensorboard import LOG, TensorBoard, write_solved
 
     if prepared.labelled is not None:
         from nlcli.training.solved_head import solve_head
 
         solved = solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
-        write_solved(work, solved.history)
+        write_solved(work / LOG, solved.history)
         return solved
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train

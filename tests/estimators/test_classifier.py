@@ -302,7 +302,7 @@ def _takes(name: str, task: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in METHODS.names() if _takes(name, "single-label")])
 def test_every_method_of_single_labels(name: str) -> None:
-    short = {"steps": 60} if not METHODS.get(name).solvable else {}
+    short: dict[str, Any] = {"steps": 300, "learning_rate": 1e-2} if not METHODS.get(name).solvable else {}
     estimator = fitted(method=name, **short)
     assert (estimator.predict(SINGLE.features) == SINGLE.true).mean() > 0.5
 
@@ -310,7 +310,7 @@ def test_every_method_of_single_labels(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in METHODS.names() if _takes(name, "multi-label")])
 def test_every_method_of_several_labels(name: str) -> None:
-    short = {"steps": 60} if not METHODS.get(name).solvable else {}
+    short: dict[str, Any] = {"steps": 300, "learning_rate": 1e-2} if not METHODS.get(name).solvable else {}
     estimator = nlcli.NoisyLabelClassifier(name, **short)
     estimator.fit(SEVERAL.features, SEVERAL.noisy, present=SEVERAL.present, absent=SEVERAL.absent)
     assert (estimator.predict(SEVERAL.features) == SEVERAL.true).mean() > 0.6

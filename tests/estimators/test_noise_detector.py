@@ -112,7 +112,8 @@ def test_a_trained_classifier_judges(tmp_path: Path) -> None:
 def test_every_detector(name: str) -> None:
     if name == "confident-learning":
         pytest.importorskip("cleanlab")
-    assert judged(name).scores_.shape == (240,)
+    options = {"transform": "l2"} if name == "cleannet" else None  # these features reach below zero
+    assert judged(name, options=options).scores_.shape == (240,)
 
 
 @pytest.mark.slow

@@ -34,12 +34,12 @@ def battery(estimator: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["noisy", "posterior", "forward"])
-def test_other_methods(method: str) -> None:
-    battery(nlcli.NoisyLabelClassifier(method))
+def test_another_method() -> None:
+    """One of those that take labels of both kinds, none of them checked, as the checks give them."""
+    battery(nlcli.NoisyLabelClassifier("noisy"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["auto", "confident-learning", "knn"])
+@pytest.mark.parametrize("method", ["auto", "confident-learning", "margin"])
 def test_other_detectors(method: str) -> None:
     battery(nlcli.LabelNoiseDetector(method))

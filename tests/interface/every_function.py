@@ -52,6 +52,8 @@ cleaned = nlcli.clean(photos="photos", output="mine", checked=Path("checked.csv"
 classifier: nlcli.NoisyLabelClassifier = nlcli.NoisyLabelClassifier("residual", steps=9).fit([[0.1], [0.2]], [0, 1])
 classifier.save("saved", force=True)
 print(nlcli.LabelNoiseDetector(threshold=0.5).fit([[0.1], [0.2]], [0, 1], verified=[None, 1]).issues())
+told = nlcli.track(directories=[run, "runs"], to="mlflow", at="mlruns")
+print(told["logged"])
 nlcli.register("method", "mine", "my_package.mine:Mine")
 
 try:

@@ -30,3 +30,4 @@ nlcli.predict(images="i", run="r", force=True)  # wrong
 nlcli.build_digits(output="o", train_images=[4])  # wrong
 nlcli.read_dataset()  # wrong
 nlcli.NoisyLabelClassifier("noisy", alpha=0.2)  # wrong
+nlcli.track(directories=["runs"], to="wandb")  # wrong

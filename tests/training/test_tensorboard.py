@@ -65,7 +65,7 @@ def test_a_resumed_training_has_each_step_once(tmp_path: Path) -> None:
 
 
 def test_candidates_of_a_solved_head_stand_beside_each_other(tmp_path: Path) -> None:
-    write_solved(tmp_path, TWO_PHASES)
+    write_solved(tmp_path / LOG, TWO_PHASES)
     assert sorted(path.name for path in (tmp_path / LOG).iterdir()) == ["0-noisy", "1-clean-1"]
     assert scalars(tmp_path / LOG / "1-clean-1") == [
         (0, "validation/mAP", 0.5),

@@ -35,6 +35,20 @@ class Evaluation(BaseModel):
         return json.dumps(self.model_dump(), ensure_ascii=False) + "\n"
 
 
+class CountedSteps:
+    """Steps of all phases counted on: those of a phase begin where the one before ended."""
+
+    def __init__(self) -> None:
+        self._phase, self._before, self._last = "", 0, 0
+
+    def __call__(self, evaluation: Evaluation) -> int:
+        """The step of ``evaluation``, which comes behind those that were asked for before."""
+        if evaluation.phase != self._phase:
+            self._phase, self._before = evaluation.phase, self._last
+        self._last = self._before + evaluation.step
+        return self._last
+
+
 def write_history(folder: Path, history: Iterable[Evaluation]) -> None:
     """Write all of the file anew, whole or not at all."""
     with atomic_path(folder / HISTORY) as temporary:

@@ -1,0 +1,1 @@
+"""Finished stages told to programs that collect experiments."""
