@@ -29,4 +29,23 @@ def keras_head(method: Method, score: str) -> Any:
         raise NlcliError(f"{what} has {len(outputs)} outputs; a model that is exported has one")
     if tuple(outputs[0].shape) != (None, problem.num_classes):
         raise NlcliError(f"{what} has the shape {tuple(outputs[0].shape)}, not a score for each class of an image")
-    return symbolic_model(features, outputs[0], what, "head")
+    return _with_constants(symbolic_model(features, outputs[0], what, "head"), what)
+
+
+def _with_constants(model: Any, what: str) -> Any:
+    """A copy in which the method's constants are arrays.
+
+    As variables that no layer owns TensorFlow would not save them, and as tensors tf2onnx would make them inputs.
+    """
+    with sentence(f"{what} cannot be written as layers of Keras"):
+        copy = keras.Model.from_config(_arrays(model.get_config()))
+        copy.set_weights(model.get_weights())
+    return copy
+
+
+def _arrays(config: Any) -> Any:
+    """``config`` of a model with tensors as NumPy's arrays; Keras writes both alike."""
+    if isinstance(config, dict):
+        inside = {name: _arrays(value) for name, value in config.items()}
+        return inside | {"class_name": "__numpy__"} if config.get("class_name") == "__tensor__" else inside
+    return [_arrays(value) for value in config] if isinstance(config, list | tuple) else config

@@ -46,7 +46,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Chain:
 @pytest.fixture(scope="module")
 def exported(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A head of two nets and its network, for Keras; the card tells the test figures, too."""
-    run = chain.run("residual", hidden=8)
+    run = chain.run("residual", hidden=8, feature_scale="length")
     output = tmp_path_factory.mktemp("exported") / "residual"
     tested = evaluate(Evaluate(model=run, output=output.parent / "tested", bootstrap=50, examples=0))
     return export_model(ExportModel(run=run, output=output, evaluation=tested))
@@ -93,7 +93,9 @@ def test_vectors_are_what_predict_gives(chain: Chain, exported: Path) -> None:
 
     images, scores = vectors(exported)
     features = np.asarray(load_backbone(chain.backbone).inference()(images))
-    np.testing.assert_allclose(scores, load_head(chain.run("residual", hidden=8)).score(features), atol=1e-6)
+    np.testing.assert_allclose(
+        scores, load_head(chain.run("residual", hidden=8, feature_scale="length")).score(features), atol=1e-6
+    )
     assert images.dtype == np.uint8
     assert np.ptp(scores, axis=0).min() > 1e-4  # the images do make a difference
 
@@ -116,14 +118,21 @@ def test_what_is_told_of_it(chain: Chain, exported: Path) -> None:
 
 def test_metrics_of_validation_are_those_of_eval(chain: Chain, exported: Path, tmp_path: Path) -> None:
     measured = ExportRecord.read(exported / EXPORT).measured[1]
-    config = Evaluate(model=chain.run("residual", hidden=8), split="validation", output=tmp_path / "v", examples=0)
+    config = Evaluate(
+        model=chain.run("residual", hidden=8, feature_scale="length"),
+        split="validation",
+        output=tmp_path / "v",
+        examples=0,
+    )
     assert measured.metrics == read_metrics(read_stage(evaluate(config))).metrics
 
 
 def test_a_second_time_nothing_is_done(chain: Chain, exported: Path, capsys: pytest.CaptureFixture) -> None:
     written = (exported / "model.keras").stat().st_mtime_ns
     tested = exported.parent / "tested"
-    config = ExportModel(run=chain.run("residual", hidden=8), output=exported, evaluation=tested)
+    config = ExportModel(
+        run=chain.run("residual", hidden=8, feature_scale="length"), output=exported, evaluation=tested
+    )
     export_model(config)
     assert "is up to date" in capsys.readouterr().err
     assert (exported / "model.keras").stat().st_mtime_ns == written
@@ -135,7 +144,11 @@ def test_a_second_time_nothing_is_done(chain: Chain, exported: Path, capsys: pyt
 @pytest.mark.parametrize("format", [name for name in EXTRAS if name != "keras"])
 def test_every_format_gives_the_same(chain: Chain, exported: Path, tmp_path: Path, format: str) -> None:
     """Of any number of rows; read again from where it lies."""
-    output = export_model(ExportModel(run=chain.run("residual", hidden=8), output=tmp_path / "model", format=format))
+    output = export_model(
+        ExportModel(
+            run=chain.run("residual", hidden=8, feature_scale="length"), output=tmp_path / "model", format=format
+        )
+    )
     apply = FORMATS[format].open(output / FORMATS[format].file)
     images, scores = vectors(exported)
     for count in (1, 3, 8):
@@ -157,7 +170,7 @@ def test_every_method_in_every_format(tmp_path: Path, format: str) -> None:
     backbone = build_backbone("small_cnn", "none")
     images = made_up_images(64)
     features = np.asarray(backbone.inference()(images))
-    for number, name in enumerate(METHODS.ours):
+    for number, name in enumerate(METHODS.ours):  # length and standard hold numbers that no layer owns
         cls = get_method(name)
         problem = Problem(256, ("a", "b", "c", "d"), cls.tasks[0])
         scale = ("none", "length", "unit", "root", "standard")[number % 5]
@@ -229,7 +242,9 @@ def test_a_backbone_is_exported_with_its_last_layer(chain: Chain, tmp_path: Path
 
 
 def test_a_model_with_other_scores_is_not_written(chain: Chain, tmp_path: Path) -> None:
-    config = ExportModel(run=chain.run("residual", hidden=8), output=tmp_path / "model", tolerance=1e-12)
+    config = ExportModel(
+        run=chain.run("residual", hidden=8, feature_scale="length"), output=tmp_path / "model", tolerance=1e-12
+    )
     with pytest.raises(NlcliError, match=r"does not give the scores of predict: they differ by up to .*, more than"):
         export_model(config)
     assert not list(tmp_path.iterdir())
@@ -285,7 +300,7 @@ def test_a_method_with_two_outputs_is_refused() -> None:
 
 
 def test_mistakes_are_sentences(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = chain.run("residual", hidden=8)
+    run = chain.run("residual", hidden=8, feature_scale="length")
 
     def refused(message: str, **options: object) -> None:
         with pytest.raises(NlcliError, match=message):
@@ -310,7 +325,7 @@ def test_runs_of_another_version_and_without_their_network(chain: Chain, tmp_pat
     import shutil
 
     run = tmp_path / "run"
-    shutil.copytree(chain.run("residual", hidden=8), run)
+    shutil.copytree(chain.run("residual", hidden=8, feature_scale="length"), run)
     config = ExportModel(run=run, output=tmp_path / "out")
     written = read_json(run / "stage.json")
     lost = dict(

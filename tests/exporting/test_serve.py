@@ -40,7 +40,7 @@ def asked(port: int, body: bytes) -> tuple[int, dict]:
 
 
 def test_the_example_answers_as_predict_does(chain: Chain, tmp_path: Path) -> None:
-    run = chain.run("residual", hidden=8)
+    run = chain.run("residual", hidden=8, feature_scale="length")
     model = export_model(ExportModel(run=run, output=tmp_path / "model", format="onnx"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
