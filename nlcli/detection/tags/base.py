@@ -76,6 +76,7 @@ class TagData:
         stored: (N,) int64 row of the features of each image of the table, -1 where it has none.
         run: Directory of a run to take scores from, for the detector that does.
         score: Which of the run's scores; None for its own choice.
+        kept: Folder for what takes long to fit, of this detection alone; None: nothing is kept.
 
     Attributes:
         classes: C names.
@@ -89,10 +90,16 @@ class TagData:
         *,
         run: Path | None = None,
         score: str | None = None,
+        kept: Path | None = None,
     ) -> None:
         self.table, self.store, self.stored = table, store, stored
         self.run, self.score = run, score
         self.classes = table.classes
+        self._kept = kept
+
+    def kept(self, name: str) -> Path | None:
+        """Folder, not made yet, where a part of a detector keeps what it has fitted, so that a stopped run goes on."""
+        return None if self._kept is None else self._kept / name
 
     @property
     def train(self) -> np.ndarray:

@@ -9,6 +9,7 @@ classes.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,8 @@ from nlcli.detection.tags.verified import (
 from nlcli.errors import NlcliError
 from nlcli.runtime import one_blas_thread
 
+FIT = "fit"
+"""Folder in the work directory for what a detector keeps until its scores are there."""
 ENOUGH = 200
 """Verified images of test from which on errors are measured on these alone."""
 
@@ -100,11 +103,13 @@ def detect_tags(
     Raises:
         NlcliError: nothing verified where the detector needs it; scores that are not finite.
     """
-    problem = _problem(settings, detector, table, store, run, score)
+    kept = work / FIT
+    problem = _problem(settings, detector, table, store, run, score, kept)
     detector.fit(problem.data, settings.seed)
     judged = _judge(settings, detector, problem)
     entries, called, planted, worst = _write_entries(settings, detector, problem, judged, dataset, work, suspects)
     write_verified(work / VERIFIED, judged.verified, table.classes)
+    shutil.rmtree(kept, ignore_errors=True)  # a detector that keeps nothing did not make it
     info = TagDetectionRecord(
         task="multi-label",
         method=detector.name,
@@ -163,6 +168,7 @@ def _problem(
     store: FeatureStore,
     run: Path | None,
     score: str | None,
+    kept: Path,
 ) -> _Problem:
     stored = store.rows_of(table.keys, strict=False)
     scored = np.flatnonzero(stored >= 0)
@@ -180,7 +186,7 @@ def _problem(
             f"{detector.name} learns from verified training images, and none has features; verify some, or use a "
             f"detector that needs none ({', '.join(others)})"
         )
-    data = TagData(only_known(table, known), store, stored, run=run, score=score)
+    data = TagData(only_known(table, known), store, stored, run=run, score=score, kept=kept)
     clean = CleanSet(**clean_set_record(table, of_train), fraction=settings.clean_fraction, seed=settings.seed)
     return _Problem(table, data, scored, known, image_folds(table, settings.seed), clean)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
 from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import solve
+from nlcli.stages.files import atomic_path, read_arrays
 
 FOLDS = 5
 STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(3, 12, 2))
@@ -34,6 +37,7 @@ class SolvedScores:
         judged: (n,) bool: the images whose out-of-fold loss chooses the regularisation.
         judge: Gives labels (m, C) by which some of the images are judged, and which of them are known (None: all).
         folds: (n,) fold of each image.
+        kept: Folder for what is solved: what lies there is not solved again. None: nothing is kept.
 
     Attributes:
         strength: The l2 that was chosen.
@@ -48,18 +52,28 @@ class SolvedScores:
         judged: np.ndarray,
         judge: Judge,
         folds: np.ndarray,
+        kept: Path | None = None,
     ) -> None:
         self._rows, self._folds = rows, folds
         term, classes = Term(targets, weights), targets.shape[1]
-        self.strength = _strength(features, term, classes, judged, judge, folds)
-        self._whole = solve(features, term, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
-        self._without: list[LinearModel] = []
-        for fold in range(FOLDS):
-            kept = np.flatnonzero(folds != fold)
+
+        def strength() -> dict[str, np.ndarray]:
+            return {"l2": np.array(_strength(features, term, classes, judged, judge, folds))}
+
+        self.strength = float(_kept(kept, "strength", strength)["l2"])
+
+        def solved(fold: int | None) -> dict[str, np.ndarray]:
             # Not started from the whole: what did not move far would still know the images it must not have seen.
-            own = term.of_rows(kept)
-            solution = solve(features[kept], own, "multi-label", classes, self.strength, tolerance=_TOLERANCE)
-            self._without.append(solution.model)
+            own = slice(None) if fold is None else np.flatnonzero(folds != fold)
+            part = term if fold is None else term.of_rows(np.flatnonzero(folds != fold))
+            model = solve(features[own], part, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
+            return {"kernel": model.kernel, "bias": model.bias}
+
+        self._whole = LinearModel(**_kept(kept, "whole", partial(solved, None)), task="multi-label")
+        self._without = [
+            LinearModel(**_kept(kept, f"without-{fold}", partial(solved, fold)), task="multi-label")
+            for fold in range(FOLDS)
+        ]
 
     def logits(self, features: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """(n, C) float32 of images as stored; ``rows`` as for ``TagDetector.score``."""
@@ -73,6 +87,19 @@ class SolvedScores:
             model = self._whole if number < 0 else self._without[number]
             logits[fold == number] = model.logits(unit[fold == number])
         return logits
+
+
+def _kept(folder: Path | None, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What ``make`` gives, from a file where it was made before: a run that was stopped goes on with the next."""
+    if folder is None:
+        return make()
+    path = folder / f"{name}.npz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made: dict[str, Any] = make()
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **made)
+    return read_arrays(path)
 
 
 def tag_folds(given: Any, seed: int) -> np.ndarray:

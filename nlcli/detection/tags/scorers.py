@@ -6,6 +6,7 @@ training image is scored by what was fitted without its fold.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,17 +45,19 @@ def checked_tags(table: LabelTable, fitted: Fitted) -> Any:
     return csr_array(vstack(parts, format="csr"))
 
 
-def scores_of_given(fitted: Fitted, folds: np.ndarray) -> SolvedScores:
-    """Regressions on the given tags as they are."""
+def scores_of_given(fitted: Fitted, folds: np.ndarray, kept: Path | None = None) -> SolvedScores:
+    """Regressions on the given tags as they are; ``kept`` as for ``SolvedScores``."""
     given = fitted.given
 
     def judge(part: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return given[part].toarray(), None
 
-    return SolvedScores(fitted.rows, fitted.features, given, None, np.ones(len(fitted.rows), bool), judge, folds)
+    return SolvedScores(fitted.rows, fitted.features, given, None, np.ones(len(fitted.rows), bool), judge, folds, kept)
 
 
-def scores_of_checked(table: LabelTable, fitted: Fitted, folds: np.ndarray, weight: float) -> SolvedScores:
+def scores_of_checked(
+    table: LabelTable, fitted: Fitted, folds: np.ndarray, weight: float, kept: Path | None = None
+) -> SolvedScores:
     """Regressions on the given tags with verified ones put in, whose images weigh more."""
     weights = np.where(fitted.verified, weight, 1.0)
 
@@ -62,14 +65,14 @@ def scores_of_checked(table: LabelTable, fitted: Fitted, folds: np.ndarray, weig
         return table.verified_targets(fitted.rows[part])
 
     targets = checked_tags(table, fitted)
-    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds)
+    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds, kept)
 
 
-def scores_of_verified(table: LabelTable, fitted: Fitted, folds: np.ndarray) -> SolvedScores:
+def scores_of_verified(table: LabelTable, fitted: Fitted, folds: np.ndarray, kept: Path | None = None) -> SolvedScores:
     """Regressions on the verified images alone; where only some classes of them are verified, the rest are as given."""
     only = np.flatnonzero(fitted.verified)
     part = Fitted(fitted.rows[only], fitted.features[only], fitted.given[only], fitted.verified[only])
-    return scores_of_checked(table, part, folds[only], 1.0)
+    return scores_of_checked(table, part, folds[only], 1.0, kept)
 
 
 class ConfidentScores:

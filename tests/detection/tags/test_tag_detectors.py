@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from nlcli.detection.tags.fold_regressions import SolvedScores, tag_folds
 from nlcli.detection.tags.scorers import ConfidentScores, NeighbourScores, checked_tags, scores_of_given
 from nlcli.errors import NlcliError
 from nlcli.estimation.scale import FeatureScale
+from nlcli.estimation.solver import solve
 
 
 @pytest.mark.parametrize("name", [name for name in TAG_DETECTORS.ours if name != "run"])  # a run: test_detect_tags.py
@@ -93,6 +97,33 @@ def test_an_image_is_scored_by_the_regressions_of_the_other_folds() -> None:
     one, two = (scores.logits(features, fitted.rows) for scores in (before, after))
     assert np.array_equal(one[folds == 2], two[folds == 2])
     assert not np.array_equal(one[folds != 2], two[folds != 2])
+
+
+def test_regressions_that_were_solved_before_a_kill_are_not_solved_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, data, fitted = _fitted(200)
+    folds = tag_folds(fitted.given, 0)
+    features = data.features(fitted.rows)
+    uncut = scores_of_given(fitted, folds).logits(features, fitted.rows)
+    solved = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal solved
+        if solved == 3:
+            raise KeyboardInterrupt
+        solved += 1
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr("nlcli.detection.tags.fold_regressions.solve", counted)
+    with pytest.raises(KeyboardInterrupt):
+        scores_of_given(fitted, folds, tmp_path / "given")
+    solved = 0  # the whole and two of the folds lie there
+    again = scores_of_given(fitted, folds, tmp_path / "given")
+    assert solved == 3
+    assert np.array_equal(again.logits(features, fitted.rows), uncut)
+    solved = 3  # all of them do
+    assert np.array_equal(scores_of_given(fitted, folds, tmp_path / "given").logits(features, fitted.rows), uncut)
 
 
 def test_confident_scores_by_hand() -> None:

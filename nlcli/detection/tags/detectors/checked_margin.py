@@ -36,9 +36,9 @@ class CheckedMargin(TagDetector):
         folds = tag_folds(fitted.given, seed)
         self._scores: Scorer
         if fitted.verified.any():
-            scores = scores_of_checked(data.table, fitted, folds, self.config.weight)
+            scores = scores_of_checked(data.table, fitted, folds, self.config.weight, data.kept("checked"))
         else:
-            scores = scores_of_given(fitted, folds)
+            scores = scores_of_given(fitted, folds, data.kept("given"))
         self._scores = scores
         self.notes |= {"l2": scores.strength, "images": len(fitted.rows), "checked": int(fitted.verified.sum())}
 

@@ -45,16 +45,16 @@ class Combined(TagDetector):
     def fit(self, data: TagData, seed: int) -> None:
         fitted = data.fitted_on(self.config.images, seed)
         folds = tag_folds(fitted.given, seed)
-        given = scores_of_given(fitted, folds)
+        given = scores_of_given(fitted, folds, data.kept("given"))
         verified = int(fitted.verified.sum())
         scorers: dict[str, Scorer] = {"confident": ConfidentScores(fitted, given)}
         if _known(data).size:
             scorers["given"] = given
         if verified:
-            scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight)
+            scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight, data.kept("checked"))
             scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
         if verified >= FEWEST_VERIFIED:
-            scorers["verified"] = scores_of_verified(data.table, fitted, folds)
+            scorers["verified"] = scores_of_verified(data.table, fitted, folds, data.kept("verified"))
         self._choose(data, scorers, seed)
 
     def _choose(self, data: TagData, scorers: dict[str, Scorer], seed: int) -> None:

@@ -20,7 +20,7 @@ class ConfidentTags(TagDetector):
 
     def fit(self, data: TagData, seed: int) -> None:
         fitted = data.fitted_on(self.config.images, seed)
-        given = scores_of_given(fitted, tag_folds(fitted.given, seed))
+        given = scores_of_given(fitted, tag_folds(fitted.given, seed), data.kept("given"))
         self._scores = ConfidentScores(fitted, given)
         self.notes |= {"l2": given.strength, "images": len(fitted.rows)}
 

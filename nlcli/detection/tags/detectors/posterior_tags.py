@@ -39,9 +39,9 @@ class PosteriorTags(TagDetector):
         folds = tag_folds(fitted.given, seed)
         self._scores: Scorer
         if fitted.verified.any():
-            self._scores = scores_of_checked(data.table, fitted, folds, self.config.weight)
+            self._scores = scores_of_checked(data.table, fitted, folds, self.config.weight, data.kept("checked"))
         else:
-            self._scores = scores_of_given(fitted, folds)
+            self._scores = scores_of_given(fitted, folds, data.kept("given"))
         self._fold = np.full(len(data.table), -1)
         self._fits: dict[int, TagPosterior] = {}
         table, fold = data.table, image_folds(data.table, seed)
