@@ -134,14 +134,15 @@ train_head(TrainHead.model_validate_json({config!r}))
 """
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(work: Work, residual_run: Path) -> None:
-    """SIGKILL, several times, at moments that depend on the machine; then the same command finishes."""
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(work: Work, residual_run: Path, times: int) -> None:
+    """SIGKILL at moments that depend on the machine; then the same command finishes."""
     rng = np.random.default_rng()
-    config = work.config("killed")
+    config = work.config(f"killed-{times}")
     code = _TRAIN.format(paths=[str(Path(__file__).parents[2])], config=config.model_dump_json())
-    metrics = work.root / "killed.partial" / "metrics.jsonl"
+    metrics = work.root / f"killed-{times}.partial" / "metrics.jsonl"
     kills = 0
-    for lines in sorted(rng.choice(np.arange(2, 38), 2, replace=False).tolist()):
+    for lines in sorted(rng.choice(np.arange(2, 38), times, replace=False).tolist()):
         with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
             deadline = time.monotonic() + 60
             while process.poll() is None and time.monotonic() < deadline:
