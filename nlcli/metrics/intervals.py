@@ -41,6 +41,9 @@ FEWEST_TO_RANK = 50
 FEWEST_RARER_TO_DIFFER = 15
 """Labels of the rarer kind from which on a difference of areas has an interval."""
 
+FEWEST_SEEDS = 3
+"""Seeds from which on their mean has an interval of its own."""
+
 Ends = tuple[float, float]
 
 
@@ -232,6 +235,23 @@ def difference_interval(
         margin = _normal() ** 2 / (count + 2) ** 2  # models that rank these alike may differ on others
     half = math.sqrt(margin + _seeds_margin2(own, other))
     return difference - half, difference + half
+
+
+def seeds_interval(values: ArrayLike) -> tuple[Floats, Floats]:
+    """Interval of a mean over seeds alone, the images as they are.
+
+    Args:
+        values: ``(S, ...)`` of three seeds or more: of two, a t quantile of 12.7 says nothing.
+
+    Returns:
+        Lower and upper ends, each as one seed's values.
+    """
+    own = np.asarray(values, np.float64)
+    if len(own) < FEWEST_SEEDS:
+        raise ValueError(f"{len(own)} seeds, fewer than {FEWEST_SEEDS}")
+    half = _t(len(own) - 1) * own.std(axis=0, ddof=1) / math.sqrt(len(own))
+    mean = own.mean(axis=0)
+    return mean - half, mean + half
 
 
 def class_intervals(

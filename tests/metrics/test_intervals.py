@@ -27,6 +27,14 @@ def test_a_share_has_wilsons_interval():
         assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def test_a_mean_over_three_seeds_has_students_interval():
+    low, high = of.seeds_interval(np.array([[0.1, 0.5], [0.2, 0.5], [0.3, 0.5]]))
+    half = 4.302652729749464 * 0.1 / math.sqrt(3)  # t of two degrees of freedom, from tables
+    np.testing.assert_allclose([low, high], [[0.2 - half, 0.5], [0.2 + half, 0.5]], atol=1e-12)
+    with pytest.raises(ValueError, match="2 seeds, fewer than 3"):
+        of.seeds_interval(np.array([0.1, 0.2]))
+
+
 def test_another_metric_has_that_of_the_images_its_variance_stands_for():
     # AP 0.8 with a variance of 0.8 * 0.2 / 40: as a share of 40 images.
     drawn = replicates(math.sqrt(0.16 / 40))[0]

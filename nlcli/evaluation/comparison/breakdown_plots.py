@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from nlcli.drawing import COLORS, MARKERS, SIGNS, new_figure, plain_axes, save_figure, show_photograph
 from nlcli.evaluation.comparison.breakdown_record import ALL, Analysis, CutRecord
-from nlcli.evaluation.comparison.learning_curves import SeedCurve, over_seeds
+from nlcli.evaluation.comparison.learning_curves import SeedCurve, over_seeds, seeds_band
 from nlcli.evaluation.metrics_file import Ends
 from nlcli.metrics.formats import percent
+from nlcli.metrics.intervals import FEWEST_SEEDS, LEVEL
 from nlcli.metrics.names import LEARNING
 from nlcli.networks.photographs import read_photograph
 
@@ -153,7 +154,7 @@ def precision_recall_plot(
 
 
 def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCurve]], path: Path) -> None:
-    """Validation metrics over training steps (Hu 2019, figure 4): mean and range over seeds.
+    """Validation metrics over training steps (Hu 2019, figure 4): mean over seeds, with its interval or their range.
 
     Args:
         labels: Of the models.
@@ -172,8 +173,8 @@ def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCu
             (line,) = axes.plot(steps, 100 * values.mean(axis=0), color=COLORS[i], linestyle=_LINES[i], linewidth=1.6)
             shown.setdefault(labels[i], line)
             if len(values) > 1:
-                ends = 100 * values.min(axis=0), 100 * values.max(axis=0)
-                axes.fill_between(steps, *ends, color=COLORS[i], alpha=0.13, linewidth=0)
+                low, high = seeds_band(values)
+                axes.fill_between(steps, 100 * low, 100 * high, color=COLORS[i], alpha=0.13, linewidth=0)
             for _, curve in own:
                 if curve.chosen is not None and name in curve.metrics:
                     axes.plot(
@@ -192,11 +193,20 @@ def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCu
     figure.legend(
         list(shown.values()), _short(list(shown)), loc="outside right center", frameon=False, fontsize=8, handlelength=3
     )
-    several = any(len(own) > 1 for own in learned)
-    told = "lines: mean over seeds; bands: from the lowest to the highest seed; " if several else ""
+    told = _bands_told([len(own) for own in learned[:MOST]])
     told += "hollow marks: the step that was chosen; the first steps may lie below"
     figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
+
+
+def _bands_told(seeds: Sequence[int]) -> str:
+    """What bands are, by how many seeds the models have; empty where none has several."""
+    kinds = []
+    if max(seeds) >= FEWEST_SEEDS:
+        kinds.append(f"{percent(LEVEL)} interval of that mean over seeds, on the same images")
+    if any(1 < count < FEWEST_SEEDS for count in seeds):
+        kinds.append("of two seeds from one to the other" if kinds else "from the lowest to the highest seed")
+    return f"lines: mean over seeds; bands: {', '.join(kinds)}; " if kinds else ""
 
 
 def _settled(learned: Sequence[Sequence[SeedCurve]], name: str) -> float | None:

@@ -23,14 +23,14 @@ from nlcli.evaluation.comparison.evaluation_sets import (
     evaluation_records,
     read_evaluations,
 )
-from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row, Seeds
+from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row, metrics_of_seeds
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table, print_comparison
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.measured import Measured
 from nlcli.evaluation.metrics_file import NoiseMetrics, read_metrics
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
-from nlcli.metrics.intervals import FEWEST_TO_RANK, widest
+from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import DETECTIONS, ERRORS, LABEL_NOISE, LOWER_IS_BETTER, TAG_NOISE, leading
 from nlcli.stages.files import atomic_path, number, write_csv
 from nlcli.stages.stage import StageRecord, open_stage
@@ -132,15 +132,7 @@ class _Group:
     """The seeds of one model: their metrics, those of the resamples, and what these rest on."""
 
     def __init__(self, members: list[Measured]) -> None:
-        names = [name for name in members[0].values if all(name in m.values for m in members)]
-        self.seeds = {
-            name: Seeds(
-                np.array([m.values[name] for m in members]),
-                np.stack([m.replicates[name] for m in members]) if name in members[0].replicates else None,
-                widest(m.supports[name] for m in members),
-            )
-            for name in names
-        }
+        self.seeds = metrics_of_seeds(members)
         self.per_class: Floats = np.mean([m.of_classes for m in members], axis=0)
 
     def over_seeds(self, name: str, reference: _Group | None) -> OverSeeds:

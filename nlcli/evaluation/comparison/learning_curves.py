@@ -10,6 +10,7 @@ import numpy as np
 
 from nlcli.evaluation.tested_model import selection
 from nlcli.metrics.arrays import Floats, Ints
+from nlcli.metrics.intervals import FEWEST_SEEDS, seeds_interval
 from nlcli.metrics.names import LEARNING
 from nlcli.training.loop.history import read_history
 
@@ -72,3 +73,14 @@ def over_seeds(curves: Sequence[LearningCurve], name: str) -> tuple[Ints, Floats
         return np.empty(0, np.int64), np.empty((0, 0))
     shared = sorted(set.intersection(*(set(values) for values in series)))
     return np.array(shared, np.int64), np.array([[values[step] for step in shared] for values in series])
+
+
+def seeds_band(values: Floats) -> tuple[Floats, Floats]:
+    """Lower and upper ends ``(K,)`` of what to show around the mean of ``(S, K)``, of two seeds or more.
+
+    An interval of the mean over seeds; of two seeds, which have none, the one and the other.
+    """
+    if len(values) < FEWEST_SEEDS:
+        return values.min(axis=0), values.max(axis=0)
+    low, high = seeds_interval(values)
+    return np.maximum(low, 0.0), np.minimum(high, 1.0)

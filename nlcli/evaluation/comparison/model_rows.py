@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
+from nlcli.evaluation.measured import Measured
 from nlcli.evaluation.metrics_file import Ends, Part
 from nlcli.metrics.arrays import Floats
 from nlcli.metrics.intervals import FEWEST_TO_RANK, LEVEL, Support, difference_interval, metric_interval, widest
@@ -26,6 +30,19 @@ class Seeds:
     values: Floats
     replicates: Floats | None
     support: Support
+
+
+def metrics_of_seeds(members: Sequence[Measured]) -> dict[str, Seeds]:
+    """By name what every seed of a model was measured to have, on the same images."""
+    names = [name for name in members[0].values if all(name in m.values for m in members)]
+    return {
+        name: Seeds(
+            np.array([m.values[name] for m in members]),
+            np.stack([m.replicates[name] for m in members]) if name in members[0].replicates else None,
+            widest(m.supports[name] for m in members),
+        )
+        for name in names
+    }
 
 
 class OverSeeds(Part):

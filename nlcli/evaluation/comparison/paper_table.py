@@ -2,8 +2,9 @@
 
 A table has a row for each method or variant and a column for each part of the clean set, or what
 else its columns go by: the data set, the split, the number of held-out classes. A cell is the mean
-and the spread over seeds. Published figures are in ``resources/published_tables.json``, in percent
-as the papers print them, with the backbone that they were reached with.
+and the spread over seeds, with an interval over images and seeds. Published figures are in
+``resources/published_tables.json``, in percent as the papers print them, with the backbone that they
+were reached with.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from nlcli.console import markdown_table, print_table, say
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.evaluation.comparison.cell_intervals import Interval, cell_intervals
 from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, table_text
 from nlcli.evaluation.config import Table
 from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, NoiseMetrics, Part, read_metrics
@@ -117,9 +119,10 @@ class _Measured:
 
 @dataclass
 class _Values:
-    """What was measured, in percent, of every seed: by row, column and metric."""
+    """What was measured, in percent, of every seed, and its interval: by row, column and metric."""
 
     of_cells: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
+    intervals: dict[tuple[str, str, str], Interval] = field(default_factory=dict)
 
     def metrics(self) -> list[str]:
         """In the order in which they are shown, those of categories behind."""
@@ -131,11 +134,14 @@ class _Values:
         values = self.of_cells.get((row, column, metric))
         if values is None:
             return None if published is None else Cell(published=published)
+        interval = self.intervals.get((row, column, metric), Interval())
         return Cell(
             measured=float(np.mean(values)),
             spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
             seeds=len(values),
+            interval=None if interval.ends is None else (100 * interval.ends[0], 100 * interval.ends[1]),
             published=published,
+            no_interval=interval.lacks,
         )
 
 
@@ -210,6 +216,7 @@ def _read(records: Mapping[str, Sequence[StageRecord]], by: By, published: Publi
 def _values(evaluations: Iterable[_Measured], by: By) -> _Values:
     values = _Values()
     seen: dict[tuple[str, str, int | None], Path] = {}
+    cells: dict[tuple[str, str], list[_Measured]] = {}
     for e in evaluations:
         place = (e.row, e.column, e.metrics.model.seed)
         if place in seen:
@@ -220,6 +227,13 @@ def _values(evaluations: Iterable[_Measured], by: By) -> _Values:
         seen[place] = e.path
         for metric, value in _metrics_of(e.metrics):
             values.of_cells.setdefault((e.row, e.column, metric), []).append(100 * value)
+        cells.setdefault((e.row, e.column), []).append(e)
+    made: dict[tuple[Path, ...], dict[str, Interval]] = {}  # what has no column of its own stands in several
+    for (row, column), members in cells.items():
+        paths = tuple(e.path for e in members)
+        if paths not in made:
+            made[paths] = cell_intervals(paths, [e.metrics for e in members])
+        values.intervals |= {(row, column, metric): interval for metric, interval in made[paths].items()}
     return values
 
 
@@ -338,6 +352,7 @@ def _write_csv(path: Path, table: PaperTable) -> None:
             metric,
             decimals(cell.measured),
             decimals(cell.spread),
+            *map(decimals, cell.interval or (None, None)),
             cell.seeds,
             decimals(cell.published),
             decimals(cell.difference),
@@ -347,7 +362,8 @@ def _write_csv(path: Path, table: PaperTable) -> None:
         for metric, cell in cells.items()
     )
     by = "column" if table.by == "none" else table.by
-    write_csv(path, ["row", by, "metric", "measured", "spread", "seeds", "published", "difference"], rows)
+    header = ["row", by, "metric", "measured", "spread", "low", "high", "seeds", "published", "difference"]
+    write_csv(path, header, rows)
 
 
 def show_table(outputs: Sequence[Path]) -> None:

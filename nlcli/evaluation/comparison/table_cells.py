@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from nlcli.evaluation.metrics_file import Part
-from nlcli.metrics.formats import percent
+from nlcli.evaluation.metrics_file import Ends, Part
+from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.intervals import LEVEL
 from nlcli.metrics.names import DOWN, heading
 from nlcli.stages.records import Record
 
@@ -22,13 +23,18 @@ class Cell(Part):
         measured: Mean over seeds; None where nothing was measured.
         spread: Standard deviation over seeds; None for fewer than two.
         seeds: How many.
+        interval: Of ``measured``, over images, and over seeds where there are several; None without a bootstrap, or
+            where there is none for ``no_interval``.
         published: The paper's; None where it has none.
+        no_interval: Why there is none although there was a bootstrap.
     """
 
     measured: float | None = None
     spread: float | None = None
     seeds: int = 0
+    interval: Ends | None = None
     published: float | None = None
+    no_interval: str | None = None
 
     @property
     def difference(self) -> float | None:
@@ -37,11 +43,11 @@ class Cell(Part):
 
     @property
     def told(self) -> str:
-        """``measured ± spread (published)``."""
+        """``measured ± spread [low, high] (published)``."""
         measured = "-" if self.measured is None else f"{self.measured:.2f}"
         spread = "" if self.spread is None else f" ± {self.spread:.2f}"
         published = "" if self.published is None else f" ({self.published:.2f})"
-        return f"{measured}{spread}{published}"
+        return f"{measured}{spread}{ends_text(self.interval, '.2f')}{published}"
 
 
 class TableRow(Part):
@@ -119,8 +125,23 @@ def _notes(table: PaperTable) -> list[str]:
     told = f"percent; mean ± standard deviation over {counted}"
     if any(cell.published is not None for cell in table.every_cell):
         told += "; in brackets the published figure"
+    if any(cell.interval is not None for cell in table.every_cell):
+        told += f"; [low, high]: {percent(LEVEL)} interval over images, and over seeds where there are several"
     if table.lower_is_better:
         told += f"; {DOWN}: lower is better"
     if len(table.columns) == 1 and (name := column_name(table.by, table.columns[0])):
         told += f"; {name} of the clean set" if table.by == "clean_fraction" else f"; {name}"
-    return [told, *(f"deviation: {text}" for text in table.deviations)]
+    return [told, *_without_interval(table), *(f"deviation: {text}" for text in table.deviations)]
+
+
+def _without_interval(table: PaperTable) -> list[str]:
+    """Why cells have no interval, each reason once with its rows; what intervals of one seed are of."""
+    reasons: dict[str, dict[str, None]] = {}
+    for row in table.rows:
+        for cell in (cell for column in row.cells.values() for cell in column.values()):
+            if cell.no_interval is not None:
+                reasons.setdefault(cell.no_interval, {})[row.name] = None
+    notes = [f"no interval of {', '.join(rows)}: {reason}" for reason, rows in reasons.items()]
+    if any(cell.seeds == 1 and cell.interval is not None for cell in table.every_cell):
+        notes.insert(0, "of one seed the interval is of that trained model; another seed may lie outside it")
+    return notes

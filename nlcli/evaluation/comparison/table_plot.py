@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nlcli.drawing import COLORS, MARKERS, new_figure, save_figure
 from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, column_name
+from nlcli.metrics.arrays import Floats
+from nlcli.metrics.formats import percent
+from nlcli.metrics.intervals import LEVEL
 from nlcli.metrics.names import plot_title
 
 if TYPE_CHECKING:
@@ -24,11 +29,29 @@ def table_plot(table: PaperTable, path: Path) -> None:
     columns = [column for column in table.columns if column != ANY]
     numbered = len(columns) > 1 and table.by in NUMBERED
     figure = _over_numbers(table, columns) if numbered else _beside(table)
-    told = "percent; filled: measured, bars: standard deviation over seeds"
+    told = f"percent; filled: measured, bars: {_bars_told(table)}"
     if any(cell.published is not None for cell in table.every_cell):
         told += "; hollow and dotted: published"
     figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
+
+
+def _bar(cell: Cell) -> Floats:
+    """(2,) how far the bar of a measured cell reaches down and up: its interval, or the spread where it has none."""
+    if cell.measured is None or cell.interval is None:
+        return np.full(2, cell.spread or 0.0)
+    low, high = cell.interval
+    return np.maximum([cell.measured - low, high - cell.measured], 0.0)
+
+
+def _bars_told(table: PaperTable) -> str:
+    cells = [cell for cell in table.every_cell if cell.measured is not None]
+    told = []
+    if any(cell.interval is not None for cell in cells):
+        told.append(f"{percent(LEVEL)} interval over images and seeds")
+    if any(cell.interval is None and cell.spread is not None for cell in cells) or not told:
+        told.append("standard deviation over seeds")
+    return ", or ".join(told)
 
 
 def _over_numbers(table: PaperTable, columns: Sequence[str]) -> Figure:
@@ -66,7 +89,7 @@ def _line(axes: Axes, row: TableRow, flat: Cell | None, cells: dict[float, Cell]
         axes.errorbar(
             list(measured),
             list(measured.values()),
-            [cells[x].spread or 0.0 for x in measured],
+            np.stack([_bar(cells[x]) for x in measured], axis=1),
             color=color,
             marker=marker,
             markersize=5,
@@ -100,7 +123,7 @@ def _beside(table: PaperTable) -> Figure:
             if cell is None:
                 continue
             if cell.measured is not None:
-                axes.errorbar(cell.measured, place, xerr=cell.spread, color=COLORS[0], marker="o", capsize=2.5)
+                axes.errorbar(cell.measured, place, xerr=_bar(cell)[:, None], color=COLORS[0], marker="o", capsize=2.5)
             if cell.published is not None:
                 axes.plot(cell.published, place, "s", color=COLORS[1], markerfacecolor="none")
         axes.set_title(f"{plot_title(metric)}\n{column_name(table.by, column)}".rstrip(), loc="left", fontsize=10)

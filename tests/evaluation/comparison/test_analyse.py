@@ -20,7 +20,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation import score_files
 from nlcli.evaluation import scored_images as stored
 from nlcli.evaluation.comparison.analyse import analyse, show_analysis
-from nlcli.evaluation.comparison.learning_curves import over_seeds, read_learning_curve
+from nlcli.evaluation.comparison.learning_curves import over_seeds, read_learning_curve, seeds_band
 from nlcli.evaluation.config import Analyse
 from nlcli.evaluation.score_files import read_images, read_scores, write_scores
 from nlcli.metrics.bootstrap import resample_weights
@@ -124,6 +124,16 @@ def test_steps_of_phases_follow_each_other(tmp_path: Path):
     assert values.tolist() == [[0.1, 0.3], [0.5, 0.1]]
     assert over_seeds([curve], "mAP")[1].tolist() == [[0.1, 0.3, 0.25, 0.4]]
     assert over_seeds([curve], "top_1")[0].tolist() == []
+
+
+def test_bands_are_intervals_of_the_mean_from_three_seeds_on():
+    values = np.array([[0.1, 0.97], [0.2, 1.0], [0.3, 1.0]])
+    half = 4.302652729749464 * 0.1 / np.sqrt(3)
+    low, high = seeds_band(values)
+    assert (low[0], high[0]) == pytest.approx((0.0, 0.2 + half))  # a metric stays between 0 and 1
+    assert high[1] == 1.0
+    assert low[1] == pytest.approx(0.99 - 4.302652729749464 * np.sqrt(0.0003) / np.sqrt(3))
+    assert [end.tolist() for end in seeds_band(values[:2])] == [[0.1, 0.97], [0.2, 1.0]]
 
 
 def test_runs_without_validation_and_broken_files(tmp_path: Path):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nlcli.data.detection_files import Threshold
@@ -26,9 +28,13 @@ from nlcli.evaluation.metrics_file import (
     TestedModel,
     WeightedBy,
 )
+from nlcli.evaluation.score_files import read_scores
+from nlcli.metrics.intervals import metric_interval, ranking_support
 from nlcli.metrics.names import LOWER_IS_BETTER
 from nlcli.stages.pipeline import read_pipeline
-from worlds.made_evaluations import made_clean_set, written
+from worlds.made_evaluations import curve_lines, made_clean_set, made_evaluation, made_run, written
+from worlds.stage_builders import published as published_dataset
+from worlds.stage_builders import verified_table
 
 
 def classifier(output: Path, settings: dict[str, Any], values: dict[str, float], **more: Any) -> Path:
@@ -69,6 +75,12 @@ def evaluation(output: Path, fraction: float | None, seed: int, mean_ap: float, 
     )
 
 
+def cell(measured: float | None, spread: float | None, seeds: int, published: float | None) -> dict[str, Any]:
+    """A cell of evaluations without a bootstrap."""
+    told = {"measured": measured, "spread": spread, "seeds": seeds, "published": published}
+    return told | {"interval": None, "no_interval": None}
+
+
 def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: Path, capsys) -> None:
     rows = {
         "Proposed (soft label)": [evaluation(tmp_path / f"s{i}", 0.05, i, 0.50 + 0.02 * i, 0.6) for i in range(3)],
@@ -79,9 +91,9 @@ def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: P
     soft, hard = (row["cells"] for row in table["rows"])
     assert table["columns"] == ["0.05", "0.1"]
     assert table["metrics"] == ["mAP", "AP_all"]
-    assert soft["0.05"]["mAP"] == pytest.approx({"measured": 52.0, "spread": 2.0, "seeds": 3, "published": 56.82})
-    assert soft["0.1"]["mAP"] == {"measured": None, "spread": None, "seeds": 0, "published": 58.38}
-    assert hard["0.1"]["AP_all"] == pytest.approx({"measured": 61.0, "spread": None, "seeds": 1, "published": 60.95})
+    assert soft["0.05"]["mAP"] == pytest.approx(cell(52.0, 2.0, 3, 56.82))
+    assert soft["0.1"]["mAP"] == cell(None, None, 0, 58.38)
+    assert hard["0.1"]["AP_all"] == pytest.approx(cell(61.0, None, 1, 60.95))
     assert table["deviations"][0] == "ours"
     assert "training shortened to 1 % of its steps" in table["deviations"]
     with open(output / "table.csv", newline="") as file:
@@ -114,7 +126,7 @@ def test_a_bound_with_all_labels_stands_beside_every_part(tmp_path: Path) -> Non
         (paper_table(Table(rows=rows, output=tmp_path / "a", published="hu2018-table4")) / "table.json").read_text()
     )
     cells = next(row["cells"] for row in both["rows"] if row["name"] == "ResNet50 (GT)")
-    assert cells["any"]["mAP"] == pytest.approx({"measured": 70.0, "spread": None, "seeds": 1, "published": 65.16})
+    assert cells["any"]["mAP"] == pytest.approx(cell(70.0, None, 1, 65.16))
     alone = json.loads((paper_table(Table(rows={"all": [bound]}, output=tmp_path / "b")) / "table.json").read_text())
     assert alone["columns"] == ["1"]
 
@@ -122,8 +134,8 @@ def test_a_bound_with_all_labels_stands_beside_every_part(tmp_path: Path) -> Non
 def test_categories_and_tables_of_our_own(tmp_path: Path) -> None:
     rows = {"Baseline": [evaluation(tmp_path / "n", None, 0, 0.4, 0.3)]}
     told = paper_table(Table(rows=rows, output=tmp_path / "t3", published="veit2017-table3"))
-    cell = json.loads((told / "table.json").read_text())["rows"][0]["cells"]["any"]["mAP vehicles"]
-    assert cell == pytest.approx({"measured": 50.0, "spread": None, "seeds": 1, "published": 56.92})
+    found = json.loads((told / "table.json").read_text())["rows"][0]["cells"]["any"]["mAP vehicles"]
+    assert found == pytest.approx(cell(50.0, None, 1, 56.92))
     own = paper_table(Table(rows={"mine": [tmp_path / "n"]}, output=tmp_path / "own"))
     assert json.loads((own / "table.json").read_text())["columns"] == ["any"]
 
@@ -137,6 +149,72 @@ def test_what_cannot_stand_in_a_table_is_refused(tmp_path: Path) -> None:
         paper_table(Table(rows={"Proposd": [one]}, output=tmp_path / "t", published="hu2018-table6"))
     with pytest.raises(NlcliError, match="did you mean 'hu2018-table6'"):
         paper_table(Table(rows={"x": [one]}, output=tmp_path / "t", published="hu2018-tabel6"))
+
+
+# --- intervals -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Evaluations of scores that are kept, with a bootstrap of 60: by row, a seed each."""
+
+    rows: dict[str, list[Path]]
+    root: Path
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    """Seeds 0 and 1 of ``mine``, seed 0 of ``one``, and ``apart``, whose second seed was judged by other labels."""
+    root, rows = tmp_path_factory.mktemp("scored"), {}
+    tables = [verified_table(90, 5, seed=seed, splits=(20, 40)) for seed in (3, 4)]
+    datasets = [published_dataset(table, root / f"dataset-{i}") for i, table in enumerate(tables)]
+    run = made_run(root / "run", curve_lines([0.5]))
+    for name, on in (("mine", (0, 0)), ("one", (0,)), ("apart", (0, 1))):
+        for seed, where in enumerate(on):
+            table, rng = tables[where], np.random.default_rng(10 * len(name) + seed)
+            scores = 1.5 * table.present.toarray()[50:] + rng.normal(size=(40, 5))
+            made = made_evaluation(
+                root / f"{name}-{seed}",
+                table,
+                datasets[where],
+                run,
+                (1 / (1 + np.exp(-scores))).astype(np.float32),
+                name=name,
+                seed=seed,
+                resamples=60,
+                fraction=0.05,
+            )
+            rows.setdefault(name, []).append(made)
+    return Scored(rows, root)
+
+
+def test_cells_have_intervals_over_images_and_seeds(scored: Scored, capsys: pytest.CaptureFixture) -> None:
+    _, cells = read_table(Table(rows=scored.rows, output=scored.root / "table"))
+    one = json.loads((scored.rows["one"][0] / "metrics.json").read_text())["metrics"]
+    for metric in ("mAP", "AP_all"):
+        assert cells["one"]["0.05"][metric]["interval"] == pytest.approx([100 * x for x in one[metric]["interval"]])
+    # Of two seeds by what both were measured to have on the same resamples of the images.
+    contents = [read_scores(path / "scores.parquet") for path in scored.rows["mine"]]
+    values = [content.metrics().ap_all for content in contents]
+    replicates = [content.resampled(60, 0).ap_all for content in contents]
+    ends = metric_interval(values, replicates, ranking_support(int(contents[0].metrics().positives.sum())))
+    low, high = (100 * end for end in ends)
+    mine = cells["mine"]["0.05"]["AP_all"]
+    assert mine["interval"] == pytest.approx([low, high])
+    assert low < mine["measured"] < high
+    apart = cells["apart"]["0.05"]["AP_all"]
+    assert apart["interval"] is None
+    assert "have different verified labels" in apart["no_interval"]
+    with open(scored.root / "table" / "table.csv", newline="") as file:
+        lines = {(line["row"], line["metric"]): line for line in csv.DictReader(file)}
+    line = lines["mine", "AP_all"]
+    assert (float(line["low"]), float(line["high"])) == pytest.approx((low, high), abs=1e-4)
+    show_table([scored.root / "table"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{mine['measured']:.2f} ± {mine['spread']:.2f} [{low:.2f}, {high:.2f}]" in shown
+    assert "[low, high]: 95 % interval over images, and over seeds where there are several" in shown
+    assert "of one seed the interval is of that trained model" in shown
+    assert "no interval of apart: " in shown
 
 
 def single(output: Path, seed: int = 0, *, top_1: float = 0.5, fraction: float = 1.0, **more: Any) -> Path:
@@ -199,12 +277,8 @@ def test_detections_stand_in_columns_by_data_set(tmp_path: Path, capsys: pytest.
     told, cells = read_table(config)
     assert (told["by"], told["columns"]) == ("dataset", ["Food-101N", "Clothing1M", "my own"])
     assert (told["metrics"], told["lower_is_better"]) == (["average_error"], ["average_error"])
-    assert cells["CleanNet"]["Clothing1M"]["average_error"] == pytest.approx(
-        {"measured": 21.0, "spread": 2**0.5, "seeds": 2, "published": 15.91}
-    )
-    assert cells["CleanNet"]["Food-101N"]["average_error"] == pytest.approx(
-        {"measured": 10.0, "spread": None, "seeds": 1, "published": 9.61}
-    )
+    assert cells["CleanNet"]["Clothing1M"]["average_error"] == pytest.approx(cell(21.0, 2**0.5, 2, 15.91))
+    assert cells["CleanNet"]["Food-101N"]["average_error"] == pytest.approx(cell(10.0, None, 1, 9.61))
     assert cells["naive baseline"]["my own"]["average_error"]["measured"] == pytest.approx(40)
     assert told["deviations"][:2] == [
         "measured on 40 verified noisy labels of split 'validation' of Clothing1M with 5 classes, each image's threshold "
@@ -232,15 +306,8 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
     }
     told, cells = read_table(Table(rows=rows, output=tmp_path / "f5", published="lee2018-figure5"))
     assert (told["by"], told["columns"], told["metrics"]) == ("held_out", ["1", "3", "50"], ["held_out_error"])
-    assert cells["CleanNet"]["3"]["held_out_error"] == pytest.approx(
-        {"measured": 13.0, "spread": 0.0, "seeds": 2, "published": None}
-    )
-    assert cells["CleanNet"]["50"]["held_out_error"] == {
-        "measured": None,
-        "spread": None,
-        "seeds": 0,
-        "published": 11.02,
-    }
+    assert cells["CleanNet"]["3"]["held_out_error"] == pytest.approx(cell(13.0, 0.0, 2, None))
+    assert cells["CleanNet"]["50"]["held_out_error"] == cell(None, None, 0, 11.02)
     assert "held-out error ↓ 3 held out" in (tmp_path / "f5" / "table.md").read_text()
     assert (tmp_path / "f5" / "table.png").stat().st_size > 5000
     weighted, whole = (
@@ -261,12 +328,8 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
     told, cells = read_table(Table(rows=rows, output=tmp_path / "f6", published="lee2018-figure6"))
     assert told["columns"] == ["0", "2", "50", "70"]
     assert cells["CleanNet, w_soft"]["2"]["top_1"]["measured"] == pytest.approx(80)
-    assert cells["CleanNet, w_soft"]["0"]["top_1"] == pytest.approx(
-        {"measured": 85, "spread": None, "seeds": 1, "published": 83.95}
-    )
-    assert cells["None"]["any"]["top_1"] == pytest.approx(
-        {"measured": 70, "spread": None, "seeds": 1, "published": 81.44}
-    )
+    assert cells["CleanNet, w_soft"]["0"]["top_1"] == pytest.approx(cell(85, None, 1, 83.95))
+    assert cells["None"]["any"]["top_1"] == pytest.approx(cell(70, None, 1, 81.44))
 
 
 def test_columns_by_split_or_one_alone(tmp_path: Path) -> None:
@@ -276,18 +339,14 @@ def test_columns_by_split_or_one_alone(tmp_path: Path) -> None:
     ]
     told, cells = read_table(Table(rows={"6 Ours, from 2": six}, output=tmp_path / "x", published="xiao2015-table2"))
     assert told["columns"] == ["validation", "test"]
-    assert cells["6 Ours, from 2"]["test"]["top_1"] == pytest.approx(
-        {"measured": 60, "spread": None, "seeds": 1, "published": 78.24}
-    )
+    assert cells["6 Ours, from 2"]["test"]["top_1"] == pytest.approx(cell(60, None, 1, 78.24))
     assert cells["6 Ours, from 2"]["validation"]["top_1"]["measured"] == pytest.approx(50)
     assert not [text for text in told["deviations"] if "backbone" in text]
     # Whatever part of the clean set: the table has one column.
     rows = {"7 Proposed (sigmoid)": [single(tmp_path / "h", top_1=0.7, fraction=0.3)]}
     told, cells = read_table(Table(rows=rows, output=tmp_path / "h4", published="hu2019-table4"))
     assert told["columns"] == ["any"]
-    assert cells["7 Proposed (sigmoid)"]["any"]["top_1"] == pytest.approx(
-        {"measured": 70, "spread": None, "seeds": 1, "published": 79.93}
-    )
+    assert cells["7 Proposed (sigmoid)"]["any"]["top_1"] == pytest.approx(cell(70, None, 1, 79.93))
 
 
 def test_another_backbone_is_a_deviation_by_itself(tmp_path: Path) -> None:
@@ -388,7 +447,7 @@ def test_a_row_that_used_no_clean_label_stands_where_the_paper_prints_it(tmp_pat
     output = paper_table(Table(rows=rows, output=tmp_path / "table", published="hu2019-table5"))
     cells = {row["name"]: row["cells"] for row in json.loads((output / "table.json").read_text())["rows"]}
     assert list(cells["training h alone"]) == ["1"]
-    expected = {"measured": 60.0, "spread": None, "seeds": 1, "published": 64.06}
+    expected = cell(60.0, None, 1, 64.06)
     assert cells["training h alone"]["1"]["mAP"] == pytest.approx(expected)
 
 
