@@ -26,6 +26,12 @@ class Interval:
     ends: Ends | None = None
     lacks: str | None = None
 
+    @property
+    def percent(self) -> Ends | None:
+        """The ends in percent."""
+        low, high = self.ends or (None, None)
+        return None if low is None or high is None else (100 * low, 100 * high)
+
 
 def cell_intervals(
     paths: Sequence[Path], evaluations: Sequence[ClassifierMetrics | NoiseMetrics]

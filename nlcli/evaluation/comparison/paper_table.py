@@ -139,7 +139,7 @@ class _Values:
             measured=float(np.mean(values)),
             spread=float(np.std(values, ddof=1)) if len(values) > 1 else None,
             seeds=len(values),
-            interval=None if interval.ends is None else (100 * interval.ends[0], 100 * interval.ends[1]),
+            interval=interval.percent,
             published=published,
             no_interval=interval.lacks,
         )

@@ -38,9 +38,9 @@ def table_plot(table: PaperTable, path: Path) -> None:
 
 def _bar(cell: Cell) -> Floats:
     """(2,) how far the bar of a measured cell reaches down and up: its interval, or the spread where it has none."""
-    if cell.measured is None or cell.interval is None:
+    low, high = cell.interval or (None, None)
+    if cell.measured is None or low is None or high is None:
         return np.full(2, cell.spread or 0.0)
-    low, high = cell.interval
     return np.maximum([cell.measured - low, high - cell.measured], 0.0)
 
 
