@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from torture._command import forked
+from torture._command import forked_in_turn
 from torture._report import Count
 from torture._world import write_photographs
 from torture.events import preload
@@ -335,10 +335,9 @@ def _world(root: Path) -> dict[str, Path]:
         "run": ["train-head", "--method", "noisy", "--dataset", "noisy", "--features", "features", "--steps", "20"],
         "scored": ["eval", "run", "--bootstrap", "20", "--examples", "0"],
     }
-    for name, arguments in commands.items():
-        ended = forked([*arguments, "--output", name], root, seconds=300)
-        if ended.code:
-            raise RuntimeError(f"{name} cannot be made: {ended.errors[-400:]}")
+    ended = forked_in_turn([[*arguments, "--output", name] for name, arguments in commands.items()], root, seconds=600)
+    if ended.code:
+        raise RuntimeError(f"what the readers read cannot be made: {ended.errors[-400:]}")
     return {name: root / name for name in commands}
 
 

@@ -178,6 +178,7 @@ def test_it_prints(browser: Any, page: Path) -> None:
     assert browser.execute_script("return document.querySelectorAll('details[open]').length") == 0, "as it was before"
 
 
+@pytest.mark.slow
 def test_fifteen_megabytes_open_in_two_seconds(browser: Any, tmp_path: Path) -> None:
     from worlds.reported import PLAIN, reported_dataset, reported_detection, reported_table
 
