@@ -291,7 +291,8 @@ def build_folders(
     Args:
         images: Folder with CLASS/ or SPLIT/CLASS/ folders; with --table, what its paths are relative to.
         output: Directory to write.
-        table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.
+        table: CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split; or an export
+            of COCO, Label Studio or CVAT.
         checked: Table of the images that people checked: path and label (the true class) or right (1 or 0).
         classes: Class names in order, one a line (default: those that occur, sorted).
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one class.

@@ -232,7 +232,8 @@ class BuildFolders(StageConfig):
     table: Annotated[
         Path | None,
         Option(
-            "CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split.",
+            "CSV or Parquet with path, noisy_label and, as needed, clean_label, verification, split; or an export of COCO, "
+            "Label Studio or CVAT.",
             panel="Data",
             role="input",
         ),

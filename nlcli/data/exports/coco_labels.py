@@ -2,7 +2,8 @@
 
 An annotation is a label of an image without a box: the best that is known, with ``verified`` true where a person saw
 it. What that leaves out stands at the image: ``noisy_category_ids`` with ``noisy_scores``, ``verification``, and, as
-LVIS has it, ``neg_category_ids``, the classes that a person saw are not there.
+LVIS has it, ``neg_category_ids``, the classes that a person saw are not there. ``info`` has the ``task``, so that one
+label an image is read as such.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def write(folder: Path, table: LabelTable) -> None:
     for split in SPLITS:
         if images[split]:
             content = {
-                "info": {"description": f"{split} images with labels of the image"},
+                "info": {"description": f"{split} images with labels of the image", "task": table.task},
                 "images": images[split],
                 "annotations": annotations[split],
                 "categories": categories,

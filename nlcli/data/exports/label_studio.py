@@ -45,6 +45,7 @@ def write(folder: Path, table: LabelTable) -> None:
                 "path": image.path,
                 "split": image.split,
                 "verification": image.verification,
+                "task": table.task,
                 "present": [classes[one] for one in image.present],
                 "absent": [classes[one] for one in image.absent],
             }

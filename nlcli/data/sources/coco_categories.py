@@ -76,7 +76,9 @@ def read_coco(path: Path, document: dict[str, Any], *, checked: bool = False) ->
             raise NlcliError(f"{where}: a list of checked images says what people saw; leave it out")
         else:
             collected.tag(images[of], names[category], "noisy", where, score)
-    return collected.finished(tuple(names.values()), groups)
+    info = document.get("info")
+    one_label = isinstance(info, dict) and info.get("task") == "single-label"
+    return collected.finished(tuple(names.values()), groups, one_label=one_label)
 
 
 def _add(

@@ -88,7 +88,12 @@ class Collected:
         self._kinds[kind].append((image, self._names.setdefault(name.strip(), len(self._names)), value))
 
     def finished(
-        self, declared: tuple[str, ...] = (), groups: dict[str, str] | None = None, *, asks: bool = False
+        self,
+        declared: tuple[str, ...] = (),
+        groups: dict[str, str] | None = None,
+        *,
+        asks: bool = False,
+        one_label: bool = False,
     ) -> TaggedImages:
         """All of it.
 
@@ -96,6 +101,7 @@ class Collected:
             declared: All names in their order, where the document lists them.
             groups: The group of names that have one.
             asks: Whether people alone tag in such documents, so that what they say may be what is to be doubted.
+            one_label: Whether the document says that an image has one label.
         """
         if not self._image:
             raise NlcliError(f"{self.path} has no images")
@@ -122,6 +128,7 @@ class Collected:
             group=np.array(self._group, np.int32),
             declared=declared,
             class_groups=groups or {},
+            one_label=one_label,
             people_alone=asks and not self._kinds["noisy"] and any(self._kinds.values()),
         )
 

@@ -50,7 +50,7 @@ class CvatFile:
     Attributes:
         declared: Labels of the task, in their order.
         shapes: How many shapes the images have.
-        facts: What is said of the task or job: ``assignee``, ``updated`` and ``dumped``.
+        facts: What is said of the task or job: ``assignee``, ``updated``, ``dumped`` and ``label_kind``.
 
     All three are filled while ``images`` reads.
     """
@@ -130,6 +130,6 @@ class CvatFile:
             self.declared[text] = None
         elif inside[:1] == ["meta"] and inside[-2:] == ["assignee", "username"]:
             self.facts["assignee"] = text
-        elif inside[:1] == ["meta"] and inside[-1] in ("updated", "dumped"):
+        elif inside[:1] == ["meta"] and inside[-1] in ("updated", "dumped", "label_kind"):
             self.facts[inside[-1]] = text
         self._text = ""

@@ -36,7 +36,9 @@ def read_cvat(path: Path, *, checked: bool = False) -> TaggedImages:
         raise NlcliError(f"{path} has {file.shapes:,} shapes and no tags of images; tags are what is read")
     if file.shapes:
         say(f"note: {path} has {file.shapes:,} shapes; they are passed over")
-    tagged = collected.finished(tuple(name for name in file.declared if name), asks=True)
+    one_label = file.facts.get("label_kind") == "single-label"
+    declared = tuple(name for name in file.declared if name)
+    tagged = collected.finished(declared, asks=True, one_label=one_label)
     numbers = np.array([SPLIT_NAMES.get(subset.lower(), -1) for subset in subsets], np.int8)
     if (numbers >= 0).all():
         tagged.split[:] = numbers
@@ -49,5 +51,7 @@ def _add(collected: Collected, image: int, tag: CvatTag, checked: bool) -> None:
     if tag.source in _BY_PEOPLE or checked:
         absent = tag.attributes.get("absent", "").lower() in ("1", "true", "yes")
         collected.tag(image, tag.label, "absent" if absent else "present", tag.where)
+        if tag.attributes.get("noisy") and not checked:
+            collected.tag(image, tag.label, "noisy", tag.where, tag.attributes["noisy"])
     else:
         collected.tag(image, tag.label, "noisy", tag.where, tag.attributes.get("confidence"))

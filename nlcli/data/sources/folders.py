@@ -5,6 +5,7 @@ Two layouts:
 - folders: ``ROOT/CLASS/...`` or ``ROOT/{train,validation,test}/CLASS/...`` (``val`` and ``valid``
   mean validation). The folder's name is the noisy class of the images in it and below; in the
   splits of ``verified`` it is their true class, too. A split that is drawn (below) is none of them.
+- what annotation programs export (``one_label_documents.py``), or
 - a table, CSV or Parquet, with the columns ``path`` and ``noisy_label`` and, where there are any,
   ``clean_label`` (the true class: fully verified), ``verification`` (whether the noisy label is
   right: 1 right, 0 wrong, -1 or empty not looked at) and ``split``; see ``image_table.py``.
@@ -44,6 +45,7 @@ from nlcli.data.sources.base import (
 from nlcli.data.sources.checked_list import join_checked
 from nlcli.data.sources.drawn_splits import join_groups
 from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
+from nlcli.data.sources.one_label_documents import document_files, is_document, read_documents
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.networks.image_files import OTHER, LeftOut, class_folders, is_image, require_utf8, walk_files
@@ -61,12 +63,16 @@ def build_folders(config: BuildFolders, *, force: bool = False) -> Path:
         NlcliError: with the file and line, or the folder, for whatever does not fit.
     """
     inputs: dict[str, Any] = {"table": config.table, "classes": config.classes, "checked": config.checked}
+    documents = config.table is not None and is_document(config.table)
+    if config.table is not None and documents:
+        files = document_files(config.table)
+        inputs |= {"table" if not i else f"table {i + 1}": path for i, path in enumerate(files)}
     if config.table is None:
         listed = list_folders(config.images, frozenset(config.verified))
         inputs["images"] = fingerprint_json([listed.paths, listed.split])
         missing = np.zeros(len(listed.paths), bool)
     else:
-        listed = read_image_table(config.table)
+        listed = read_documents(config.table) if documents else read_image_table(config.table)
         missing = missing_files(config.images, listed.paths)
         inputs["missing"] = fingerprint_json([listed.paths[i] for i in np.flatnonzero(missing)])
     unmatched = [] if config.checked is None else join_checked(listed, config.images, config.checked)

@@ -24,13 +24,14 @@ def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) ->
     """
     collected = Collected(path, checked=checked)
     others: Counter[str] = Counter()
-    choices = 0
+    choices = of_one = 0
     for number, task in enumerate(tasks, start=1):
         where = f"{path}, task {number}"
         data = task.get("data") if isinstance(task, dict) else None
         if not isinstance(data, dict):
             raise NlcliError(f"{where} has no 'data'; export from Label Studio as JSON (not as JSON-MIN)")
         image = collected.image(picture_of(data, where), where, data)
+        of_one += data.get("task") == "single-label"
         for kind in ("present", "absent"):
             for name in _names(data, kind, where):
                 collected.tag(image, name, kind, where)
@@ -59,7 +60,7 @@ def read_label_studio(path: Path, tasks: list[Any], *, checked: bool = False) ->
                 f"{path} has results of other kinds ({told}) and no choices, which are the tags of an image"
             )
         say(f"note: {path} has results of other kinds than choices ({told}); they are passed over")
-    return collected.finished(asks=True)
+    return collected.finished(asks=True, one_label=of_one == len(tasks))
 
 
 def _names(data: dict[str, Any], kind: str, where: str) -> list[Any]:

@@ -93,6 +93,7 @@ class TaggedImages:
         class_groups: The group (a high-level category) of names that have one.
         declared: All names in their order, where the form lists them.
         people_alone: The form is one in which people tag, and it holds nothing else: they may be what is to be doubted.
+        one_label: The form says that an image has one label.
     """
 
     paths: tuple[str, ...]
@@ -107,6 +108,7 @@ class TaggedImages:
     class_groups: dict[str, str] = field(default_factory=dict)
     declared: tuple[str, ...] = ()
     people_alone: bool = False
+    one_label: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -388,6 +390,7 @@ def concatenated(parts: Sequence[tuple[str, int, TaggedImages]]) -> TaggedImages
         class_groups={name: group for _, _, part in parts for name, group in part.class_groups.items()},
         declared=tuple(declared),
         people_alone=all(part.people_alone for _, _, part in parts),
+        one_label=all(part.one_label for _, _, part in parts),
     )
 
 

@@ -50,6 +50,10 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
     inputs: dict[str, Any] = {"table" if not i else f"table {i + 1}": path for i, path in enumerate(files)}
     inputs |= {"classes": config.classes, "checked": config.checked}
     tagged = read_tags(config.table)
+    if tagged.one_label:
+        raise NlcliError(
+            f"{config.table} says that an image has one label; give it to nlcli build-folders as --table, which does"
+        )
     if config.people is None and tagged.people_alone:
         raise NlcliError(
             f"all tags of {config.table} are people's: pass --people noisy if they are the labels to be doubted, or "

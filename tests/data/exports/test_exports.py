@@ -219,6 +219,33 @@ def test_tags_come_back_through_build_tags(name: Format, root: Path, tmp_path: P
         np.testing.assert_allclose(again.noisy[[i]].toarray(), table.noisy[[row]].toarray(), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["coco", "labelstudio", "cvat"])
+def test_single_labels_come_back_from_annotation_programs(name: Format, root: Path, tmp_path: Path) -> None:
+    table = single(root)
+    folder = exported(tmp_path, table, name) / name
+    source = folder / "tasks.json" if name == "labelstudio" else folder
+    built = nlcli.build_folders(images=root, table=source, output=tmp_path / "built", class_names="keep")
+    again = read_dataset(built)
+    assert again.task == "single-label"
+    assert by_path(again) == by_path(table)
+    with pytest.raises(NlcliError, match="says that an image has one label; give it to nlcli build-folders"):
+        nlcli.build_tags(table=source, images=root, output=tmp_path / "tags", class_names="keep")
+
+
+def test_tags_come_back_from_cvat(root: Path, tmp_path: Path) -> None:
+    table = several(root)
+    folder = exported(tmp_path, table, "cvat") / "cvat"
+    again = read_dataset(nlcli.build_tags(table=folder, images=root, output=tmp_path / "built", class_names="keep"))
+    assert by_path(again) == by_path(table)
+    of = {path: row for row, path in enumerate(again.paths.tolist())}
+    column = [again.classes.index(name) for name in table.classes]
+    for row in range(len(table)):
+        confidence = again.noisy[[of[table.paths[row]]]].toarray()[0, column]
+        np.testing.assert_allclose(confidence, table.noisy[[row]].toarray()[0], atol=1e-6)
+    with pytest.raises(NlcliError, match="nlcli build-tags reads several labels an image"):
+        nlcli.build_folders(images=root, table=folder, output=tmp_path / "one", class_names="keep")
+
+
 def test_tags_come_back_from_label_studio_and_coco(root: Path, tmp_path: Path) -> None:
     table = several(root)
     folder = exported(tmp_path, table, "labelstudio", "coco")
@@ -373,7 +400,11 @@ def test_cvat(make: object, root: Path, tmp_path: Path) -> None:
         assert tree.findtext("version") == "1.1"
         assert [label.findtext("name") for label in tree.iter("label")] == list(table.classes)
         read = {
-            image.get("name"): {tag.get("label"): tag.get("source") for tag in image.iter("tag")}
+            image.get("name"): {
+                tag.get("label"): tag.get("source")
+                for tag in image.iter("tag")
+                if not any(one.get("name") == "absent" for one in tag.iter("attribute"))
+            }
             for image in tree.iter("image")
         }
         assert [image.get("id") for image in tree.iter("image")] == [str(i) for i in range(len(read))]
