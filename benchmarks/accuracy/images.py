@@ -85,5 +85,7 @@ def _run_pipeline(name: str, place: Path) -> None:
         "coco": HERE / "coco.yaml",
     }[name]
     print(f"{name}: data set and features ...", flush=True)
-    command = [sys.executable, "-m", "nlcli", "run", str(file), "--workdir", str(place), "--only", "features"]
-    subprocess.run(command, check=True)
+    workdir = str(place.resolve())
+    command = [sys.executable, "-m", "nlcli", "run", str(file), "--workdir", workdir, "--only", "features"]
+    # Paths in a pipeline are those of the folder that it is run in; those of the shared images are beside the file's.
+    subprocess.run(command, check=True, cwd=HERE if name in NEEDS_SHARED else None)
