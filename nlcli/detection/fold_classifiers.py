@@ -25,7 +25,7 @@ from nlcli.estimation.path import STRENGTHS, clearly_worse, path_values, simples
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import Solution, solve
-from nlcli.estimation.temperature import tempered_losses
+from nlcli.estimation.tempering import tempered_class_losses
 from nlcli.runtime import memory_available
 from nlcli.stages.files import atomic_path, read_arrays
 
@@ -261,7 +261,7 @@ class _Problem:
             places = np.flatnonzero(asked[known])
             for first, part in ChosenBlocks(design, asked).blocks():
                 log_p[places[first : first + len(part)]] = solution.model.log_probabilities(part)
-        return tempered_losses(log_p, self._true[known])[1]
+        return tempered_class_losses(log_p, self._true[known])[1]
 
     def _design(self) -> RowBlocks:
         return unit_design(self._data, self.positions)

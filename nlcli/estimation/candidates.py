@@ -25,7 +25,7 @@ import numpy as np
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task, log_softmax
-from nlcli.estimation.objective import Term
+from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.path import path_values
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import solve
@@ -130,6 +130,11 @@ class Candidates:
         self.values: tuple[float, ...] = tuple(self.l2 * factor for factor in factors)
         self._full: dict[tuple[str, int], LinearModel] = {}
         self._noise_of: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def noisy_model(self) -> LinearModel:
+        """The classifier of noisy labels, at ``l2``."""
+        return self._start
 
     # --- what noisy labels alone say ---
 
@@ -240,7 +245,7 @@ class Candidates:
         if images.task == "single-label":
             return [Term(images.noisy, images.beside), self._clean(used, weight)]
         labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
-        return [Term(images.noisy, labelled, _Unknown(images.known)), self._clean(used, weight)]
+        return [Term(images.noisy, labelled, Unknown(images.known)), self._clean(used, weight)]
 
     @cached_property
     def _one_of_each(self) -> np.ndarray | None:
@@ -336,19 +341,6 @@ class Candidates:
             tolerance=TOLERANCE,
             preconditioner=images.preconditioner,
         ).model
-
-
-@dataclass(frozen=True)
-class _Unknown:
-    """Ones where a CSR matrix has zeros, made dense some rows at a time."""
-
-    known: Any
-
-    def __getitem__(self, rows: Any) -> _Unknown:
-        return _Unknown(self.known[rows])
-
-    def toarray(self) -> np.ndarray:
-        return np.asarray(self.known.toarray() == 0)
 
 
 def _first_class(labels: Any) -> np.ndarray:

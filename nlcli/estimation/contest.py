@@ -18,16 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlcli.estimation.candidates import NOISY, Candidates, Images
+from nlcli.estimation.criterion import GROUPS, cost, pseudo_values
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.selection import Selection, select
 from nlcli.estimation.tempering import temperature, tempered_losses
-from nlcli.metrics.ranking import sparse_ranking_metrics
 
 FOLDS = 5
-GROUPS = 40
-"""Most groups of images that are left out in turn where a score is a pseudo-value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +50,7 @@ class Contest:
         selection: All candidates; None where no image is verified.
         winner: Name of the one that is kept.
         model: Its classifier, fitted to all training images.
+        noisy: That of the noisy labels, at the strength that these prefer.
         l2, iterations, converged: Of that.
         values: Strengths at which candidates were solved.
         costs: By name what each costs at each of ``values``, all judging images together.
@@ -61,6 +60,7 @@ class Contest:
     selection: Selection | None
     winner: str
     model: LinearModel
+    noisy: LinearModel
     l2: float
     iterations: int
     converged: bool
@@ -77,7 +77,9 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
     if not len(verified):
         place = candidates.values.index(candidates.l2)
         model, iterations, converged = candidates.final(NOISY, place)
-        return Contest(None, NOISY, model, candidates.l2, iterations, converged, candidates.values, {}, 0)
+        return Contest(
+            None, NOISY, model, candidates.noisy_model, candidates.l2, iterations, converged, candidates.values, {}, 0
+        )
     board = _Board(images.task, logits, verified, known, folds)
     scores = {name: board.scores(name) for name in candidates.names}
     each = len(verified) / len(next(iter(scores.values())))
@@ -87,7 +89,16 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
     costs = {name: tuple(board.costs(name)) for name in candidates.names}
     value = candidates.values[place]
     return Contest(
-        selection, selection.chosen, model, value, iterations, converged, candidates.values, costs, len(verified)
+        selection,
+        selection.chosen,
+        model,
+        candidates.noisy_model,
+        value,
+        iterations,
+        converged,
+        candidates.values,
+        costs,
+        len(verified),
     )
 
 
@@ -170,28 +181,13 @@ class _Board:
             chosen[own] = self._logits[name][self._place(name, others if len(others) else own)][own]
         groups = np.arange(count) % min(GROUPS, count)
         groups = groups[np.argsort(np.argsort(self._folds, kind="stable"), kind="stable")]
-        whole = self._ranking(chosen, np.arange(count))
-        number = int(groups.max()) + 1
-        if number == 1:
-            return np.array([whole])
-        left = np.array([self._ranking(chosen, np.flatnonzero(groups != group)) for group in range(number)])
-        return number * whole - (number - 1) * left
+        return pseudo_values(chosen, self._verified, self._known, groups)
 
     def _place(self, name: str, rows: np.ndarray) -> int:
         return int(np.argmin([self._cost(name, place, rows) for place in range(len(self._logits[name]))]))
 
     def _cost(self, name: str, place: int, rows: np.ndarray) -> float:
-        if self._task == "multi-label":
-            return -self._ranking(self._logits[name][place], rows)
-        return float(tempered_losses(self._task, *self._part(name, place, rows)).mean())
+        return cost(self._task, *self._part(name, place, rows))
 
     def _part(self, name: str, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self._logits[name][place, rows], self._verified[rows], self._known[rows]
-
-    def _ranking(self, logits: np.ndarray, rows: np.ndarray) -> float:
-        """The mean of AP_all and mAP of some images."""
-        position, column = np.nonzero(self._known[rows])
-        labels, scores = self._verified[rows][position, column] > 0, logits[rows][position, column]
-        metrics = sparse_ranking_metrics(column, labels, scores, logits.shape[1])
-        value = 0.5 * (metrics.ap_all + metrics.mean_ap)
-        return float(value) if np.isfinite(value) else 0.0

@@ -51,6 +51,20 @@ class Term:
         return Term(self.targets[chosen], weights, None if self.mask is None else self.mask[chosen], self.transition)
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """Ones where a CSR matrix has zeros, made dense some rows at a time: the ``mask`` of what stands in elsewhere."""
+
+    known: Any
+
+    def __getitem__(self, rows: Any) -> Unknown:
+        return Unknown(self.known[rows])
+
+    def toarray(self) -> np.ndarray:
+        """The rows as an array."""
+        return np.asarray(self.known.toarray() == 0)
+
+
 def dense(matrix: Any, rows: slice, columns: np.ndarray | None, dtype: Any) -> np.ndarray:
     """Some rows of an array or a CSR matrix as an array of ``dtype``."""
     part = matrix[rows]

@@ -36,7 +36,7 @@ from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Term
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import Solution, solve
-from nlcli.estimation.temperature import tempered_losses
+from nlcli.estimation.tempering import tempered_class_losses
 from nlcli.estimation.transition import confident_transition, counted_transition, fitted_transition, pair_counts
 
 WEIGHTS = (1.5, 0.7)
@@ -400,7 +400,7 @@ class _Path:
 
     def factor(self, log_p: np.ndarray, models: Sequence[LinearModel]) -> float | None:
         """What makes log-probabilities as sure as verified images show them to be; None where too few can tell."""
-        return tempered_losses(*self._judged(log_p, models))[0] if self._tells else None
+        return tempered_class_losses(*self._judged(log_p, models))[0] if self._tells else None
 
     def _judged(self, log_p: np.ndarray, models: Sequence[LinearModel]) -> tuple[np.ndarray, np.ndarray]:
         """Verified images: log p by classifiers that have not seen them, and their classes."""
@@ -414,7 +414,7 @@ class _Path:
         """What decides between classifiers: verified classes at the best temperature, else noisy labels."""
         observed = self._observed
         if self._tells:
-            return tempered_losses(*self._judged(log_p, models))[1]
+            return tempered_class_losses(*self._judged(log_p, models))[1]
         rows = np.flatnonzero(observed.noisy >= 0)
         noisy = observed.noisy[rows]
         if transition is None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from nlcli.console import say, say_table
 from nlcli.errors import NlcliError
-from nlcli.estimation.candidates import Images
-from nlcli.estimation.contest import Contest, Judges, contest
+from nlcli.estimation.contest import Contest, contest
 from nlcli.estimation.linear_search import Point
 from nlcli.estimation.scale import ScaleKind
 from nlcli.estimation.selection import Selection
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, SolvableConfig, Tensor
 from nlcli.methods.base.linear import SolvedLinearMethod
-from nlcli.methods.base.solution import Labelled, Solved
+from nlcli.methods.base.solution import Labelled, Solved, images_and_judges
 from nlcli.methods.citations import PATRINI_2017
 
 
@@ -62,10 +60,8 @@ class Auto(SolvedLinearMethod):
         raise NotImplementedError("it is solved")
 
     def solve(self, labelled: Labelled) -> Solved:
-        judges = None
-        if labelled.checked.design is not None and not labelled.unverified:
-            judges = Judges(labelled.checked.design, labelled.checked.verified, labelled.checked.known)
-        result = contest(_images(labelled), judges)
+        images, judges = images_and_judges(labelled)
+        result = contest(images, judges)
         self.take(result.model)
         remarks = _remarks(result)
         if result.selection is not None:
@@ -86,23 +82,6 @@ class Auto(SolvedLinearMethod):
             remarks=remarks,
             details=_details(result),
         )
-
-
-def _images(labelled: Labelled) -> Images:
-    counts = labelled.of_noisy.astype(np.float64)
-    if labelled.weights is not None:
-        counts = counts * labelled.weights
-    known = np.asarray(labelled.known.sum(axis=1)).ravel() > 0
-    return Images(
-        design=labelled.design,
-        task=labelled.task,
-        classes=labelled.classes,
-        noisy=labelled.noisy,
-        labelled=counts,
-        verified=labelled.verified,
-        known=labelled.known,
-        checked=labelled.of_clean & known,
-    )
 
 
 def _remarks(result: Contest) -> list[str]:

@@ -7,15 +7,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Rows, Tensor
+from nlcli.estimation.contest import Contest
+from nlcli.methods.base.contract import Activation, Batch, Phase, Rows, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy
-from nlcli.methods.base.method import Method
+from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import HU_2019
 from nlcli.networks.linear_layer import LinearLayer
 
 
-class ResidualConfig(MethodConfig):
+class ResidualConfig(StartedConfig):
     """Settings of the residual method."""
 
     activation: Activation = Field("sigmoid", description="Non-linearity of both nets.")
@@ -30,12 +31,13 @@ class ResidualConfig(MethodConfig):
     )
 
 
-class Residual(Method):
+class Residual(StartedMethod):
     """A clean net ``c`` and a residual net ``r`` on the same features.
 
     ``g = sigmoid(c)`` (eq. 2) fits the verified labels, ``h = sigmoid(c + r)`` (eq. 4) the noisy
     ones. What makes noisy labels differ from true ones goes into ``r``; the rest teaches ``c``.
-    Single-label data keeps the sigmoid (section 3.2).
+    Single-label data keeps the sigmoid (section 3.2). With ``start=solved`` solved classifiers stand
+    beside the nets, so that ``g`` begins as that of true labels and ``h`` as that of noisy ones.
     """
 
     name = "residual"
@@ -59,8 +61,28 @@ class Residual(Method):
 
     def build(self, init: LinearLayer | None) -> None:
         settings = self.config
-        self.clean = self.nonlinear("clean", settings.hidden, settings.activation)
-        self.residual = self.nonlinear("residual", settings.hidden, settings.activation)
+        started = self.starts_solved
+        self.clean = self.nonlinear("clean", settings.hidden, settings.activation, zeros=started)
+        self.residual = self.nonlinear("residual", settings.hidden, settings.activation, zeros=started)
+        if started:
+            self.begun, self.begun_noisy = SolvedLogits(self, "clean_start"), SolvedLogits(self, "noisy_start")
+
+    @classmethod
+    def can_start(cls, config: Any) -> bool:
+        return bool(config.train == "joint")
+
+    def begin_at(self, solved: Contest) -> None:
+        super().begin_at(solved)
+        self.begun_noisy.take(solved.noisy)
+
+    def clean_logits(self, features: Tensor) -> Tensor:
+        """``c``, eq. (1)."""
+        return self.started(self.clean(features), features)
+
+    def noisy_logits(self, features: Tensor) -> Tensor:
+        """``c + r``, eq. (3): what begins as the classifier of noisy labels, less ``c`` as it began, is part of r."""
+        h = self.clean(features) + self.residual(features)
+        return h + self.begun_noisy(features) if self.starts_solved else h
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
@@ -69,14 +91,13 @@ class Residual(Method):
         return (self.make_phase(settings.train, rows[settings.train], settings.steps, rates),)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        c = self.clean(features)  # eq. (1)
         parts = {}
         if phase != "noise-only":
-            norm = self.config.normalise
-            parts["L_clean"] = binary_cross_entropy(batch.of_clean(c), batch.verified, batch.mask, norm)  # eq. (6)
+            g, norm = self.clean_logits(batch.of_clean(features)), self.config.normalise
+            parts["L_clean"] = binary_cross_entropy(g, batch.verified, batch.mask, norm)  # eq. (6)
         if phase != "clean-only":
-            r = self.residual(batch.of_noisy(features))  # eq. (3)
-            parts["L_noise"] = binary_cross_entropy(batch.of_noisy(c) + r, batch.noisy)  # eq. (5)
+            h = self.noisy_logits(batch.of_noisy(features))
+            parts["L_noise"] = binary_cross_entropy(h, batch.noisy)  # eq. (5)
         if phase == "joint":
             return {"loss": self.config.alpha * parts["L_clean"] + parts["L_noise"], **parts}  # eq. (7)
         (alone,) = parts.values()
@@ -91,5 +112,4 @@ class Residual(Method):
         return {"joint": self.scores, "clean-only": ("clean",), "noise-only": ("noisy",)}[self.config.train]
 
     def score(self, features: Tensor, name: str) -> Tensor:
-        c = self.clean(features)
-        return ops.sigmoid(c if name == "clean" else c + self.residual(features))
+        return ops.sigmoid(self.clean_logits(features) if name == "clean" else self.noisy_logits(features))

@@ -6,22 +6,22 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Tensor
+from nlcli.methods.base.contract import Activation, Batch, Phase, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy
-from nlcli.methods.base.method import Method
+from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import HU_2018
 from nlcli.networks.linear_layer import LinearLayer
 
 
-class TeacherStudentConfig(MethodConfig):
+class TeacherStudentConfig(StartedConfig):
     """Settings of teacher and student; ``learning_rate`` is the student's."""
 
     teacher_rate: float = Field(1e-3, gt=0, description="Learning rate of the teacher.")
     activation: Activation = Field("sigmoid", description="Non-linearity of both nets; linear for table 4.")
     hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")
     pretrain: Literal["none", "teacher", "student", "both"] = Field(
-        "both", description="Which nets are first trained on noisy labels (table 5)."
+        "both", description="Which nets are first trained on noisy labels (table 5), where they begin at new weights."
     )
     pretrain_rate: float = Field(1e-3, gt=0, description="Learning rate of that.")
     pretrain_steps: int = Field(800, ge=1, description="Steps of that.")
@@ -35,7 +35,7 @@ class TeacherStudentConfig(MethodConfig):
     )
 
 
-class TeacherStudent(Method):
+class TeacherStudent(StartedMethod):
     """Two non-linear nets of one shape on the same features: teacher ``g`` and student ``h``.
 
     ``g`` learns from verified labels; ``h`` from these and from what ``g`` says of all other images.
@@ -67,19 +67,33 @@ class TeacherStudent(Method):
     }
     scores = ("student", "teacher")
     cleans = True
+    started_rates = ("learning_rate", "teacher_rate")
+    only_new = frozenset({"pretrain", "pretrain_rate", "pretrain_steps"})
     citation = HU_2018
     config: TeacherStudentConfig
 
     def build(self, init: LinearLayer | None) -> None:
         settings = self.config
-        self.teacher = self.nonlinear("teacher", settings.hidden, settings.activation, group="teacher")
-        self.student = self.nonlinear("student", settings.hidden, settings.activation, group="student")
+        started = self.starts_solved
+        shape = settings.hidden, settings.activation
+        self.teacher_net = self.nonlinear("teacher", *shape, group="teacher", zeros=started)
+        self.student_net = self.nonlinear("student", *shape, group="student", zeros=started)
+        if started:
+            self.begun = SolvedLogits(self, "start")
+
+    def teacher(self, features: Tensor) -> Tensor:
+        """Logits of ``g``."""
+        return self.started(self.teacher_net(features), features)
+
+    def student(self, features: Tensor) -> Tensor:
+        """Logits of ``h``."""
+        return self.started(self.student_net(features), features)
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
         rates = {"teacher": settings.teacher_rate, "student": settings.learning_rate}
         joint = self.make_phase("joint", "mixed", settings.steps, rates)
-        if settings.pretrain == "none":
+        if settings.pretrain == "none" or self.starts_solved:
             return (joint,)
         rates = dict.fromkeys(self._pretrained(), settings.pretrain_rate)
         first = self.make_phase(
@@ -92,7 +106,7 @@ class TeacherStudent(Method):
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         if phase == "pretrain":
-            nets = [self.layers[name] for name in self._pretrained()]
+            nets = [{"teacher": self.teacher, "student": self.student}[name] for name in self._pretrained()]
             noise = sum(binary_cross_entropy(net(features), batch.noisy) for net in nets)  # eq. (2)
             return {"loss": noise, "L_noise": noise}
         teacher = self.teacher(features)

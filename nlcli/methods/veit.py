@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
-from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Schedule, Tensor
+from nlcli.methods.base.contract import Batch, Phase, Schedule, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy, clipped_absolute_error
-from nlcli.methods.base.method import Method
+from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import VEIT_2017
 from nlcli.networks.linear_layer import LinearLayer
 
 
-class VeitConfig(MethodConfig):
+class VeitConfig(StartedConfig):
     """Settings of label cleaning; ``learning_rate`` is the classifier's."""
 
     variant: Literal["joint", "pretrained"] = Field(
@@ -36,7 +37,7 @@ class VeitConfig(MethodConfig):
     )
 
 
-class Veit(Method):
+class Veit(StartedMethod):
     """A cleaning net ``g`` that reads noisy labels and features, and a linear classifier ``h``.
 
     ``g`` learns from V, where both noisy and verified labels are known, what to add to noisy labels;
@@ -95,7 +96,15 @@ class Veit(Method):
         self.hidden = self.dense("hidden", 2 * settings.embedding, settings.hidden, group=group)
         # Zero weights: before training nothing is added to the noisy labels, so c_hat = y.
         self.output = self.dense("output", settings.hidden, classes, group=group, zeros=True)
-        self.classifier = self.linear("classifier", group="classifier", init=init)
+        if self.starts_solved:
+            self.begun = SolvedLogits(self, "start")
+            self.classifier = self.dense("classifier", features, classes, group="classifier", zeros=True)
+        else:
+            self.classifier = self.linear("classifier", group="classifier", init=init)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Those of ``h``."""
+        return self.started(self.classifier(features), features)
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
@@ -139,11 +148,17 @@ class Veit(Method):
         cleaned = ops.stop_gradient(ops.clip(batch.of_noisy(unclipped), 0.0, 1.0))
         targets = ops.concatenate([batch.verified, cleaned], axis=0)
         mask = ops.concatenate([batch.mask, ops.ones_like(cleaned)], axis=0)
-        classify = binary_cross_entropy(self.classifier(features), targets, mask, norm)  # eq. (3)
+        classify = binary_cross_entropy(self.logits(features), targets, mask, norm)  # eq. (3)
         return {"loss": 0.1 * cleaning + classify, "L_clean": cleaning, "L_classify": classify}
 
     def score(self, features: Tensor, name: str) -> Tensor:
-        return ops.sigmoid(self.classifier(features))
+        return ops.sigmoid(self.logits(features))
 
     def last_layer(self) -> LinearLayer | None:
-        return LinearLayer.of(self.classifier, self.problem.classes)
+        layer = LinearLayer.of(self.classifier, self.problem.classes)
+        if not self.starts_solved:
+            return layer
+        if self.problem.task == "single-label":
+            return None  # the log-odds of a softmax are not linear
+        kernel, bias = (np.asarray(part.numpy()) for part in (self.begun.kernel, self.begun.bias))
+        return LinearLayer(layer.kernel + kernel, layer.bias + bias, layer.classes)

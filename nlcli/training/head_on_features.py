@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.runtime import one_blas_thread
 from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
 from nlcli.training.run_config import CONFIG, RunConfig
 
@@ -66,6 +67,7 @@ class FeatureFeed:
         self, method: Method, phases: Sequence[Phase], clean_fraction: float, init: LinearLayer | None
     ) -> Prepared:
         """Rows with features, in memory where they fit."""
+        from nlcli.training.loop.checkpoints import CHECKPOINT
         from nlcli.training.loop.feature_source import FeatureSource, RowFeatures, row_bytes, training_rows
         from nlcli.training.loop.pools import stored_rows
 
@@ -90,6 +92,10 @@ class FeatureFeed:
             return replace(prepared, labelled=partial(self._labelled, method, rows, data, init, weights, budget))
         order = self._order(len(rows.used) * row_bytes(store), budget)
         method.scale.fit(part for _, part in RowFeatures(store, table, rows.used, 0).parts())
+        # A run that is taken up has what it began at among its weights.
+        if method.starts_solved and not (self._work / CHECKPOINT).exists():
+            with one_blas_thread():  # a head has the same bits on any number of threads
+                method.start(self._labelled(method, rows, data, init, weights, budget))
         left = budget - data.kept_bytes
         source = FeatureSource(table, store, rows, method.config.batch_size, config.seed, order, left, weights)
         return replace(prepared, source=source, how={"order": order}, summary={"streamed": not source.resident})

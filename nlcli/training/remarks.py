@@ -15,12 +15,21 @@ _EXPECTED = 3.0
 """Images that a class must be expected to have, by its share of the noisy labels, for none to be strange (5 %)."""
 
 
-def step_remark(outcome: Outcome) -> str | None:
-    """That the best step is the first or the last one that was looked at."""
+def step_remark(outcome: Outcome, *, started: bool = False) -> str | None:
+    """That the best step is the first or the last one that was looked at.
+
+    Args:
+        started: Whether it began at solved classifiers.
+    """
     looked = [(line.phase, line.step) for line in outcome.history if line.validation]
     if outcome.selected_by is None or len(looked) < 2:
         return None
     chosen, what = (outcome.phase, outcome.step), f"by validation {outcome.selected_by}"
+    if chosen == looked[0] and started:
+        return (
+            f"no step was better than the solved classifier that it began at ({what}): the head is that of auto; your "
+            "features may hold no more, or the verified images are too few to tell"
+        )
     if chosen == looked[0]:
         return (
             f"the best step is the first one, {outcome.step:,} of phase '{outcome.phase}' ({what}): training made it "

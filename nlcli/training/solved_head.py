@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy.sparse import csr_array
 
+from nlcli.estimation.criterion import RANKING_COST, SCALED_LOG_LOSS
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_model import LinearModel, probabilities
 from nlcli.estimation.linear_search import Checked, Point
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from nlcli.methods.base.solution import Labelled, Solved
     from nlcli.networks.linear_layer import LinearLayer
 
-SCALED_LOG_LOSS, RANKING_COST = "scaled_log_loss", "ranking_cost"
-"""What single- and multi-label classifiers are chosen by, see ``nlcli.estimation.criterion``; lower is better."""
 NOISY_IMAGES = 6000
 """Images whose noisy labels choose where nothing is verified."""
 

@@ -126,6 +126,8 @@ def method_settings(config: TrainHead) -> MethodConfig:
             f"method {config.method} is solved on features; run 'nlcli extract-features' and pass --features, or "
             f"{otherwise}"
         )
+    if config.from_images is not None and getattr(decided, "start", "new") == "solved":
+        raise NlcliError("start=solved needs cached features; run 'nlcli extract-features' and pass --features")
     return decided
 
 
@@ -176,7 +178,7 @@ def _train(
     save_weights(work, built.method)
     detection = _weighted_by(config)
     clean = _clean_labels(config, table, built, prepared, outcome, detection)
-    remarks = _remarks(config, table, prepared, outcome, validate)
+    remarks = _remarks(config, settings, table, prepared, outcome, validate)
     content = feed.publish(built.method, outcome, clean if clean.images else None)
     described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
     result = _result(config, settings, built, prepared, outcome, validate, clean, detection)
@@ -300,11 +302,17 @@ def _result(
 
 
 def _remarks(
-    config: TrainHead, table: LabelTable, prepared: Prepared, outcome: Outcome, validate: Validation
+    config: TrainHead,
+    settings: MethodConfig,
+    table: LabelTable,
+    prepared: Prepared,
+    outcome: Outcome,
+    validate: Validation,
 ) -> tuple[str, ...]:
     """What should not be taken as it is; said at once."""
     solved = _solved(outcome)
-    remarks = [*solved.remarks()] if solved else [step_remark(outcome)]
+    started = getattr(settings, "start", "new") == "solved"
+    remarks = [*solved.remarks()] if solved else [step_remark(outcome, started=started)]
     if table.task == "single-label" and validate.possible:
         rows = prepared.validation.rows.dataset
         remarks += classifier_remarks(table, rows, validate.first_classes(), "validation")

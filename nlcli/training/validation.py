@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from nlcli.errors import NlcliError
+from nlcli.estimation.criterion import (
+    BEYOND_START,
+    RANKING_COST,
+    SCALED_LOG_LOSS,
+    cost,
+    cost_name,
+    image_scores,
+)
+from nlcli.estimation.selection import Difference
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
@@ -15,6 +25,8 @@ if TYPE_CHECKING:
     from nlcli.methods.base.method import Method
     from nlcli.training.loop.pools import StoredRows
 
+_LEAST = 1e-7
+"""That a score is from 0 and 1 where its log-odds are taken."""
 SCORE_ROWS = 4096
 """Rows that are scored at a time, at most."""
 
@@ -33,6 +45,7 @@ class Validation:
         rows: (n,) of the table.
         scores: gives (first position, scores (b, C) float32) of all rows by the current weights.
         losses: of a phase on these rows, for phases that are chosen by one of them.
+        start: scores of all rows by what training began at, where that is known at any time.
 
     Attributes:
         possible: whether an entry is positive, without which nothing can be ranked.
@@ -45,7 +58,10 @@ class Validation:
         rows: np.ndarray,
         scores: Callable[[], Parts],
         losses: Callable[[Phase], dict[str, float]] | None = None,
+        start: Callable[[], Parts] | None = None,
     ) -> None:
+        self._task, self._start = table.task, start
+        self._began: tuple[float, np.ndarray] | None = None  # cost and scores of what training began at
         self._rows, self._num_classes, self._scores, self._losses = rows, table.num_classes, scores, losses
         self._position, self._class, self._label = table.verified_entries(rows)
         self._dense = len(self._label) == len(rows) * table.num_classes
@@ -63,9 +79,36 @@ class Validation:
 
     def __call__(self, phase: Phase) -> dict[str, float]:
         metrics = self.metrics(f" in phase '{phase.name}'; lower the learning rate")
+        if phase.monitor in (RANKING_COST, SCALED_LOG_LOSS, BEYOND_START):
+            return metrics | self._costs(phase.monitor)
         if self._losses is not None and phase.monitor not in (*metrics, "auto"):
             metrics |= self._losses(phase)
         return metrics
+
+    def _costs(self, monitor: str) -> dict[str, float]:
+        """By ``nlcli.estimation.criterion``: the cost itself and, where it is asked for, what of it is no chance."""
+        logits = _log_odds(self._scores())
+        costs = {cost_name(self._task): cost(self._task, logits, *self._known)}
+        if monitor != BEYOND_START:
+            return costs
+        assert self._start is not None
+        if self._began is None:
+            begun = _log_odds(self._start())
+            self._began = cost(self._task, begun, *self._known), image_scores(self._task, begun, *self._known)
+        (value,), (first, scores) = costs.values(), self._began
+        if value < first:
+            gain = Difference.of(image_scores(self._task, logits, *self._known), scores)
+            value = value if gain.mean > gain.error else first
+        return costs | {BEYOND_START: value}
+
+    @cached_property
+    def _known(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, C) what is verified of the images, and where."""
+        shape = (len(self._rows), self._num_classes)
+        verified, known = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        known[self._position, self._class] = 1.0
+        verified[self._position, self._class] = self._label
+        return verified, known
 
     def metrics(self, where: str = "; look at the features") -> dict[str, float]:
         """Those of every phase.
@@ -123,7 +166,19 @@ def validation_of(method: Method, table: LabelTable, data: FeatureParts) -> Vali
         for first, features in data.parts():
             yield first, scorer(features, name)
 
-    return Validation(table, data.rows.dataset, scores, lambda phase: _losses(method, table, data, phase))
+    def start() -> Parts:
+        for first, features in data.parts():
+            yield first, np.asarray(method.score_at_start(method.scale(np.asarray(features, np.float32))))
+
+    begun = start if method.starts_solved else None
+    return Validation(table, data.rows.dataset, scores, lambda phase: _losses(method, table, data, phase), begun)
+
+
+def _log_odds(parts: Parts) -> np.ndarray:
+    """(n, C) of scores."""
+    scores = np.concatenate([part for _, part in parts]).astype(np.float64)
+    bounded = np.clip(scores, _LEAST, 1.0 - _LEAST)
+    return np.asarray(np.log(bounded) - np.log1p(-bounded))
 
 
 def _losses(method: Method, table: LabelTable, data: FeatureParts, phase: Phase) -> dict[str, float]:

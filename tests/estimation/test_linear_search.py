@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from nlcli.estimation.criterion import cost, scaled_log_loss
+from nlcli.estimation.criterion import cost
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_search import PATIENCE, Checked, choose
 from nlcli.estimation.objective import Term
@@ -18,16 +18,15 @@ def test_the_temperature_is_the_best_one() -> None:
     logits = np.log([[4.0, 1.0], [4.0, 1.0], [4.0, 1.0], [1.0, 4.0]])
     verified = np.array([[1, 0], [1, 0], [0, 1], [0, 1]])
     # Three of four are right: the best two-class temperature makes each 3 in 4 sure, whatever the logits' size.
-    expected = -np.log([0.75, 0.75, 0.25, 0.75])
+    expected = -np.log([0.75, 0.75, 0.25, 0.75]).mean()
     for factor in (1.0, 0.2, 5.0):
-        losses = scaled_log_loss(factor * logits, verified, np.ones((4, 2)))
-        np.testing.assert_allclose(losses, expected, rtol=1e-3)
+        assert cost("single-label", factor * logits, verified, np.ones((4, 2))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_image_known_not_to_be_of_a_class_counts() -> None:
-    logits = np.zeros((2, 4))
-    losses = scaled_log_loss(logits, np.array([[0, 0, 0, 0], [1, 0, 0, 0]]), np.array([[1, 0, 0, 0], [1, 1, 1, 1]]))
-    np.testing.assert_allclose(losses, -np.log([0.75, 0.25]))
+    verified, known = np.array([[0, 0, 0, 0], [1, 0, 0, 0]]), np.array([[1, 0, 0, 0], [1, 1, 1, 1]])
+    told = cost("single-label", np.zeros((2, 4)), verified, known)
+    assert told == pytest.approx(-np.log([0.75, 0.25]).mean())
 
 
 def test_of_several_labels_it_is_the_ranking_of_what_is_known() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
-from nlcli.estimation.tempering import temperature, tempered_losses
+from nlcli.estimation.tempering import temperature, tempered_class_losses, tempered_losses
 
 
 def _labels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,3 +49,10 @@ def test_a_class_that_an_image_is_not_of() -> None:
 
 def test_without_images_nothing_changes() -> None:
     assert temperature("single-label", np.empty((0, 3)), np.empty((0, 3)), np.empty((0, 3))) == 1.0
+
+
+def test_known_classes_by_hand() -> None:
+    log_p = np.log(np.array([[0.75, 0.25], [0.75, 0.25], [0.75, 0.25], [0.75, 0.25]]))
+    factor, losses = tempered_class_losses(log_p, np.array([0, 0, 0, 1]))
+    assert factor == pytest.approx(1.0, abs=1e-2)
+    np.testing.assert_allclose(losses, -np.log([0.75, 0.75, 0.75, 0.25]), atol=1e-2)

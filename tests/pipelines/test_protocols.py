@@ -13,7 +13,7 @@ from nlcli.evaluation.comparison.paper_table import published_tables
 from nlcli.methods import configure
 from nlcli.networks.architectures import BACKBONES
 from nlcli.stages.pipeline import read_pipeline
-from worlds.protocols import OI_BACKBONE, PAPERS, PIPELINES, VEIT_20, Facts, Tabled, protocols, tables
+from worlds.protocols import OI_BACKBONE, PAPERS, PIPELINES, VEIT_20, Facts, Tabled, protocols, settings_of, tables
 
 ALEXNET = BACKBONES["alexnet"].preprocessing
 Differences = dict[tuple[str, str], tuple[object, object]]
@@ -353,6 +353,19 @@ def test_tables_are_trained_as_their_papers_say_or_name_where_they_are_not(name:
         told |= covered
     unnamed = {place: pair for place, pair in different.items() if place not in told}
     assert not unnamed, f"{table.file.name} differs from the paper and does not say so: {unnamed}"
+
+
+def test_papers_are_trained_at_new_weights_without_averages_or_scales(all_tables: list[Tabled]) -> None:
+    """Nothing that heads without a preset have: every run steps as its paper says and keeps its best step."""
+    seen = set()
+    for table in all_tables:
+        for config in table.steps("train-head"):
+            settings = settings_of(config)
+            assert getattr(settings, "solver", "steps") == "steps", f"{table.file.name}, {config.method}"
+            seen.add(config.method)
+            told = settings.average, settings.selection, settings.feature_scale, getattr(settings, "start", "new")
+            assert told == (0, "metric", "none", "new"), f"{table.file.name}, {config.method}"
+    assert {"residual", "teacher-student", "veit", "misra", "noisy", "noise-types", "cleannet"} <= seen
 
 
 def test_figure_4_compares_the_activations_at_one_rate() -> None:

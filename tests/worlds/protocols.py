@@ -624,24 +624,26 @@ def _of_network(config: Any, outputs: Mapping[Path, Any]) -> Facts:
     )
 
 
+def settings_of(config: Any) -> Any:
+    """The method's settings as ``train-head`` decides them, of a run whose inputs are not there."""
+    from nlcli.training.train_head import method_settings
+
+    return method_settings(config.model_copy(update={"init": None}))
+
+
 def _of_head(config: Any, outputs: Mapping[Path, Any]) -> Facts:
-    from nlcli.methods import configure, get_method
+    from nlcli.methods import get_method
     from nlcli.methods.base.contract import Problem
     from nlcli.networks.linear_layer import LinearLayer
 
-    options = dict(config.options)
-    for name in ("steps", "batch_size", "learning_rate"):
-        if getattr(config, name) is not None:
-            options[name] = getattr(config, name)
-    cls = get_method(config.method)
-    settings = configure(config.method, options, config.preset)
+    cls, settings = get_method(config.method), settings_of(config)
     task = "multi-label" if "multi-label" in cls.tasks and config.from_images is None else "single-label"
     classes = ("a", "b", "c")
     pairs = np.array([[4, 1, 0], [0, 4, 1], [2, 0, 4]]) if cls.uses_pairs(settings) else None
     layer = LinearLayer.zeros(4, classes) if cls.needs_last_layer or cls.accepts_last_layer else None
     method = cls(settings, Problem(4, classes, task, pairs), layer)
     phases = method.phases()
-    common = {"steps", "batch_size", "optimizer", "learning_rate", "decay", "decay_epochs", "decay_steps"}
+    common = {"steps", "batch_size", "optimizer", "learning_rate", "decay", "decay_epochs", "decay_steps", "start"}
     told = {k: v for k, v in settings.model_dump().items() if k not in common and not k.endswith(("_rate", "_steps"))}
     if any(phase.rows == "mixed" for phase in phases):
         told["clean_share"] = phases[-1].clean_share

@@ -63,6 +63,17 @@ class MethodConfig(BaseModel):
     decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
     decay_steps: int = Field(0, ge=0, description="Steps between two decays instead (0: decay_epochs).")
     weight_decay: float = Field(0.0, ge=0, description="L2 on kernels: half of it times their squares, an image.")
+    average: int | None = Field(
+        None,
+        ge=0,
+        description="Steps over which weights are averaged, which then are validated and kept; 0: the weights as they "
+        "are. Where it is not given 300, and 0 with a preset or on images.",
+    )
+    selection: Literal["auto", "metric", "cost"] = Field(
+        "auto",
+        description="What chooses the step: top-1 or AP_all (metric), or the log-loss at the best temperature and the "
+        "mean of AP_all and mAP (cost); auto: cost, and metric with a preset or on images.",
+    )
     feature_scale: Literal["auto", "none", "length", "unit", "root", "standard"] = Field(
         "auto",
         description="Of features: none, all over their mean length, unit length each, the same of their square roots, "
@@ -137,6 +148,8 @@ class Phase:
         patience: validations without a better one before the phase ends; None: as the run is set.
         weight_decay: half of it times the squares of all trained kernels is added to the loss as it is returned.
         trunk_factor: factor on the learning rate of a backbone that is trained along.
+        average: steps that the trained weights are averaged over, exponentially; it is the average that is validated
+            and kept. 0: the weights themselves.
     """
 
     name: str
@@ -151,6 +164,7 @@ class Phase:
     patience: int | None = None
     weight_decay: float = 0.0
     trunk_factor: float = 1.0
+    average: int = 0
 
     def scaled(self, factor: float) -> Phase:
         """The phase in ``factor`` times the steps, its learning rates stretched likewise."""

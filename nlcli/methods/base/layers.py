@@ -10,7 +10,11 @@ from nlcli.methods.base.contract import Activation, Tensor
 
 
 class NonLinear(keras.layers.Layer):  # type: ignore[misc, unused-ignore]  # Keras has no types
-    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1."""
+    """``Dense(D -> H) -> activation -> Dense(H -> C)``: Hu 2018 section 3, Hu 2019 section 3.1.
+
+    Args:
+        output_initializer: Zeros where it is to add nothing at first to what it stands beside.
+    """
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ import numpy as np
 
 from nlcli.data.labels import Task
 from nlcli.errors import NlcliError
+from nlcli.estimation.criterion import cost_name
 from nlcli.estimation.scale import ScaleKind
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Problem, Rows, Tensor
 from nlcli.methods.base.feature_scale import TensorScale
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     import keras
 
     from nlcli.methods.base.solution import Labelled, Solved
+
+
+AVERAGE = 300
+"""Steps that weights are averaged over where nothing is said and no paper's settings are asked for."""
 
 
 class Method(ABC):
@@ -138,6 +143,11 @@ class Method(ABC):
         solved = cls.solvable and (changes.get("solver") or getattr(config, "solver", "solved")) == "solved"
         if config.feature_scale == "auto":
             changes["feature_scale"] = scale or (cls.solved_scale if solved else "none")
+        careful = not stepped and not cls.solvable
+        if config.average is None:
+            changes["average"] = AVERAGE if careful else 0
+        if config.selection == "auto":
+            changes["selection"] = "cost" if careful else "metric"
         decided: MethodConfig = config.model_copy(update=changes)
         return decided
 
@@ -173,6 +183,24 @@ class Method(ABC):
     @abstractmethod
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
+
+    @property
+    def starts_solved(self) -> bool:
+        """Whether, as it is configured, it begins at solved classifiers: see ``start``."""
+        return False
+
+    def start(self, labelled: Labelled) -> None:
+        """Solve what it begins at, before the first step; of methods that state ``starts_solved``."""
+        raise NotImplementedError(f"method {self.name} has no start()")
+
+    def score_at_start(self, features: Tensor) -> Tensor:
+        """Scores of its own choice as they were then, (rows, C) in [0, 1]."""
+        raise NotImplementedError(f"method {self.name} has no score_at_start()")
+
+    @property
+    def cost(self) -> str:
+        """The metric that chooses its steps where ``selection`` is ``cost``."""
+        return cost_name(self.problem.task)
 
     @property
     def solves(self) -> bool:
@@ -234,7 +262,10 @@ class Method(ABC):
         settings = self.config
         schedules = {group: settings.schedule(rate) for group, rate in rates.items()}
         decay = settings.weight_decay / (self.problem.num_classes if self.averages_classes else 1)
-        given = {"optimizer": settings.optimizer, "weight_decay": decay} | options
+        average = settings.average or 0
+        given = {"optimizer": settings.optimizer, "weight_decay": decay, "average": average} | options
+        if settings.selection == "cost":
+            given = {"monitor": self.cost} | given
         return Phase(name, rows, steps, schedules, **given)
 
     def constant(self, name: str, value: np.ndarray) -> Any:
@@ -268,7 +299,7 @@ class Method(ABC):
         """
         import keras
 
-        self._require_room(name, (units_in + 1) * units)
+        self.require_room(name, (units_in + 1) * units)
         layer = keras.layers.Dense(
             units,
             kernel_initializer="zeros" if zeros else self.glorot(name),
@@ -295,23 +326,28 @@ class Method(ABC):
         units: int | None = None,
         group: str = "head",
         inputs: int | None = None,
+        zeros: bool = False,
     ) -> Any:
-        """The papers' non-linear transform, from features (or ``inputs``) to logits of the classes (or ``units``)."""
+        """The papers' non-linear transform, from features (or ``inputs``) to logits of the classes (or ``units``).
+
+        Args:
+            zeros: whether its output kernel begins as zeros, so that it adds nothing yet to what it stands beside.
+        """
         from nlcli.methods.base.layers import NonLinear
 
         inputs = inputs or self.problem.num_features
-        self._require_room(name, (inputs + 1 + (units or self.problem.num_classes)) * hidden)
+        self.require_room(name, (inputs + 1 + (units or self.problem.num_classes)) * hidden)
         layer = NonLinear(
             hidden,
             units or self.problem.num_classes,
             activation,
             self.glorot(f"{name}/hidden"),
-            self.glorot(f"{name}/output"),
+            "zeros" if zeros else self.glorot(f"{name}/output"),
             name=name,
         )
         return self.add(name, layer, inputs, group)
 
-    def _require_room(self, name: str, weights: int) -> None:
+    def require_room(self, name: str, weights: int) -> None:
         """Refuse a layer of so many ``weights`` where memory does not hold them, before any is allocated."""
         if 4 * weights > memory_available():
             raise NlcliError(

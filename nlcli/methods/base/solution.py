@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.estimation.candidates import Images
+from nlcli.estimation.contest import Judges
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.linear_search import Checked, Choice, Point, choose
-from nlcli.estimation.objective import Term
+from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.path import path_values
 from nlcli.estimation.preconditioner import Preconditioner
 
@@ -67,25 +69,12 @@ class Labelled:
         if verified and self.task == "single-label":
             weights *= ~self.of_clean
         elif verified:
-            mask = _Unknown(self.known)
+            mask = Unknown(self.known)
         return Term(self.noisy, weights, mask, transition)
 
     def clean_term(self, weight: float = 1.0) -> Term:
         """What is verified of V, each image of which counts ``weight``."""
         return Term(self.verified, weight * self.of_clean, self.known)
-
-
-@dataclass(frozen=True)
-class _Unknown:
-    """Ones where a CSR matrix has zeros, made dense some rows at a time."""
-
-    known: Any
-
-    def __getitem__(self, rows: Any) -> _Unknown:
-        return _Unknown(self.known[rows])
-
-    def toarray(self) -> np.ndarray:
-        return np.asarray(self.known.toarray() == 0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +113,28 @@ class Solved:
             crossed=choice.crossed,
             **more,
         )
+
+
+def images_and_judges(labelled: Labelled) -> tuple[Images, Judges | None]:
+    """The training images as candidates are fitted to them, and verified ones that are not trained on."""
+    counts = labelled.of_noisy.astype(np.float64)
+    if labelled.weights is not None:
+        counts = counts * labelled.weights
+    known = np.asarray(labelled.known.sum(axis=1)).ravel() > 0
+    images = Images(
+        design=labelled.design,
+        task=labelled.task,
+        classes=labelled.classes,
+        noisy=labelled.noisy,
+        labelled=counts,
+        verified=labelled.verified,
+        known=labelled.known,
+        checked=labelled.of_clean & known,
+    )
+    checked = labelled.checked
+    if checked.design is None or labelled.unverified:
+        return images, None
+    return images, Judges(checked.design, checked.verified, checked.known)
 
 
 def choose_linear(

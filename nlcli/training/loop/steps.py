@@ -28,6 +28,7 @@ class StepFunction:
     Attributes:
         names: what ``losses`` returned, in its order; known after the first call.
         scaling: the loss scale and the steps since it was changed; empty without loss scaling.
+        averages: of the optimizer's variables, in their order, over ``Phase.average`` steps; empty without averaging.
     """
 
     def __init__(self, model: Trainable, phase: Phase, optimizer: Optimizer, clean: int, settings: Settings) -> None:
@@ -43,6 +44,10 @@ class StepFunction:
                 keras.Variable(np.float32(value), trainable=False, name=name)
                 for name, value in (("loss_scale", settings.loss_scale), ("steps_since", 0.0))
             ]
+        self.averages: list[keras.Variable] = []
+        if phase.average:
+            begun = [np.array(keras.ops.convert_to_numpy(v)) for v in optimizer.variables]
+            self.averages = [keras.Variable(value, trainable=False, name="average") for value in begun]
         self._update = tf.function(self._step, jit_compile=True) if settings.xla else self._step
         self._block: Any = None
 
@@ -160,7 +165,15 @@ class StepFunction:
             self._apply_scaled(gradients, rates, done)
         else:
             self.optimizer.apply(gradients, rates, done)
+        self._average(done)
         return tf.stack([tf.cast(value, tf.float32) for value in parts.values()])
+
+    def _average(self, done: Tensor) -> None:
+        """Move the averages: of the first steps they are the mean, from then on exponential ones."""
+        if self.averages:
+            share = 1.0 / tf.cast(tf.minimum(done + 1, self.phase.average), tf.float32)
+            for variable, average in zip(self.optimizer.variables, self.averages, strict=True):
+                average.assign(average + (variable - average) * share)
 
     def _apply_scaled(self, gradients: Sequence[Tensor | None], rates: Tensor, done: Tensor) -> None:
         scale, since = self.scaling

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import keras
@@ -72,7 +72,8 @@ class _Run:
         self.weights = dict(model.weights())
         self.at = Position()
         self.best_weights: dict[str, np.ndarray] = {}
-        self.state: list[keras.Variable] = []  # moments and loss scale of the phase that runs
+        self.state: list[keras.Variable] = []  # moments, loss scale and averages of the phase that runs
+        self.averaged: list[tuple[keras.Variable, keras.Variable]] = []  # its variables and their averages
         self.since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
         self.saved, self.saving = time.monotonic(), 0.0
         self.rate: float | None = None  # steps a second of the newest block
@@ -107,7 +108,8 @@ class _Run:
         with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
             optimizer = OPTIMIZERS[phase.optimizer]([v for v, _ in variables], [g for _, g in variables])
             steps = StepFunction(self.model, phase, optimizer, self.source.clean_rows(phase), self.settings)
-        self.state = [*optimizer.state, *steps.scaling]
+        self.state = [*optimizer.state, *steps.scaling, *steps.averages]
+        self.averaged = list(zip(optimizer.variables, steps.averages, strict=True)) if steps.averages else []
         if moments is not None:
             for variable, value in zip(self.state, moments, strict=True):
                 variable.assign(value)
@@ -184,6 +186,21 @@ class _Run:
 
     def _evaluation(self, phase: Phase, losses: Mapping[str, float], bar: Bar) -> bool:
         """Evaluate, keep the best, write the line; True when the phase should end."""
+        with self._averages():
+            return self._evaluated(phase, losses, bar)
+
+    @contextmanager
+    def _averages(self) -> Iterator[None]:
+        """The averages in place of the weights, once there has been a step."""
+        averaged = self.averaged if self.at.step else []
+        last = [_copy(variable) for variable, _ in averaged]
+        for variable, average in averaged:
+            variable.assign(average.value)
+        yield
+        for (variable, _), value in zip(averaged, last, strict=True):
+            variable.assign(value)
+
+    def _evaluated(self, phase: Phase, losses: Mapping[str, float], bar: Bar) -> bool:
         metrics = dict(self.evaluate(phase)) if self.evaluate is not None else {}
         evaluation = Evaluation(phase=phase.name, step=self.at.step, train=dict(losses), validation=metrics)
         self.at.history.append(evaluation)
@@ -208,6 +225,8 @@ class _Run:
         return bool(patience) and self.at.stale >= patience and self.at.step < phase.steps
 
     def _end_phase(self, phase: Phase) -> None:
+        for variable, average in self.averaged:
+            variable.assign(average.value)
         for name, value in self.best_weights.items():
             self.weights[name].assign(value)
         self.at.done = self.at.phase + 1 == len(self.phases)
@@ -215,7 +234,7 @@ class _Run:
             self.at.phase, self.at.step, self.at.best, self.at.stale = self.at.phase + 1, 0, None, 0
             self.at.stopped = "steps"
             self.best_weights = {}
-        self.state, self.since = [], []
+        self.state, self.averaged, self.since = [], [], []
         self._save(force=True)
 
     # --- checkpoints ---

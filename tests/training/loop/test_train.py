@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,17 @@ def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: in
             return {figure_of(phase): float(np.sin(1e3 * model.values().sum()))}
 
         source = ArraySource(data, block_steps=block_steps)
+        first, second = two_phases()
         try:
-            train(model, two_phases(), source, evaluate, Settings(10, checkpoint_seconds=0), folder, watch)
+            train(
+                model,
+                (first, replace(second, average=15)),
+                source,
+                evaluate,
+                Settings(10, checkpoint_seconds=0),
+                folder,
+                watch,
+            )
         except Killed:
             return run(folder, kill, block_steps=5)  # a new process: new weights, other blocks
         return model.values(), (folder / HISTORY).read_text()
@@ -203,6 +213,48 @@ def test_resumes_to_the_same_bytes_from_any_evaluation(tmp_path: Path, where: in
     broken = run(tmp_path / "broken", [where, 2], 7)
     assert np.array_equal(whole[0], broken[0])
     assert whole[1] == broken[1]
+
+
+def test_averages_are_validated_and_kept_and_steps_go_on_without_them(tmp_path: Path) -> None:
+    """Of the first steps their mean, from then on an exponential average, by NumPy from weights after every step."""
+    data, phase = planted(200), Phase("joint", "mixed", 12, {"classifier": Schedule(0.01)})
+
+    def run(average: int) -> tuple[list[np.ndarray], np.ndarray]:
+        model, seen = TwoNets(data), list[np.ndarray]()
+        folder = tmp_path / str(average)
+        folder.mkdir()
+
+        def evaluate(_: Phase) -> dict[str, float]:
+            seen.append(model.values())
+            return {"AP_all": float(len(seen))}  # the last one is the best
+
+        train(model, (replace(phase, average=average),), ArraySource(data), evaluate, Settings(1), folder)
+        return seen, model.values()
+
+    steps, last = run(0)
+    np.testing.assert_array_equal(last, steps[-1])
+    averaged, kept = run(4)
+    trained = np.concatenate([np.full(v.shape, v.trainable).ravel() for v in TwoNets(data).weights().values()])
+    trained[: TwoNets(data).cleaner.count_params()] = False  # of a group that the phase leaves out
+    expected = np.zeros_like(steps[0], dtype=np.float64)
+    for number, values in enumerate(steps[1:], 1):
+        expected += (values - expected) / min(number, 4)
+        np.testing.assert_allclose(averaged[number][trained], expected[trained], atol=1e-6)
+    np.testing.assert_array_equal(averaged[0], steps[0])
+    np.testing.assert_array_equal(kept, averaged[-1])
+
+
+def test_without_validation_the_last_averages_are_kept(tmp_path: Path) -> None:
+    data, phase = planted(100), Phase("joint", "mixed", 6, {"classifier": Schedule(0.01)}, average=3)
+    models = [TwoNets(data), TwoNets(data)]
+    for model, every in zip(models, (2, 6), strict=True):
+        (tmp_path / str(every)).mkdir()
+        train(model, (phase,), ArraySource(data), None, Settings(every), tmp_path / str(every))
+    plain = TwoNets(data)
+    (tmp_path / "plain").mkdir()
+    train(plain, (replace(phase, average=0),), ArraySource(data), None, Settings(2), tmp_path / "plain")
+    np.testing.assert_array_equal(models[0].values(), models[1].values())
+    assert np.abs(models[0].values() - plain.values()).max() > 1e-4
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
