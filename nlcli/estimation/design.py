@@ -14,6 +14,11 @@ SMALL = 1 << 20
 """Values up to which features are held in float64: products are then exact enough to be compared with others'."""
 
 
+def block_rows(columns: int, itemsize: int) -> int:
+    """Rows of a block; sums over blocks have the same bits wherever features are read from."""
+    return max(256, BLOCK_BYTES // max(1, itemsize * columns))
+
+
 class RowBlocks(Protocol):
     """Features of n rows that can be gone through as often as wanted, always in the same order.
 
@@ -43,7 +48,7 @@ class ArrayBlocks:
             chosen = chosen.astype(np.float64, copy=False)
         self._features = np.ascontiguousarray((scale or FeatureScale()).apply(chosen))
         self.shape: tuple[int, int] = self._features.shape
-        self._block = max(256, BLOCK_BYTES // max(1, self._features.itemsize * self.shape[1]))
+        self._block = block_rows(self.shape[1], self._features.itemsize)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Views, of some megabytes each."""

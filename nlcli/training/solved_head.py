@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from nlcli.estimation.criterion import RANKING_COST, SCALED_LOG_LOSS
-from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.design import SMALL, ArrayBlocks, block_rows
 from nlcli.estimation.linear_model import LinearModel, probabilities
 from nlcli.estimation.linear_search import Checked, Point
 from nlcli.runtime import one_blas_thread
@@ -90,19 +90,26 @@ _CHOSEN = {
 
 
 class ScaledFeatures:
-    """Features of some rows on a scale, in blocks: in memory where they fit, else read again each time.
-
-    Args:
-        budget: Bytes that they may take.
-    """
+    """Features of some rows on a scale that are read again each time, in the blocks of ``ArrayBlocks``."""
 
     def __init__(self, data: RowFeatures, shape: tuple[int, int], scale: FeatureScale) -> None:
         self.shape, self._data, self._scale = shape, data, scale
+        self._dtype = np.dtype(np.float64 if shape[0] * shape[1] <= SMALL else np.float32)
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(first row, features)."""
-        for first, part in self._data.parts():
-            yield first, self._scale.apply(part)
+        size = block_rows(self.shape[1], self._dtype.itemsize)
+        block, filled, first = np.empty((min(size, self.shape[0]), self.shape[1]), self._dtype), 0, 0
+        for _, part in self._data.parts():
+            scaled, taken = self._scale.apply(part), 0
+            while taken < len(scaled):
+                count = min(len(scaled) - taken, len(block) - filled)
+                block[filled : filled + count] = scaled[taken : taken + count]
+                filled, taken = filled + count, taken + count
+                if filled == len(block):
+                    yield first, block
+                    first += filled
+                    block, filled = np.empty((min(size, self.shape[0] - first), self.shape[1]), self._dtype), 0
 
 
 def scaled_features(

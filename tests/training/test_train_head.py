@@ -47,12 +47,12 @@ def test_a_run_tells_everything(work: Work, residual_run: Path) -> None:
     config = json.loads((residual_run / "config.json").read_text())
     lines = [json.loads(line) for line in (residual_run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(0, 201, 5))
-    best = max(lines, key=lambda line: line["validation"]["AP_all"])
+    best = min(lines, key=lambda line: line["validation"]["cost_beyond_start"])
     assert result["step"] == best["step"]
     assert result["selected_by"] == {
         "split": "validation",
-        "metric": "AP_all",
-        "value": best["validation"]["AP_all"],
+        "metric": "cost_beyond_start",
+        "value": best["validation"]["cost_beyond_start"],
     }
     assert result["validation"] == best["validation"] | {"images": 149}
     chosen = choose_clean(work.table, 0.2, 0)
@@ -289,7 +289,7 @@ class Known:
 
     def __init__(self, num_classes: int) -> None:
         self.problem = Problem(num_classes, tuple(f"c{i}" for i in range(num_classes)), "single-label")
-        self.scores = ("classifier",)
+        self.scores, self.starts_solved = ("classifier",), False
         self.scale = TensorScale("none", num_classes)
 
     def offered(self) -> tuple[str, ...]:
@@ -389,7 +389,7 @@ def test_methods_that_may_start_from_a_layer(work: Work, tmp_path: Path) -> None
         tmp_path / "foreign", last_layer=LinearLayer(layer.kernel[:, :2], layer.bias[:2], ("cat", "c0")), seed=6
     )
     noisy = train_head(work.config(tmp_path / "noisy", method="noisy", steps=20))
-    slow = {"method": "veit", "steps": 1, "learning_rate": 1e-9}
+    slow = {"method": "veit", "steps": 1, "learning_rate": 1e-9, "options": {"start": "new"}}
     for name, changes, expected in (
         ("own", {"features": own}, layer.kernel[:, ::-1]),
         ("init", {"features": own, "init": noisy}, load_head(noisy).method.last_layer().kernel),
@@ -434,10 +434,11 @@ def test_methods_on_cached_features(
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     result = json.loads((run / "result.json").read_text())
     assert tuple(dict.fromkeys(line["phase"] for line in lines)) == phases
-    assert result["selected_by"]["metric"] == "AP_all"
+    metric = result["selected_by"]["metric"]
+    assert metric == ("cost_beyond_start" if result["settings"].get("start") == "solved" else "ranking_cost")
     assert result["validation"]["AP_all"] > 0.8
-    assert result["validation"]["AP_all"] == max(
-        line["validation"]["AP_all"] for line in lines if line["phase"] == phases[-1]
+    assert result["selected_by"]["value"] == min(
+        line["validation"][metric] for line in lines if line["phase"] == phases[-1]
     )
     head = load_head(run)
     assert head.score_names == score_names
