@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nlcli.data.config import ImportFeatures
+from nlcli.data.config import ExtractFeatures, ImportFeatures
+from nlcli.data.features.extract import extract_features
 from nlcli.data.features.import_features import import_features
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate
@@ -21,7 +22,7 @@ from nlcli.exporting.config import ExportModel
 from nlcli.exporting.export_model import export_model
 from nlcli.exporting.exported import EXPORT, ExportRecord
 from nlcli.exporting.file_formats import FORMATS, write_model
-from nlcli.exporting.gate import VECTORS, Gate, made_up_features, made_up_images
+from nlcli.exporting.gate import VECTORS, Gate, made_up_features, made_up_images, tolerance_of
 from nlcli.exporting.model_card import CARD, model_card
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.stage import read_stage
@@ -226,6 +227,20 @@ def test_a_run_from_images_brings_its_own_network(chain: Chain, tmp_path: Path) 
     record = ExportRecord.read(export_model(ExportModel(run=run, output=tmp_path / "model")) / EXPORT)
     assert record.checked.difference < 1e-4  # of noise, which standardised features make much of
     assert record.measured[0].images == 16
+
+
+def test_rounded_features_widen_the_tolerance(chain: Chain, tmp_path: Path) -> None:
+    """Features that are kept as float16 are rounded by ``predict`` and not by the model; the card says so."""
+    features = extract_features(
+        ExtractFeatures(dataset=chain.dataset, backbone=str(chain.backbone), output=tmp_path / "f", dtype="float16")
+    )
+    run = train_head(TrainHead(dataset=chain.dataset, features=features, output=tmp_path / "run", method="clean"))
+    record = ExportRecord.read(export_model(ExportModel(run=run, output=tmp_path / "model")) / EXPORT)
+    assert (record.checked.tolerance, record.checked.dtype) == (1e-2, "float16")
+    assert 1e-7 < record.checked.difference < 1e-2
+    assert "stored as float16: hence the tolerance" in (tmp_path / "model" / CARD).read_text()
+    assert tolerance_of("float32", "float32") == 1e-4
+    assert tolerance_of("bfloat16", "float32") == 5e-2
 
 
 def test_a_backbone_is_exported_with_its_last_layer(chain: Chain, tmp_path: Path) -> None:
