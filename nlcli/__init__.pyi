@@ -108,8 +108,9 @@ def clean(
         verified_means: Of several labels: what is known of a tag that is not listed on a checked image. It is wrong
             (full), or nothing (listed).
         class_names: Names that read alike, such as Dress and dress: refused, taken as they are, or made one.
-        features: Vectors of the images that exist already, instead of a network's (.npy or Parquet).
-        keys: Paths of the images that the rows of a .npy file are of, one a line. Only with features.
+        features: Vectors of the images that exist already, instead of a network's: whatever import-features takes.
+        keys: Paths of the images that the rows of these vectors are of, one a line, where they do not say it. Only
+            with features.
         backbone: Registered network, saved backbone or .keras file that makes features.
         weights: For a registered network: 'imagenet', a weights file, or 'none' to train it on the noisy labels
             first.
@@ -739,16 +740,18 @@ def import_features(
     shard_rows: int = 8192,
     force: bool = False,
 ) -> Path:
-    """Take features that exist already, .npy or Parquet, instead of extracting them.
+    """Take features that another program computed instead of extracting them.
 
     The same as ``nlcli import-features`` on the command line.
 
     Args:
         dataset: Data set directory.
-        source: The vectors: .npy, a row an image, or .parquet with a column key or path.
+        source: The vectors: .npy, .npz, .parquet, .safetensors, .h5, or a data set directory of Hugging Face.
         output: Directory to write.
-        keys: Of .npy: keys or paths of the rows' images, one a line, or a table with the column key or path.
-        column: Of .parquet: the column of the vectors (default: the only lists, or all numbers).
+        keys: Keys or paths of the rows' images where the vectors do not name them: one a line, or a table with the
+            column key or path.
+        column: The column or array of the vectors (default: the only one that fits; of Parquet also a column a
+            number).
         network: Name of what computed them: imports of the same name fit together.
         dtype: Type the features are stored in.
         shard_rows: Images in a shard.

@@ -473,7 +473,7 @@ def _readers_of_tags() -> list[Reader]:
             opened,
             vectors.getvalue(),
             "bytes",
-            lambda f, p: f(p, _with_keys(p), None, p.parent),
+            lambda f, p: _drained(f(p, _with_keys(p), None)),
             "v.npy",
         ),
         Reader(
@@ -481,11 +481,33 @@ def _readers_of_tags() -> list[Reader]:
             opened,
             _vectors_in_parquet(),
             "parquet",
-            lambda f, p: f(p, None, None, p.parent),
+            lambda f, p: _drained(f(p, None, None)),
             "v.parquet",
+        ),
+        Reader(
+            "vectors in an archive",
+            opened,
+            _vectors_in_npz(),
+            "bytes",
+            lambda f, p: _drained(f(p, None, None)),
+            "v.npz",
+        ),
+        Reader("vectors in HDF5", opened, _vectors_in_hdf5(), "bytes", lambda f, p: _drained(f(p, None, None)), "v.h5"),
+        Reader(
+            "vectors in safetensors",
+            opened,
+            _vectors_in_safetensors(),
+            "bytes",
+            lambda f, p: _drained(f(p, _with_keys(p), None)),
+            "v.safetensors",
         ),
     ]
     return made
+
+
+def _drained(vectors: Any) -> object:
+    """Whatever a file of vectors holds, read to its end."""
+    return [block.values.shape for block in vectors.reader.blocks()]
 
 
 def _to_table(function: Any, path: Path) -> object:
@@ -511,6 +533,28 @@ def _vectors_in_parquet() -> bytes:
     rows = pa.array([[1.0, 2.0], [3.0, 4.0], None], pa.list_(pa.float32()))
     pq.write_table(pa.table({"key": ["a.jpg", "b.jpg", "c.jpg"], "vector": rows}), target)
     return target.getvalue()
+
+
+def _vectors_in_npz() -> bytes:
+    target = io.BytesIO()
+    np.savez_compressed(target, keys=np.array(["a.jpg", "b.jpg"]), vectors=np.arange(6, dtype=np.float32).reshape(2, 3))
+    return target.getvalue()
+
+
+def _vectors_in_hdf5() -> bytes:
+    import h5py
+
+    target = io.BytesIO()
+    with h5py.File(target, "w") as file:
+        file.create_dataset("keys", data=[b"a.jpg", b"b.jpg"])
+        file.create_dataset("vectors", data=np.ones((2, 3), np.float32), chunks=(1, 3), compression="gzip")
+    return target.getvalue()
+
+
+def _vectors_in_safetensors() -> bytes:
+    table = {"vectors": {"dtype": "F16", "shape": [4, 3], "data_offsets": [0, 24]}}
+    header = json.dumps(table).encode()
+    return len(header).to_bytes(8, "little") + header + np.ones(12, np.float16).tobytes()
 
 
 def _load(function: Any, path: Path) -> object:

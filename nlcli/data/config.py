@@ -192,20 +192,28 @@ class ImportFeatures(StageConfig):
     dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
     source: Annotated[
         Path,
-        Option("The vectors: .npy, a row an image, or .parquet with a column key or path.", panel="Data", role="input"),
+        Option(
+            "The vectors: .npy, .npz, .parquet, .safetensors, .h5, or a data set directory of Hugging Face.",
+            panel="Data",
+            role="input",
+        ),
     ]
     output: Output
     keys: Annotated[
         Path | None,
         Option(
-            "Of .npy: keys or paths of the rows' images, one a line, or a table with the column key or path.",
+            "Keys or paths of the rows' images where the vectors do not name them: one a line, or a table with the column "
+            "key or path.",
             panel="Data",
             role="input",
         ),
     ] = None
     column: Annotated[
         str | None,
-        Option("Of .parquet: the column of the vectors (default: the only lists, or all numbers).", panel="Data"),
+        Option(
+            "The column or array of the vectors (default: the only one that fits; of Parquet also a column a number).",
+            panel="Data",
+        ),
     ] = None
     network: Annotated[
         str | None,

@@ -61,7 +61,7 @@ class CleanPile(StageConfig):
     features: Annotated[
         Path | None,
         Option(
-            "Vectors of the images that exist already, instead of a network's (.npy or Parquet).",
+            "Vectors of the images that exist already, instead of a network's: whatever import-features takes.",
             panel="Data",
             role="input",
         ),
@@ -69,7 +69,7 @@ class CleanPile(StageConfig):
     keys: Annotated[
         Path | None,
         Option(
-            "Paths of the images that the rows of a .npy file are of, one a line.",
+            "Paths of the images that the rows of these vectors are of, one a line, where they do not say it.",
             panel="Data",
             role="input",
             only_with="features",

@@ -193,7 +193,7 @@ _STAGES = (
     ),
     StageCommand(
         "import-features",
-        "Take features that exist already, .npy or Parquet, instead of extracting them.",
+        "Take features that another program computed instead of extracting them.",
         "nlcli.data.config:ImportFeatures",
         "nlcli.data.features.import_features:import_features",
         "nlcli import-features --dataset data/photos --source vectors.npy --keys keys.txt --output runs/features",

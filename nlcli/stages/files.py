@@ -28,6 +28,7 @@ def number(value: Any) -> float | None:
 
 
 TEMPORARY = ".tmp~"
+_MOST_FILES_OF_A_FOLDER = 10_000
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -40,6 +41,23 @@ def fingerprint_file(path: Path) -> str:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+def fingerprint_folder(path: Path) -> str:
+    """``sha256:...`` of the names and contents of the files in a folder and its folders; hidden ones do not count."""
+    found: dict[str, str] = {}
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
+            if len(found) >= _MOST_FILES_OF_A_FOLDER:
+                raise NlcliError(
+                    f"{path} holds more than {_MOST_FILES_OF_A_FOLDER:,} files; name the folder that is meant"
+                )
+            whole = Path(folder, name)
+            if not whole.is_file():
+                raise NlcliError(f"{whole} is not a file, or a link that leads nowhere; remove it")
+            found[whole.relative_to(path).as_posix()] = fingerprint_file(whole)
+    return fingerprint_json(found)
 
 
 def fingerprint_json(value: Any) -> str:

@@ -24,7 +24,14 @@ from nlcli.console import say
 from nlcli.errors import NlcliError, first_problem
 from nlcli.runtime import versions
 from nlcli.stages.embedded_record import read_embedded
-from nlcli.stages.files import fingerprint_file, fingerprint_json, read_json, system_sentences, write_json
+from nlcli.stages.files import (
+    fingerprint_file,
+    fingerprint_folder,
+    fingerprint_json,
+    read_json,
+    system_sentences,
+    write_json,
+)
 from nlcli.stages.publishing import (
     RECIPE,
     RECORD,
@@ -232,6 +239,11 @@ class Stage:
         self.finished = False
         self._started = time.monotonic()
 
+    def input_fingerprint(self, name: str) -> str | None:
+        """Fingerprint of the content of the input ``name``; None where there is no such input."""
+        entry = self._inputs.get(name)
+        return None if entry is None else entry.fingerprint
+
     def finish(
         self,
         summary: Mapping[str, Any],
@@ -347,7 +359,8 @@ def input_record(value: StageRecord | Path | str, output: Path) -> InputRecord:
         return InputRecord(fingerprint=value)
     if isinstance(value, Path):
         if not (value / RECORD).exists():
-            return InputRecord(path=os.path.abspath(value), fingerprint=fingerprint_file(value))
+            fingerprint = fingerprint_folder(value) if value.is_dir() else fingerprint_file(value)
+            return InputRecord(path=os.path.abspath(value), fingerprint=fingerprint)
         value = read_stage(value)
     path = os.path.abspath(value.path)
     return InputRecord(

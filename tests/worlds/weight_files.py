@@ -194,7 +194,7 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
     for name, array in arrays.items():
         begin = len(content)
         content += np.ascontiguousarray(array).tobytes()
-        kind = {"float32": "F32", "int64": "I64", "float16": "F16"}[str(array.dtype)]
+        kind = {"float32": "F32", "float64": "F64", "int64": "I64", "float16": "F16"}[str(array.dtype)]
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, len(content)]}  # type: ignore[dict-item]
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + content)

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nlcli.console import progress, say
+from nlcli.data.features.by_image import RUNS, Part, parts_by_image
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
-from nlcli.data.features.vectors import Vectors, open_vectors, remove_written_out
+from nlcli.data.features.vectors import Vectors, open_vectors
 from nlcli.data.pictures import pictures_changed, record_pictures, renew_pictures
 from nlcli.errors import NlcliError, printable
-from nlcli.stages.files import fingerprint_file, fingerprint_json
-from nlcli.stages.stage import StageRecord, open_stage, read_stage
+from nlcli.stages.files import fingerprint_json
+from nlcli.stages.stage import Stage, StageRecord, open_stage, read_stage
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nlcli.data.config import ImportFeatures
     from nlcli.data.labels import LabelTable
 
@@ -52,31 +57,30 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
         record_pictures(stage.work, table.image_root, table.paths.tolist())
         keys = [str(key) for key in table.keys]
         try:
-            vectors = open_vectors(config.source, config.keys, config.column, stage.work)
-            row = match_vectors(vectors, table, config.source)
-            records = _write_shards(config, vectors, row, keys, stage.work)
+            vectors = open_vectors(config.source, config.keys, config.column)
+            image = match_vectors(vectors.keys, table, config.source)
+            records = _write_shards(config, vectors, image, keys, stage.work)
         except NlcliError:  # the file is at fault: what was made of it is of no use to a corrected one
-            remove_written_out(stage.work)
+            shutil.rmtree(stage.work / RUNS, ignore_errors=True)
             shutil.rmtree(stage.work / "shards", ignore_errors=True)
             raise
         write_index(stage.work / INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
-        missing = int(np.count_nonzero(row < 0))
+        missing = sum(len(record.errors) for record in records)
         described = FeaturesRecord(
             images=len(keys),
             broken=missing,
-            num_features=vectors.width,
+            num_features=vectors.reader.width,
             dtype=config.dtype,
             shards=len(records),
             precision="imported",
             preprocessing=None,
             backbone=config.network or f"imported from {printable(config.source.name)}",
-            backbone_fingerprint=_fingerprint(config, vectors.width),
+            backbone_fingerprint=_fingerprint(config, stage, vectors.reader.width),
             dataset_fingerprint=table.fingerprint,
             image_root=os.path.abspath(table.image_root),
         )
         described.write(stage.work / DESCRIPTION)
-        del vectors
-        remove_written_out(stage.work)
+        shutil.rmtree(stage.work / RUNS, ignore_errors=True)
         hashes = {
             shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
             for number, record in enumerate(records)
@@ -84,7 +88,11 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
         summary = described.model_dump(include={"images", "broken", "num_features", "dtype", "precision", "backbone"})
         stage.finish(summary, content=hashes)
     if missing:
-        first = [keys[i] for i in np.flatnonzero(row < 0)[:_MOST_NAMED].tolist()]
+        first = [
+            keys[number * config.shard_rows + position]
+            for number, record in enumerate(records)
+            for position, _ in record.errors[:_MOST_NAMED]
+        ][:_MOST_NAMED]
         more = " ..." if missing > _MOST_NAMED else ""
         say(
             f"{missing:,} of {len(keys):,} images have no vector in {config.source} ({', '.join(first)}{more}); column "
@@ -93,90 +101,130 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
     return stage.output
 
 
-def _fingerprint(config: ImportFeatures, width: int) -> str:
+def _fingerprint(config: ImportFeatures, stage: Stage, width: int) -> str:
     """Of the network: the same name and width are the same one; without a name only the same file is."""
-    return fingerprint_json(["imported", config.network or fingerprint_file(config.source), width])
+    return fingerprint_json(["imported", config.network or stage.input_fingerprint("source"), width])
 
 
 # --- matching --------------------------------------------------------------------------------
 
 
-def match_vectors(vectors: Vectors, table: LabelTable, source: Path) -> np.ndarray:
-    """The row of ``vectors`` for every image of ``table``, by its key or its whole path: int64 (N,), -1 for none.
+def match_vectors(given: pa.Array, table: LabelTable, source: Path) -> np.ndarray:
+    """The image of ``table`` that each key ``given`` names, by its key or its whole path: int64, -1 for none.
 
     Raises:
-        NlcliError: an image has two vectors, or no vector is of an image.
+        NlcliError: an image is named twice, or no key names any.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    keys, paths = pa.array(table.keys, pa.string()), pa.array(table.paths, pa.string())
     root = os.path.join(os.path.abspath(table.image_root), "")
-    given = pc.replace_substring_regex(vectors.keys, r"^(\./+)+", "")
-    image = np.full(len(given), -1, np.int64)
-    for known in (keys, paths, pc.binary_join_element_wise(root, paths, "")):
+    paths = pa.array(table.paths, pa.string())
+    names: tuple[Callable[[], pa.Array], ...] = (
+        lambda: pa.array(table.keys, pa.string()),
+        lambda: paths,
+        lambda: pc.binary_join_element_wise(root, paths, ""),
+    )
+    plain = pc.replace_substring_regex(given, r"^(\./+)+", "")
+    image = np.full(len(plain), -1, np.int64)
+    for known in names:
         open_ = np.flatnonzero(image < 0)
         if len(open_):
-            found = pc.index_in(given.take(pa.array(open_)), value_set=known)
+            found = pc.index_in(plain.take(pa.array(open_)), value_set=known())
             image[open_] = pc.fill_null(found, -1).to_numpy()
     matched = np.flatnonzero(image >= 0)
     if not len(matched):
-        some = printable(str(vectors.keys[0].as_py())) if len(given) else ""
+        some = printable(str(given[0].as_py())) if len(given) else ""
         raise NlcliError(
             f"no vector of {source} is of an image of the data set: its first key is '{some}', the data set's "
             f"'{printable(str(table.keys[0]))}'; give the keys or the whole paths of the images"
         )
-    row = np.full(len(table), -1, np.int64)
-    row[image[matched]] = matched
-    twice = matched[row[image[matched]] != matched]
+    last = np.full(len(table), -1, np.int64)
+    last[image[matched]] = matched
+    twice = matched[last[image[matched]] != matched]
     if len(twice):
         raise NlcliError(
             f"{source} has two vectors of image '{printable(str(table.keys[image[twice[0]]]))}'; keep one of them"
         )
     strangers = len(given) - len(matched)
     if strangers:
-        first = printable(str(vectors.keys[int(np.flatnonzero(image < 0)[0])].as_py()))
+        first = printable(str(given[int(np.flatnonzero(image < 0)[0])].as_py()))
         say(f"note: {strangers:,} of {len(given):,} vectors are of no image of the data set (the first: '{first}')")
-    return row
+    return image
 
 
 # --- shards ----------------------------------------------------------------------------------
 
 
 def _write_shards(
-    config: ImportFeatures, vectors: Vectors, row: np.ndarray, keys: list[str], work: Path
+    config: ImportFeatures, vectors: Vectors, image: np.ndarray, keys: list[str], work: Path
 ) -> list[ShardRecord]:
+    """Shards from the first on that is not there; a shard is written while the next one is read."""
     (work / "shards").mkdir(exist_ok=True)
-    records = []
-    with progress(len(keys), f"importing {config.source.name}", unit="images") as bar:
-        for number, first in enumerate(range(0, len(keys), config.shard_rows)):
-            path = shard_path(work, number)
-            part = slice(first, first + config.shard_rows)
-            if path.exists() and path.with_suffix(".json").exists():
-                records.append(read_shard_record(path))
-            else:
-                features, errors = _of_shard(config, vectors.values, row[part], keys[part])
-                records.append(write_shard(path, features, errors))
-            bar.advance(len(keys[part]))
+    firsts = range(0, len(keys), config.shard_rows)
+    records: list[ShardRecord] = []
+    for number in range(len(firsts)):
+        path = shard_path(work, number)
+        if not (path.exists() and path.with_suffix(".json").exists()):
+            break
+        records.append(read_shard_record(path))
+    dtype = np.dtype(config.dtype)
+
+    def convert(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+        return _as_stored(config, values, images, keys)
+
+    parts = parts_by_image(
+        vectors.reader, image, len(records) * config.shard_rows, config.shard_rows, convert, dtype, work
+    )
+    reason = f"no vector in {config.source.name}"
+    left: Part | None = None
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="shard") as writer,
+        progress(
+            len(keys), f"importing {config.source.name}", unit="images", done=len(records) * config.shard_rows
+        ) as bar,
+    ):
+        under_way: Future[ShardRecord] | None = None
+        for number in range(len(records), len(firsts)):
+            first = firsts[number]
+            count = min(config.shard_rows, len(keys) - first)
+            features = np.empty((count, vectors.reader.width), dtype)
+            there = np.zeros(count, bool)
+            filled = 0
+            while (left := next(parts, None) if left is None else left) is not None:
+                here = int(np.searchsorted(left.images, first + count))
+                features[filled : filled + here] = left.values[:here]
+                there[left.images[:here] - first] = True
+                filled += here
+                if here < len(left.images):
+                    left = Part(left.images[here:], left.values[here:])
+                    break
+                left = None
+            errors = [(position, reason) for position in np.flatnonzero(~there).tolist()]
+            if under_way is not None:
+                records.append(under_way.result())
+            under_way = writer.submit(write_shard, shard_path(work, number), features[:filled], errors)
+            bar.advance(count)
+        if under_way is not None:
+            records.append(under_way.result())
     return records
 
 
-def _of_shard(
-    config: ImportFeatures, values: np.ndarray, row: np.ndarray, keys: list[str]
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Features (n, D) of the images that have a vector, in order, and what to say of the others."""
-    good = np.flatnonzero(row >= 0)
-    rows = row[good]
-    plain = len(rows) > 0 and bool((np.diff(rows) == 1).all())
-    taken: Any = values[rows[0] : rows[-1] + 1] if plain else values[rows]
+_ALL_ONES_F16 = np.uint16(0x7C00)  # the exponent of infinity and of NaN
+
+
+def _as_stored(config: ImportFeatures, values: np.ndarray, images: np.ndarray, keys: list[str]) -> np.ndarray:
+    """Values of the type that is stored, all of them finite."""
     with np.errstate(over="ignore"):  # told below, with the image's name
-        features = np.ascontiguousarray(taken, dtype=config.dtype)
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        where = int(np.argmin(finite))
+        features = np.ascontiguousarray(values, dtype=config.dtype)
+    if features.dtype == np.float16:  # NumPy looks at float16 one by one
+        whole = bool(((features.view(np.uint16) & _ALL_ONES_F16) != _ALL_ONES_F16).all())
+    else:
+        whole = bool(np.isfinite(features).all())
+    if not whole:
+        where = int(np.argmin(np.isfinite(features).all(axis=1)))
         what = "is too large for float16; pass --dtype float32"
-        if not np.isfinite(np.asarray(taken[where], np.float64)).all():
+        if not np.isfinite(np.asarray(values[where], np.float64)).all():
             what = "has NaN or infinity; correct it, or leave it out"
-        raise NlcliError(f"the vector of image '{printable(keys[int(good[where])])}' in {config.source} {what}")
-    reason = f"no vector in {config.source.name}"
-    return features, [(position, reason) for position in np.flatnonzero(row < 0).tolist()]
+        raise NlcliError(f"the vector of image '{printable(keys[int(images[where])])}' in {config.source} {what}")
+    return features

@@ -9,7 +9,6 @@ names of storages; a file that names anything else is refused before it can do a
 from __future__ import annotations
 
 import io
-import json
 import math
 import pickle
 import zipfile
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.errors import NlcliError, printable, shortened
+from nlcli.networks.tensor_places import numbers_of, places_of
 
 Tensors = dict[str, np.ndarray]
 
@@ -37,9 +37,6 @@ _DTYPES = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-_SAFETENSORS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1"}
-_SAFETENSORS |= {"U8": "<u1", "BOOL": "?"}
-_MOST_HEADER = 100 << 20
 _MOST_PICKLE = 256 << 20
 
 
@@ -73,25 +70,11 @@ def read_tensors(path: Path) -> Tensors:
 
 
 def _safetensors(path: Path) -> Tensors:
-    content = np.memmap(path, np.uint8, "r")
-    size = int.from_bytes(content[:8].tobytes(), "little")
-    if size > min(_MOST_HEADER, len(content) - 8):
-        raise ValueError("its header is longer than the file")
-    header = json.loads(content[8 : 8 + size].tobytes())
     tensors: Tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        kind, shape = entry["dtype"], tuple(entry["shape"])
-        raw = content[8 + size + begin : 8 + size + end].tobytes()
-        if kind == "BF16":
-            numbers = (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
-        elif kind in _SAFETENSORS:
-            numbers = np.frombuffer(raw, _SAFETENSORS[kind])
-        else:
-            raise ValueError(f"numbers of the kind {kind}")
-        tensors[name] = numbers.reshape(shape)
+    with open(path, "rb") as file:
+        for name, place in places_of(path).items():
+            file.seek(place.begin)
+            tensors[name] = numbers_of(file.read(place.bytes), place.kind).reshape(place.shape)
     return tensors
 
 

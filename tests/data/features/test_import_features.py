@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -134,7 +138,10 @@ def test_names_of_networks_tell_what_fits_together(dataset: Path, values: np.nda
     assert fingerprint("d", network="dino") == fingerprint("e", 1.0, network="dino") != one
 
 
-def test_what_is_killed_goes_on(dataset: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_what_is_killed_goes_on(
+    dataset: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch, shuffled: bool
+) -> None:
     from nlcli.data.features import import_features as module
 
     whole, calls = module.write_shard, []
@@ -146,13 +153,98 @@ def test_what_is_killed_goes_on(dataset: Path, values: np.ndarray, monkeypatch: 
         return whole(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "write_shard", dies)
-    options = npy(dataset, values, keys_of(dataset))
+    order = np.random.default_rng(2).permutation(ROWS) if shuffled else np.arange(ROWS)
+    options = npy(dataset, values[order], [keys_of(dataset)[i] for i in order])
     with pytest.raises(KeyboardInterrupt):
         run(dataset, **options)
     run(dataset, **options)
     assert calls == [f"features-0000{i}.h5" for i in (0, 1, 2, 2)]
     again = read_stage(run(dataset, **options, output=dataset.parent / "again")).fingerprint
     assert read_stage(dataset.parent / "features").fingerprint == again
+
+
+def test_sorted_runs_are_made_once(dataset: Path, values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors in another order than the images, three at a time; killed at every run, and once before the shards."""
+    from nlcli.data.features import by_image
+
+    monkeypatch.setattr(by_image, "RUN_BYTES", 3 * 5 * 4)
+    keys = keys_of(dataset)
+    order = np.random.default_rng(1).permutation(ROWS)
+    given = values[order].astype(np.float32)
+    options = npy(dataset, np.concatenate([given[:6], given[:1], given[6:]]), [])
+    named = [keys[i] for i in order]
+    (dataset.parent / "keys.txt").write_text("\n".join([*named[:6], "stranger", *named[6:]]))
+    save, made = np.save, []
+
+    def dies(file: object, array: np.ndarray) -> None:
+        if array.ndim == 2:
+            made.append(array)
+            if len(made) in (2, 4, 6):
+                raise KeyboardInterrupt
+        save(file, array)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(np, "save", dies)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(dataset, **options)
+    store = FeatureStore(run(dataset, **options))
+    assert len(made) == 4 + 3, "four runs of three, one of them of a stranger; three were made twice"
+    assert [len(array) for array in made] == [3, 3, 3, 2, 2, 3, 3]
+    assert np.array_equal(store.read(store.rows_of(keys)), values.astype(np.float32))
+    assert not (store.path / "runs").exists()
+
+
+def test_a_whole_process_that_is_killed(dataset: Path, values: np.ndarray) -> None:
+    """By the system, in the middle of the shards: what is whole stays, and the end is the same."""
+    script = (
+        "import os, signal, sys, nlcli.data.features.import_features as module\n"
+        "from nlcli.data.config import ImportFeatures\n"
+        "whole, left = module.write_shard, [1]\n"
+        "def dies(*given):\n"
+        "    if not left.pop(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    left.append(0); return whole(*given)\n"
+        "module.write_shard = dies\n"
+        "module.import_features(ImportFeatures.model_validate_json(sys.argv[1]))\n"
+    )
+    options = npy(dataset, values, keys_of(dataset))
+    config = ImportFeatures(dataset=dataset, output=dataset.parent / "features", shard_rows=4, **options)
+    done = subprocess.run([sys.executable, "-c", script, config.model_dump_json()], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    shards = dataset.parent / "features.partial/shards"
+    first = (shards / "features-00000.h5").stat().st_mtime_ns
+    store = FeatureStore(run(dataset, **options))
+    assert (store.path / "shards/features-00000.h5").stat().st_mtime_ns == first
+    assert np.array_equal(store.read(store.rows_of(keys_of(dataset))), values.astype(np.float32))
+
+
+def test_every_format_gives_the_same_store(dataset: Path, values: np.ndarray) -> None:
+    keys, given = keys_of(dataset), values.astype(np.float32)
+    np.savez(dataset.parent / "v.npz", keys=np.array(keys), v=given)
+    with h5py.File(dataset.parent / "v.h5", "w") as file:
+        file["keys"], file["v"] = keys, given
+    pq.write_table(pa.table({"key": keys, "v": list(given)}), dataset.parent / "v.parquet")
+    (dataset.parent / "folder").mkdir()
+    pq.write_table(pa.table({"key": keys, "v": list(given)}), dataset.parent / "folder/v.parquet")
+    stores = []
+    for name in ("v.npz", "v.h5", "v.parquet", "folder"):
+        store = FeatureStore(run(dataset, source=dataset.parent / name, output=dataset.parent / f"from-{name}"))
+        stores.append((store.path / "shards/features-00002.h5").read_bytes())
+        assert np.array_equal(store.read(store.rows_of(keys)), given)
+    assert len(set(stores)) == 1
+
+
+def test_a_directory_that_changed_is_another_source(dataset: Path, values: np.ndarray) -> None:
+    folder = dataset.parent / "folder"
+    folder.mkdir()
+    for change in (0.0, 1.0):
+        table = pa.table({"key": keys_of(dataset), "v": list((values + change).astype(np.float32))})
+        pq.write_table(table, folder / "v.parquet")
+        if change:
+            with pytest.raises(NlcliError, match="differs in content of source"):
+                run(dataset, source=folder)
+        else:
+            run(dataset, source=folder)
+            assert read_stage(run(dataset, source=folder)).input_path("source") == folder
 
 
 def _nan(values: np.ndarray, row: int) -> np.ndarray:
@@ -194,14 +286,14 @@ def test_mistakes(dataset: Path, values: np.ndarray) -> None:
     (dataset.parent / "v.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(NlcliError, match="cannot read"):
         run(dataset, **good)
-    with pytest.raises(NlcliError, match="neither .npy nor .parquet"):
+    with pytest.raises(NlcliError, match="is not of a known format; save the vectors as .npy, .npz"):
         run(dataset, source=good["keys"])
 
 
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"name": ["a"], "v": [[1.0]]}, "no column key, path or file_name"),
+        ({"name": ["a"], "v": [[1.0]]}, "it has no key, path or file_name; pass --keys"),
         ({"key": ["a"], "v": [["x"]]}, "neither a column of lists of numbers"),
         ({"key": ["a"], "v": [[1.0]], "w": [[1.0]]}, "vectors in 'v' and in 'w'; choose by --column"),
         ({"key": ["a", "b"], "v": [[1.0], [1.0, 2.0]]}, "row 2: a vector of 2 numbers among others of 1"),
