@@ -111,7 +111,7 @@ def clean(
         features: Vectors of the images that exist already, instead of a network's: whatever import-features takes.
         keys: Paths of the images that the rows of these vectors are of, one a line, where they do not say it. Only
             with features.
-        backbone: Registered network, saved backbone or .keras file that makes features.
+        backbone: What makes features: registered network, saved backbone, hub:PRESET, timm:NAME or timm:NAME@FILE.
         weights: For a registered network: 'imagenet', a weights file, or 'none' to train it on the noisy labels
             first.
         image_size: Side of the input of a network trained here (default: its own).
@@ -696,6 +696,12 @@ def extract_features(
     weights: StrPath = "imagenet",
     dtype: Literal["float32", "float16"] = "float32",
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    image_size: int | None = None,
+    preprocessing: StrPath | None = None,
+    scaling: Literal["raw", "unit", "tf", "caffe", "imagenet"] | None = None,
+    resize: Literal["stretch", "crop"] | None = None,
+    network_output: str | None = None,
+    pooling: Literal["token", "average"] | None = None,
     decode: Literal["exact", "fast"] | None = None,
     shard_rows: int = 8192,
     batch_size: int = 32,
@@ -709,11 +715,19 @@ def extract_features(
 
     Args:
         dataset: Data set directory.
-        backbone: Saved backbone directory, or a registered network.
+        backbone: Saved backbone directory, registered network, or one of another library: onnx:FILE, hub:PRESET (a
+            name or a directory), timm:NAME or timm:NAME@FILE.
         output: Directory to write.
         weights: For a registered network: 'imagenet' or a weights file.
         dtype: Type the features are stored in.
         precision: Arithmetic of the forward pass.
+        image_size: Side of the input (default: what the backbone was trained with, or states).
+        preprocessing: Of onnx: its preprocessor_config.json (default: the one beside it).
+        scaling: Of onnx: without such a file: pixels 0 to 255, [0, 1], [-1, 1], BGR minus mean, or ImageNet's mean
+            and deviation.
+        resize: Of onnx: without such a file: squeeze the image into the square (default), or cut out its middle.
+        network_output: Of onnx: the output with the features, where there are several.
+        pooling: Of onnx: and hub: that give several vectors an image: the first (hub: default), or their mean.
         decode: JPEG decoding (default: as the backbone was trained).
         shard_rows: Images in a shard.
         batch_size: Images in a forward pass.

@@ -168,7 +168,15 @@ class ExtractFeatures(StageConfig):
     """Cache the pooled features of every image of a data set in HDF5."""
 
     dataset: Annotated[Path, Option("Data set directory.", panel="Data", role="input")]
-    backbone: Annotated[str, Option("Saved backbone directory, or a registered network.", panel="Method", role="input")]
+    backbone: Annotated[
+        str,
+        Option(
+            "Saved backbone directory, registered network, or one of another library: onnx:FILE, hub:PRESET (a name or a "
+            "directory), timm:NAME or timm:NAME@FILE.",
+            panel="Method",
+            role="input",
+        ),
+    ]
     output: Output
     weights: Annotated[
         str, Option("For a registered network: 'imagenet' or a weights file.", panel="Method", role="input")
@@ -177,6 +185,54 @@ class ExtractFeatures(StageConfig):
         "float32"
     )
     precision: ForwardPrecision = "float32"
+    image_size: Annotated[
+        int | None,
+        Option(
+            "Side of the input (default: what the backbone was trained with, or states).",
+            panel="Images",
+            since="0.2.0",
+            ge=16,
+            le=2048,
+        ),
+    ] = None
+    preprocessing: Annotated[
+        Path | None,
+        Option(
+            "Of onnx: its preprocessor_config.json (default: the one beside it).",
+            panel="Images",
+            role="input",
+            since="0.2.0",
+        ),
+    ] = None
+    scaling: Annotated[
+        Literal["raw", "unit", "tf", "caffe", "imagenet"] | None,
+        Option(
+            "Of onnx: without such a file: pixels 0 to 255, [0, 1], [-1, 1], BGR minus mean, or ImageNet's mean and "
+            "deviation.",
+            panel="Images",
+            since="0.2.0",
+        ),
+    ] = None
+    resize: Annotated[
+        Literal["stretch", "crop"] | None,
+        Option(
+            "Of onnx: without such a file: squeeze the image into the square (default), or cut out its middle.",
+            panel="Images",
+            since="0.2.0",
+        ),
+    ] = None
+    network_output: Annotated[
+        str | None,
+        Option("Of onnx: the output with the features, where there are several.", panel="Method", since="0.2.0"),
+    ] = None
+    pooling: Annotated[
+        Literal["token", "average"] | None,
+        Option(
+            "Of onnx: and hub: that give several vectors an image: the first (hub: default), or their mean.",
+            panel="Method",
+            since="0.2.0",
+        ),
+    ] = None
     decode: Annotated[
         Decode | None, Option("JPEG decoding (default: as the backbone was trained).", panel="Images")
     ] = None

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
     from nlcli.methods.base.method import Method
     from nlcli.networks.backbone import Backbone
+    from nlcli.networks.foreign.base import ForeignNetwork
     from nlcli.networks.images import Preprocessing
+    from nlcli.networks.preparation import Preparation
     from nlcli.training.saved_head import Head
 
 _ROWS = 2048  # images whose stored features are scored at a time
@@ -61,12 +63,12 @@ class ImageNetwork:
     """A network as it reads image files.
 
     Attributes:
-        preprocessing: How a file becomes pixels.
-        infer: Pixels ``(b, S, S, 3)`` uint8 to features ``(b, D)``, or to probabilities where nothing comes behind.
+        preparation: How a file becomes its input.
+        infer: Inputs ``(b, ...)`` to features ``(b, D)``, or to probabilities where nothing comes behind.
     """
 
-    preprocessing: Preprocessing
-    infer: Callable[[NDArray[np.uint8]], Values]
+    preparation: Preprocessing | Preparation
+    infer: Callable[[np.ndarray], Values]
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class ImageScorer:
 
         if not isinstance(self.source, ImageNetwork):
             raise TypeError(f"{self.path} scores stored features here, not image files")
-        for images in iterate_images(paths, self.source.preprocessing, batch_size, workers):
+        for images in iterate_images(paths, self.source.preparation, batch_size, workers):
             if len(images.rows):
                 yield self._scored(images.rows, self.source.infer(images.images), images.errors)
             else:
@@ -237,7 +239,7 @@ class RunNetwork:
         dtype: Type that they were stored in.
     """
 
-    backbone: Backbone
+    backbone: Backbone | ForeignNetwork
     precision: str
     dtype: str
 
@@ -275,10 +277,10 @@ def reading_of(network: RunNetwork) -> ImageNetwork:
     reading = _reading(network.backbone, network.precision)
     stored = np.dtype(network.dtype)
 
-    def infer(images: NDArray[np.uint8]) -> Values:
+    def infer(images: np.ndarray) -> Values:
         return reading.infer(images).astype(stored, copy=False).astype(np.float32, copy=False)
 
-    return ImageNetwork(reading.preprocessing, infer)
+    return ImageNetwork(reading.preparation, infer)
 
 
 def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:
@@ -291,8 +293,11 @@ def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:
         return None
 
 
-def _open_network(run: StageRecord, features: StageRecord | None, backbone: Path | str | None) -> Backbone:
+def _open_network(
+    run: StageRecord, features: StageRecord | None, backbone: Path | str | None
+) -> Backbone | ForeignNetwork:
     from nlcli.networks.architectures import BACKBONES
+    from nlcli.networks.foreign.source import is_foreign
     from nlcli.networks.weights import open_backbone
 
     if backbone is not None:
@@ -304,13 +309,36 @@ def _open_network(run: StageRecord, features: StageRecord | None, backbone: Path
             "import the features of these images, too, and pass them to nlcli eval --features"
         )
     named = str(features.config["backbone"])
+    image_size = features.config.get("image_size")
+    if is_foreign(named):
+        return _foreign_network(run, features)
     if named in BACKBONES:
         weights = features.input_path("weights")
-        return open_backbone(named, str(features.config["weights"]) if weights is None else weights)
+        given = str(features.config["weights"]) if weights is None else weights
+        return open_backbone(named, given, image_size=image_size)
     where = features.input_path("backbone") or Path(named)
     if not where.exists():
         raise NlcliError(f"the backbone of {run.path} is no longer at {where}; pass --backbone")
-    return open_backbone(where)
+    return open_backbone(where, image_size=image_size)
+
+
+def _foreign_network(run: StageRecord, features: StageRecord) -> Backbone | ForeignNetwork:
+    """The network of another library that computed features, from where its files are now."""
+    from nlcli.data.config import ExtractFeatures
+    from nlcli.data.features.extract import network_source
+
+    config = ExtractFeatures.parse(features.config, f"{features.path}")
+    kind, _, name = config.backbone.partition(":")
+    moved = {part: features.input_path(part) for part in ("backbone", "weights", "preprocessing")}
+    for part, path in moved.items():
+        if path is not None and not path.exists():
+            raise NlcliError(f"the {part} of {features.path}, which {run.path} was trained on, is no longer at {path}")
+    if moved["backbone"] is not None:
+        name = str(moved["backbone"])
+    if moved["weights"] is not None:
+        name = f"{name.partition('@')[0]}@{moved['weights']}"
+    given = {"backbone": f"{kind}:{name}", "preprocessing": moved["preprocessing"]}
+    return network_source(config.model_copy(update=given)).open()
 
 
 def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: str) -> ImageScorer:
@@ -336,9 +364,9 @@ def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: 
     return ImageScorer(model.path, name, backbone.classes, backbone.name, store, apply)
 
 
-def _reading(backbone: Backbone, precision: str, *, scores: bool = False) -> ImageNetwork:
+def _reading(backbone: Backbone | ForeignNetwork, precision: str, *, scores: bool = False) -> ImageNetwork:
     infer = backbone.inference(precision, output="probabilities" if scores else "features")
-    return ImageNetwork(backbone.preprocessing, lambda images: np.asarray(infer(images)))
+    return ImageNetwork(backbone.preparation, lambda images: np.asarray(infer(images)))
 
 
 def probabilities(logits: Values, activation: str) -> Values:

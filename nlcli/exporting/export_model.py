@@ -23,7 +23,7 @@ from nlcli.console import say
 from nlcli.data.labels import LabelTable, Task
 from nlcli.errors import NlcliError
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
-from nlcli.evaluation.image_scorer import ImageNetwork, ImageScorer, network_of_run, open_scorer, reading_of
+from nlcli.evaluation.image_scorer import ImageScorer, network_of_run, open_scorer, reading_of
 from nlcli.evaluation.metrics_file import ClassifierMetrics, estimates, read_metrics
 from nlcli.evaluation.scored_images import ScoredImages, measure
 from nlcli.exporting.config import ExportModel
@@ -31,7 +31,8 @@ from nlcli.exporting.exported import EXPORT, Checked, ExportRecord, Given, HowGo
 from nlcli.exporting.file_formats import FORMATS, OUTPUT, model_files, remove_model, write_model
 from nlcli.exporting.gate import COUNT, VECTORS, Gate, made_up_features, made_up_images, tolerance_of
 from nlcli.exporting.model_card import CARD, model_card
-from nlcli.networks.images import ImageError, load_image
+from nlcli.networks.foreign.source import is_foreign
+from nlcli.networks.images import ImageError, Preprocessing, load_image
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -115,35 +116,38 @@ def _imported(config: ExportModel, source: StageRecord) -> bool:
     """Whether the head is trained on features that no network here computes."""
     if config.backbone is not None or own_backbone(source.path) is not None:
         return False
-    return "backbone" not in source.input_stage("features", "--backbone").config
+    settings = source.input_stage("features", "--backbone").config
+    return "backbone" not in settings or is_foreign(str(settings["backbone"]))
 
 
 def _of_run(config: ExportModel, source: StageRecord, head: Head, score: str) -> _Ready:
     from nlcli.exporting.whole_model import whole_model
+    from nlcli.networks.backbone import Backbone
     from nlcli.training.keras_head import keras_head
 
     network = network_of_run(source, head, config.backbone)
-    made = reading_of(network)
+    backbone, made = network.backbone, reading_of(network)
+    assert isinstance(backbone, Backbone), "heads on another library's network are exported alone"
     reading = ImageScorer(
         source.path,
         head.method.name,
         head.classes,
-        network.backbone.name,
+        backbone.name,
         made,
         lambda features: head.score(features, score),
         score,
     )
     return _Ready(
-        model=whole_model(network.backbone, keras_head(head.method, score)),
-        given=_images(made),
+        model=whole_model(backbone, keras_head(head.method, score)),
+        given=_images(backbone.preprocessing),
         apply=reading.score_pixels,
-        made_up=made_up_images(made.preprocessing.size),
+        made_up=made_up_images(backbone.preprocessing.size),
         reading=reading,
         task=head.task,
         classes=head.classes,
         method=head.method.name,
         score=score,
-        network=network.backbone.name,
+        network=backbone.name,
         precision=network.precision,
         dtype=network.dtype,
     )
@@ -152,7 +156,10 @@ def _of_run(config: ExportModel, source: StageRecord, head: Head, score: str) ->
 def _head_alone(source: StageRecord, head: Head, score: str) -> _Ready:
     from nlcli.training.keras_head import keras_head
 
-    say(f"the features of {source.path} were imported: the head alone is exported, which takes such features")
+    say(
+        f"the features of {source.path} were imported, or another library's network computed them: the head alone is "
+        "exported, which takes such features"
+    )
     return _Ready(
         model=keras_head(head.method, score),
         given=Given(name="features", dtype="float32", shape=(head.num_features,), preprocessing=None),
@@ -172,11 +179,10 @@ def _of_backbone(config: ExportModel, source: StageRecord) -> _Ready:
     from nlcli.networks.weights import load_backbone
 
     reading = open_scorer(source, backbone=config.backbone, score=config.score)
-    assert isinstance(reading.source, ImageNetwork)
     backbone = load_backbone(source.path)
     return _Ready(
         model=whole_model(backbone),
-        given=_images(reading.source),
+        given=_images(backbone.preprocessing),
         apply=reading.score_pixels,
         made_up=made_up_images(backbone.preprocessing.size),
         reading=reading,
@@ -188,9 +194,8 @@ def _of_backbone(config: ExportModel, source: StageRecord) -> _Ready:
     )
 
 
-def _images(network: ImageNetwork) -> Given:
-    size = network.preprocessing.size
-    return Given(name="images", dtype="uint8", shape=(size, size, 3), preprocessing=network.preprocessing)
+def _images(preprocessing: Preprocessing) -> Given:
+    return Given(name="images", dtype="uint8", shape=preprocessing.shape, preprocessing=preprocessing)
 
 
 # --- writing it ------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ Weights of other programs come in by ``import_weights``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -26,6 +25,7 @@ from nlcli.networks.backbone_record import Activation
 from nlcli.networks.batchnorm_folding import absorbs_scaling, inference_copy
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.networks.weight_hash import hash_weights
 from nlcli.runtime import cpu_flags
 from nlcli.stages.files import fingerprint_json
 
@@ -72,6 +72,11 @@ class Backbone:
     history: tuple[dict[str, Any], ...] = field(default=())
 
     @property
+    def preparation(self) -> Preprocessing:
+        """What ``iterate_images`` needs to feed it."""
+        return self.preprocessing
+
+    @property
     def num_features(self) -> int:
         """Length D of the features."""
         return int(self.model.output["features"].shape[-1])
@@ -89,13 +94,8 @@ class Backbone:
 
         How JPEGs are decoded is left out: it is chosen anew for every use, and recorded there.
         """
-        hashed = hashlib.sha256()
-        for weight in self.model.weights:
-            value = np.ascontiguousarray(weight.numpy())
-            hashed.update(f"{value.dtype}{value.shape}".encode())
-            hashed.update(value.data)
         described = {
-            "weights": hashed.hexdigest(),
+            "weights": hash_weights(weight.numpy() for weight in self.model.weights),
             "network": self.name,
             "activation": self.activation,
             "preprocessing": self.preprocessing.model_dump(exclude={"decode"}),

@@ -41,6 +41,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from nlcli.errors import NlcliError
+from nlcli.networks.preparation import MOST_ENLARGED, Preparation, enlarged_pixels
 from nlcli.runtime import cpu_count
 
 Source = Path | str | bytes
@@ -100,6 +101,16 @@ class Preprocessing(BaseModel):
         values: dict[str, Any] = values_of(self)
         return values if self.margin else {name: value for name, value in values.items() if name != "margin"}
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image as ``load_image`` gives it."""
+        return self.size, self.size, 3
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The same."""
+        return np.dtype(np.uint8)
+
     def whole(self) -> Preprocessing:
         """What gives the larger square, out of which training cuts at random."""
         return self.model_copy(update={"size": self.size + self.margin, "margin": 0})
@@ -120,7 +131,7 @@ class ImageBatch:
 
     Attributes:
         rows: (b,) int64, positions of the good images in the list that was given.
-        images: (b, S, S, 3) uint8 RGB.
+        images: (b, S, S, 3) uint8 RGB, or as a ``Preparation`` has them.
         errors: position and reason of those that could not be used.
     """
 
@@ -146,8 +157,8 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in wanted if name in Image.OPEN)
 
 
-def load_image(source: Source, pre: Preprocessing) -> np.ndarray:
-    """Decode one image file (a path) or its content (bytes) to (S, S, 3) uint8 RGB.
+def load_image(source: Source, pre: Preprocessing | Preparation) -> np.ndarray:
+    """Decode one image file (a path) or its content (bytes) to (S, S, 3) uint8 RGB, or as a ``Preparation`` has it.
 
     Raises:
         ImageError: the image cannot be used; its ``reason`` says why.
@@ -183,7 +194,7 @@ def read_image_file(path: Path) -> bytes:
 
 
 def iterate_images(
-    sources: Sequence[Source], pre: Preprocessing, batch_size: int, workers: int = 0, start: int = 0
+    sources: Sequence[Source], pre: Preprocessing | Preparation, batch_size: int, workers: int = 0, start: int = 0
 ) -> Iterator[ImageBatch]:
     """Batches of ``sources`` from position ``start`` on, decoded ahead in ``workers`` threads (0: one a core).
 
@@ -198,7 +209,7 @@ def iterate_images(
 
     def submit(first: int) -> None:
         count = min(batch_size, len(sources) - first)
-        buffer = np.empty((count, pre.size, pre.size, 3), np.uint8)
+        buffer = np.empty((count, *pre.shape), pre.dtype)
         futures = [pool.submit(_load_into, sources[first + i], pre, buffer, i) for i in range(count)]
         pending.append((first, buffer, futures))
 
@@ -228,7 +239,7 @@ class _Refused(Exception):
     """The reason why an image is not decoded."""
 
 
-def _load_into(source: Source, pre: Preprocessing, buffer: np.ndarray, position: int) -> str | None:
+def _load_into(source: Source, pre: Preprocessing | Preparation, buffer: np.ndarray, position: int) -> str | None:
     try:
         buffer[position] = load_image(source, pre)
     except ImageError as error:
@@ -253,12 +264,14 @@ def _read(path: Path) -> bytes:
         raise _Refused(f"cannot be read ({_one_line(error)})") from None
 
 
-def _decode(content: bytes, pre: Preprocessing) -> np.ndarray:
+def _decode(content: bytes, pre: Preprocessing | Preparation) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=formats()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")
         with _one_large_image if width * height > _LARGE_PIXELS else nullcontext():
+            if not isinstance(pre, Preprocessing):
+                return _prepared(image, pre)
             if pre.decode == "fast":
                 image.draft(None, (pre.size + pre.margin, pre.size + pre.margin))
             image.load()
@@ -267,6 +280,17 @@ def _decode(content: bytes, pre: Preprocessing) -> np.ndarray:
     if orientation in _TRANSPOSE:
         small = small.transpose(_TRANSPOSE[orientation])
     return np.asarray(small)
+
+
+def _prepared(image: Image.Image, pre: Preparation) -> np.ndarray:
+    if enlarged_pixels(*image.size, pre.side) > MOST_ENLARGED:
+        raise _Refused(f"{image.width} x {image.height} pixels, too narrow for a network that takes its shorter side")
+    image.load()
+    orientation = _orientation(image)
+    upright = _to_rgb(image)
+    if orientation in _TRANSPOSE:
+        upright = upright.transpose(_TRANSPOSE[orientation])
+    return pre(upright)
 
 
 def _resize(image: Image.Image, pre: Preprocessing) -> Image.Image:

@@ -32,19 +32,28 @@ class NetworkSource:
         weights: Of a registered one: ``imagenet``, ``none``, a file, or the directory of a saved one.
         classes_file: Class names of a ``.keras`` file, one a line.
         scaling: Pixel scaling that a ``.keras`` file expects of its input; None: found out.
+        image_size: Side of the input; None: as the network has it.
     """
 
     name: str
     weights: str = "imagenet"
     classes_file: Path | None = None
     scaling: Scaling | None = None
+    image_size: int | None = None
 
     def open(self, *, top: bool = False) -> Backbone:
         """Load it; see ``open_backbone``."""
         quiet_tensorflow()
         from nlcli.networks.weights import open_backbone
 
-        return open_backbone(self.name, self.weights, top=top, classes_file=self.classes_file, scaling=self.scaling)
+        return open_backbone(
+            self.name,
+            self.weights,
+            top=top,
+            classes_file=self.classes_file,
+            scaling=self.scaling,
+            image_size=self.image_size,
+        )
 
     def inputs(self) -> dict[str, StageRecord | Path | str]:
         """What a stage depends on that computes features by it: ``backbone`` and, where they are extra, ``weights``.

@@ -19,6 +19,7 @@ from nlcli.errors import NlcliError, sentence, shortened, unknown_name
 from nlcli.networks.architectures import BACKBONES, Architecture, randomise_kernels
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, is_saved
+from nlcli.networks.foreign.source import is_foreign
 from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
@@ -101,6 +102,7 @@ def open_backbone(
     top: bool = False,
     classes_file: Path | None = None,
     scaling: Scaling | None = None,
+    image_size: int | None = None,
 ) -> Backbone:
     """A backbone by whatever names it: registered network, saved backbone, or ``.keras`` file.
 
@@ -110,13 +112,23 @@ def open_backbone(
         top: A classifier is wanted: keep the last layer, fail where there is none.
         classes_file: Class names of a ``.keras`` file, one a line.
         scaling: Pixel scaling that a ``.keras`` file expects of its input; None: found out.
+        image_size: Side of the input, where it is to differ from what the network was made for.
+
+    Raises:
+        NlcliError: it is none of them, or cannot take images of another size.
     """
     path = Path(source)
     if str(source) in BACKBONES and not is_saved(path):
-        return build_backbone(str(source), weights, top=top)
+        return build_backbone(str(source), weights, top=top, image_size=image_size)
+    if is_foreign(str(source)):
+        raise NlcliError(
+            f"{source} gives features only; extract them by extract-features, and train a head on them by train-head"
+        )
     if path.is_dir():
-        backbone = load_backbone(path)
+        backbone = resized(load_backbone(path), image_size, path)
     elif path.suffix == ".keras":
+        if image_size is not None:
+            raise NlcliError(f"{path} takes images of the size that it was saved with; leave out --image-size")
         backbone = load_keras_file(path, classes_file, scaling=scaling)
     elif path.exists():
         raise NlcliError(f"{path} is neither a saved backbone's directory nor a .keras file")
@@ -134,12 +146,29 @@ def _from_saved(architecture: Architecture, path: Path, image_size: int | None) 
     saved = load_backbone(path)
     if saved.name != architecture.name:
         raise NlcliError(f"weights {path} are of a {saved.name}, not of a {architecture.name}; name that network")
+    return resized(saved, image_size, path)
+
+
+def resized(saved: Backbone, image_size: int | None, path: Path) -> Backbone:
+    """A saved network for images of another size, where its architecture takes them; its weights are the same.
+
+    Raises:
+        NlcliError: it is of no registered network, or its weights fit one size only.
+    """
     if image_size in (None, saved.preprocessing.size):
         return saved
+    if saved.name not in BACKBONES:
+        raise NlcliError(
+            f"{path} takes images of side {saved.preprocessing.size} only, as it is of no registered network; leave "
+            "out --image-size"
+        )
+    architecture = BACKBONES[saved.name]
     preprocessing = saved.preprocessing.model_copy(update={"size": image_size})
     inputs, features = architecture.layers(preprocessing.size)
     model = keras.Model(inputs, {"features": features}, name=architecture.name)
-    with sentence(f"weights {path} do not fit a {architecture.name} of image size {image_size}"):
+    with sentence(
+        f"weights {path} do not fit a {architecture.name} of image size {image_size}; leave out --image-size"
+    ):
         model.set_weights(saved.without_classes().model.get_weights())
     resized = replace(saved, model=model, preprocessing=preprocessing, classes=None)
     last = saved.last_layer

@@ -76,7 +76,11 @@ class CleanPile(StageConfig):
         ),
     ] = None
     backbone: Annotated[
-        str, Option("Registered network, saved backbone or .keras file that makes features.", panel="Images")
+        str,
+        Option(
+            "What makes features: registered network, saved backbone, hub:PRESET, timm:NAME or timm:NAME@FILE.",
+            panel="Images",
+        ),
     ] = "mobilenet_v2"
     weights: Annotated[
         str,

@@ -14,6 +14,7 @@ from nlcli.data.labels import Task
 from nlcli.data.sources.base import TEST, VALIDATION
 from nlcli.data.sources.image_table import SPLIT_NAMES
 from nlcli.errors import NlcliError
+from nlcli.networks.foreign.source import located
 from nlcli.pile.config import CleanPile
 from nlcli.stages.files import atomic_path
 
@@ -103,9 +104,9 @@ def _features(config: CleanPile) -> list[Stage]:
             _stage("features", "import-features", dataset=dataset, source=str(absolute(config.features)), keys=keys)
         ]
     if config.weights != "none":
-        network = absolute(Path(config.backbone)) if Path(config.backbone).exists() else config.backbone
+        network = located(config.backbone)
         weights = absolute(Path(config.weights)) if Path(config.weights).exists() else config.weights
-        return [_stage("features", "extract-features", dataset=dataset, backbone=str(network), weights=str(weights))]
+        return [_stage("features", "extract-features", dataset=dataset, backbone=network, weights=str(weights))]
     return [
         _stage(
             "network",

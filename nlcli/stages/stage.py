@@ -241,7 +241,7 @@ class Stage:
 
     def input_fingerprint(self, name: str) -> str | None:
         """Fingerprint of the content of the input ``name``; None where there is no such input."""
-        entry = self._inputs.get(name)
+        entry = self.making.inputs.get(name)
         return None if entry is None else entry.fingerprint
 
     def finish(

@@ -119,7 +119,7 @@ def predicted_and_scored(model: Path, dataset: Path, table: LabelTable, work: Pa
     assert isinstance(scored.verified, Dense)
     scorer = open_scorer(read_stage(model))
     assert isinstance(scorer.source, ImageNetwork)
-    assert scorer.source.preprocessing.decode == options["decode"]
+    assert scorer.source.preparation.decode == options["decode"]
     images = {str(table.keys[row]): table.image_path(int(row)) for row in table.rows("test")}
     of_files = list(score_images(scorer, images, Predict(images=dataset, run=model, workers=2)))
     assert [image.image for image in of_files] == scored.keys.tolist()
@@ -127,8 +127,8 @@ def predicted_and_scored(model: Path, dataset: Path, table: LabelTable, work: Pa
     np.testing.assert_allclose(scores, scored.verified.scores, atol=2e-6)
     # Decoded the other way the scores would be others.
     way = {"exact": "fast", "fast": "exact"}[options["decode"]]
-    turned = scorer.source.preprocessing.model_copy(update={"decode": way})
-    other = replace(scorer, source=replace(scorer.source, preprocessing=turned))
+    turned = scorer.source.preparation.model_copy(update={"decode": way})
+    other = replace(scorer, source=replace(scorer.source, preparation=turned))
     others = [image.scores for image in score_images(other, images, Predict(images=dataset, run=model))]
     assert np.abs(scores - np.stack([part for part in others if part is not None])).max() > 1e-5
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nlcli.console import say
 from nlcli.data.features.readers.base import VectorReader
 from nlcli.stages.files import atomic_path
 
@@ -50,6 +51,7 @@ def parts_by_image(
     if (np.diff(known) > 0).all():
         yield from _as_they_come(reader, image, first, convert)
         return
+    say("the vectors are in another order than the images, and are sorted first")
     rows = max(1, RUN_BYTES // (reader.width * dtype.itemsize))
     runs = _Runs(work / RUNS, reader.width, dtype)
     runs.write(reader, image, rows, convert)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from nlcli.networks.images import Preprocessing
+from nlcli.networks.preparation import StatedPreprocessing
 from nlcli.stages.records import SchemaRecord
 
 DESCRIPTION = "features.json"
@@ -39,7 +40,7 @@ class FeaturesRecord(SchemaRecord):
     dtype: Literal["float32", "float16"]
     shards: int = Field(ge=0)
     precision: str
-    preprocessing: Preprocessing | None
+    preprocessing: Preprocessing | StatedPreprocessing | None
     backbone: str
     backbone_fingerprint: str
     dataset_fingerprint: str

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
 from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
+from nlcli.networks.foreign.base import ForeignNetwork, ForeignOptions
+from nlcli.networks.foreign.source import ForeignSource, is_foreign
 from nlcli.networks.linear_layer import LAST_LAYER
 from nlcli.networks.provenance import NetworkSource
 from nlcli.runtime import quiet_tensorflow
@@ -37,6 +40,8 @@ from nlcli.stages.stage import open_stage, read_stage
 if TYPE_CHECKING:
     from nlcli.data.config import ExtractFeatures
     from nlcli.networks.backbone import Backbone
+
+    Network = Backbone | ForeignNetwork
 
 
 def require_finite(features: np.ndarray, key: Callable[[int], str]) -> None:
@@ -66,25 +71,23 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         NlcliError: no such data set or backbone, no image that can be read, features that are not
             finite.
     """
-    quiet_tensorflow()
+    if not is_foreign(config.backbone):
+        quiet_tensorflow()
     dataset = read_stage(config.dataset, "dataset")
+    source = network_source(config)
     if config.precision == "auto":  # what is computed depends on the machine, so the recipe says it
-        from nlcli.networks.backbone import resolve_precision
-
-        config = config.model_copy(update={"precision": resolve_precision("auto")})
-    source = NetworkSource(config.backbone, config.weights)
+        config = config.model_copy(update={"precision": _fastest(source)})
     inputs = {"dataset": dataset, **source.inputs()}
     stale = partial(pictures_changed, contents=config.check_contents)
     with open_stage("features", config, inputs, force=force, stale=stale) as stage:
         if stage.up_to_date:
             return stage.output
         from nlcli.data.label_files import read_dataset
-        from nlcli.networks.weights import describe
 
         table = read_dataset(config.dataset)
         begin_reading(stage.work, table, config.dataset, contents=config.check_contents)
         backbone = source.open().with_decode(config.decode)
-        say(f"backbone: {describe(backbone)}; {config.precision} arithmetic")
+        say(f"backbone: {_described(backbone)}; {config.precision} arithmetic")
         keys = [str(key) for key in table.keys]
         images = [table.image_path(row) for row in range(len(table))]
         records = _extract_shards(config, backbone, stage.work, keys, images)
@@ -122,10 +125,44 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
     return stage.output
 
 
+def network_source(config: ExtractFeatures) -> NetworkSource | ForeignSource:
+    """The network that the options of an extraction name.
+
+    Raises:
+        NlcliError: an option that means nothing to it.
+    """
+    options = ForeignOptions(**{field.name: getattr(config, field.name) for field in fields(ForeignOptions)})
+    foreign = ForeignSource.of(config.backbone, options)
+    if foreign is None:
+        return NetworkSource(config.backbone, config.weights, image_size=config.image_size)
+    if config.weights != "imagenet":
+        raise NlcliError(f"{config.backbone} says itself where its weights are; leave out --weights")
+    return foreign
+
+
+def _fastest(source: NetworkSource | ForeignSource) -> str:
+    if isinstance(source, ForeignSource):
+        return "float32"
+    from nlcli.networks.backbone import resolve_precision
+
+    return resolve_precision("auto")
+
+
+def _described(backbone: Network) -> str:
+    if not isinstance(backbone, ForeignNetwork):
+        from nlcli.networks.weights import describe
+
+        return describe(backbone)
+    pre = backbone.preprocessing
+    return (
+        f"{backbone.name}, {backbone.num_features} features, {pre.width} x {pre.height} pixels, {pre.crop}, "
+        f"{pre.interpolation}, as {pre.library} has it"
+    )
+
+
 def _extract_shards(
-    config: ExtractFeatures, backbone: Backbone, work: Path, keys: list[str], images: list[Path]
+    config: ExtractFeatures, backbone: Network, work: Path, keys: list[str], images: list[Path]
 ) -> list[ShardRecord]:
-    (work / "shards").mkdir(exist_ok=True)
     parts = [slice(first, first + config.shard_rows) for first in range(0, len(keys), config.shard_rows)]
     paths = [shard_path(work, number) for number in range(len(parts))]
     records = {
@@ -135,6 +172,7 @@ def _extract_shards(
     }
     done = sum(record.images for record in records.values())
     compute = backbone.inference(config.precision, "features") if len(records) < len(parts) else None
+    (work / "shards").mkdir(exist_ok=True)
     with progress(len(keys), f"features of {backbone.name}", unit="images", done=done) as bar:
         for number, part in enumerate(parts):
             if number not in records:
@@ -146,7 +184,7 @@ def _extract_shards(
 
 def features_of(
     config: ExtractFeatures,
-    backbone: Backbone,
+    backbone: Network,
     compute: Callable[[np.ndarray], Any],
     keys: list[str],
     images: list[Path],
@@ -175,7 +213,7 @@ def features_of(
     # On a GPU the call returns before the result is there: the next batch is sent first, then the
     # result of this one fetched.
     under_way: tuple[np.ndarray, Any] | None = None
-    for batch in iterate_images(images, backbone.preprocessing, config.batch_size, config.workers):
+    for batch in iterate_images(images, backbone.preparation, config.batch_size, config.workers):
         errors += batch.errors
         result = compute(batch.images) if len(batch.rows) else None
         if under_way is not None:

@@ -257,6 +257,22 @@ def test_vectors_that_are_too_long(tmp_path: Path) -> None:
     _refused(tmp_path / "v.h5", "vectors of 1,048,577 numbers; more than 1,048,576 are not features")
 
 
+@pytest.mark.parametrize("block", [1, 2, 5, 1 << 20])
+def test_keys_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """With a mark at the beginning, lines that end in two ways, blanks, empty ones, and no end of the last."""
+    monkeypatch.setattr(base, "BLOCK_BYTES", block)
+    (tmp_path / "keys.txt").write_bytes("\ufeffa.jpg\r\n\n  höhe/b c.jpg \nd\n \n\te".encode())
+    assert base.read_keys_of_rows(tmp_path / "keys.txt").to_pylist() == ["a.jpg", "höhe/b c.jpg", "d", "e"]
+    (tmp_path / "keys.txt").write_bytes(b"")
+    assert base.read_keys_of_rows(tmp_path / "keys.txt").to_pylist() == []
+    (tmp_path / "keys.txt").write_bytes(b"a\n\xff\n")
+    with pytest.raises(NlcliError, match="keys.txt, line 2: byte 0 is not UTF-8 text"):
+        base.read_keys_of_rows(tmp_path / "keys.txt")
+    (tmp_path / "keys.txt").write_bytes(b"a\n" + b"b" * 70_000)
+    with pytest.raises(NlcliError, match="line 2: 70,000 bytes in one line"):
+        base.read_keys_of_rows(tmp_path / "keys.txt")
+
+
 def test_keys_that_are_there_twice(tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text("\n".join(KEYS), encoding="utf-8")
     with pytest.raises(NlcliError, match="names the images of its rows itself; leave out --keys"):

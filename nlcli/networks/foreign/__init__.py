@@ -1,0 +1,1 @@
+"""Networks that other libraries run: ONNX Runtime, KerasHub and timm, each with the preprocessing that it states."""
