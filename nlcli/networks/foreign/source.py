@@ -40,11 +40,11 @@ class ForeignSource:
         Raises:
             NlcliError: an option is given that means nothing to it.
         """
-        kind, sign, name = backbone.partition(":")
-        if not sign or kind not in _MEANS or not name:
-            refuse_foreign_options(options, _MEANS, "none", backbone)
+        kind, _, name = backbone.partition(":")
+        if not is_foreign(backbone):
+            _refuse_what_means_nothing(options, None, backbone)
             return None
-        refuse_foreign_options(options, _MEANS, kind, backbone)
+        _refuse_what_means_nothing(options, kind, backbone)
         weights = None
         if kind == "timm" and "@" in name:
             name, _, file = name.partition("@")
@@ -108,11 +108,10 @@ def is_foreign(backbone: str) -> bool:
     return bool(sign and name and kind in _MEANS)
 
 
-def refuse_foreign_options(options: ForeignOptions, means: dict[str, frozenset[str]], kind: str, backbone: str) -> None:
-    """Refuse an option that is given and means nothing to a network of ``kind``."""
-    own = means.get(kind, frozenset({"image_size"}))
+def _refuse_what_means_nothing(options: ForeignOptions, kind: str | None, backbone: str) -> None:
+    own = frozenset({"image_size"}) if kind is None else _MEANS[kind]
     for field in fields(options):
         if getattr(options, field.name) is not None and field.name not in own:
-            libraries = " and ".join(f"{name}:" for name, known in means.items() if field.name in known)
+            libraries = " and ".join(f"{name}:" for name, known in _MEANS.items() if field.name in known)
             flag = "--" + field.name.replace("_", "-")
             raise NlcliError(f"{flag} means something only to networks of {libraries}, not to {backbone}; leave it out")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nlcli.errors import NlcliError, shortened, unknown_name
+from nlcli.errors import NlcliError, sentence, shortened, unknown_name
 from nlcli.networks.foreign.base import ForeignNetwork, ForeignOptions
 from nlcli.networks.preparation import StatedPreprocessing
 from nlcli.networks.weight_hash import hash_weights
@@ -47,7 +47,7 @@ class TimmNetwork(ForeignNetwork):
         torch.set_num_threads(cpu_count())
         torch.backends.cudnn.allow_tf32 = False
         self._network = network.eval().to(self._device)
-        with self._sentence("cannot be run on images of this size"):
+        with sentence(f"{self.name} cannot be run on images of this size"):
             self.num_features = self.compute(np.zeros((1, *self.preparation.shape), np.float32)).shape[1]
         state = network.state_dict()
         self.fingerprint = fingerprint_json(
@@ -66,11 +66,6 @@ class TimmNetwork(ForeignNetwork):
         if values.ndim != 2:
             raise NlcliError(f"{self.name} gives arrays of shape {values.shape} without its classifier, not vectors")
         return values
-
-    def _sentence(self, what: str) -> Any:
-        from nlcli.errors import sentence
-
-        return sentence(f"{self.name} {what}")
 
 
 def _create(timm: Any, name: str, model: str, weights: Path | None, side: int | None) -> Any:
