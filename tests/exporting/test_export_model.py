@@ -29,6 +29,7 @@ from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
 from nlcli.training.saved_head import load_head
 from nlcli.training.train_head import train_head
+from worlds.onnx_files import write_onnx
 from worlds.scored_chain import CLASSES, Chain, shared_chain
 
 EXTRAS = [name for name, format in FORMATS.items() if all(importlib.util.find_spec(m) for m, _ in format.packages)]
@@ -209,6 +210,16 @@ def test_a_head_on_imported_features_is_exported_alone(single: Chain, tmp_path: 
     np.testing.assert_allclose(FORMATS["keras"].open(tmp_path / "model" / "model.keras")(given), scores, atol=1e-6)
     np.testing.assert_allclose(scores, load_head(run).score(given), atol=1e-6)
     assert "That network is not part of the model" in (tmp_path / "model" / CARD).read_text()
+
+
+def test_a_head_on_features_of_another_library_is_exported_alone(single: Chain, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    network = write_onnx(tmp_path / "small.onnx")
+    options = {"scaling": "unit", "network_output": "mean", "output": tmp_path / "f"}
+    features = extract_features(ExtractFeatures(dataset=single.dataset, backbone=f"onnx:{network}", **options))
+    run = train_head(TrainHead(dataset=single.dataset, features=features, output=tmp_path / "run", method="noisy"))
+    record = ExportRecord.read(export_model(ExportModel(run=run, output=tmp_path / "model")) / EXPORT)
+    assert (record.given.name, record.given.shape, record.given.preprocessing) == ("features", (8,), None)
 
 
 def test_a_run_from_images_brings_its_own_network(chain: Chain, tmp_path: Path) -> None:
