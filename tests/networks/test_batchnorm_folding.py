@@ -13,8 +13,13 @@ from nlcli.networks.batchnorm_folding import absorbs_scaling, folded_layers, inf
 from nlcli.networks.weights import build_backbone
 from worlds.networks import pixels, randomise_norms, relative
 
+# One of a kind is folded in `make test`: of the same layers, these take long to build.
+_TWINS = {"alexnet", "inception_v3_torchvision", "resnet50_torchvision"}
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in _TWINS else ()) for name in sorted(BACKBONES)]
+)
 def test_folding_is_exact_in_every_registered_network(name: str) -> None:
     backbone = build_backbone(name, "none", classes=("a", "b", "c"), image_size=227 if name == "alexnet" else 96)
     norms = randomise_norms(backbone.model)

@@ -453,11 +453,11 @@ def on_images(dataset: Path, output: Path, **options: Any) -> TrainHead:
     [
         ("residual", {"hidden": 16}),
         ("noisy", {}),
-        ("clean", {}),
-        ("clean-and-noisy", {}),
+        pytest.param("clean", {}, marks=pytest.mark.slow),
+        pytest.param("clean-and-noisy", {}, marks=pytest.mark.slow),
         ("cleannet", {}),
-        ("noise-types", {"pretrain_steps": 40}),
-        ("bottom-up", {"pretrain_steps": 40}),
+        pytest.param("noise-types", {"pretrain_steps": 40}, marks=pytest.mark.slow),
+        pytest.param("bottom-up", {"pretrain_steps": 40}, marks=pytest.mark.slow),
         ("forward", {"transition": "anchors", "noisy_steps": 40}),
     ],
 )
