@@ -63,6 +63,7 @@ __all__ = [
     "table",
     "track",
     "train_head",
+    "tune",
 ]
 
 def clean(
@@ -882,6 +883,52 @@ def export_model(
         tolerance: Most that a score may differ from that of predict (default: 1e-4, more below float32).
         batch_size: Images in a forward pass.
         workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def tune(
+    *,
+    dataset: StrPath,
+    features: StrPath,
+    output: StrPath,
+    method: str = "residual",
+    options: Mapping[str, Any] = {},
+    search: Sequence[str] = (),
+    trials: int = 30,
+    init: StrPath | None = None,
+    detection: StrPath | None = None,
+    clean_fraction: float = 1.0,
+    steps: int | None = None,
+    seed: int = 0,
+    bootstrap: int = 1000,
+    memory: float | None = None,
+    force: bool = False,
+) -> Path:
+    """Search for a method's options by validation; tells what the best ones reach on test.
+
+    The same as ``nlcli tune`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        features: Features directory of that data set.
+        output: Directory to write.
+        method: Method; 'nlcli methods' lists them.
+        options: Options of the method that stay as they are, such as hidden=64.
+        search: Option that is searched (default: each that the method says is worth it).
+        trials: Most heads that are trained, beside that of the defaults.
+        init: Run of a linear head to start from.
+        detection: Detection whose scores weight the noisy labels.
+        clean_fraction: Part of the verified training images used as clean set.
+        steps: Training steps (default: the method's).
+        seed: Seed of the search, the clean set, the initial weights, the batches.
+        bootstrap: Bootstrap resamples over images, for the interval of the gain.
+        memory: GiB that features may take (default: half of what is free).
         force: Replace a different result at the output.
 
     Returns:

@@ -25,6 +25,7 @@ COLUMN = (
     "pile",
     "estimators",
     "tracking",
+    "tuning",
     "reporting",
     "exporting",
     "evaluation",

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from nlcli.methods.base.keras_ops import ops as ops
     from nlcli.methods.base.linear import LinearMethod as LinearMethod
     from nlcli.methods.base.method import Method as Method
+    from nlcli.methods.base.search_range import Choice as Choice
+    from nlcli.methods.base.search_range import Range as Range
     from nlcli.networks.linear_layer import LinearLayer as LinearLayer
 
 _OF_AUTHORS = {
     "Batch": "nlcli.methods.base.contract",
+    "Choice": "nlcli.methods.base.search_range",
     "LinearLayer": "nlcli.networks.linear_layer",
     "LinearMethod": "nlcli.methods.base.linear",
     "Method": "nlcli.methods.base.method",
     "MethodConfig": "nlcli.methods.base.contract",
     "Phase": "nlcli.methods.base.contract",
     "Problem": "nlcli.methods.base.contract",
+    "Range": "nlcli.methods.base.search_range",
     "Tensor": "nlcli.methods.base.contract",
     "losses": "nlcli.methods.base",
     "ops": "nlcli.methods.base.keras_ops",

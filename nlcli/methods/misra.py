@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import mixture_cross_entropy
 from nlcli.methods.base.method import Method
+from nlcli.methods.base.search_range import Range
 from nlcli.methods.citations import MISRA_2016
 from nlcli.networks.linear_layer import LinearLayer
 
@@ -18,7 +19,9 @@ from nlcli.networks.linear_layer import LinearLayer
 class MisraConfig(MethodConfig):
     """Settings of visual and relevance classifiers; ``learning_rate`` is the visual one's."""
 
-    relevance_rate: float = Field(1e-3, gt=0, description="Learning rate of the relevance layers.")
+    relevance_rate: Annotated[float, Range(1e-4, 1e-1)] = Field(
+        1e-3, gt=0, description="Learning rate of the relevance layers."
+    )
     visual_steps: int = Field(
         1000, ge=1, description="Steps of the visual classifier alone, where it starts from new weights."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import cross_entropy, masked_mean
 from nlcli.methods.base.noise_model import MixedConfig, NoiseModel
+from nlcli.methods.base.search_range import Range
 from nlcli.methods.base.transition import NOISE_TYPES, confusing_noise
 from nlcli.methods.citations import XIAO_2015
 from nlcli.networks.linear_layer import LinearLayer
@@ -63,7 +64,9 @@ def noise_type_targets(true: Tensor, of_label: Tensor) -> Tensor:
 class NoiseTypesConfig(MixedConfig):
     """Settings of noise types; ``learning_rate`` and ``steps`` are those of the EM training."""
 
-    type_weight: float = Field(0.5, ge=0, description="Weight of the loss on noise types of verified images.")
+    type_weight: Annotated[float, Range(0.05, 2.0)] = Field(
+        0.5, ge=0, description="Weight of the loss on noise types of verified images."
+    )
     z_gradient: float = Field(1.0, ge=0, description="Factor on what noisy labels teach the net of noise types.")
     first_steps: int = Field(0, ge=0, description="Steps of EM before that with the net of noise types held fixed.")
     first_clean_weight: float = Field(0.1, ge=0, description="Weight of the loss on verified classes in these.")

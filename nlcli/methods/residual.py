@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from nlcli.estimation.contest import Contest
 from nlcli.methods.base.contract import Activation, Batch, Phase, Rows, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy
+from nlcli.methods.base.search_range import Range
 from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import HU_2019
 from nlcli.networks.linear_layer import LinearLayer
@@ -20,8 +21,10 @@ class ResidualConfig(StartedConfig):
     """Settings of the residual method."""
 
     activation: Activation = Field("sigmoid", description="Non-linearity of both nets.")
-    hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")
-    alpha: float = Field(0.2, ge=0, description="Weight of the clean loss.")
+    hidden: Annotated[int, Range(32, 1024)] = Field(
+        512, ge=1, description="Units of both hidden layers (no paper states it)."
+    )
+    alpha: Annotated[float, Range(0.02, 2.0)] = Field(0.2, ge=0, description="Weight of the clean loss.")
     train: Literal["joint", "clean-only", "noise-only"] = Field(
         "joint", description="Both losses, or one of them alone (table 5)."
     )

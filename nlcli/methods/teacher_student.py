@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from nlcli.methods.base.contract import Activation, Batch, Phase, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy
+from nlcli.methods.base.search_range import Range
 from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import HU_2018
 from nlcli.networks.linear_layer import LinearLayer
@@ -17,9 +18,11 @@ from nlcli.networks.linear_layer import LinearLayer
 class TeacherStudentConfig(StartedConfig):
     """Settings of teacher and student; ``learning_rate`` is the student's."""
 
-    teacher_rate: float = Field(1e-3, gt=0, description="Learning rate of the teacher.")
+    teacher_rate: Annotated[float, Range(1e-4, 1e-1)] = Field(1e-3, gt=0, description="Learning rate of the teacher.")
     activation: Activation = Field("sigmoid", description="Non-linearity of both nets; linear for table 4.")
-    hidden: int = Field(512, ge=1, description="Units of both hidden layers (no paper states it).")
+    hidden: Annotated[int, Range(32, 1024)] = Field(
+        512, ge=1, description="Units of both hidden layers (no paper states it)."
+    )
     pretrain: Literal["none", "teacher", "student", "both"] = Field(
         "both", description="Which nets are first trained on noisy labels (table 5), where they begin at new weights."
     )
@@ -28,7 +31,9 @@ class TeacherStudentConfig(StartedConfig):
     targets: Literal["hard", "soft"] = Field(
         "hard", description="What the student gets: the teacher's decisions, or its probabilities (table 6)."
     )
-    threshold: float = Field(0.4, gt=0, lt=1, description="Probability above which a hard target is 1.")
+    threshold: Annotated[float, Range(0.2, 0.7, even=True)] = Field(
+        0.4, gt=0, lt=1, description="Probability above which a hard target is 1."
+    )
     normalise: Normalise = Field(
         "entries",
         description="What losses over verified labels are divided by: verified entries, or all entries of the images.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ from pydantic import Field
 from nlcli.methods.base.contract import Batch, Phase, Schedule, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy, clipped_absolute_error
+from nlcli.methods.base.search_range import Range
 from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import VEIT_2017
 from nlcli.networks.linear_layer import LinearLayer
@@ -23,14 +24,18 @@ class VeitConfig(StartedConfig):
     variant: Literal["joint", "pretrained"] = Field(
         "joint", description="joint (TJ), or the cleaning net trained alone first (WP)."
     )
-    cleaning_rate: float = Field(3e-3, gt=0, description="Learning rate of the cleaning net.")
+    cleaning_rate: Annotated[float, Range(1e-4, 1e-1)] = Field(
+        3e-3, gt=0, description="Learning rate of the cleaning net."
+    )
     pretrain_rate: float = Field(3e-3, gt=0, description="Its rate while it is trained alone.")
     pretrain_steps: int = Field(2000, ge=1, description="Most steps for which it is trained alone.")
     pretrain_patience: int = Field(
         5, ge=1, description="Validations without a lower L_clean that end the training alone."
     )
     embedding: int = Field(128, ge=1, description="Length of either embedding (the paper does not state it).")
-    hidden: int = Field(256, ge=1, description="Units of the cleaning net's hidden layer (nor this).")
+    hidden: Annotated[int, Range(32, 512)] = Field(
+        256, ge=1, description="Units of the cleaning net's hidden layer (nor this)."
+    )
     normalise: Normalise = Field(
         "entries",
         description="What losses over verified labels are divided by: verified entries, or all entries of the images.",

@@ -214,6 +214,14 @@ _STAGES = (
         "nlcli export-model runs/residual --format onnx --output exported/residual",
     ),
     StageCommand(
+        "tune",
+        "Search for a method's options by validation; tells what the best ones reach on test.",
+        "nlcli.tuning.config:Tune",
+        "nlcli.tuning.tune:tune",
+        "nlcli tune --method residual --dataset data/coco-noisy --features runs/features --output runs/tuned",
+        show="nlcli.tuning.tune:show_tuning",
+    ),
+    StageCommand(
         "detect-noise",
         "Tell wrong noisy labels from right ones: a score, a verdict and error rates, worst first.",
         "nlcli.detection.config:DetectNoise",

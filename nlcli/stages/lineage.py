@@ -21,6 +21,7 @@ _WHAT = {
     "features": "pooled features of a data set's images",
     "run": "a trained head",
     "model": "a trained head and its network, for other programs",
+    "tuning": "options of a method, searched for by validation",
     "detection": "scores and verdicts of a data set's noisy labels",
     "suggestion": "images that a person should check next",
     "evaluation": "scores and metrics of a run or a backbone on a split, or errors of a detection",

@@ -54,6 +54,7 @@ classifier.save("saved", force=True)
 print(nlcli.LabelNoiseDetector(threshold=0.5).fit([[0.1], [0.2]], [0, 1], verified=[None, 1]).issues())
 told = nlcli.track(directories=[run, "runs"], to="mlflow", at="mlruns")
 print(told["logged"])
+nlcli.tune(dataset=unique, features=features, output="tuned", method="veit", trials=9, search=["learning_rate"])
 nlcli.register("method", "mine", "my_package.mine:Mine")
 
 try:

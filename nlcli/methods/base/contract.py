@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from nlcli.data.labels import Task
+from nlcli.methods.base.search_range import Choice, Range
 
 OptimizerName = Literal["adam", "rmsprop", "sgd"]
 
@@ -58,11 +59,13 @@ class MethodConfig(BaseModel):
     steps: int = Field(4000, ge=1, description="Training steps.")
     batch_size: int = Field(32, ge=2, description="Rows in a step.")
     optimizer: OptimizerName = Field("adam", description="adam, rmsprop or sgd (momentum 0.9).")
-    learning_rate: float = Field(1e-3, gt=0, description="Initial learning rate.")
+    learning_rate: Annotated[float, Range(1e-4, 1e-1)] = Field(1e-3, gt=0, description="Initial learning rate.")
     decay: float = Field(1.0, gt=0, le=1, description="Factor on the rate every decay_epochs.")
     decay_epochs: float = Field(2.0, gt=0, description="Epochs between two decays.")
     decay_steps: int = Field(0, ge=0, description="Steps between two decays instead (0: decay_epochs).")
-    weight_decay: float = Field(0.0, ge=0, description="L2 on kernels: half of it times their squares, an image.")
+    weight_decay: Annotated[float, Range(1e-6, 1e-2)] = Field(
+        0.0, ge=0, description="L2 on kernels: half of it times their squares, an image."
+    )
     average: int | None = Field(
         None,
         ge=0,
@@ -74,7 +77,9 @@ class MethodConfig(BaseModel):
         description="What chooses the step: top-1 or AP_all (metric), or the log-loss at the best temperature and the "
         "mean of AP_all and mAP (cost); auto: cost, and metric with a preset or on images.",
     )
-    feature_scale: Literal["auto", "none", "length", "unit", "root", "standard"] = Field(
+    feature_scale: Annotated[
+        Literal["auto", "none", "length", "unit", "root", "standard"], Choice(("none", "length", "unit", "standard"))
+    ] = Field(
         "auto",
         description="Of features: none, all over their mean length, unit length each, the same of their square roots, "
         "or standardised; auto: unit where the classifier is solved, else none.",

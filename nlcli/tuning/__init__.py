@@ -1,0 +1,1 @@
+"""Options of a method searched for, by validation alone."""
