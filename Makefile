@@ -22,7 +22,7 @@ $(READY_DEMO): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	  "nlcli needs Python 3.11 to 3.13, %s is %d.%d; run: make PYTHON=python3.11 ..." % ((sys.executable,) + v))'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) .
+	$(PIP) . --no-compile
 	@touch $(READY_DEMO)
 
 $(READY): $(READY_DEMO)
