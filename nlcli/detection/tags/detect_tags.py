@@ -334,7 +334,7 @@ def _entries(
     called: np.ndarray,
 ) -> TagEntries:
     """Given tags, and of every image at most ``others`` other classes from ``floor`` on."""
-    chosen = given | _likeliest(np.where(given, -1.0, probability), settings.others, settings.floor)
+    chosen = given | likeliest(np.where(given, -1.0, probability), settings.others, settings.floor)
     row, column = np.nonzero(chosen)
     present, known = table.verified_targets(rows)
     said = np.where(known > 0, present.astype(np.int8), np.int8(-1))
@@ -350,16 +350,18 @@ def _entries(
     )
 
 
-def _likeliest(probability: np.ndarray, most: int, floor: float) -> np.ndarray:
+def likeliest(probability: np.ndarray, most: int, floor: float) -> np.ndarray:
     """(n, C) bool: at most ``most`` of each row's largest values, none below ``floor``; of equals the first."""
     if most == 0:
         return np.zeros(probability.shape, bool)
     enough: np.ndarray = probability >= floor
-    if most < probability.shape[1] and enough.sum(axis=1).max(initial=0) > most:
-        order = np.argsort(-probability, axis=1, kind="stable")[:, :most]
-        first = np.zeros(probability.shape, bool)
-        np.put_along_axis(first, order, True, axis=1)
-        enough &= first
+    rows = np.flatnonzero(enough.sum(axis=1) > most)
+    if len(rows):
+        part = probability[rows]
+        least = np.partition(part, -most, axis=1)[:, -most, None]  # of those that there is room for
+        above, equal = part > least, part == least
+        room = most - above.sum(axis=1, keepdims=True)
+        enough[rows] = above | (equal & (np.cumsum(equal, axis=1) <= room))
     return enough
 
 

@@ -43,15 +43,18 @@ class OfKind:
             fold: Of each image that this was fitted to, -1 of every other.
         """
         scores, classes, fold = np.broadcast_arrays(scores, classes, fold)
+        numbers = np.flatnonzero(np.bincount(fold.ravel() + 1)) - 1  # millions of them: sorting would take longest
+        if len(numbers) == 1:
+            return self._by(int(numbers[0]), scores, classes)
         probability = np.empty(scores.shape)
-        for number in np.unique(fold):
+        for number in numbers.tolist():
             part = fold == number
-            curve = self.whole if number < 0 else self.without[number]
-            if curve is None:
-                probability[part] = sigmoid(scores[part])
-            else:
-                probability[part] = curve.probability(scores[part], classes[part])
+            probability[part] = self._by(number, scores[part], classes[part])
         return probability
+
+    def _by(self, fold: int, scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        curve = self.whole if fold < 0 else self.without[fold]
+        return sigmoid(scores) if curve is None else curve.probability(scores, classes)
 
     def called_present(self, probability: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Whether the class is called present, by the threshold for the image's fold; ``fold`` as above."""

@@ -17,6 +17,7 @@ from nlcli.data.labels import LabelTable
 from nlcli.data.tag_detection_files import TagDetection, TagEntries, read_tag_detection, read_verified
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
+from nlcli.detection.tags.detect_tags import likeliest
 from nlcli.detection.tags.judgement import least_errors
 from nlcli.detection.tags.measured_tags import ImageCounts, surest_share
 from nlcli.errors import NlcliError
@@ -269,6 +270,19 @@ def test_damaged_files_are_a_sentence(margin: tuple[TagDetection, TagEntries], t
 
 
 # --- parts -----------------------------------------------------------------------------------
+
+
+def test_of_equal_probabilities_the_first_classes_are_taken() -> None:
+    probability = np.array([[0.2, 0.9, 0.9, 0.5, 0.9], [0.4, 0.4, 0.4, 0.4, 0.1], [0.0, 0.0, 0.3, 0.0, -1.0]])
+    assert np.nonzero(likeliest(probability, 2, 0.3)[0])[0].tolist() == [1, 2]
+    assert np.nonzero(likeliest(probability, 2, 0.3)[1])[0].tolist() == [0, 1]
+    assert np.nonzero(likeliest(probability, 2, 0.3)[2])[0].tolist() == [2]
+    values = np.random.default_rng(0).integers(-1, 6, (400, 9)) / 5
+    for most in (0, 1, 4, 9):
+        for floor in (0.0, 0.4):
+            for row, chosen in zip(values, likeliest(values, most, floor), strict=True):
+                order = sorted(range(9), key=lambda c: -row[c])[:most]
+                assert np.nonzero(chosen)[0].tolist() == sorted(c for c in order if row[c] >= floor)
 
 
 def test_least_errors_by_brute_force() -> None:
