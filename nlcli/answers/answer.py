@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["answered", "skipped", "not looked at"]
-MOST = 5_000_000
-"""Answers of one import; more do not fit into the memory of a small machine."""
+MOST = 1_000_000
+"""Answers of one import: they take about a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
