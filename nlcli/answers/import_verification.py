@@ -115,7 +115,7 @@ def _import(config: ImportVerification, suggestion: StageRecord | None) -> _Impo
     queue = None if suggestion is None else read_queue(suggestion, table)
     asked = {} if queue is None else queue.asked
     answers = read_all(config.answers, table.task)
-    rows, unmatched = match(answers, table, frozenset({table.fingerprint, *ancestors}))
+    rows, unmatched = match(answers, config.answers, table, frozenset({table.fingerprint, *ancestors}))
     if unmatched:
         names = [printable(name) for name, _ in unmatched]
         say(

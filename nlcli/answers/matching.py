@@ -53,24 +53,26 @@ def read_all(paths: Sequence[Path], task: Task) -> list[Answer]:
     return answers
 
 
-def match(answers: Sequence[Answer], table: LabelTable, known: frozenset[str]) -> tuple[Ints, list[tuple[str, str]]]:
+def match(
+    answers: Sequence[Answer], files: Sequence[Path], table: LabelTable, known: frozenset[str]
+) -> tuple[Ints, list[tuple[str, str]]]:
     """The row of each answer's image, -1 for none; and the images that match none, with the file that names them.
 
     Args:
+        files: Where the answers are from.
         known: Fingerprints of the data set and of those that it was made of.
 
     Raises:
         NlcliError: more than a hundredth of the images match none, or they are those of another data set.
     """
     row_of = dict(zip(table.keys.tolist(), range(len(table)), strict=True))
-    by_path = _by_path(answers, table)
+    by_path = _by_path(answers, files, table)
     rows = np.full(len(answers), -1, np.int64)
     for position, answer in enumerate(answers):
         of_path = by_path.get((answer.file, answer.path), -1)
-        row = row_of.get(answer.key, -1) if answer.key else of_path
-        if answer.key and of_path >= 0 and row not in (-1, of_path):
-            row = -1  # the key says one image and the path another
-        rows[position] = row
+        of_key = row_of.get(answer.key, -1) if answer.key else -1
+        if of_key < 0 or of_path in (-1, of_key):  # else the key says one image and the path another
+            rows[position] = of_path if of_key < 0 else of_key
     images = {(answer.key, answer.path) for answer in answers}
     lost: dict[tuple[str, str], str] = {}
     for position in np.flatnonzero(rows < 0).tolist():
@@ -87,14 +89,22 @@ def match(answers: Sequence[Answer], table: LabelTable, known: frozenset[str]) -
     return rows, [(path or key, file) for (key, path), file in lost.items()]
 
 
-def _by_path(answers: Sequence[Answer], table: LabelTable) -> dict[tuple[str, str], int]:
+def _by_path(answers: Sequence[Answer], files: Sequence[Path], table: LabelTable) -> dict[tuple[str, str], int]:
     """The row of every path in every file, -1 for none."""
     found: dict[tuple[str, str], int] = {}
-    for file in dict.fromkeys(answer.file for answer in answers):
-        given = list(dict.fromkeys(answer.path for answer in answers if answer.file == file and answer.path))
-        where = next(Path(answer.where.split(",")[0]) for answer in answers if answer.file == file)
-        rows = match_images(given, [plain_path(path) for path in table.paths.tolist()], table.image_root, where)
-        found |= {(file, path): row for path, row in zip(given, rows.tolist(), strict=True)}
+    given: dict[str, dict[str, None]] = {}
+    for answer in answers:
+        if answer.path:
+            given.setdefault(answer.file, {})[answer.path] = None
+    own = [plain_path(path) for path in table.paths.tolist()]
+    for where in files:
+        paths = list(given.get(where.name, ()))
+        rows = match_images(paths, own, table.image_root, where)
+        found |= {
+            (where.name, path): row
+            for path, row in zip(paths, rows.tolist(), strict=True)
+            if row >= 0 or (where.name, path) not in found
+        }
     return found
 
 

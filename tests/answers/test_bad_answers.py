@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nlcli
@@ -111,6 +112,12 @@ def test_damaged_tables(rows: list[list[str]], told: str, dataset: Path, tmp_pat
 def test_a_key_and_a_path_of_two_images_match_none(dataset: Path, tmp_path: Path) -> None:
     text = json.dumps([task("k01", ["a"], key="k02", path="k01")])
     assert "1 of 1 images that were answered are not in the data set" in refused(dataset, text, tmp_path)
+
+
+def test_a_key_of_another_place_and_the_path_of_an_image_match(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([task("k01", ["b"], key="photo 7", path="./k01")]))
+    made = nlcli.import_verification(dataset=dataset, answers=[tmp_path / "a.json"], output=tmp_path / "made")
+    assert np.flatnonzero(read_dataset(made).verification).tolist() == [1]
 
 
 def test_one_in_a_hundred_may_be_unknown(tmp_path: Path) -> None:
