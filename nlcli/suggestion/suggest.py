@@ -118,8 +118,8 @@ def _record(
         remarks.append(f"only {at_random:,} images were drawn at random; error rates want 50 at least")
     if config.goal == "train":
         remarks.append(
-            "random images taught a classifier as well as these on one of two data sets that were measured; --random 1 "
-            "draws all at random"
+            "random images taught a classifier as well as these, within chance, on two of three data sets that were "
+            "measured; --random 1 draws all at random"
         )
     mean = float(candidates.expected[known].mean()) if known.any() else None
     has_all = mean is not None and not np.isnan(expected).all()
