@@ -25,6 +25,9 @@ Lines = Sequence[tuple[str, str]]
 """Texts and their colours."""
 _SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
 _MOST_BINS = 40
+_DPI = 120
+_PACKED = 4
+"""Of zlib's nine levels the first that packs photographs well; the usual sixth takes twice as long for 6 % less."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,26 @@ def save_figure(figure: Figure, path: Path) -> None:
 
     Without the library's version and the date in it, the same figure gives the same bytes.
     """
-    from matplotlib import rc_context
-
-    kind = path.suffix.removeprefix(".")
-    metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     drawn = io.BytesIO()
-    with rc_context({"svg.hashsalt": "nlcli"}):
-        figure.savefig(drawn, format=kind, dpi=120, metadata=metadata)
+    if path.suffix == ".png":
+        _write_png(figure, drawn)
+    else:
+        from matplotlib import rc_context
+
+        with rc_context({"svg.hashsalt": "nlcli"}):
+            figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata={"Date": None, "Creator": None})
     path.write_bytes(drawn.getvalue())
+
+
+def _write_png(figure: Figure, to: io.BytesIO) -> None:
+    """Drawn once: ``savefig`` draws a figure with a layout twice, and takes as long again to pack photographs."""
+    from PIL import Image
+
+    figure.set_dpi(_DPI)
+    canvas: Any = figure.canvas  # Agg, see new_figure
+    canvas.draw()
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+    pixels.save(to, format="png", dpi=(_DPI, _DPI), compress_level=_PACKED)
 
 
 def plain_axes(axes: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:

@@ -21,7 +21,9 @@ instead of cropping its middle, because labels of a multi-label image lie at its
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import io
 import math
 import os
@@ -151,10 +153,24 @@ def _formats() -> tuple[str, ...]:
     # What Pillow would warn about (a large image, a damaged EXIF block) is either decided here or of
     # no consequence; thousands of lines on standard error would hide what matters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    Image.init()
-    # Pillow tries every plugin it has, among them ones that start other programs (EPS). These suffice.
-    wanted = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
-    return tuple(name for name in wanted if name in Image.OPEN)
+    # Left to itself, Pillow loads every plugin it has, among them ones that start other programs (EPS). These suffice.
+    for plugin in _PLUGINS.values():
+        with contextlib.suppress(ImportError):  # an old Pillow, or one that was built without it
+            importlib.import_module(f"PIL.{plugin}ImagePlugin")
+    return tuple(name for name in _PLUGINS if name in Image.OPEN)
+
+
+_PLUGINS = {
+    "JPEG": "Jpeg",
+    "PNG": "Png",
+    "GIF": "Gif",
+    "BMP": "Bmp",
+    "WEBP": "WebP",
+    "TIFF": "Tiff",
+    "PPM": "Ppm",
+    "JPEG2000": "Jpeg2K",
+    "AVIF": "Avif",
+}
 
 
 def load_image(source: Source, pre: Preprocessing | Preparation) -> np.ndarray:
