@@ -11,7 +11,7 @@ from nlcli.estimation.design import ChosenBlocks, RowBlocks, as_blocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.objective import Term
 from nlcli.estimation.preconditioner import Preconditioner
-from nlcli.estimation.solver import TOLERANCE, solve
+from nlcli.estimation.solver import TOLERANCE, Solution, solve
 from nlcli.seeds import stream
 
 
@@ -110,10 +110,10 @@ def out_of_fold_path(
     preconditioner = preconditioner or Preconditioner(design)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
     predicted = np.flatnonzero(folds >= 0)
-    models: dict[int, LinearModel | None] = dict.fromkeys(np.unique(folds[predicted]).tolist(), start)
+    found: dict[int, Solution | None] = dict.fromkeys(np.unique(folds[predicted]).tolist())
     for value in values:
         logits = np.empty((len(predicted), classes), np.float32)
-        for fold, before in models.items():
+        for fold, before in found.items():
             held = folds == fold
             solution = solve(
                 ChosenBlocks(design, ~held),
@@ -121,12 +121,14 @@ def out_of_fold_path(
                 task,
                 classes,
                 value,
-                start=before,
+                start=start,
                 towards=towards,
                 tolerance=tolerance,
                 preconditioner=preconditioner,
+                after=before,
+                keep=not afresh and len(values) > 1,
             )
-            models[fold] = start if afresh else solution.model
+            found[fold] = None if afresh else solution
             parts = [solution.model.logits(part) for _, part in ChosenBlocks(design, held).blocks()]
             logits[held[predicted]] = np.concatenate(parts)
         yield logits

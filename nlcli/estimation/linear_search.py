@@ -139,6 +139,7 @@ def choose(
         start=start if best is None else best.model,
         towards=towards,
         preconditioner=preconditioner,
+        after=best,
     )
     points[chosen] = replace(point, iterations=final.iterations + point.iterations)
     return Choice(tuple(points), chosen, final, checked.rows is not None)

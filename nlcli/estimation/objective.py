@@ -243,10 +243,30 @@ class Objective:
             spread = np.maximum(spread / self.design.shape[0], _LEAST_CURVATURE)
             self.curvature[slice(None) if columns is None else columns] = spread
         values, gradient = values / self.total, gradient / self.total
+        penalty, slope = self._penalty(kernel, columns)
+        gradient[:-1] += slope
+        return values + penalty, gradient
+
+    def _penalty(self, kernel: np.ndarray, columns: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(C,) or (1,), and its gradient (D, C)."""
         l2 = self.l2 if columns is None else self.l2[columns]
         away = kernel
         if self.towards is not None:
             away = kernel - (self.towards if columns is None else self.towards[:, columns])
         penalty = 0.5 * l2 * (away * away).sum(axis=0)
-        gradient[:-1] += l2 * away
-        return values + (penalty if self.separable else penalty.sum(keepdims=True)), gradient
+        return penalty if self.separable else penalty.sum(keepdims=True), l2 * away
+
+    def without_penalty(
+        self, parameters: np.ndarray, value: np.ndarray, gradient: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What of a value and a gradient at ``parameters`` comes from the data."""
+        penalty, slope = self._penalty(parameters[:-1])
+        return value - penalty, np.concatenate([gradient[:-1] - slope, gradient[-1:]])
+
+    def resumed(
+        self, parameters: np.ndarray, value: np.ndarray, gradient: np.ndarray, curvature: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Value and gradient at ``parameters`` of which the data's part is known, without a pass over them."""
+        self.curvature = curvature.copy()
+        penalty, slope = self._penalty(parameters[:-1])
+        return value + penalty, np.concatenate([gradient[:-1] + slope, gradient[-1:]])

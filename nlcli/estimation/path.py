@@ -34,7 +34,7 @@ def variance_of(design: RowBlocks) -> float:
             shift = part[0].astype(np.float64)  # so that a large mean does not swallow a small variance
         away = part - shift.astype(part.dtype)
         total += away.sum(axis=0, dtype=np.float64)
-        squares += float(np.einsum("ij,ij->", away, away, dtype=np.float64))
+        squares += float(np.einsum("ij,ij->i", away, away).sum(dtype=np.float64))
         count += len(part)
     mean = total / max(1, count)
     variance = squares / max(1, count) - float(mean @ mean)
@@ -62,6 +62,7 @@ def solve_path(
     """
     design = as_blocks(features)
     preconditioner = preconditioner or Preconditioner(design)
+    before: Solution | None = None
     for value in values:
         solution = solve(
             design,
@@ -73,10 +74,12 @@ def solve_path(
             towards=towards,
             tolerance=tolerance,
             preconditioner=preconditioner,
+            after=before,
+            keep=not afresh,
         )
         yield solution
         if not afresh:
-            start = solution.model
+            before = solution
 
 
 def simplest_near_best(costs: np.ndarray, standard_errors: float = 1.0) -> int:
