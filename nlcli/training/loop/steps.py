@@ -100,9 +100,11 @@ class StepFunction:
         losses = tf.TensorArray(tf.float32, count, element_shape=(None,))
 
         def body(k: Tensor, losses: Any) -> tuple[Tensor, Any]:
+            # Not ``rows[k]``, which is five operations each: of a linear head's step they would be a third.
             with self._place(table.dtype):  # so that gathering does not wait for the step before
-                gathered = (table, rows[k], draws[k])
-            arguments = (*gathered, noisy[k], verified[k], mask[k], weights[k], rates[k], first + k)
+                gathered = (table, tf.gather(rows, k), tf.gather(draws, k))
+            labels = (tf.gather(part, k) for part in (noisy, verified, mask, weights, rates))
+            arguments = (*gathered, *labels, first + k)
             if self.strategy is None:
                 values = self._one(*arguments)
             else:
