@@ -119,6 +119,39 @@ def test_reports(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").is_file()
 
 
+def test_heads_that_are_solved_and_what_is_done_with_them(tmp_path: Path) -> None:
+    """Also whatever else scores cached features: here a head of two nets, whose weights nobody trained."""
+    world = make_world(tmp_path)
+    dataset, features = str(world.dataset()), str(world.stored())
+    asked = ["--dataset", dataset, "--features", features]
+    names = ["auto", "noisy", "clean", "clean-and-noisy", "forward", "bottom-up", "posterior"]
+    solved = [["train-head", *asked, "--method", name, "--output", name] for name in names]
+    commands = [
+        *solved,
+        ["train-head", *asked, "--method", "finetune-last", "--init", "noisy", "--output", "tuned"],
+        *(["eval", name, "--bootstrap", "20"] for name in (*names, "tuned")),
+        ["detect-noise", *asked, "--method", "classification-filter", "--classifier", "noisy", "--output", "filtered"],
+    ]
+    without_tensorflow(tmp_path, *commands)
+    assert (tmp_path / "posterior-test" / "metrics.json").is_file()
+    _make_residual(tmp_path / "noisy")
+    without_tensorflow(tmp_path, ["eval", "noisy", "--bootstrap", "20", "--output", "of-residual"])
+    assert "residual" in (tmp_path / "of-residual" / "metrics.json").read_text(encoding="utf-8")
+
+
+def _make_residual(run: Path) -> None:
+    """Put another method's head into a run."""
+    from nlcli.methods import configure, get_method
+    from nlcli.training.run_config import CONFIG, RunConfig
+    from nlcli.training.saved_head import save_weights
+
+    record = RunConfig.read(run / CONFIG)
+    settings = configure("residual", {"hidden": 8})
+    changes = {"method": "residual", "method_config": settings.model_dump(mode="json")}
+    record.model_copy(update=changes).write(run / CONFIG)
+    save_weights(run, get_method("residual")(settings, record.problem, arrays=True))
+
+
 def test_detections_that_train_no_network(tmp_path: Path) -> None:
     """All detectors but CleanNet, DRAE and a classification filter without a classifier."""
     from nlcli.detection import DETECTORS

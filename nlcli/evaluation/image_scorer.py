@@ -187,7 +187,6 @@ def open_scorer(
     Raises:
         NlcliError: a network or features that do not belong to the model, options that mean nothing to it.
     """
-    quiet_tensorflow()
     if model.kind == "run":
         return _run_scorer(model, store, backbone, score, precision)
     if score is not None:
@@ -227,7 +226,7 @@ def _run_scorer(
 def _noise_types(method: Method) -> Apply | None:
     """Features to p(noise type) where a method has such; on its own scale."""
     apply = getattr(method, "noise_type_probabilities", None)
-    return None if apply is None else lambda features: apply(method.scale(features))
+    return None if apply is None else lambda features: np.asarray(apply(method.scale(features)))
 
 
 @dataclass(frozen=True)
@@ -296,6 +295,7 @@ def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:
 def _open_network(
     run: StageRecord, features: StageRecord | None, backbone: Path | str | None
 ) -> Backbone | ForeignNetwork:
+    quiet_tensorflow()
     from nlcli.networks.architectures import BACKBONES
     from nlcli.networks.foreign.source import is_foreign
     from nlcli.networks.weights import open_backbone
@@ -342,6 +342,7 @@ def _foreign_network(run: StageRecord, features: StageRecord) -> Backbone | Fore
 
 
 def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: str) -> ImageScorer:
+    quiet_tensorflow()
     from nlcli.networks.weights import load_backbone
 
     backbone = load_backbone(model.path)

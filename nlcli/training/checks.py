@@ -96,7 +96,7 @@ class Case:
         """Its configuration: 300 quick steps, then ``options``, then ``changes``."""
         return self.cls.Config(**{"steps": 300, "learning_rate": 1e-2} | dict(self.options) | changes)
 
-    def build(self, config: MethodConfig | None = None, seed: int = 0) -> Method:
+    def build(self, config: MethodConfig | None = None, seed: int = 0, *, arrays: bool = False) -> Method:
         """The method; where it needs a layer to start from, one that scores at random."""
         config = config or self.config()
         table, width = self.planted.table, self.planted.features.shape[1]
@@ -108,7 +108,7 @@ class Case:
         if self.cls.needs_last_layer:
             kernel = 0.1 * stream(seed, "layer").normal(size=(width, table.num_classes)).astype(np.float32)
             layer = LinearLayer(kernel, np.zeros(table.num_classes, np.float32), table.classes)
-        return self.cls(config, problem, layer, seed)
+        return self.cls(config, problem, layer, seed, arrays=arrays)
 
     def solved_config(self) -> MethodConfig:
         """Its configuration where it is solved: ``options`` that are not of steps."""
@@ -363,18 +363,44 @@ def check_learns(case: Case) -> None:
 
 
 def check_saved_weights_give_the_same_scores(method: Method) -> None:
-    """Built anew with its saved weights, as a run is loaded, it scores the same bits."""
+    """Built anew with its saved weights it scores the same bits; on arrays, as a run is loaded, the same to 1e-6."""
     from nlcli.training.saved_head import with_weights
 
     saved = {name: variable.numpy() for name, variable in method.weights().items()}
-    loaded = with_weights(type(method), method.config, replace(method.problem, pairs=None), saved)
-    features = stream(0, "features").normal(size=(50, method.problem.num_features)).astype(np.float32)
+    problem = replace(method.problem, pairs=None)
+    loaded, on_arrays, on_tensors = (
+        with_weights(type(method), method.config, problem, saved, arrays=arrays)
+        for arrays in (method.arrays, True, False)
+    )
+    rng = stream(0, "features")
+    features = rng.normal(size=(50, method.problem.num_features)).astype(np.float32)
     for score in method.scores:
-        before, after = (np.asarray(built.score(features, score)) for built in (method, loaded))
+        before, after = (_forward(built, "score", features, score) for built in (method, loaded))
         assert np.array_equal(before, after), (
             f"score '{score}' of {method.name} differs after loading: what it needs must be among its weights, "
             "as a layer or a constant"
         )
+    noisy = np.eye(method.problem.num_classes, dtype=np.float32)[rng.integers(method.problem.num_classes, size=50)]
+    asked: list[tuple[str, tuple[Any, ...]]] = [("score", (features, score)) for score in method.scores]
+    if method.cleans:
+        asked.append(("cleaned", (noisy, features)))
+    if hasattr(method, "noise_type_probabilities"):
+        asked.append(("noise_type_probabilities", (features,)))
+    for what, given in asked:
+        arrays, tensors = (_forward(built, what, *given) for built in (on_arrays, on_tensors))
+        most = float(np.abs(arrays - tensors).max())
+        assert most <= 1e-6, f"{what} of {method.name} differs by {most:.1e} on arrays; write it in ops, not in Keras"
+
+
+def _forward(method: Method, what: str, *given: Any) -> np.ndarray:
+    """What a method of ``method`` gives for arrays, scaled and as tensors where its layers are Keras's."""
+    if not method.arrays:
+        import tensorflow as tf
+
+        given = tuple(tf.constant(part) if isinstance(part, np.ndarray) else part for part in given)
+    *labels, features = (part for part in given if not isinstance(part, str))
+    names = [part for part in given if isinstance(part, str)]
+    return np.asarray(getattr(method, what)(*labels, method.scale(features), *names), np.float32)
 
 
 def check_same_seed_same_bits(case: Case) -> None:
@@ -404,7 +430,7 @@ def check_solves(case: Case) -> None:
     name, (metric, least) = case.cls.name, LEARNT[case.task]
     weights = []
     for seed, verified in ((0, True), (1, True), (0, False)):
-        method = case.build(case.solved_config(), seed=0 if case.cls.needs_last_layer else seed)
+        method = case.build(case.solved_config(), seed=0 if case.cls.needs_last_layer else seed, arrays=True)
         with tempfile.TemporaryDirectory() as folder:
             outcome = case.solve(method, Path(folder), verified=verified)
         assert outcome.solved.converged, f"{name} is solved, but not to convergence"

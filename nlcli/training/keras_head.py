@@ -9,6 +9,7 @@ import keras
 from nlcli.errors import NlcliError, sentence
 from nlcli.methods.base.method import Method
 from nlcli.networks.unfolded import symbolic_model
+from nlcli.training.saved_head import with_weights
 
 
 def keras_head(method: Method, score: str) -> Any:
@@ -21,6 +22,9 @@ def keras_head(method: Method, score: str) -> Any:
         NlcliError: what the method computes is no graph of Keras's operations, or has another shape.
     """
     what, problem = f"the score '{score}' of method {method.name}", method.problem
+    if method.arrays:
+        weights = {name: variable.numpy() for name, variable in method.weights().items()}
+        method = with_weights(type(method), method.config, problem, weights)
     features = keras.Input((problem.num_features,), dtype="float32", name="features")
     with sentence(f"{what} cannot be written as layers of Keras"):
         scores = method.score(method.scale(features), score)

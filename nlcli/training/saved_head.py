@@ -44,6 +44,7 @@ class Head:
 
     def open_backbone(self) -> Backbone:
         """The backbone in the run's directory; the run must be one from images."""
+        quiet_tensorflow()
         from nlcli.networks.weights import load_backbone
 
         backbone = load_backbone(self.path / BACKBONE)
@@ -99,10 +100,8 @@ class Head:
                 f"method {self.method.name} of {self.path} gives no cleaned labels; name a run of "
                 f"{', '.join(cleaning_methods())}, or a detection of label noise"
             )
-        import tensorflow as tf
-
-        scaled = self.method.scale(tf.cast(features, tf.float32))
-        return np.asarray(self.method.cleaned(tf.cast(noisy, tf.float32), scaled), np.float32)
+        scaled = self.method.scale(np.asarray(features, np.float32))
+        return np.asarray(self.method.cleaned(np.asarray(noisy, np.float32), scaled), np.float32)
 
 
 def cleaning_methods() -> list[str]:
@@ -126,7 +125,7 @@ def save_weights(folder: Path, method: Method) -> None:
 
 
 def load_head(path: Path | str) -> Head:
-    """The head of the finished run at ``path``.
+    """The head of the finished run at ``path``, which scores arrays and imports no TensorFlow for that.
 
     Raises:
         NlcliError: not a run, a description that is malformed or of a head that memory does not hold, or
@@ -136,11 +135,10 @@ def load_head(path: Path | str) -> Head:
 
     path = read_stage(path, "run").path
     described = RunConfig.read(path / CONFIG)
-    quiet_tensorflow()
     try:
         settings = configure(described.method, described.method_config)
-        with np.load(path / WEIGHTS, allow_pickle=False) as arrays:
-            method = with_weights(get_method(described.method), settings, described.problem, arrays)
+        with np.load(path / WEIGHTS, allow_pickle=False) as weights:
+            method = with_weights(get_method(described.method), settings, described.problem, weights, arrays=True)
     except NlcliError as error:
         raise NlcliError(f"{path / CONFIG}: {error}") from error
     except Exception as error:  # damaged archives raise many kinds
@@ -149,19 +147,25 @@ def load_head(path: Path | str) -> Head:
 
 
 def with_weights(
-    cls: type[Method], settings: MethodConfig, problem: Problem, weights: Mapping[str, np.ndarray]
+    cls: type[Method],
+    settings: MethodConfig,
+    problem: Problem,
+    weights: Mapping[str, np.ndarray],
+    *,
+    arrays: bool = False,
 ) -> Method:
     """A method whose weights are known.
 
     Args:
         weights: by the names of ``Method.weights``.
+        arrays: whether its layers are NumPy's, see ``Method``.
 
     Raises:
         KeyError: one is missing.
         ValueError: one has another shape.
     """
     zeros = LinearLayer.zeros(problem.num_features, problem.classes)
-    method = cls(settings, problem, zeros if cls.needs_last_layer else None)
+    method = cls(settings, problem, zeros if cls.needs_last_layer else None, arrays=arrays)
     for name, variable in method.weights().items():
         value = weights[name]
         if value.shape != tuple(variable.shape):

@@ -6,11 +6,8 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import tensorflow as tf
-from tensorflow.compat.v1 import SummaryMetadata
-
+from nlcli.training.event_file import EventFile
 from nlcli.training.loop.history import CountedSteps, Evaluation, read_history
 
 LOG = "tensorboard"
@@ -25,18 +22,17 @@ class TensorBoard:
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self._writer: Any = None
+        self._writer: EventFile | None = None
         self._counted = CountedSteps()
 
     def __call__(self, evaluation: Evaluation) -> None:
         evaluations = [evaluation]
         if self._writer is None:  # a resumed run writes its log anew, so that no step is in it twice
             shutil.rmtree(self._work / LOG, ignore_errors=True)
-            self._writer = tf.summary.create_file_writer(str(self._work / LOG))
+            self._writer = EventFile(self._work / LOG)
             evaluations = read_history(self._work) or evaluations
-        with self._writer.as_default():
-            for entry in evaluations:
-                _write(entry, self._counted(entry))
+        for entry in evaluations:
+            _write(self._writer, entry, self._counted(entry))
         self._writer.flush()
 
     def close(self) -> None:
@@ -55,23 +51,15 @@ def write_solved(folder: Path, history: Sequence[Evaluation]) -> None:
 
 def write_log(folder: Path, history: Sequence[Evaluation], numbers: Mapping[str, float] | None = None) -> None:
     """The whole log of a training that has ended, and ``numbers`` that belong to no step."""
-    counted, writer = CountedSteps(), tf.summary.create_file_writer(str(folder))
-    with writer.as_default():
-        for entry in history:
-            _write(entry, counted(entry))
-        for name, value in (numbers or {}).items():
-            tf.summary.write(name, tf.constant(value, tf.float32), 0, _scalar())
+    counted, writer = CountedSteps(), EventFile(folder)
+    for entry in history:
+        _write(writer, entry, counted(entry))
+    for name, value in (numbers or {}).items():
+        writer.scalar(name, value, 0)
     writer.close()
 
 
-def _write(entry: Evaluation, step: int) -> None:
+def _write(writer: EventFile, entry: Evaluation, step: int) -> None:
     for part, values in (("train", entry.train), ("validation", entry.validation)):
         for name, value in values.items():
-            tf.summary.write(f"{part}/{name}", tf.constant(value, tf.float32), step, _scalar())
-
-
-def _scalar() -> Any:
-    metadata = SummaryMetadata()
-    metadata.plugin_data.plugin_name = "scalars"
-    metadata.data_class = 1  # DATA_CLASS_SCALAR
-    return metadata
+            writer.scalar(f"{part}/{name}", value, step)

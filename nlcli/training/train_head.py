@@ -164,7 +164,6 @@ def _train(
     config: TrainHead, settings: MethodConfig, table: LabelTable, work: Path
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Train; the stage's summary, and hashes of files that are known."""
-    quiet_tensorflow()
     from nlcli.training.validation import validation_of
 
     feed = open_feed(config, table, work)
@@ -196,6 +195,7 @@ def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Val
         solved = solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
         write_solved(work / LOG, solved.history)
         return solved
+    quiet_tensorflow()
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train
 
@@ -230,7 +230,7 @@ def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: 
     pairs = None if paired is None else verified_pairs(table, np.concatenate([*paired.values()]))
     problem = Problem(start.num_features, table.classes, table.task, pairs, start.two_trunks)
     init = _initial_layer(config, settings, start, problem, cls)
-    method = cls(settings, problem, init, config.seed)
+    method = cls(settings, problem, init, config.seed, arrays=cls.solved_with(settings))
     phases = method.phases()
     if cls.verification_is_optional and not (table.verification[table.rows("train")] > NONE).any():
         phases = tuple(phase for phase in phases if phase.rows == "noisy")
@@ -468,6 +468,7 @@ def _last_layer(config: TrainHead, start: Start, problem: Problem, scale: ScaleK
 def open_feed(config: TrainHead, table: LabelTable, work: Path) -> Feed:
     """The feed that ``config`` asks for."""
     if config.from_images is not None:
+        quiet_tensorflow()
         from nlcli.training.head_on_images import ImageFeed
 
         return ImageFeed(config, table, work)

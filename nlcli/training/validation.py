@@ -17,7 +17,9 @@ from nlcli.estimation.criterion import (
     cost_name,
     image_scores,
 )
+from nlcli.estimation.in_order import in_order
 from nlcli.estimation.selection import Difference
+from nlcli.runtime import one_blas_thread
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
@@ -29,6 +31,8 @@ _LEAST = 1e-7
 """That a score is from 0 and 1 where its log-odds are taken."""
 SCORE_ROWS = 4096
 """Rows that are scored at a time, at most."""
+ARRAY_ROWS = 512
+"""Rows that a thread scores at a time where layers are NumPy's."""
 
 Parts = Iterator[tuple[int, np.ndarray]]
 """(first position, values) of some rows after the other."""
@@ -199,26 +203,50 @@ def _losses(method: Method, table: LabelTable, data: FeatureParts, phase: Phase)
 
 
 class Scorer:
-    """Scores of a method of features as they come, compiled, in parts of bounded size."""
+    """Scores of a method of features as they come, in parts of bounded size; compiled where its layers are Keras's."""
 
     def __init__(self, method: Method) -> None:
-        import tensorflow as tf
-
-        self._num_classes = method.problem.num_classes
-        self._compiled = {
-            name: tf.function(
-                lambda features, name=name: method.score(method.scale(tf.cast(features, tf.float32)), name),
-                reduce_retracing=True,
-            )
-            for name in method.scores
-        }
+        self._score = _on_arrays(method) if method.arrays else _compiled(method)
 
     def __call__(self, features: np.ndarray, name: str) -> np.ndarray:
         """(n, C) float32 scores of (n, D) features."""
-        import tensorflow as tf
+        return self._score(features, name)
 
-        out = np.empty((len(features), self._num_classes), np.float32)
+
+def _on_arrays(method: Method) -> Callable[[np.ndarray, str], np.ndarray]:
+    """Parts are shared by threads; what they come to depends on none."""
+
+    @one_blas_thread()
+    def score(features: np.ndarray, name: str) -> np.ndarray:
+        out = np.empty((len(features), method.problem.num_classes), np.float32)
+
+        def fill(first: int) -> None:
+            part = features[first : first + ARRAY_ROWS].astype(np.float32, copy=False)
+            out[first : first + len(part)] = method.score(method.scale(part), name)
+
+        for _ in in_order(fill, range(0, len(features), ARRAY_ROWS)):
+            pass
+        return out
+
+    return score
+
+
+def _compiled(method: Method) -> Callable[[np.ndarray, str], np.ndarray]:
+    import tensorflow as tf
+
+    compiled = {
+        name: tf.function(
+            lambda features, name=name: method.score(method.scale(tf.cast(features, tf.float32)), name),
+            reduce_retracing=True,
+        )
+        for name in method.scores
+    }
+
+    def score(features: np.ndarray, name: str) -> np.ndarray:
+        out = np.empty((len(features), method.problem.num_classes), np.float32)
         for first in range(0, len(features), SCORE_ROWS):
             part = tf.convert_to_tensor(features[first : first + SCORE_ROWS])
-            out[first : first + len(part)] = self._compiled[name](part).numpy()
+            out[first : first + len(part)] = compiled[name](part).numpy()
         return out
+
+    return score

@@ -23,17 +23,26 @@ def test_methods_are_listed_described_and_configured_without_keras() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
 
 
-def test_the_first_operation_imports_keras_and_the_second_is_keras_own() -> None:
+def test_an_operation_is_numpys_on_arrays_and_keras_own_elsewhere() -> None:
     program = """
 import sys
+import numpy as np
 from nlcli.methods.base.keras_ops import ops
 
+there = np.array([[0.0, 3.0]], np.float32)
+assert isinstance(ops.sigmoid(there), np.ndarray)
+assert isinstance(ops.concatenate([there, there], axis=-1), np.ndarray)
+assert isinstance(ops.clip(there, 0.0, 1.0), np.ndarray)
+assert ops.softmax(there, axis=-1).dtype == np.float32
 assert "keras" not in sys.modules
-assert float(ops.sigmoid(0.0)) == 0.5
+assert float(ops.softplus(0.0)) > 0.69
 import keras
 
-assert ops.sigmoid is keras.ops.sigmoid
-assert vars(ops)["sigmoid"] is keras.ops.sigmoid  # kept: no look-up of ours in the way
+assert ops.softplus is keras.ops.softplus
+assert vars(ops)["softplus"] is keras.ops.softplus  # kept: no look-up of ours in the way
+assert keras.ops.is_tensor(ops.sigmoid(keras.ops.convert_to_tensor(there)))
+assert keras.ops.is_tensor(ops.concatenate([there, keras.ops.convert_to_tensor(there)]))
+assert float(ops.sigmoid(0.0)) == 0.5
 try:
     ops.sigmoidal
 except AttributeError:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nlcli.estimation.scale import FeatureScale, ScaleKind
+from nlcli.methods.base.array_layers import ArrayVariable
 from nlcli.methods.base.contract import Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.networks.linear_layer import LinearLayer
@@ -17,25 +18,33 @@ FITTED: tuple[ScaleKind, ...] = ("length", "standard")
 _LEAST = 1e-12
 
 
+def constant(name: str, value: np.ndarray, *, arrays: bool) -> Any:
+    """An array that no step trains, as a variable of Keras, or of NumPy where ``arrays`` is set."""
+    if arrays:
+        return ArrayVariable(name, value)
+    import keras
+
+    return keras.Variable(value, trainable=False, dtype=str(value.dtype), name=name)
+
+
 class TensorScale:
     """What a head does to features before anything else.
 
     Args:
         kind: ``auto`` is that of heads from before there were scales: none.
+        arrays: See ``Method``.
 
     Attributes:
         constants: What is saved with the head, by name.
     """
 
-    def __init__(self, kind: ScaleKind | Literal["auto"], width: int) -> None:
+    def __init__(self, kind: ScaleKind | Literal["auto"], width: int, *, arrays: bool = False) -> None:
         self.kind: ScaleKind = "none" if kind == "auto" else kind
         self.constants: dict[str, Any] = {}
         if self.kind in FITTED:
-            import keras
-
             for name, value in (("offset", 0.0), ("factor", 1.0)):
-                variable = keras.Variable(np.full(width, value, np.float32), trainable=False, name=name)
-                self.constants[f"feature_scale/{name}"] = variable
+                made = constant(name, np.full(width, value, np.float32), arrays=arrays)
+                self.constants[f"feature_scale/{name}"] = made
 
     def fit(self, parts: Iterable[np.ndarray]) -> None:
         """Take the numbers of the features in ``parts``, (n, D) each, where the scale has any."""

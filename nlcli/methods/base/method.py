@@ -18,8 +18,9 @@ from nlcli.data.labels import Task
 from nlcli.errors import NlcliError
 from nlcli.estimation.criterion import cost_name
 from nlcli.estimation.scale import ScaleKind
+from nlcli.methods.base.array_layers import ArrayDense, ArrayNonLinear
 from nlcli.methods.base.contract import Activation, Batch, MethodConfig, Phase, Problem, Rows, Tensor
-from nlcli.methods.base.feature_scale import TensorScale
+from nlcli.methods.base.feature_scale import TensorScale, constant
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import classification_loss
 from nlcli.networks.linear_layer import LinearLayer
@@ -45,6 +46,9 @@ class Method(ABC):
         init: a trained linear layer to start from, for methods with ``needs_last_layer`` or
             ``accepts_last_layer``.
         seed: of the initial weights.
+        arrays: Whether its layers are NumPy's instead of Keras's, with weights of zeros: for one that is solved, or
+            that only scores with weights that are known. ``score`` and ``cleaned`` then take and give arrays, and
+            TensorFlow is not imported for it.
     """
 
     name: ClassVar[str]
@@ -86,22 +90,32 @@ class Method(ABC):
     """Phases that begin anew: ``begin`` restores the method's initial weights, and with them go those of
     a backbone that is trained along."""
 
-    def __init__(self, config: MethodConfig, problem: Problem, init: LinearLayer | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: MethodConfig,
+        problem: Problem,
+        init: LinearLayer | None = None,
+        seed: int = 0,
+        *,
+        arrays: bool = False,
+    ) -> None:
         if problem.task not in self.tasks:
             raise NlcliError(
                 f"method {self.name} is for {' and '.join(self.tasks)} data, and this data set is {problem.task}; "
                 "choose another method ('nlcli methods' lists them)"
             )
-        quiet_tensorflow()  # whoever builds a method is about to import Keras
+        if not arrays:
+            quiet_tensorflow()  # whoever builds layers is about to import Keras
         self.problem = problem
         self.seed = seed
-        self.layers: dict[str, keras.layers.Layer] = {}
-        self.constants: dict[str, keras.Variable] = {}
+        self.arrays = arrays
+        self.layers: dict[str, Any] = {}
+        self.constants: dict[str, Any] = {}
         self._groups: dict[str, list[str]] = {}
         self.configure(config)
         self.build(init)
         # A detector's network has options of its own, and scales features itself.
-        self.scale = TensorScale(getattr(config, "feature_scale", "none"), problem.num_features)
+        self.scale = TensorScale(getattr(config, "feature_scale", "none"), problem.num_features, arrays=arrays)
         self.constants |= self.scale.constants
 
     def configure(self, config: Any) -> None:
@@ -184,6 +198,11 @@ class Method(ABC):
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
 
+    @classmethod
+    def solved_with(cls, config: Any) -> bool:
+        """Whether, with ``config``, it is solved."""
+        return cls.solvable and getattr(config, "solver", "solved") == "solved"
+
     @property
     def starts_solved(self) -> bool:
         """Whether, as it is configured, it begins at solved classifiers: see ``start``."""
@@ -205,7 +224,7 @@ class Method(ABC):
     @property
     def solves(self) -> bool:
         """Whether, as it is configured, it is solved."""
-        return self.solvable and getattr(self.config, "solver", "solved") == "solved"
+        return self.solved_with(self.config)
 
     def solve(self, labelled: Labelled) -> Solved:
         """Choose and solve the classifier, and put it into the layers; of methods that are ``solvable``."""
@@ -273,12 +292,10 @@ class Method(ABC):
 
         ``build`` makes it, in its final shape; ``build`` or ``begin`` give it its value.
         """
-        import keras
-
-        self.constants[name] = keras.Variable(value, trainable=False, dtype=str(value.dtype), name=name)
+        self.constants[name] = constant(name, value, arrays=self.arrays)
         return self.constants[name]
 
-    def add(self, name: str, layer: keras.layers.Layer, units_in: int, group: str = "head") -> Any:
+    def add(self, name: str, layer: Any, units_in: int, group: str = "head") -> Any:
         """Build ``layer`` for inputs of ``units_in`` and put its weights into variable ``group``."""
         layer.build((None, units_in))
         self.layers[name] = layer
@@ -297,9 +314,11 @@ class Method(ABC):
         Raises:
             NlcliError: it would not fit in memory.
         """
+        self.require_room(name, (units_in + 1) * units)
+        if self.arrays:
+            return self.add(name, ArrayDense(units, name), units_in, group)
         import keras
 
-        self.require_room(name, (units_in + 1) * units)
         layer = keras.layers.Dense(
             units,
             kernel_initializer="zeros" if zeros else self.glorot(name),
@@ -333,13 +352,15 @@ class Method(ABC):
         Args:
             zeros: whether its output kernel begins as zeros, so that it adds nothing yet to what it stands beside.
         """
+        inputs, units = inputs or self.problem.num_features, units or self.problem.num_classes
+        self.require_room(name, (inputs + 1 + units) * hidden)
+        if self.arrays:
+            return self.add(name, ArrayNonLinear(hidden, units, activation, name=name), inputs, group)
         from nlcli.methods.base.layers import NonLinear
 
-        inputs = inputs or self.problem.num_features
-        self.require_room(name, (inputs + 1 + (units or self.problem.num_classes)) * hidden)
         layer = NonLinear(
             hidden,
-            units or self.problem.num_classes,
+            units,
             activation,
             self.glorot(f"{name}/hidden"),
             "zeros" if zeros else self.glorot(f"{name}/output"),
@@ -374,13 +395,13 @@ class Method(ABC):
 
     # --- what training needs ---
 
-    def groups(self) -> dict[str, list[keras.Variable]]:
+    def groups(self) -> dict[str, list[Any]]:
         """Trainable variables by learning-rate group."""
         return {
             group: [variable for name in names for variable in self.layers[name].trainable_variables]
             for group, names in self._groups.items()
         }
 
-    def weights(self) -> dict[str, keras.Variable]:
+    def weights(self) -> dict[str, Any]:
         """Every weight by name, such as ``clean/hidden/kernel``, in a fixed order; then the constants."""
         return {v.path: v for layer in self.layers.values() for v in layer.variables} | self.constants

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.training.loop.history import Evaluation
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 
 class Trainable(Protocol):

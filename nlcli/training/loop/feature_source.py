@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from nlcli.console import say
 from nlcli.data.features.extract import require_finite
@@ -137,6 +136,8 @@ class FeatureSource:
     def _resident_table(self) -> Any:
         out = aligned_empty((len(self._rows.used), self._store.shape[1]), self._store.dtype)
         read_finite(self._store, self._rows.used.stored, out, self._key)
+        import tensorflow as tf
+
         try:
             return tf.convert_to_tensor(out)
         except tf.errors.ResourceExhaustedError:
@@ -160,6 +161,8 @@ class FeatureSource:
         for first in range(0, len(self._rows.labelled), READ_ROWS):
             positions = self._rows.labelled[first : first + READ_ROWS]
             if self._table is not None:
+                import tensorflow as tf
+
                 features: np.ndarray = tf.gather(self._table, positions).numpy()
             else:
                 features = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
