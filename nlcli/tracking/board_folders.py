@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 from nlcli.errors import NlcliError
-from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import system_sentences
 from nlcli.tracking.told_stage import ToldStage, plain_name
 
@@ -35,7 +34,6 @@ class BoardFolders:
         place, begun = self._at / name, self._at / f".{name}.begun"
         if place.is_dir():
             return False
-        quiet_tensorflow()
         from nlcli.training.tensorboard import write_log, write_solved
 
         with system_sentences(self._at):

@@ -71,12 +71,12 @@ def _text(field: int, text: str) -> bytes:
 
 @functools.cache
 def _table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
+    def entry(value: int) -> int:
         for _ in range(8):
             value = value >> 1 ^ (_CASTAGNOLI if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
+        return value
+
+    return tuple(map(entry, range(256)))
 
 
 def _checksum(content: bytes) -> bytes:
