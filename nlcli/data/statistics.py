@@ -201,10 +201,9 @@ def _statistics_of_many_classes(directory: Path, table: LabelTable) -> dict[str,
     record = {"images": images, "accuracy": accuracy, "largest": largest}
     write_statistics(directory, label_statistics(table) | {"label_confusion": record})
     if images:
-        rows = ((table.classes[t], table.classes[n], c) for t, n, c in zip(of, called, counts.tolist(), strict=True))
-        write_csv(directory / label_confusion.TABLE, ("true", "noisy", "images"), rows)
+        occur = label_confusion.write_pairs(directory / label_confusion.TABLE, table.classes, true, noisy, "noisy")
         say(
-            f"{table.num_classes:,} classes: {label_confusion.TABLE} lists the {len(pairs):,} pairs of classes that "
+            f"{table.num_classes:,} classes: {label_confusion.TABLE} lists the {occur:,} pairs of classes that "
             "occur, and there is no plot of them"
         )
     return {"pairs": images, "pairs_right": None if accuracy is None else round(accuracy, 4)}

@@ -21,9 +21,10 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.data import label_confusion
 from nlcli.data.label_files import read_dataset
-from nlcli.data.labels import LabelTable, noisy_classes, true_classes, verified_pairs
+from nlcli.data.labels import LabelTable, noisy_classes, paired_classes, true_classes, verified_pairs
 from nlcli.data.pictures import begin_reading
 from nlcli.data.plots import confusion_plot
+from nlcli.data.statistics import MOST_DENSE_CLASSES
 from nlcli.errors import NlcliError
 from nlcli.evaluation import noise_ranking, plots
 from nlcli.evaluation.config import Evaluate
@@ -47,7 +48,7 @@ from nlcli.evaluation.tested_model import selection, tested_model
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.confusion import Confusion
 from nlcli.metrics.curves import POINTS, Curve, precision_recall_curve
-from nlcli.metrics.decisions import confusion_matrix, macro_accuracy
+from nlcli.metrics.decisions import confusion_matrix, macro_accuracy, macro_recall
 from nlcli.metrics.formats import exact
 from nlcli.metrics.ranking import RankingMetrics, mean_over_classes
 from nlcli.stages.files import atomic_path, number, write_csv
@@ -239,6 +240,8 @@ def _by_group(table: LabelTable, ranking: RankingMetrics) -> dict[str, float | N
 
 def _confusions(table: LabelTable, scored: ScoredImages, rows: Ints, work: Path) -> dict[str, Any]:
     """Confusion matrices of the answers and of the noisy labels, written and drawn; what metrics say of them."""
+    if len(table.classes) > MOST_DENSE_CLASSES:
+        return _confusions_of_many_classes(table, scored, rows, work)
     answers, panels = scored.answers, []
     told: dict[str, Any] = {}
     if answers.known.any():
@@ -254,6 +257,21 @@ def _confusions(table: LabelTable, scored: ScoredImages, rows: Ints, work: Path)
         told["noisy_labels"] = NoisyLabels(images=noisy.images, accuracy=noisy.accuracy)
     if panels:
         confusion_plot(panels, work / "confusion.png")
+    return told
+
+
+def _confusions_of_many_classes(table: LabelTable, scored: ScoredImages, rows: Ints, work: Path) -> dict[str, Any]:
+    """The same where matrices of classes by classes would be too large: the pairs that occur, and no plot of them."""
+    answers, known = scored.answers, scored.answers.known
+    told: dict[str, Any] = {}
+    truth, first = answers.truth[known], answers.first[known]
+    if len(truth):
+        label_confusion.write_pairs(work / "confusion.csv", table.classes, truth, first, "called")
+        told["macro_accuracy"] = number(macro_recall(truth, first))
+    true, noisy = paired_classes(table, rows)
+    if len(true):
+        label_confusion.write_pairs(work / label_confusion.TABLE, table.classes, true, noisy, "noisy")
+        told["noisy_labels"] = NoisyLabels(images=len(true), accuracy=float(np.mean(true == noisy)))
     return told
 
 

@@ -62,6 +62,15 @@ def macro_accuracy(confusion: ArrayLike) -> float:
     return float(np.mean(np.diag(confusion)[seen] / truth[seen])) if seen.any() else math.nan
 
 
+def macro_recall(labels: ArrayLike, predicted: ArrayLike) -> float:
+    """``macro_accuracy`` of (n,) class numbers, without a matrix of classes by classes."""
+    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
+    truth = np.bincount(labels)
+    right = np.bincount(labels[labels == predicted], minlength=len(truth))
+    seen = truth > 0
+    return float(np.mean(right[seen] / truth[seen])) if seen.any() else math.nan
+
+
 @dataclass(frozen=True)
 class ThresholdMetrics:
     """Precision, recall and F1 of calling a score at or above a threshold positive.

@@ -183,6 +183,23 @@ def test_clean_against_noisy_labels_beside_the_answers(single: Chain) -> None:
         assert image.width > image.height  # two panels
 
 
+def test_of_many_classes_the_pairs_that_occur_are_listed(single: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = single.run()
+    dense = evaluated(run, output=single.root / "dense")
+    monkeypatch.setattr("nlcli.evaluation.classifier_metrics.MOST_DENSE_CLASSES", 2)
+    listed = evaluated(run, output=single.root / "listed")
+    for name, called in (("confusion.csv", "called"), ("label_confusion.csv", "noisy")):
+        with open(listed / name, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        counts = np.zeros((3, 3), int)
+        for row in rows:
+            counts[CLASSES.index(row["true"]), CLASSES.index(row[called])] = int(row["images"])
+        np.testing.assert_array_equal(counts, matrix(dense / name))
+    assert not (listed / "confusion.png").exists()
+    assert metrics_of(listed).macro_accuracy == metrics_of(dense).macro_accuracy
+    assert metrics_of(listed).noisy_labels == metrics_of(dense).noisy_labels
+
+
 def test_rank_precision_of_a_method_that_models_noise(single: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     from nlcli.data.features.store import FeatureStore
     from nlcli.methods.noisy import Noisy

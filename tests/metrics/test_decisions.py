@@ -12,6 +12,7 @@ from nlcli.metrics.decisions import (
     classes_ahead,
     confusion_matrix,
     macro_accuracy,
+    macro_recall,
     threshold_metrics,
     top_k_accuracy,
     top_k_correct,
@@ -27,7 +28,8 @@ def test_top_k_and_confusion_by_hand():
     assert top_k_accuracy(labels, scores, 3) == 1.0
     table = confusion_matrix(labels, scores.argmax(axis=1), 3)
     np.testing.assert_array_equal(table, [[1, 0, 1], [1, 1, 0], [0, 0, 0]])
-    assert macro_accuracy(table) == 0.5
+    assert macro_accuracy(table) == macro_recall(labels, scores.argmax(axis=1)) == 0.5
+    assert math.isnan(macro_recall(np.zeros(0, int), np.zeros(0, int)))
     assert math.isnan(top_k_accuracy(np.zeros(0, int), np.zeros((0, 3))))
 
 
