@@ -291,6 +291,7 @@ class Known:
         self.problem = Problem(num_classes, tuple(f"c{i}" for i in range(num_classes)), "single-label")
         self.scores, self.starts_solved = ("classifier",), False
         self.scale = TensorScale("none", num_classes)
+        self.arrays = True
 
     def offered(self) -> tuple[str, ...]:
         return self.scores
