@@ -154,7 +154,7 @@ def test_fine_tuning_stays_near_the_layer_that_it_starts_from(work: Work) -> Non
 
 @pytest.mark.parametrize("scale", ["length", "unit", "root", "standard"])
 def test_a_scale_is_a_part_of_the_head(work: Work, scale: str) -> None:
-    options = {"feature_scale": scale, "hidden": 8}
+    options = {"feature_scale": scale, "hidden": 8, "start": "new"}
     run = train_head(work.config(scale, method="residual", options=options, steps=20))
     head = load_head(run)
     assert head.method.scale.kind == scale
