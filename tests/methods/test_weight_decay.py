@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nlcli.data.labels import Task
-from nlcli.methods import get_method
+from nlcli.methods import METHODS, get_method
 from nlcli.training.checks import LEARNT, Case
 from nlcli.training.planted import TRAIN
 
@@ -50,7 +50,8 @@ def test_none_collapses_up_to_a_thousandth(name: str, task: Task, tmp_path: Path
 @pytest.mark.parametrize("task", ["single-label", "multi-label"])
 @pytest.mark.parametrize("decay", [1e-5, 1e-4, 1e-3])
 @pytest.mark.parametrize(
-    "name", ["noisy", "clean-and-noisy", "residual", "teacher-student", "veit", "forward", "misra"]
+    "name",
+    [name for name in METHODS.ours if get_method(name).stepped and not get_method(name).whole_network],
 )
 def test_none_collapses_in_the_range_that_the_docs_give(name: str, decay: float, task: Task, tmp_path: Path) -> None:
     if task in get_method(name).tasks:
