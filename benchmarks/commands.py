@@ -1,7 +1,7 @@
 """What people wait for between two thoughts: CPU seconds and memory of commands on cached features of a small data set.
 
 8,000 pictures of single digits, 38 % of their labels wrong, 5 % verified, beside 128 made-up features each that tell
-digits apart about as well as a network does. Commands run one after the other, each in a process of its own, figures
+digits apart about as well as a network does. Commands run one after the other, each in a process of its own, pictures
 included. The ratio is to importing TensorFlow alone, which none of them does.
 """
 
