@@ -69,8 +69,8 @@ class MethodConfig(BaseModel):
     average: int | None = Field(
         None,
         ge=0,
-        description="Steps over which weights are averaged, which then are validated and kept; 0: the weights as they "
-        "are. Where it is not given 300, and 0 with a preset or on images.",
+        description="Steps over which weights are averaged, at most a tenth of all, which then are validated and kept; "
+        "0: the weights as they are. Where it is not given 300, and 0 with a preset or on images.",
     )
     selection: Literal["auto", "metric", "cost"] = Field(
         "auto",

@@ -281,7 +281,7 @@ class Method(ABC):
         settings = self.config
         schedules = {group: settings.schedule(rate) for group, rate in rates.items()}
         decay = settings.weight_decay / (self.problem.num_classes if self.averages_classes else 1)
-        average = settings.average or 0
+        average = min(settings.average or 0, steps // 10)  # the mean of a whole short run lags behind it
         given = {"optimizer": settings.optimizer, "weight_decay": decay, "average": average} | options
         if settings.selection == "cost":
             given = {"monitor": self.cost} | given
