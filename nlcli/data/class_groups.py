@@ -41,27 +41,32 @@ class ClassAnnotations:
             return shares
 
 
-def count_annotations(dataset: Path, keys: set[str]) -> tuple[ClassAnnotations, dict[str, Path]]:
+def count_annotations(
+    dataset: Path, keys: set[str]
+) -> tuple[ClassAnnotations, dict[str, Path], dict[str, tuple[int, ...]]]:
     """Count a data set's annotations, a block of images at a time.
 
     Args:
         dataset: Data set directory.
-        keys: Images whose files are looked up on the way.
+        keys: Images whose files and noisy labels are looked up on the way.
 
     Returns:
-        The counts, and the image files by key.
+        The counts, and by key the image files and the noisy classes.
     """
     counts = np.zeros((3, 0), np.int64)
     verified = dict.fromkeys(SPLITS, 0)
     paths: dict[str, Path] = {}
+    labels: dict[str, tuple[int, ...]] = {}
     for block in dataset_blocks(dataset):
         of_block = _counts(block)
         counts = counts + of_block if counts.size else of_block
         for number, split in enumerate(SPLITS):
             verified[split] += int(np.count_nonzero((block.split == number) & (block.verification > NONE)))
-        if keys:
-            paths |= {key: block.image_path(row) for row, key in enumerate(block.keys.tolist()) if key in keys}
-    return ClassAnnotations(counts[0], counts[1], counts[2], verified), paths
+        for row, key in enumerate(block.keys.tolist() if keys else ()):
+            if key in keys:
+                paths[key] = block.image_path(row)
+                labels[key] = tuple(block.noisy.indices[block.noisy.indptr[row] : block.noisy.indptr[row + 1]].tolist())
+    return ClassAnnotations(counts[0], counts[1], counts[2], verified), paths, labels
 
 
 def _counts(block: LabelTable) -> np.ndarray:

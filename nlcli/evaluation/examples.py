@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from nlcli.data.labels import LabelTable
 from nlcli.drawing import SIGNS, key_end, photograph_grid
 from nlcli.evaluation.score_files import StoredScores, read_images
-from nlcli.metrics.arrays import Ints
+from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
 from nlcli.networks.photographs import read_photograph
 from nlcli.stages.files import write_csv
@@ -22,44 +22,93 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class Prediction:
-    """One of an image's top classes; ``verdict`` is right, wrong or unverified."""
+    """What a model says of one class of an image.
+
+    Attributes:
+        verdict: right, wrong or unverified; missed where it is right and not among the top.
+        noisy: The image is labelled with the class; known where ``Example.of`` was given its labels.
+        share: Of the sum of the image's scores, by which models of single-label data can be set side by side.
+        change: ``share`` less the baseline's.
+    """
 
     name: str
     score: float
     verdict: str
+    rank: int
+    noisy: bool = False
+    share: float | None = None
+    change: float | None = None
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image with its top predictions and the verified classes that are not among them."""
+    """An image with its top predictions and the verified classes that are not among them.
+
+    Attributes:
+        labels: The classes that it is labelled with, where they were given.
+        labelled: What the model says of those that are not among the top.
+    """
 
     key: str
     path: Path
     top: tuple[Prediction, ...]
     missed: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    labelled: tuple[Prediction, ...] = ()
 
     @classmethod
-    def of(cls, key: str, path: Path, classes: Sequence[str], image: StoredScores) -> Example:
-        """The top predictions of an image, each right, wrong or unverified."""
-        order = np.argsort(-image.scores, kind="stable")[:_TOP]
-        top = tuple(
-            Prediction(
+    def of(
+        cls,
+        key: str,
+        path: Path,
+        classes: Sequence[str],
+        image: StoredScores,
+        labels: Collection[int] | None = None,
+        baseline: StoredScores | None = None,
+    ) -> Example:
+        """The top predictions of an image, each right, wrong or unverified.
+
+        Args:
+            labels: Noisy classes of an image of single-label data; None leaves out what only such data have.
+            baseline: What the baseline says of the same image; None of the baseline itself.
+        """
+        ranked = np.argsort(-image.scores, kind="stable").tolist()
+        shares = None if labels is None else _shares(image)
+        before = None if shares is None or baseline is None else _shares(baseline)
+
+        def prediction(c: int, rank: int) -> Prediction:
+            return Prediction(
                 classes[c],
                 float(image.scores[c]),
-                "right" if image.present[c] else "wrong" if image.verified[c] else "unverified",
+                ("right" if rank <= _TOP else "missed") if image.present[c] else _not_present(image, c),
+                rank,
+                c in (labels or ()),
+                None if shares is None else float(shares[c]),
+                None if shares is None or before is None else float(shares[c] - before[c]),
             )
-            for c in order
-        )
-        missed = tuple(classes[c] for c in np.flatnonzero(image.present).tolist() if c not in order)
-        return cls(key, path, top, missed)
+
+        top = tuple(prediction(c, rank) for rank, c in enumerate(ranked[:_TOP], 1))
+        missed = tuple(classes[c] for c in np.flatnonzero(image.present).tolist() if c not in ranked[:_TOP])
+        labelled = tuple(prediction(c, ranked.index(c) + 1) for c in labels or () if c not in ranked[:_TOP])
+        return cls(key, path, top, missed, tuple(classes[c] for c in labels or ()), labelled)
 
     @property
     def csv_rows(self) -> Iterator[tuple[int | str, str, str, str]]:
         """Rank, class, score and verdict of what was predicted, then of what was missed."""
-        for rank, prediction in enumerate(self.top, 1):
-            yield rank, prediction.name, exact(prediction.score), prediction.verdict
+        for prediction in self.top:
+            yield prediction.rank, prediction.name, exact(prediction.score), prediction.verdict
         for name in self.missed:
             yield "", name, "", "missed"
+
+
+def _not_present(image: StoredScores, c: int) -> str:
+    return "wrong" if image.verified[c] else "unverified"
+
+
+def _shares(image: StoredScores) -> Floats | None:
+    """Scores divided by their sum; None of scores that have no shares."""
+    scores = image.scores.astype(np.float64)
+    return scores / scores.sum() if scores.min() >= 0 and scores.sum() > 0 else None
 
 
 def draw_examples(images: Ints, count: int, seed: int) -> Ints:

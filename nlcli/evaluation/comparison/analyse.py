@@ -2,8 +2,9 @@
 
 The analyses of Veit et al. 2017: table 3 (mAP by category), figure 5 (gain over the baseline by class
 frequency and annotation quality), figure 6 (precision and recall), figure 7 (top predictions side by
-side), and of Hu et al. 2019 figure 4 (validation metrics over training steps). The first evaluation's
-model is the baseline. Seeds of one model are taken together; differences are paired by image.
+side; also Hu et al. 2018, figure 6, and Hu et al. 2019, figures 3 and 5), and of Hu et al. 2019 figure 4
+(validation metrics over training steps). The first evaluation's model is the baseline. Seeds of one
+model are taken together; differences are paired by image.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     models = _models(together)
     keys = _example_keys(together, config.examples)
     say(f"counting annotations of {dataset.path}")
-    annotations, files = count_annotations(dataset.path, set(keys))
+    annotations, files, labels = count_annotations(dataset.path, set(keys))
     by_category = categories(groups)
 
     cuts = cut_classes(together, annotations, by_category, config.groups)
@@ -105,8 +106,8 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     write_markdown(stage.work / "analysis.md", analysis)
     write_precision_recall(stage.work / "precision_recall.csv", models, curves)
     write_learning_curves(stage.work / "learning_curves.csv", models, learned)
-    examples = _examples(together, models, keys, files)
-    write_side_by_side(stage.work / "examples.csv", models, examples)
+    examples = _examples(together, models, keys, files, labels)
+    write_side_by_side(stage.work / "examples.csv", models, examples, together.task == "single-label")
     _draw(analysis, curves, learned, examples, stage.work)
     stage.finish(
         {
@@ -225,8 +226,26 @@ def _example_keys(together: Evaluations, count: int) -> list[str]:
 
 
 def _examples(
-    together: Evaluations, models: Sequence[Model], keys: Sequence[str], files: dict[str, Path]
+    together: Evaluations,
+    models: Sequence[Model],
+    keys: Sequence[str],
+    files: dict[str, Path],
+    labels: dict[str, tuple[int, ...]],
 ) -> list[list[Example]]:
     """For every image the top predictions of every model, each by its first seed."""
     scored = [read_images(together.members[model.members[0]].path / FILE, keys) for model in models]
-    return [[Example.of(key, files.get(key, Path(key)), together.classes, own[key]) for own in scored] for key in keys]
+    single = together.task == "single-label"
+    return [
+        [
+            Example.of(
+                key,
+                files.get(key, Path(key)),
+                together.classes,
+                own[key],
+                labels.get(key, ()) if single else None,
+                scored[0][key] if i else None,
+            )
+            for i, own in enumerate(scored)
+        ]
+        for key in keys
+    ]

@@ -118,12 +118,24 @@ def write_learning_curves(path: Path, models: Sequence[Model], learned: Sequence
     write_csv(path, ["model", "seed", "phase", "step", *(f"validation {name}" for name in names), "chosen"], rows)
 
 
-def write_side_by_side(path: Path, models: Sequence[Model], examples: Sequence[Sequence[Example]]) -> None:
-    """The top predictions of every model for every image."""
+def write_side_by_side(
+    path: Path, models: Sequence[Model], examples: Sequence[Sequence[Example]], single_label: bool
+) -> None:
+    """The top predictions of every model for every image; of single-label data also where its noisy label ranks."""
+    header = ["key", "model", "rank", "class", "score", "verdict"]
     rows = (
         (example.key, model.label, *row)
         for image in examples
         for model, example in zip(models, image, strict=True)
-        for row in example.csv_rows
+        for row in (_single_label_rows(example) if single_label else example.csv_rows)
     )
-    write_csv(path, ["key", "model", "rank", "class", "score", "verdict"], rows)
+    write_csv(path, [*header, "noisy_label", "share", "change"] if single_label else header, rows)
+
+
+def _single_label_rows(example: Example) -> Iterator[tuple[Any, ...]]:
+    told = (*example.top, *example.labelled)
+    for p in told:
+        yield p.rank, p.name, exact(p.score), p.verdict, int(p.noisy), exact(p.share), exact(p.change)
+    for name in example.missed:
+        if all(p.name != name for p in told):
+            yield "", name, "", "missed", 0, "", ""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from nlcli.evaluation.examples import Example
+    from nlcli.evaluation.examples import Example, Prediction
     from nlcli.metrics.arrays import Floats
 
 MOST = len(COLORS)
@@ -219,11 +219,16 @@ def _settled(learned: Sequence[Sequence[SeedCurve]], name: str) -> float | None:
 
 
 _MEANING = "✓ verified present   ✗ verified absent   ? not verified   (images drawn at random)"
+_SHARES = (
+    "\n◂ the noisy label   scores divided by their sum over the image's classes; in brackets: less the first model's"
+)
 _SIDE, _GAP, _LINE, _COLUMN = 1.9, 0.22, 0.19, 2.35  # inches
 
 
 def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example]], path: Path) -> None:
     """Photographs with the top predictions of every model, marked right or wrong (Veit 2017, figure 7).
+
+    So Hu 2018 has its figure 6 and Hu 2019 its figures 3 and, of single-label data, 5.
 
     Args:
         labels: Of the models.
@@ -234,7 +239,7 @@ def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example
     told = [_present(row[0]) for row in examples]
     heights = [_SIDE + _LINE * (1 + len(lines)) + _GAP for lines in told]
     width = 2 * _GAP + _SIDE + _GAP + _COLUMN * len(labels)
-    height = sum(heights) + 3.8 * _LINE + _GAP
+    height = sum(heights) + 4.8 * _LINE + _GAP
     figure = new_figure(width, height)
     figure.set_layout_engine("none")
 
@@ -257,13 +262,22 @@ def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example
             text(_GAP, top - _SIDE - 0.05 - _LINE * number, line, color, fontsize=7.5)
         for i, example in enumerate(row[:MOST]):
             for number, prediction in enumerate(example.top):
-                sign, color = SIGNS[prediction.verdict]
-                name = textwrap.shorten(prediction.name, 24, placeholder=" ...")
-                y = top - 0.1 - 1.7 * _LINE * number
-                text(_column(i), y, f"{sign} {prediction.score:.2f}  {name}", color, fontsize=8.5)
+                words, color = _prediction(prediction)
+                text(_column(i), top - 0.1 - 1.7 * _LINE * number, words, color, fontsize=8.5)
         top -= row_height
-    text(_GAP, top + 0.6 * _LINE, _MEANING, "0.4", fontsize=7.5)
+    shares = any(p.share is not None for row in examples for example in row for p in example.top)
+    text(_GAP, top + 0.6 * _LINE, _MEANING + (_SHARES if shares else ""), "0.4", fontsize=7.5, linespacing=1.5)
     save_figure(figure, path)
+
+
+def _prediction(prediction: Prediction) -> tuple[str, str]:
+    """A line of a model's column and its colour; of single-label data the score is a share of the image's."""
+    sign, color = SIGNS[prediction.verdict]
+    value = prediction.score if prediction.share is None else prediction.share
+    change = "" if prediction.change is None else f" ({prediction.change:+.2f})"
+    mark = " ◂" if prediction.noisy else ""
+    name = textwrap.shorten(prediction.name, 18 if change else 24, placeholder=" ...")
+    return f"{sign} {value:.2f}{change}  {name}{mark}", color
 
 
 def _column(i: int) -> float:
@@ -271,9 +285,12 @@ def _column(i: int) -> float:
 
 
 def _present(example: Example) -> list[str]:
-    """The verified present classes of an image, in lines."""
+    """The verified present classes of an image, in lines, and what single-label data call it."""
     names = [p.name for p in example.top if p.verdict == "right"] + list(example.missed)
-    return textwrap.wrap("present: " + ", ".join(sorted(names)), 34, max_lines=3, placeholder=" ...")
+    lines = textwrap.wrap("present: " + ", ".join(sorted(names)), 34, max_lines=3, placeholder=" ...")
+    if example.labels:
+        lines += textwrap.wrap("noisy label: " + ", ".join(example.labels), 34, max_lines=2, placeholder=" ...")
+    return lines
 
 
 def _beside(i: int, count: int, width: float) -> float:

@@ -82,13 +82,14 @@ def test_categories_need_two():
 
 def test_annotations_are_counted_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     dataset = published(small_table(), tmp_path / "dataset")
-    counted, paths = count_annotations(dataset, {"x", "z"})
+    counted, paths, labels = count_annotations(dataset, {"x", "z"})
     assert counted.in_train.tolist() == [1, 1, 1]
     assert counted.checked.tolist() == [1, 1, 1]  # a and c of w, b of x; c of z was never verified
     assert counted.right.tolist() == [0, 0, 1]
     assert counted.quality.tolist() == [0, 0, 1]
     assert counted.verified_images == {"train": 2, "validation": 1, "test": 0}
     assert paths == {"x": Path("/images/x, 1.jpg"), "z": Path("/images/z.jpg")}
+    assert labels == {"x": (1,), "z": (2,)}
 
 
 def test_a_data_set_in_blocks_is_the_data_set(tmp_path: Path):
@@ -358,6 +359,47 @@ def test_examples_are_the_same_images_for_all_models(world: World):
             own = [line for line in lines if (line["key"], line["model"]) == (key, model)]
             shown = {line["class"] for line in own if line["verdict"] in ("right", "missed")}
             assert shown == {f"c{c}" for c in np.flatnonzero(world.labels[test.index(key)])}
+
+
+def test_examples_of_single_label_data_tell_the_noisy_label_and_shares(tmp_path: Path):
+    """Hu 2019, figure 5: h, which fits noisy labels, beside g; 7 classes, so that two are not among the top."""
+    table = verified_table(2, 7, splits=(0, 2))
+    table.task = "single-label"
+    table.noisy = matrix_from_lists([[1], [6]], 7)
+    table.present, table.absent = matrix_from_lists([[0], [6]], 7), matrix_from_lists([[], []], 7)
+    table.image_root = tmp_path
+    for path in table.paths:
+        Image.new("RGB", (48, 32), "steelblue").save(tmp_path / path)
+    dataset = published(table, tmp_path / "dataset")
+    h = np.array([[0.2, 0.8, 0.4, 0.3, 0.15, 0.1, 0.05], [0.5, 0.4, 0.3, 0.25, 0.2, 0.2, 0.15]], np.float32)
+    g = np.array([[0.5, 0.05, 0.15, 0.1, 0.1, 0.08, 0.02], [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.4]], np.float32)
+    paths = []
+    for name, scores in (("h", h), ("g", g)):
+        run = made_run(tmp_path / f"run of {name}", curve_lines([0.5]))
+        paths.append(made_evaluation(tmp_path / name, table, dataset, run, scores, name=name))
+    output = analyse(Analyse(evaluations=tuple(paths), output=tmp_path / "analysis"))
+    lines = lines_of(output / "examples.csv")
+    first, second = table.keys.tolist()
+    told = {(line["key"], line["model"], line["class"]): line for line in lines}
+    # Of both images h's scores sum to 2, g's to 1. The noisy label of the first is c1, which g ranks sixth.
+    assert [
+        told[first, "h", "c1"][name] for name in ("rank", "score", "verdict", "noisy_label", "share", "change")
+    ] == [*("1", "0.800000", "wrong", "1", "0.400000", "")]
+    assert [
+        told[first, "g", "c1"][name] for name in ("rank", "score", "verdict", "noisy_label", "share", "change")
+    ] == [*("6", "0.050000", "wrong", "1", "0.050000", "-0.350000")]
+    assert [told[first, "g", "c0"][name] for name in ("rank", "verdict", "noisy_label", "share", "change")] == [
+        *("1", "right", "0", "0.500000", "0.400000")
+    ]
+    # The second's is right, and h ranks it last.
+    assert [told[second, "h", "c6"][name] for name in ("rank", "verdict", "noisy_label", "share")] == [
+        *("7", "missed", "1", "0.075000")
+    ]
+    assert told[second, "g", "c6"]["change"] == "0.325000"
+    assert sum(line["verdict"] == "missed" for line in lines) == 1
+    assert len(lines) == 4 * 5 + 2
+    with Image.open(output / "examples.png") as image:
+        assert min(image.size) > 200
 
 
 def test_learning_curves_are_those_of_the_runs(world: World):
