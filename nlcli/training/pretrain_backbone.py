@@ -135,7 +135,7 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
     result = BackboneResult(
         network=backbone.name,
         labels=config.labels,
-        selected_by=SelectedBy.of(outcome.selected_by, outcome.value),
+        selected_by=SelectedBy.of(outcome.selected_by, outcome.value, steps=outcome.steps),
         step=outcome.step,
         steps=outcome.steps,
         stopped_by=outcome.stopped,

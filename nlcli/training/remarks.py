@@ -16,11 +16,16 @@ _EXPECTED = 3.0
 
 
 def step_remark(outcome: Outcome, *, started: bool = False) -> str | None:
-    """That the best step is the first or the last one that was looked at.
+    """That the best step is the first or the last one that was looked at, or that none was taken.
 
     Args:
         started: Whether it began at solved classifiers.
     """
+    if started and not outcome.steps:
+        return (
+            "no validation image is verified, so that nothing tells whether a step makes it better: the head is that "
+            "of auto; verify images of the validation split, or train from new weights with --set start=new"
+        )
     looked = [(line.phase, line.step) for line in outcome.history if line.validation]
     if outcome.selected_by is None or len(looked) < 2:
         return None

@@ -34,10 +34,11 @@ class SelectedBy(_Part):
     why: str | None = None
 
     @classmethod
-    def of(cls, metric: str | None, value: float | None) -> SelectedBy:
-        """By ``metric`` on validation; by nothing where that is None."""
+    def of(cls, metric: str | None, value: float | None, *, steps: int) -> SelectedBy:
+        """By ``metric`` on validation, of so many ``steps``; by nothing where that is None."""
         if metric is None:
-            return cls(split=None, why="no verified label on validation; the last step was kept")
+            kept = "the last step was kept" if steps else "no step was taken"
+            return cls(split=None, why=f"no verified label on validation; {kept}")
         return cls(split="validation", metric=metric, value=value)
 
 

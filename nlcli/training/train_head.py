@@ -195,6 +195,8 @@ def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Val
         solved = solve_head(built.method, prepared.labelled(), validate.metrics if validate.possible else None, work)
         write_solved(work / LOG, solved.history)
         return solved
+    if built.method.starts_solved and not validate.possible:
+        return _as_it_begins(built, work)
     quiet_tensorflow()
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train
@@ -216,6 +218,16 @@ def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Val
         board,
     )
     board.close()
+    return outcome
+
+
+def _as_it_begins(built: _Built, work: Path) -> Outcome:
+    """Verified images chose what it begins at; nothing tells whether a step from there is one to the better."""
+    from nlcli.training.loop.contract import Outcome
+    from nlcli.training.loop.history import write_history
+
+    outcome = Outcome.untrained(built.phases[0].name)
+    write_history(work, outcome.history)
     return outcome
 
 
@@ -283,7 +295,9 @@ def _result(
     return HeadResult(
         method=config.method,
         score=built.method.offered()[0],
-        selected_by=solved.selected() if solved else SelectedBy.of(outcome.selected_by, outcome.value),
+        selected_by=solved.selected()
+        if solved
+        else SelectedBy.of(outcome.selected_by, outcome.value, steps=outcome.steps),
         phase=outcome.phase,
         step=outcome.step,
         steps=outcome.steps,

@@ -64,12 +64,13 @@ def test_a_directory_without_a_result_tells_nothing(tmp_path: Path) -> None:
 
 
 def test_selection() -> None:
-    assert SelectedBy.of("mAP", 0.5).model_dump(exclude_unset=True) == {
+    assert SelectedBy.of("mAP", 0.5, steps=9).model_dump(exclude_unset=True) == {
         "split": "validation",
         "metric": "mAP",
         "value": 0.5,
     }
-    assert SelectedBy.of(None, None).split is None
+    assert SelectedBy.of(None, None, steps=9).split is None
+    assert SelectedBy.of(None, None, steps=0).why == "no verified label on validation; no step was taken"
 
 
 @pytest.mark.parametrize(

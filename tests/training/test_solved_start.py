@@ -130,6 +130,23 @@ def test_what_it_began_at_is_left_only_beyond_chance() -> None:
     assert beyond == cost | {"better by chance": cost["start"]}
 
 
+def test_no_step_is_taken_where_nothing_tells_whether_it_is_a_good_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = Work(tmp_path, single_label(true=lambda true, noisy: np.where(np.arange(len(true)) < 450, true, -1)))
+    assert not work.table.verified_entries(work.table.rows("validation"))[2].any()
+    run = train_head(work.config("untold", steps=40, options={"hidden": 8}))
+    assert "note: residual: no validation image is verified" in capsys.readouterr().err
+    result = read_result(run)
+    assert isinstance(result, HeadResult)
+    assert (result.steps, result.selected_by.split) == (0, None)
+    auto = load_head(train_head(work.config("auto", method="auto", steps=None, learning_rate=None)))
+    own, begun = (head.score(work.features_of) for head in (load_head(run), auto))
+    assert (own.argmax(axis=1) == begun.argmax(axis=1)).mean() > 0.95
+    new = train_head(work.config("new", steps=40, options={"hidden": 8, "start": "new"}))
+    assert read_result(new).steps == 40
+
+
 @pytest.mark.parametrize(
     ("changes", "start", "average", "selection"),
     [

@@ -567,7 +567,7 @@ def test_without_verified_validation_the_last_step_is_kept(tmp_path: Path) -> No
     table.verification[table.rows("validation")] = 0
     present = [table.present[[i]].indices.tolist() if s != 1 else [] for i, s in enumerate(table.split)]
     table.present = matrix_from_lists(present, 5)
-    run = train_head(Work(tmp_path, table).config("run", steps=20))
+    run = train_head(Work(tmp_path, table).config("run", steps=20, options={"hidden": 16, "start": "new"}))
     result = json.loads((run / "result.json").read_text())
     assert result["step"] == 20
     assert result["selected_by"]["split"] is None

@@ -35,7 +35,7 @@ def made_result(phase: str, step: int, **changes: Any) -> HeadResult:
     values: dict[str, Any] = {
         "method": "noisy",
         "score": "classifier",
-        "selected_by": SelectedBy.of("AP_all", 0.5),
+        "selected_by": SelectedBy.of("AP_all", 0.5, steps=9),
         "phase": phase,
         "step": step,
         "steps": step,

@@ -130,10 +130,16 @@ class Outcome:
     stopped: str
     steps_per_second: float
 
+    @classmethod
+    def untrained(cls, phase: str) -> Outcome:
+        """Of a model that is kept as it begins its first ``phase``."""
+        return cls([Evaluation(phase=phase, step=0)], phase, 0, None, None, 0, "steps", 0.0)
+
     def summary(self, name: str, metrics: Mapping[str, float]) -> str:
         """A line for people on the training of ``name``; ``metrics`` are those that it shows."""
         shown = ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
-        kept = f"best step {self.step:,} of {self.steps:,}" if self.selected_by else "last step kept"
+        last = "last step kept" if self.steps else "kept as it begins"
+        kept = f"best step {self.step:,} of {self.steps:,}" if self.selected_by else last
         return f"{name}: {kept}; validation {shown or 'has no verified labels'}"
 
     def metrics(self) -> dict[str, float]:
