@@ -5,7 +5,8 @@ classes, ``scores.parquet`` all scores (see ``nlcli.evaluation.score_files``), `
 replicates, ``curves.parquet`` the precision-recall curves, ``examples.csv`` the top predictions of a few images;
 the plots lie beside them. Single-label data also have ``confusion.csv`` (true class by the class that scored
 highest), ``label_confusion.csv`` (by the noisy label, of the same images where they have one), and
-``rank_precision.csv`` of a method that models label noise (see ``nlcli.evaluation.noise_ranking``).
+of a method that models label noise ``rank_precision.csv`` and ``noise_examples.csv`` (see
+``nlcli.evaluation.noise_ranking`` and ``noise_examples``).
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from nlcli.data.pictures import begin_reading
 from nlcli.data.plots import confusion_plot
 from nlcli.data.statistics import MOST_DENSE_CLASSES
 from nlcli.errors import NlcliError
-from nlcli.evaluation import noise_ranking, plots
+from nlcli.evaluation import noise_examples, noise_ranking, plots
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.examples import examples_of, examples_plot, write_examples
-from nlcli.evaluation.image_scorer import ImageScorer, Values, open_scorer
+from nlcli.evaluation.image_scorer import ImageScorer, ScoredBatch, Values, open_scorer
 from nlcli.evaluation.measured import MeasuredRanking
 from nlcli.evaluation.metrics_file import (
     METRICS,
@@ -74,7 +75,7 @@ def measure_classifier(
     if features is None:
         begin_reading(work, table, dataset.path, rows)
     scorer = _scorer_of(config, model, features, dataset, table)
-    noise = _NoiseTypes(scorer, table)
+    noise = _NoiseTypes(scorer, table, rows, config)
     say(f"scoring {len(rows):,} images of split '{split}' with {scorer.name}")
     scored, scored_rows = _score(config, split, scorer, table, rows, noise, work)
     left_out = np.setdiff1d(rows, scored_rows)
@@ -169,7 +170,7 @@ def _score(
         with progress(len(rows), "scoring", unit="images") as bar:
             for part, batch in scorer.score_rows(table, rows, config.batch_size, config.workers):
                 writer.add(part, batch.scores)
-                noise.add(part, batch.features)
+                noise.add(part, batch)
                 bar.advance(len(part))
             bar.advance(len(rows) - len(writer.rows()))
         if not len(writer.rows()):
@@ -278,24 +279,53 @@ def _confusions_of_many_classes(table: LabelTable, scored: ScoredImages, rows: I
 class _NoiseTypes:
     """Collects p(noise type) of the images whose true and noisy class are known, if the model gives it."""
 
-    def __init__(self, scorer: ImageScorer, table: LabelTable) -> None:
-        self._compute, self._table = scorer.noise_types, table
+    def __init__(self, scorer: ImageScorer, table: LabelTable, rows: Ints, config: Evaluate) -> None:
+        self._compute, self._posterior, self._table = scorer.noise_types, scorer.posterior, table
         self._rows: list[Ints] = []
         self._probabilities: list[Values] = []
+        self._examples: list[noise_examples.NoiseExample] = []
+        self._drawn: Ints = rows[:0]
         if self._compute is not None:
             self._true, self._noisy = true_classes(table), noisy_classes(table)
+            if self._posterior is not None:
+                classes = self._true[rows], self._noisy[rows]
+                self._drawn = noise_examples.draw_noise_examples(rows, *classes, config.examples, config.seed)
 
-    def add(self, rows: Ints, features: Values | None) -> None:
-        """Look at the images ``rows`` with ``features`` (n, D)."""
+    def add(self, rows: Ints, batch: ScoredBatch) -> None:
+        """Look at the images ``rows``, which have features (n, D) and scores (n, C)."""
+        features = batch.features
         if self._compute is None or features is None:
             return
         pairs = (self._true[rows] >= 0) & (self._noisy[rows] >= 0)
         if pairs.any():
             self._rows.append(rows[pairs])
-            self._probabilities.append(np.asarray(self._compute(features[pairs]), np.float32))
+            types = np.asarray(self._compute(features[pairs]), np.float32)
+            self._probabilities.append(types)
+            self._add_examples(rows[pairs], features[pairs], batch.scores[pairs], types)
+
+    def _add_examples(self, rows: Ints, features: Values, scores: Values, types: Values) -> None:
+        at = np.flatnonzero(np.isin(rows, self._drawn))
+        if self._posterior is None or not len(at):
+            return
+        noisy = np.zeros((len(at), len(self._table.classes)), np.float32)
+        noisy[np.arange(len(at)), self._noisy[rows[at]]] = 1
+        joint = np.asarray(self._posterior(features[at], noisy), np.float64)
+        for i, one in zip(at.tolist(), joint, strict=True):
+            row = int(rows[i])
+            self._examples.append(
+                noise_examples.NoiseExample(
+                    key=str(self._table.keys[row]),
+                    path=self._table.image_path(row),
+                    noisy=int(self._noisy[row]),
+                    true=int(self._true[row]),
+                    classes=scores[i].astype(np.float64),
+                    types=types[i].astype(np.float64),
+                    joint=one,
+                )
+            )
 
     def publish(self, config: Evaluate, split: str, work: Path) -> ConfusingNoise | None:
-        """Write and draw the rank-precision curve; what metrics say of it."""
+        """Write and draw the rank-precision curve and examples; what metrics say of the curve."""
         if self._compute is None:
             return None
         if not self._rows:
@@ -309,6 +339,10 @@ class _NoiseTypes:
         ranking = noise_ranking.rank_noise(self._table.keys[rows], self._true[rows], self._noisy[rows], probabilities)
         noise_ranking.write_ranking(work / noise_ranking.TABLE, ranking, self._table.classes)
         noise_ranking.ranking_plot(ranking, work / noise_ranking.PLOT)
+        if self._examples:
+            classes = self._table.classes
+            noise_examples.write_noise_examples(work / noise_examples.TABLE, self._examples, classes)
+            noise_examples.noise_examples_plot(self._examples, classes, work / noise_examples.PLOT)
         return ranking.measure(config.bootstrap, config.seed)
 
 

@@ -39,6 +39,7 @@ _TOLD = 5  # images that cannot be read and are named on standard error
 
 Values = NDArray[np.float32]
 Apply = Callable[[Values], Values]
+Posterior = Callable[[Values, Values], Values]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class ImageScorer:
         head: Features ``(n, D)`` to scores ``(n, C)``; None where the network gives the scores.
         score: Which of the method's scores.
         noise_types: Of a method that models label noise: features ``(n, D)`` to p(noise type), ``(n, 3)``.
+        posterior: Of such a method: features and noisy labels ``(n, C)`` of the scorer's classes to
+            p(class, noise type | label, image), ``(n, C, 3)``.
     """
 
     path: Path
@@ -94,6 +97,7 @@ class ImageScorer:
     head: Apply | None
     score: str = "classifier"
     noise_types: Apply | None = None
+    posterior: Posterior | None = None
     _order: Ints | None = field(default=None)
 
     def for_classes(self, classes: tuple[str, ...]) -> ImageScorer:
@@ -111,7 +115,8 @@ class ImageScorer:
                 f"{self.path} does not score the classes of the data set (it has no '{missing}'); "
                 "give a model trained on this data set's classes"
             )
-        return replace(self, classes=classes, _order=np.array([where[name] for name in classes]))
+        order = np.array([where[name] for name in classes])
+        return replace(self, classes=classes, posterior=_in_order(self.posterior, order, len(where)), _order=order)
 
     def score_rows(
         self, table: LabelTable, rows: Ints, batch_size: int = 32, workers: int = 0
@@ -219,14 +224,36 @@ def _run_scorer(
     def apply(features: Values) -> Values:
         return head.score(features, name)
 
-    noise_types = _noise_types(head.method)
-    return ImageScorer(run.path, head.method.name, head.classes, network, source, apply, name, noise_types)
+    noise_types, posterior = _noise_types(head.method), _posterior(head.method)
+    return ImageScorer(run.path, head.method.name, head.classes, network, source, apply, name, noise_types, posterior)
 
 
 def _noise_types(method: Method) -> Apply | None:
     """Features to p(noise type) where a method has such; on its own scale."""
     apply = getattr(method, "noise_type_probabilities", None)
     return None if apply is None else lambda features: np.asarray(apply(method.scale(features)))
+
+
+def _posterior(method: Method) -> Posterior | None:
+    """Features and noisy labels to p(class, noise type | label, image) where a method has noise types and such."""
+    apply = getattr(method, "posterior", None)
+    if apply is None or not hasattr(method, "noise_type_probabilities"):
+        return None
+    return lambda features, noisy: np.asarray(apply(method.scale(features), noisy))
+
+
+def _in_order(posterior: Posterior | None, order: Ints, count: int) -> Posterior | None:
+    """``posterior`` of a model's ``count`` classes for those whose places among them are ``order``."""
+    if posterior is None:
+        return None
+    of_model = posterior
+
+    def ordered(features: Values, noisy: Values) -> Values:
+        labels = np.zeros((len(noisy), count), np.float32)
+        labels[:, order] = noisy
+        return of_model(features, labels)[:, order]
+
+    return ordered
 
 
 @dataclass(frozen=True)
