@@ -1189,6 +1189,7 @@ def compare(
     output: StrPath,
     bootstrap: int | None = None,
     seed: int | None = None,
+    examples: int = 0,
     force: bool = False,
 ) -> Path:
     """Set evaluations side by side: table, CSV, Markdown and plot.
@@ -1200,6 +1201,7 @@ def compare(
         output: Directory to write.
         bootstrap: Bootstrap resamples, 0 for none (default: as in the first evaluation).
         seed: Seed of the bootstrap (default: as in the first evaluation).
+        examples: Of detections: images with the scores of all, half of them with a wrong label.
         force: Replace a different result at the output.
 
     Returns:

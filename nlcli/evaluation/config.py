@@ -105,6 +105,16 @@ class Compare(StageConfig):
     seed: Annotated[
         int | None, Option("Seed of the bootstrap (default: as in the first evaluation).", panel="Measures", ge=0)
     ] = None
+    examples: Annotated[
+        int,
+        Option(
+            "Of detections: images with the scores of all, half of them with a wrong label.",
+            panel="Output",
+            ge=0,
+            le=50,
+            since="0.2.0",
+        ),
+    ] = 0
 
 
 class Analyse(StageConfig):

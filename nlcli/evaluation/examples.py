@@ -118,6 +118,16 @@ def draw_examples(images: Ints, count: int, seed: int) -> Ints:
     return images[np.sort(drawn)]
 
 
+def draw_right_and_wrong(wrong: Ints, right: Ints, count: int, seed: int) -> Ints:
+    """At most ``count`` of two kinds of images, at random, in their order: half of either, where there are as many."""
+    of_wrong = min(len(wrong), max((count + 1) // 2, count - len(right)))
+    of_right = min(len(right), count - of_wrong)
+    rng = np.random.default_rng([seed, 0x7277])
+    drawn = [rng.choice(wrong, of_wrong, replace=False), rng.choice(right, of_right, replace=False)]
+    chosen: Ints = np.sort(np.concatenate(drawn))
+    return chosen
+
+
 def examples_of(table: LabelTable, rows: Ints, scores: Path, count: int, seed: int) -> list[Example]:
     """Examples among the table rows ``rows``, scored in the file ``scores``."""
     labelled = rows[np.diff(table.present.indptr)[rows] > 0]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.drawing import BLUE, ORANGE, SIGNS, key_end, photograph_grid
+from nlcli.evaluation.examples import draw_right_and_wrong
 from nlcli.methods.base.transition import NOISE_TYPES
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
@@ -59,15 +60,8 @@ def draw_noise_examples(rows: Ints, true: Ints, noisy: Ints, count: int, seed: i
     Half of them have a wrong label, where there are as many of either kind.
     """
     known = (true >= 0) & (noisy >= 0)
-    wrong, right = rows[known & (true != noisy)], rows[known & (true == noisy)]
-    of_wrong = min(len(wrong), max((count + 1) // 2, count - len(right)))
-    rng = np.random.default_rng([seed, 0x7873])
-    drawn = [
-        rng.choice(some, number, replace=False)
-        for some, number in ((wrong, of_wrong), (right, min(len(right), count - of_wrong)))
-    ]
-    chosen: Ints = np.sort(np.concatenate(drawn))
-    return chosen
+    wrong = true != noisy
+    return draw_right_and_wrong(rows[known & wrong], rows[known & ~wrong], count, seed)
 
 
 def write_noise_examples(path: Path, examples: Sequence[NoiseExample], names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import markdown_table, progress, say
+from nlcli.errors import NlcliError
 from nlcli.evaluation.checked_labels import CheckedLabels
 from nlcli.evaluation.checked_tags import CheckedTags
 from nlcli.evaluation.comparison.evaluation_sets import (
@@ -22,6 +23,14 @@ from nlcli.evaluation.comparison.evaluation_sets import (
     Evaluations,
     evaluation_records,
     read_evaluations,
+)
+from nlcli.evaluation.comparison.label_examples import (
+    PLOT,
+    TABLE,
+    draw_label_examples,
+    image_files,
+    label_examples_plot,
+    write_label_examples,
 )
 from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row, metrics_of_seeds
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table, print_comparison
@@ -177,7 +186,12 @@ def _planted_error(members: list[Evaluation]) -> float | None:
 def _write(config: Compare, stage: Stage) -> None:
     from nlcli.evaluation.comparison.side_by_side_plot import comparison_plot
 
-    comparison, by_class = _compared(read_evaluations(config.evaluations, config.bootstrap, config.seed))
+    together = read_evaluations(config.evaluations, config.bootstrap, config.seed)
+    if config.examples and together.task != LABEL_NOISE:
+        raise NlcliError(
+            "--examples is of detections of single labels; leave it out, or for classifiers use 'nlcli analyse'"
+        )
+    comparison, by_class = _compared(together)
     comparison.write(stage.work / RESULT)
     _write_csv(stage.work / "comparison.csv", comparison)
     header, rows, notes = comparison_table(comparison)
@@ -186,8 +200,27 @@ def _write(config: Compare, stage: Stage) -> None:
     _write_per_class(stage.work / "per_class.csv", comparison, by_class)
     for suffix in ("png", "svg"):
         comparison_plot(comparison, stage.work / f"comparison.{suffix}")
+    if config.examples:
+        _write_examples(config.examples, together, stage.work)
     counts = {"split": comparison.split, "images": comparison.images, "models": len(comparison.rows)}
     stage.finish(counts | _best(comparison))
+
+
+def _write_examples(count: int, together: Evaluations, work: Path) -> None:
+    """Images with the scores of every detection, each by its first seed."""
+    models = together.models()
+    members = [together.members[own[0]] for _, own in models]
+    labels = [e.content for e in members if isinstance(e.content, CheckedLabels)]
+    examples = draw_label_examples(labels, count, together.seed)
+    files: dict[str, Path] = {}
+    try:
+        dataset = members[0].record.input_stage("dataset").path
+        files = image_files(dataset, {example.key for example in examples})
+    except NlcliError as error:
+        say(f"the examples have no photographs: {error}")
+    names = [label for label, _ in models]
+    write_label_examples(work / TABLE, names, examples)
+    label_examples_plot(names, examples, files, work / PLOT)
 
 
 def _best(comparison: Comparison) -> dict[str, Any]:
