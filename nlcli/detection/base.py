@@ -226,6 +226,9 @@ class Detector(ABC):
             (n,) float32.
         """
 
+    def write_more(self, data: Data, seed: int, work: Path) -> None:  # noqa: B027 - most have nothing to show
+        """Write files of its own into the detection's directory ``work``, after ``fit`` on ``data``."""
+
     def class_probabilities(
         self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None
     ) -> np.ndarray | None:

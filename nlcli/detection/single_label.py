@@ -91,6 +91,7 @@ def detect_wrong_labels(
         say(f"note: {info.method}: {remark}")
     write_detection(work, info, labels)
     _draw(config, table, info, labels, work)
+    detector.write_more(problem.data, config.seed, work)
     shutil.rmtree(kept)
     return _summary(info)
 

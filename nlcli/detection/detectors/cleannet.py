@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nlcli.detection.attention import attended_references, write_attended
 from nlcli.detection.base import READ_ROWS, Data, Detector
 from nlcli.detection.cleannet_options import CleanNetConfig
 from nlcli.detection.references import References, class_references
@@ -110,6 +111,11 @@ class CleanNetDetector(Detector):
                 asked = None if rows is None else rows[which]
                 score[which] = self._instead.score(features[which], noisy[which], asked)
         return score
+
+    def write_more(self, data: Data, seed: int, work: Path) -> None:
+        classes = attended_references(data, self.network.raw, self.network.attention(), seed)
+        if classes:
+            write_attended(work, classes, data.table)
 
     def _use(self, network: MatchingNetwork) -> None:
         self.network, self._instead = network, None

@@ -433,6 +433,21 @@ def test_scores_are_cosines_to_the_own_class(learned: Learned) -> None:
     assert detector.score(features[:0], noisy[:0]).shape == (0,)
 
 
+def test_it_shows_the_attention_of_its_references(learned: Learned, tmp_path: Path) -> None:
+    learned.detector.write_more(learned.data, 0, tmp_path)
+    lines = (tmp_path / "attention.csv").read_text(encoding="utf-8").splitlines()[1:]
+    told = [line.split(",") for line in lines]
+    assert len(told) == 3 * 4
+    train = learned.data.train
+    of_key = dict(zip(learned.data.table.keys[train.rows].tolist(), train.noisy.tolist(), strict=True))
+    for c, name in enumerate(learned.data.classes):
+        own = [line for line in told if line[0] == name]
+        expected = np.sort(learned.detector.network.attention()[c])[::-1]
+        np.testing.assert_allclose([float(line[2]) for line in own], expected, atol=1e-6)
+        assert {of_key[line[3]] for line in own} == {c}
+    assert (tmp_path / "attention.png").exists()
+
+
 def test_it_trains_where_every_training_image_is_verified(learned: Learned, tmp_path: Path) -> None:
     data, features, noisy = small(tmp_path, rng(1).integers(0, 2, 60))
     detector = fitted("cleannet", data, tmp_path, **SHORT)
