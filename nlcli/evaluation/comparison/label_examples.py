@@ -121,5 +121,5 @@ def _lines(models: Sequence[str], example: LabelExample) -> list[tuple[str, str]
         sign = "✓" if called_right == example.right else "✗"
         words = f"{sign} {score:+.2f} {_word(called_right)}{', class held out' if held_out else ''}"
         lines.append((words, BLUE if called_right == example.right else ORANGE))
-        lines.append((f"    {textwrap.shorten(model, 36, placeholder=' ...')}", "0.4"))
+        lines += [(f"    {part}", "0.4") for part in textwrap.wrap(model, 34, max_lines=2, placeholder=" ...")]
     return lines
