@@ -90,7 +90,14 @@ def test_a_frozen_trunk_gives_what_cached_features_give(dataset: Path, backbone:
     )
     from_images = head(dataset, tmp_path / "images", backbone, steps=3, eval_every=1)
     on_features = from_images.model_copy(
-        update={"from_images": None, "features": features, "output": tmp_path / "cached", "flip": "both", "workers": 0}
+        update={
+            "from_images": None,
+            "features": features,
+            "output": tmp_path / "cached",
+            "flip": "both",
+            "workers": 0,
+            "options": {"start": "new", "average": 0, "selection": "metric"},  # as images are trained on
+        }
     )
     runs = [train_head(c) for c in (from_images, on_features)]
     lines = [history(run) for run in runs]

@@ -446,7 +446,8 @@ def test_methods_on_cached_features(
     rows = np.setdiff1d(work.table.rows("validation"), [450])
     truth, mask = work.table.verified_targets(rows)
     ranking = ranking_metrics(truth, head.score(work.features_of[rows]), mask)
-    assert ranking.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-6)
+    # What is loaded scores in NumPy, what was trained in TensorFlow: scores alike to 1e-6 may change places.
+    assert ranking.ap_all == pytest.approx(result["validation"]["AP_all"], abs=1e-4)
 
 
 def test_veits_pretraining_is_chosen_by_the_validation_loss(work: Work) -> None:

@@ -226,7 +226,7 @@ def test_a_run_reads_the_weights_of_its_images(
 
 
 def test_detections_improve_a_run_and_are_named_in_it(work: Work, detection: Path, tmp_path: Path) -> None:
-    options = {"finetune_steps": 40, "finetune_rate": 1e-3}
+    options = {"finetune_steps": 40, "finetune_rate": 1e-3, "selection": "metric"}
     run = train_head(
         work.config(
             tmp_path / "run", method="cleannet", detection=detection, options=options, clean_fraction=0.2, eval_every=20
@@ -339,7 +339,8 @@ def test_single_label_methods_on_cached_features(
 ) -> None:
     run = train_head(work.config(tmp_path / "run", method=method, options=options, clean_fraction=0.2))
     result = json.loads((run / "result.json").read_text())
-    assert result["selected_by"]["metric"] == "top_1"
+    chosen_by = {"residual": "cost_beyond_start", "noise-types": "scaled_log_loss"}
+    assert result["selected_by"]["metric"] == chosen_by.get(method, "top_1")
     assert result["validation"]["top_1"] > 0.85
     assert result["training_images"]["clean"] == {"noisy": 0, "forward": 0}.get(
         method, len(choose_clean(work.table, 0.2, 0))

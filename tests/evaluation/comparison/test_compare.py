@@ -44,7 +44,7 @@ def test_comparison_pairs_seeds_and_resamples(chain: Chain, tmp_path: Path, caps
     assert [row.seeds for row in comparison.rows] == [(0, 1), (0, 1)]
     assert comparison.rows[0].clean_images is None  # the noisy method uses no clean label
     assert comparison.rows[1].clean_images == 20
-    assert comparison.rows[1].selected_by == "validation AP_all"
+    assert comparison.rows[1].selected_by == "validation cost_beyond_start"
 
     values = [value_of(path, "AP_all") for path in evaluations]
     first, second = (row.metrics["AP_all"] for row in comparison.rows)
