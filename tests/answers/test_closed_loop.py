@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 from sklearn.datasets import load_digits
 
 import nlcli
@@ -31,6 +32,7 @@ def labels_of(table: LabelTable) -> np.ndarray:
     return labels
 
 
+@pytest.mark.slow
 def test_checking_in_rounds(tmp_path: Path) -> None:
     pixels, true = load_digits(return_X_y=True)
     rng = np.random.default_rng(0)

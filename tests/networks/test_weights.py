@@ -95,6 +95,7 @@ def test_weights_files_of_the_right_network(mobilenet_files: dict[str, Path], ki
     np.testing.assert_array_equal(backbone.model.get_layer("Conv1").kernel.numpy(), stored)
 
 
+@pytest.mark.slow
 def test_weights_of_another_network(mobilenet_files: dict[str, Path], tmp_path: Path, saved: Path) -> None:
     with pytest.raises(NlcliError, match=r"m\.weights\.h5 is not of a resnet50"):
         build_backbone("resnet50", mobilenet_files["new"])
@@ -226,6 +227,7 @@ def test_code_in_a_keras_file_is_refused(tmp_path: Path) -> None:
         load_keras_file(path, tmp_path / "names.txt")
 
 
+@pytest.mark.slow
 def test_real_mobilenet_recognises_real_photographs(shared_data: Path) -> None:
     """Most photographs in which COCO has a large zebra get that ImageNet class."""
     annotations = json.loads((shared_data / "coco_sample/annotations/instances_train.json").read_text())

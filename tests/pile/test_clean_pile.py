@@ -86,6 +86,7 @@ def test_from_a_pile_to_cleaned_labels_and_a_page(
     assert "up to date" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_checked_images_it_says_what_cannot_be_known(
     pile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

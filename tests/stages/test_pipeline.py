@@ -193,6 +193,7 @@ def test_every_report_is_printed_or_else_the_last_stage(tmp_path: Path) -> None:
     assert [step.name for step in reports(found, names[:-1])] == ["food101n-rounds", "lee2018-table3"]
 
 
+@pytest.mark.slow
 def test_more_rounds_go_on_where_fewer_ended(tmp_path: Path) -> None:
     text = ROUNDS.replace("${net-2}", "${net-1}")
     run_pipeline(plan(tmp_path, text, rounds=1))

@@ -179,6 +179,7 @@ train_head(TrainHead.model_validate_json({config!r}))
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_without_its_images_in_memory_it_ends_the_same(
     dataset: Path, backbone: Path, trained: Path, tmp_path: Path
 ) -> None:

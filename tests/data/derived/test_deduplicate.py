@@ -222,6 +222,7 @@ def test_features_of_a_network(photographs: Path, tmp_path: Path) -> None:
     assert table.verification[table.rows("train")].sum() == 4  # a tenth of 18: two, fully
 
 
+@pytest.mark.slow
 def test_real_photographs(shared_data: Path, tmp_path: Path) -> None:
     from nlcli.data.config import BuildFolders
     from nlcli.data.sources.folders import build_folders

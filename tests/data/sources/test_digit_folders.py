@@ -118,6 +118,7 @@ def test_raw_pixels_do_not_tell_the_digits(made: Path) -> None:
     assert 0.1 < accuracy < 0.5
 
 
+@pytest.mark.slow
 def test_resumed_and_uninterrupted_give_the_same(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = BuildDigits(output=tmp_path / "again", kind="single", train_images=600, val_images=300)
     write = digit_folders.write_confusion

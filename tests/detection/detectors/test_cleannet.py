@@ -503,6 +503,7 @@ def test_the_seed_decides(learned: Learned, tmp_path: Path) -> None:
     assert np.abs(found[1] - learned.score).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_for_other_classes_gives_way_to_the_margin(tmp_path: Path) -> None:
     """Wrong images of a class are right ones of others: of classes left out the network says nothing, or the contrary."""
     from worlds.detection import make_world

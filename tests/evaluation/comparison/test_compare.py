@@ -109,6 +109,7 @@ def test_report_directory(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["model", "clean", "mAP"]
 
 
+@pytest.mark.slow
 def test_rows_are_told_apart_by_what_differs(chain: Chain, tmp_path: Path) -> None:
     runs = [chain.run("residual"), chain.run("residual", alpha=0.5), chain.run("residual", activation="tanh")]
     evaluations = [evaluated(run, output=tmp_path / run.name, bootstrap=0) for run in runs]

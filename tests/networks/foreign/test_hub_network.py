@@ -82,6 +82,7 @@ def test_a_transformer(vit: Path, photographs: list[Path]) -> None:
     assert said.stated["crop_to_aspect_ratio"] is True
 
 
+@pytest.mark.slow
 def test_convolutions_take_any_size(resnet: Path, photographs: list[Path]) -> None:
     network = HubNetwork(str(resnet), ForeignOptions())
     assert network.num_features == 16

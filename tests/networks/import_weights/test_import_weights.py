@@ -80,6 +80,7 @@ def test_resnet50_computes_what_torchvision_does(kind: str, tmp_path: Path, monk
     assert features.std() > 0.05
 
 
+@pytest.mark.slow
 def test_weights_of_torchvision_in_the_network_of_keras_would_be_wrong() -> None:
     """Why torchvision's networks are networks of their own."""
     images = (pixels(64) / 255).astype(np.float32)
@@ -140,6 +141,7 @@ def named_inception(kind: str) -> dict[str, np.ndarray]:
     return arrays | {names[0]: last[0].T.reshape(1, 1, 2048, 17), names[1]: last[1]}
 
 
+@pytest.mark.slow
 def test_inception_v3_computes_what_torchvision_does() -> None:
     arrays, model = named_inception("torch"), small_inception("inception_v3_torchvision")
     last = torch_inception_v3(model, arrays, "w.pth")
