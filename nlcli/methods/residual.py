@@ -78,13 +78,9 @@ class Residual(StartedMethod):
         super().begin_at(solved)
         self.begun_noisy.take(solved.noisy)
 
-    def clean_logits(self, features: Tensor) -> Tensor:
-        """``c``, eq. (1)."""
-        return self.started(self.clean(features), features)
-
-    def noisy_logits(self, features: Tensor) -> Tensor:
-        """``c + r``, eq. (3): what begins as the classifier of noisy labels, less ``c`` as it began, is part of r."""
-        h = self.clean(features) + self.residual(features)
+    def noisy_logits(self, c: Tensor, features: Tensor) -> Tensor:
+        """``c + r``, eq. (3), of the net ``c``; where it begins solved, the sum begins as that of noisy labels."""
+        h = c + self.residual(features)
         return h + self.begun_noisy(features) if self.starts_solved else h
 
     def phases(self) -> tuple[Phase, ...]:
@@ -94,12 +90,13 @@ class Residual(StartedMethod):
         return (self.make_phase(settings.train, rows[settings.train], settings.steps, rates),)
 
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        c = self.clean(features)  # eq. (1), of V and T in one product
         parts = {}
         if phase != "noise-only":
-            g, norm = self.clean_logits(batch.of_clean(features)), self.config.normalise
+            g, norm = self.started(batch.of_clean(c), batch.of_clean(features)), self.config.normalise
             parts["L_clean"] = binary_cross_entropy(g, batch.verified, batch.mask, norm)  # eq. (6)
         if phase != "clean-only":
-            h = self.noisy_logits(batch.of_noisy(features))
+            h = self.noisy_logits(batch.of_noisy(c), batch.of_noisy(features))
             parts["L_noise"] = binary_cross_entropy(h, batch.noisy)  # eq. (5)
         if phase == "joint":
             return {"loss": self.config.alpha * parts["L_clean"] + parts["L_noise"], **parts}  # eq. (7)
@@ -115,4 +112,5 @@ class Residual(StartedMethod):
         return {"joint": self.scores, "clean-only": ("clean",), "noise-only": ("noisy",)}[self.config.train]
 
     def score(self, features: Tensor, name: str) -> Tensor:
-        return ops.sigmoid(self.clean_logits(features) if name == "clean" else self.noisy_logits(features))
+        c = self.clean(features)
+        return ops.sigmoid(self.started(c, features) if name == "clean" else self.noisy_logits(c, features))

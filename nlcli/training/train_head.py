@@ -177,7 +177,7 @@ def _train(
     save_weights(work, built.method)
     detection = _weighted_by(config)
     clean = _clean_labels(config, table, built, prepared, outcome, detection)
-    remarks = _remarks(config, settings, table, prepared, outcome, validate)
+    remarks = _remarks(config, built.method, table, prepared, outcome, validate)
     content = feed.publish(built.method, outcome, clean if clean.images else None)
     described.model_copy(update={"backbone_fingerprint": feed.start.fingerprint}).write(work / CONFIG)
     result = _result(config, settings, built, prepared, outcome, validate, clean, detection)
@@ -317,7 +317,7 @@ def _result(
 
 def _remarks(
     config: TrainHead,
-    settings: MethodConfig,
+    method: Method,
     table: LabelTable,
     prepared: Prepared,
     outcome: Outcome,
@@ -325,8 +325,7 @@ def _remarks(
 ) -> tuple[str, ...]:
     """What should not be taken as it is; said at once."""
     solved = _solved(outcome)
-    started = getattr(settings, "start", "new") == "solved"
-    remarks = [*solved.remarks()] if solved else [step_remark(outcome, started=started)]
+    remarks = [*solved.remarks()] if solved else [step_remark(outcome, started=method.starts_solved)]
     if table.task == "single-label" and validate.possible:
         rows = prepared.validation.rows.dataset
         remarks += classifier_remarks(table, rows, validate.first_classes(), "validation")

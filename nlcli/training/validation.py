@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,8 +34,10 @@ SCORE_ROWS = 4096
 ARRAY_ROWS = 512
 """Rows that a thread scores at a time where layers are NumPy's."""
 
-Parts = Iterator[tuple[int, np.ndarray]]
-"""(first position, values) of some rows after the other."""
+Part = tuple[int, np.ndarray]
+"""(first position, values) of some rows."""
+Parts = Iterator[Part]
+"""One after the other."""
 
 
 class Validation:
@@ -82,16 +84,18 @@ class Validation:
         return len(self._rows)
 
     def __call__(self, phase: Phase) -> dict[str, float]:
-        metrics = self.metrics(f" in phase '{phase.name}'; lower the learning rate")
+        where = f" in phase '{phase.name}'; lower the learning rate"
         if phase.monitor in (RANKING_COST, SCALED_LOG_LOSS, BEYOND_START):
-            return metrics | self._costs(phase.monitor)
+            parts = list(self._scores())  # all of them, which costs need at once
+            return self._metrics(parts, where) | self._costs(parts, phase.monitor)
+        metrics = self.metrics(where)
         if self._losses is not None and phase.monitor not in (*metrics, "auto"):
             metrics |= self._losses(phase)
         return metrics
 
-    def _costs(self, monitor: str) -> dict[str, float]:
+    def _costs(self, parts: Iterable[Part], monitor: str) -> dict[str, float]:
         """By ``nlcli.estimation.criterion``: the cost itself and, where it is asked for, what of it is no chance."""
-        logits = _log_odds(self._scores())
+        logits = _log_odds(parts)
         costs = {cost_name(self._task): cost(self._task, logits, *self._known)}
         if monitor != BEYOND_START:
             return costs
@@ -120,12 +124,15 @@ class Validation:
         Args:
             where: End of the sentence that refuses scores which are not finite.
         """
+        return self._metrics(self._scores(), where)
+
+    def _metrics(self, parts: Iterable[Part], where: str) -> dict[str, float]:
         from nlcli.metrics.decisions import top_k_correct
         from nlcli.metrics.ranking import ranking_metrics, sparse_ranking_metrics
 
         scores = np.empty(len(self._label), np.float32)
         correct = dict.fromkeys(self._top, 0)
-        for first, part in self._scores():
+        for first, part in parts:
             entries = slice(*np.searchsorted(self._position, (first, first + len(part))))
             scores[entries] = part[self._position[entries] - first, self._class[entries]]
             truth = self._truth[first : first + len(part)]
@@ -178,7 +185,7 @@ def validation_of(method: Method, table: LabelTable, data: FeatureParts) -> Vali
     return Validation(table, data.rows.dataset, scores, lambda phase: _losses(method, table, data, phase), begun)
 
 
-def _log_odds(parts: Parts) -> np.ndarray:
+def _log_odds(parts: Iterable[Part]) -> np.ndarray:
     """(n, C) of scores."""
     scores = np.concatenate([part for _, part in parts]).astype(np.float64)
     bounded = np.clip(scores, _LEAST, 1.0 - _LEAST)
