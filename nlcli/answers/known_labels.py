@@ -27,24 +27,27 @@ def with_known(table: LabelTable, known: Mapping[int, Mapping[int, int]], full: 
         verification[row] = FULL if row in full else PARTIAL
         present[row] = sorted(c for c, there in told.items() if there)
         absent[row] = [] if row in full else sorted(c for c, there in told.items() if not there)
-    return replace(
-        table,
-        present=_rewritten(table.present, present),
-        absent=_rewritten(table.absent, absent),
-        verification=verification,
-        info={},
-        fingerprint="",
-    )
+    return _with(table, present, absent, verification)
 
 
 def without_known(table: LabelTable, rows: np.ndarray) -> LabelTable:
     """``table`` as if nobody had checked the images ``rows`` (N,) bool."""
     none: dict[int, list[int]] = {int(row): [] for row in np.flatnonzero(rows)}
     verification = np.where(rows, NONE, table.verification).astype(np.uint8)
+    return _with(table, none, none, verification)
+
+
+def _with(
+    table: LabelTable,
+    present: Mapping[int, list[int]],
+    absent: Mapping[int, list[int]],
+    verification: np.ndarray,
+) -> LabelTable:
+    """``table`` with other classes that are there, and not there, in some rows."""
     return replace(
         table,
-        present=_rewritten(table.present, none),
-        absent=_rewritten(table.absent, none),
+        present=_rewritten(table.present, present),
+        absent=_rewritten(table.absent, absent),
         verification=verification,
         info={},
         fingerprint="",

@@ -27,7 +27,7 @@ from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import Solution, solve
 from nlcli.estimation.tempering import tempered_class_losses
 from nlcli.runtime import memory_available
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 FOLDS = 5
 WEIGHTS = (1.0, 5.0, 20.0)
@@ -121,15 +121,14 @@ def _kept_or_solved(data: Data, seed: int, path: Path, settings: FoldSettings) -
     problem = _Problem(data, seed, settings)
     if not path.exists():
         solutions, strength, weight, curve = problem.solved(settings)
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                kernels=np.stack([solution.model.kernel for solution in solutions]).astype(np.float32),
-                biases=np.stack([solution.model.bias for solution in solutions]).astype(np.float32),
-                chosen=np.array([strength, weight]),
-                iterations=np.array([solution.iterations for solution in solutions]),
-                curve=curve,
-            )
+        solved = {
+            "kernels": np.stack([solution.model.kernel for solution in solutions]).astype(np.float32),
+            "biases": np.stack([solution.model.bias for solution in solutions]).astype(np.float32),
+            "chosen": np.array([strength, weight]),
+            "iterations": np.array([solution.iterations for solution in solutions]),
+            "curve": curve,
+        }
+        write_arrays(path, solved)
     arrays = read_arrays(path)
     strength, weight = arrays["chosen"].tolist()
     fold_of = np.full(len(data.table), -1)

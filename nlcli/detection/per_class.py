@@ -27,7 +27,7 @@ from nlcli.detection.base import READ_ROWS, Data, Detector, Images
 from nlcli.detection.threshold import best_threshold
 from nlcli.detection.verification import RIGHT, UNVERIFIED
 from nlcli.runtime import cpu_count
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 State = Mapping[str, np.ndarray]
 Setting = Mapping[str, Any]
@@ -145,11 +145,8 @@ class PerClass(Detector):
                 features = unit_length(data.features(data.validation, asked[part]))
                 for i, (state, setting) in enumerate(zip(states, settings, strict=True)):
                     scores[i, part] = self.score_class(images, state, setting, features)
-            with atomic_path(path) as temporary, open(temporary, "wb") as file:
-                arrays: dict[str, Any] = {
-                    f"{i}/{name}": value for i, state in enumerate(states) for name, value in state.items()
-                }
-                np.savez(file, validation=scores, **arrays)
+            of_states = {f"{i}/{name}": value for i, state in enumerate(states) for name, value in state.items()}
+            write_arrays(path, {"validation": scores, **of_states})
         return read_arrays(path)["validation"]
 
     def _images(self, positions: np.ndarray) -> ClassImages:

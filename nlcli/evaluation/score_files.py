@@ -16,7 +16,7 @@ from nlcli.data.labels import FULL, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.evaluation.scored_images import Answers, Dense, Entries, ScoredImages, joined
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import atomic_path, write_arrays
 
 FILE = "scores.parquet"
 REPLICATES = "replicates.npz"
@@ -26,9 +26,7 @@ BATCH = 1024
 
 def write_replicates(path: Path, replicates: dict[str, Floats], per_class: Floats) -> None:
     """Write replicates by metric ``(B,)`` and those of the classes ``(B, C)``, whole or not at all."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        arrays: dict[str, Any] = {"per_class": per_class, **replicates}
-        np.savez(file, **arrays)
+    write_arrays(path, {"per_class": per_class, **replicates})
 
 
 def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, Floats], Floats]:

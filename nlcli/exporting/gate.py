@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_arrays
 
 VECTORS = "test_vectors.npz"
 COUNT = 8
@@ -83,6 +83,4 @@ class Gate:
 
     def save(self, path: Path, name: str, count: int) -> None:
         """Write the first ``count`` rows as ``name`` with their scores."""
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            arrays = {name: self.inputs[:count], "scores": self.expected[:count]}
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub
+        write_arrays(path, {name: self.inputs[:count], "scores": self.expected[:count]})

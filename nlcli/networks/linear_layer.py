@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from nlcli.errors import NlcliError, shortened
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_arrays
 
 LAST_LAYER = "last_layer.npz"
 """Name of the file beside a saved network, and beside features that it computed."""
@@ -74,8 +74,7 @@ class LinearLayer:
     def save(self, path: Path) -> None:
         """Write arrays ``kernel``, ``bias`` and, where it has names, ``classes`` to a ``.npz`` file."""
         named = {} if self.classes is None else {"classes": np.array(self.classes)}
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, kernel=self.kernel, bias=self.bias, **named)  # type: ignore[arg-type]  # NumPy's stub
+        write_arrays(path, {"kernel": self.kernel, "bias": self.bias, **named})
 
     @classmethod
     def load(cls, path: Path, num_features: int, remedy: str) -> Self:

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -127,6 +127,15 @@ def parse_json(text: str | bytes, path: Path) -> Any:
 
 
 # --- arrays ----------------------------------------------------------------------------------
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` file of arrays by name, whole or not at all."""
+    import numpy as np
+
+    named: dict[str, Any] = dict(arrays)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **named)
 
 
 def read_arrays(path: Path, remedy: str = "pass --force to begin anew") -> dict[str, np.ndarray]:

@@ -6,13 +6,11 @@ answer needs to be matched by the name of a file.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nlcli.data.lists import is_inside, shown
-from nlcli.errors import NlcliError
+from nlcli.data.exports import new_folders
 from nlcli.registry import load
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from nlcli.suggestion.questions import Question
 
 Tool = Literal["labelstudio", "cvat", "csv"]
-FOLDER = "exports"
 _WRITERS: dict[str, str] = {
     "labelstudio": "nlcli.suggestion.label_studio_tasks:write",
     "cvat": "nlcli.suggestion.cvat_tasks:write",
@@ -34,12 +31,5 @@ def write_for_tools(directory: Path, queue: Sequence[Question], table: LabelTabl
     Raises:
         NlcliError: a path of an image leads out of the folder of images.
     """
-    outside = next((question.path for question in queue if tools and not is_inside(question.path)), None)
-    if outside is not None:
-        raise NlcliError(f"'{shown(outside)}' is not a path inside the folder of images; build the data set again")
-    for name in tools:
-        folder = directory / FOLDER / name
-        if folder.is_dir():  # of a run that was stopped
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+    for name, folder in new_folders(directory, (question.path for question in queue), tools):
         load(_WRITERS[name])(folder, queue, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from nlcli.data.labels import Task
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_arrays
 from nlcli.stages.stage import read_stage
 from nlcli.training.run_config import CONFIG, RunConfig
 from nlcli.training.validation import Scorer
@@ -119,9 +119,7 @@ def own_backbone(run: Path) -> Path | None:
 
 def save_weights(folder: Path, method: Method) -> None:
     """Write the weights by name, whole or not at all."""
-    weights: dict[str, Any] = {name: value.numpy() for name, value in method.weights().items()}
-    with atomic_path(folder / WEIGHTS) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **weights)
+    write_arrays(folder / WEIGHTS, {name: value.numpy() for name, value in method.weights().items()})
 
 
 def load_head(path: Path | str) -> Head:

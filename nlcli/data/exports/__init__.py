@@ -9,7 +9,7 @@ names of classes and paths of images are.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +34,28 @@ PICTURES = (f"{FOLDER}/imagefolder/*/*/*",)
 """Files of exports that are pictures, and no part of a result."""
 
 
+def new_folders(directory: Path, paths: Iterable[str], names: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Each of ``names`` with an empty folder for it in ``directory / "exports"``, made when it is asked for.
+
+    Args:
+        paths: Of the images that are written about.
+
+    Raises:
+        NlcliError: a path of an image leads out of the folder of images.
+    """
+    from nlcli.data.lists import is_inside, shown
+
+    outside = next((path for path in paths if names and not is_inside(path)), None)
+    if outside is not None:
+        raise NlcliError(f"'{shown(outside)}' is not a path inside the folder of images; build the data set again")
+    for name in names:
+        folder = directory / FOLDER / name
+        if folder.is_dir():  # of a run that was stopped
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        yield name, folder
+
+
 def write_exports(
     directory: Path, table: LabelTable, formats: Sequence[Format], *, copy_images: bool = False
 ) -> tuple[str, ...]:
@@ -45,16 +67,7 @@ def write_exports(
     Raises:
         NlcliError: a path of an image leads out of the folder of images.
     """
-    from nlcli.data.lists import is_inside, shown
-
-    outside = next((path for path in table.paths if formats and not is_inside(path)), None)
-    if outside is not None:
-        raise NlcliError(f"'{shown(outside)}' is not a path inside the folder of images; build the data set again")
-    for name in formats:
-        folder = directory / FOLDER / name
-        if folder.is_dir():  # of a run that was stopped
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+    for name, folder in new_folders(directory, table.paths, formats):
         options = {"copy_images": copy_images} if name == "imagefolder" else {}
         load(_WRITERS[name])(folder, table, **options)
     return PICTURES if "imagefolder" in formats else ()

@@ -24,7 +24,7 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Problem
 from nlcli.methods.citations import LEE_2018
 from nlcli.runtime import memory_available, quiet_tensorflow
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_arrays
 
 if TYPE_CHECKING:
     from nlcli.detection.cleannet_matching import MatchingNetwork
@@ -141,14 +141,8 @@ class CleanNetDetector(Detector):
             "num_features": network.problem.num_features,
         }
         path = Path(path)
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                record=np.asarray(json.dumps(record)),
-                vectors=network.raw.vectors,
-                counts=network.raw.counts,
-                **arrays,
-            )
+        told = {"record": np.asarray(json.dumps(record)), "vectors": network.raw.vectors, "counts": network.raw.counts}
+        write_arrays(path, told | arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> CleanNetDetector:

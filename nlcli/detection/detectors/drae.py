@@ -10,7 +10,6 @@ the errors separates best.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -20,7 +19,7 @@ from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
 from nlcli.detection.per_class import unit_length
 from nlcli.methods.citations import LEE_2018, XIA_2015
 from nlcli.runtime import quiet_tensorflow
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 
 class DraeConfig(DetectorConfig):
@@ -62,9 +61,7 @@ class Drae(Detector):
                     self._without.add(c)
                 elif not _path(work, c).exists():
                     features = data.features(data.train, positions)
-                    state: dict[str, Any] = self._network.fit(_scaled(features), seed, c)
-                    with atomic_path(_path(work, c)) as temporary, open(temporary, "wb") as file:
-                        np.savez(file, **state)
+                    write_arrays(_path(work, c), self._network.fit(_scaled(features), seed, c))
                 if c not in self._without:
                     ratios[data.classes[c]] = float(read_arrays(_path(work, c))["ratio"])
                 bar.advance(1)

@@ -11,7 +11,7 @@ from nlcli.console import progress
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
 from nlcli.detection.per_class import unit_length
 from nlcli.methods.citations import LEE_2018, SCHOELKOPF_2001
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 
 class OneClassSvmConfig(DetectorConfig):
@@ -47,14 +47,13 @@ class OneClassSvm(Detector):
                     features = unit_length(data.features(data.train, positions))
                     gamma = 1.0 / (features.shape[1] * max(float(features.var()), 1e-12))
                     model = OneClassSVM(nu=self.config.nu, gamma=gamma).fit(features)
-                    with atomic_path(_path(work, c)) as temporary, open(temporary, "wb") as file:
-                        np.savez(
-                            file,
-                            support=features[model.support_],
-                            dual=model.dual_coef_[0],
-                            bias=model.intercept_,
-                            gamma=np.array(gamma),
-                        )
+                    arrays = {
+                        "support": features[model.support_],
+                        "dual": model.dual_coef_[0],
+                        "bias": model.intercept_,
+                        "gamma": np.array(gamma),
+                    }
+                    write_arrays(_path(work, c), arrays)
                 bar.advance(1)
         self.natural_threshold = 0.0
         self.notes["classes_without_boundary"] = [data.classes[c] for c in sorted(self._without)]

@@ -22,7 +22,7 @@ from nlcli.estimation.posterior import Believed, Observed, believe
 from nlcli.estimation.scale import FeatureScale
 from nlcli.methods.citations import XIAO_2015
 from nlcli.runtime import memory_available
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 COUNTS = (10, 50)
 EXPECTED = (0.15, 0.3)
@@ -154,16 +154,15 @@ def _keep(path: Path, plain: FoldClassifiers, result: tuple[np.ndarray, Observed
         "weights_of_evidence": believed.combined.combination.weights.round(4).tolist(),
         **believed.notes,
     }
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            kernels=np.stack([model.kernel for model in believed.models]).astype(np.float32),
-            biases=np.stack([model.bias for model in believed.models]).astype(np.float32),
-            transition=believed.transition,
-            estimated=believed.estimated_transition(observed),
-            weights=believed.combined.combination.weights,
-            shifts=believed.combined.combination.shifts,
-            judged=believed.combined.log_probabilities.astype(np.float32),
-            rows=rows,
-            notes=np.array(json.dumps(notes)),
-        )
+    arrays = {
+        "kernels": np.stack([model.kernel for model in believed.models]).astype(np.float32),
+        "biases": np.stack([model.bias for model in believed.models]).astype(np.float32),
+        "transition": believed.transition,
+        "estimated": believed.estimated_transition(observed),
+        "weights": believed.combined.combination.weights,
+        "shifts": believed.combined.combination.shifts,
+        "judged": believed.combined.log_probabilities.astype(np.float32),
+        "rows": rows,
+        "notes": np.array(json.dumps(notes)),
+    }
+    write_arrays(path, arrays)

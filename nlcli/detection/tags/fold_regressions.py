@@ -15,7 +15,7 @@ from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
 from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import solve
-from nlcli.stages.files import atomic_path, read_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 FOLDS = 5
 STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(3, 12, 2))
@@ -64,9 +64,11 @@ class SolvedScores:
 
         def solved(fold: int | None) -> dict[str, np.ndarray]:
             # Not started from the whole: what did not move far would still know the images it must not have seen.
-            own = slice(None) if fold is None else np.flatnonzero(folds != fold)
-            part = term if fold is None else term.of_rows(np.flatnonzero(folds != fold))
-            model = solve(features[own], part, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
+            images, part = features, term
+            if fold is not None:
+                own = np.flatnonzero(folds != fold)
+                images, part = features[own], term.of_rows(own)
+            model = solve(images, part, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
             return {"kernel": model.kernel, "bias": model.bias}
 
         self._whole = LinearModel(**_kept(kept, "whole", partial(solved, None)), task="multi-label")
@@ -96,9 +98,7 @@ def _kept(folder: Path | None, name: str, make: Callable[[], dict[str, np.ndarra
     path = folder / f"{name}.npz"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        made: dict[str, Any] = make()
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **made)
+        write_arrays(path, make())
     return read_arrays(path)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from nlcli.errors import NlcliError
-from nlcli.stages.files import atomic_path
+from nlcli.stages.files import write_arrays
 from nlcli.training.loop.history import Evaluation
 
 CHECKPOINT = "checkpoint.npz"
@@ -78,8 +78,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     arrays |= {f"moments/{i}": value for i, value in enumerate(checkpoint.moments)}
     if checkpoint.since is not None:
         arrays["since"] = checkpoint.since
-    with atomic_path(folder / CHECKPOINT) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(folder / CHECKPOINT, arrays)
 
 
 def read_checkpoint(folder: Path, weights: Sequence[str]) -> Checkpoint | None:
