@@ -433,6 +433,7 @@ def build_webvision(
     first_classes: int | None = None,
     predictions: StrPath | None = None,
     condition: str = "none",
+    wordnet: StrPath | None = None,
     per_class: int = 250,
     top_k: int = 5,
     validation_share: float = 0.02,
@@ -454,7 +455,8 @@ def build_webvision(
         first_classes: Use only the first classes (50 is the usual mini-WebVision).
         predictions: Predictions of an ImageNet classifier for the training images (nlcli annotate), for pseudo-
             verification.
-        condition: Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids.
+        condition: Verified classes: none, every-image, all, dogs-118, random-N, semantic, or a file of WordNet ids.
+        wordnet: For the condition semantic: WordNet 3.0's data.noun, or the folder that holds it.
         per_class: Pseudo-verified images of each verified class.
         top_k: Predictions among which the noisy class must be to be called right.
         validation_share: Share of each class's training images held out for validation.

@@ -494,9 +494,19 @@ class BuildWebVision(StageConfig):
     condition: Annotated[
         str,
         Option(
-            "Verified classes: none, every-image, all, dogs-118, random-N, or a file of WordNet ids.", panel="Labels"
+            "Verified classes: none, every-image, all, dogs-118, random-N, semantic, or a file of WordNet ids.",
+            panel="Labels",
         ),
     ] = "none"
+    wordnet: Annotated[
+        Path | None,
+        Option(
+            "For the condition semantic: WordNet 3.0's data.noun, or the folder that holds it.",
+            panel="Labels",
+            role="input",
+            since="0.2.0",
+        ),
+    ] = None
     per_class: Annotated[int, Option("Pseudo-verified images of each verified class.", panel="Labels", ge=1)] = 250
     top_k: Annotated[
         int, Option("Predictions among which the noisy class must be to be called right.", panel="Labels", ge=1)

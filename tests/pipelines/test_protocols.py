@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -278,6 +279,12 @@ DEVIATIONS = [
         "nothing is verified, by its last step",
         keys="select",
         holds=lambda t, d, g: [row for (row, _), (_, here) in d.items() if here is None] == ["baseline"],
+    ),
+    Named(
+        "semantic-308 is a class of each group with the same first hypernym of its first hypernym in WordNet 3.0, drawn by "
+        "the seed: 303 classes; the paper's list of 308 was not published",
+        holds=lambda t, d, g: {config.wordnet for config in t.steps("build-webvision") if config.condition == "semantic"}
+        == {Path("data/wordnet")},
     ),
     Named(
         "the upper bound is fine-tuned on the images whose label is right; the paper does not say how it used all verifications",

@@ -518,7 +518,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "every-image": _clothing("finetune-whole", "network-none", "verified", clean=UNSTATED),
         **{
             condition: _clothing("cleannet", "network-none", "weighted", weights="soft")
-            for condition in ("all-1000", "random-308", "random-118", "dogs-118")
+            for condition in ("all-1000", "semantic-308", "random-308", "random-118", "dogs-118")
         },
     },
     "lee2018-figure5": {

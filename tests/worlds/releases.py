@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from nlcli.networks.imagenet import imagenet_classes, imagenet_ids
+from worlds.wordnet import write_nouns
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 SIDE = 36
@@ -105,7 +106,8 @@ def write_food101n(root: Path) -> None:
 
 
 def write_webvision(root: Path) -> None:
-    """``webvision/`` and ``ilsvrc2012/``: 12 images of each of 30 classes, ten of them dogs, 1 test image in both."""
+    """``webvision/`` and ``ilsvrc2012/``: 12 images of each of 30 classes, ten of them dogs, 1 test image in both;
+    ``wordnet/``: made-up hypernyms, the second of four classes in turn the same."""
     rng = np.random.default_rng(_RNG)
     synsets = [f"{wordnet} {name}, other" for wordnet, name in zip(imagenet_ids(), imagenet_classes(), strict=True)]
     used = [*range(20), *range(151, 161)]
@@ -123,6 +125,11 @@ def write_webvision(root: Path) -> None:
         for c in used:
             draw(root / folder / f"val{c}.jpg", c, 200, rng)
             lists.setdefault(path, []).append(f"val{c}.jpg {c}")
+    offsets = [wordnet[1:] for wordnet in imagenet_ids()]
+    above = [f"{90_000_000 + c}" for c in range(250)]
+    between = {f"{91_000_000 + c // 2}": (above[c // 4],) for c in range(len(offsets))}
+    hypernyms = {offset: (f"{91_000_000 + c // 2}",) for c, offset in enumerate(offsets)}
+    write_nouns(root / "wordnet" / "data.noun", dict.fromkeys(above, ()) | between | hypernyms)
     for path, lines in lists.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text("\n".join(lines) + "\n")

@@ -24,16 +24,19 @@ the seed. Verification conditions (table 5):
 ``all``         250 images of every class (all-1000)
 ``random-N``    250 images of each of N classes drawn by the seed (random-308, random-118)
 ``dogs-118``    250 images of each of the 118 dog classes
+``semantic``    250 images of one class, drawn by the seed, of each group of classes that share
+                a second-level hypernym in WordNet (semantic-308; ``--wordnet`` is its file)
 a file          250 images of each class whose WordNet id stands in it, one a line
 ============== =======================================================================
 
-semantic-308 is such a file: one class of each group that shares a second-level hypernym. Its list
-was not published and the groups need WordNet, so it is not shipped.
+The list of semantic-308 was not published. The first hypernym of the first hypernym in WordNet 3.0
+makes 303 groups of the 1,000 classes; other readings (the last one, all of them) make 306 and 339.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,7 @@ from nlcli.data.sources.base import (
     refuse_missing,
     write_left_out,
 )
+from nlcli.data.sources.wordnet import nouns_file, second_hypernyms
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError
 from nlcli.networks.imagenet import imagenet_ids
@@ -68,6 +72,7 @@ PUBLISHED = {"google": 980_449, "flickr": 1_459_125, "test": 50_000}
 FIRST_DOG, LAST_DOG = 151, 268  # indices of the 118 dog breeds among ILSVRC's classes, which are sorted by WordNet id
 _TEST_FOLDERS = ("val_images_256", "val_images")  # of the resized and of the full release
 _STREAM_HELD_OUT, _STREAM_VERIFIED, _STREAM_CLASSES = 0x7765626C, 0x77656276, 0x77656263
+_STREAM_GROUPS = 0x77656267
 
 
 def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
@@ -113,7 +118,11 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
         "missing": fingerprint_json([keys[i] for i in np.flatnonzero(missing)]),
         "predictions": None if config.predictions is None else read_stage(config.predictions, "predictions"),
     }
-    chosen = verified_classes(config.condition, ids, count, config.seed)
+    if (config.condition == "semantic") != (config.wordnet is not None):
+        raise NlcliError("--condition semantic and --wordnet go together: give WordNet 3.0's data.noun, or neither")
+    chosen = verified_classes(config.condition, ids, count, config.seed, config.wordnet)
+    inputs["wordnet"] = None if config.wordnet is None else nouns_file(config.wordnet)
+    inputs["condition"] = Path(config.condition) if is_list(config.condition) else None
     if chosen is None and config.predictions is not None:
         raise NlcliError(
             "--predictions are for verification, but --condition is none; name a condition or leave them out"
@@ -197,8 +206,8 @@ def _build_ilsvrc(
 ) -> Path:
     if config.ilsvrc_images is None or config.ilsvrc_list is None:
         raise NlcliError("the second test set needs both --ilsvrc-images and --ilsvrc-list")
-    if config.predictions is not None or config.condition != "none":
-        raise NlcliError("--predictions and --condition verify training images; the second test set has none")
+    if config.predictions is not None or config.condition != "none" or config.wordnet is not None:
+        raise NlcliError("--predictions, --condition, --wordnet verify training images; the second test set has none")
     listed = {k: c for k, c in read_labelled(config.ilsvrc_list, len(ids)).items() if c < count}
     keys = sorted(listed)
     missing = missing_files(config.ilsvrc_images, keys)
@@ -261,12 +270,15 @@ def read_synsets(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(ids), names
 
 
-def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int) -> np.ndarray | None:
+def verified_classes(
+    condition: str, ids: tuple[str, ...], count: int, seed: int, nouns: Path | None = None
+) -> np.ndarray | None:
     """Class indices, sorted, that a verification condition verifies; None for ``none``.
 
     Args:
         ids: WordNet ids of all classes.
         count: The data set has the first ``count`` of them.
+        nouns: For ``semantic``, WordNet's ``data.noun``.
     """
     if condition == "none":
         return None
@@ -279,11 +291,15 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
         if not 0 < number <= count:
             raise NlcliError(f"--condition {condition}: there are {count} classes to draw from")
         chosen = np.sort(np.random.default_rng([seed, _STREAM_CLASSES]).permutation(count)[:number])
+    elif condition == "semantic" and nouns is not None:
+        chosen = _one_of_each(second_hypernyms(ids[:count], nouns), seed)
+        say(f"semantic: {len(chosen):,} groups of {count:,} classes share a second-level hypernym; one class of each")
     else:
         path = Path(condition)
-        if not path.is_file():
+        if not is_list(condition):
             raise NlcliError(
-                f"--condition '{shown(condition)}' is none of none, every-image, all, dogs-118, random-N, nor a file"
+                f"--condition '{shown(condition)}' is none of none, every-image, all, dogs-118, random-N, semantic, "
+                "nor a file"
             )
         position = {wordnet: i for i, wordnet in enumerate(ids)}
         listed = []
@@ -298,6 +314,22 @@ def verified_classes(condition: str, ids: tuple[str, ...], count: int, seed: int
         chosen = chosen[chosen < count]
     if not len(chosen):
         raise NlcliError(f"--condition {condition} verifies none of the {count} classes")
+    return chosen
+
+
+def is_list(condition: str) -> bool:
+    """Whether a condition is a file of WordNet ids; the names of the others are never taken for one."""
+    named = condition in ("none", "every-image", "all", "dogs-118", "semantic") or re.fullmatch(
+        r"random-\d{1,4}", condition
+    )
+    return not named and Path(condition).is_file()
+
+
+def _one_of_each(groups: Sequence[str], seed: int) -> np.ndarray:
+    """Indices, sorted, of one class of each group, drawn by the seed."""
+    drawn = np.random.default_rng([seed, _STREAM_GROUPS]).permutation(len(groups))
+    first = np.unique(np.asarray(groups)[drawn], return_index=True)[1]
+    chosen: np.ndarray = np.sort(drawn[first])
     return chosen
 
 

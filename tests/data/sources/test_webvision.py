@@ -20,6 +20,7 @@ from nlcli.networks.images import Preprocessing
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.folders import by_key, touch
 from worlds.stage_builders import MakeConfig
+from worlds.wordnet import write_nouns
 
 IMAGENET = list(zip(imagenet_ids(), imagenet_classes(), strict=True))
 PER_CLASS, USED = 10, (0, 1, 151, 152)
@@ -114,6 +115,16 @@ def test_conditions(tmp_path: Path) -> None:
     (tmp_path / "semantic.txt").write_text(f"{IMAGENET[1][0]} goldfish\n")
     chosen = build(tmp_path, "file", predictions=predictions, condition=str(tmp_path / "semantic.txt"))
     assert set(chosen.noisy[np.flatnonzero(chosen.verification == 1)].indices) == {1}
+    (tmp_path / "semantic.txt").write_text(f"{IMAGENET[0][0]} tench\n")
+    with pytest.raises(NlcliError, match="condition"):  # another list is another data set
+        build(tmp_path, "file", predictions=predictions, condition=str(tmp_path / "semantic.txt"))
+    # Every ImageNet class has one of two hypernyms below the same one, so that all are one group, but class 152.
+    above = {"99999990": (), "99999991": (), "99999992": ("99999990",), "99999993": ("99999990",)}
+    leaves = {wnid[1:]: (f"9999999{2 + i % 2}",) for i, (wnid, _) in enumerate(IMAGENET)}
+    nouns = write_nouns(tmp_path / "data.noun", above | leaves | {IMAGENET[152][0][1:]: ("99999991",)})
+    semantic = build(tmp_path, "semantic", predictions=predictions, condition="semantic", wordnet=nouns)
+    assert read_stage(tmp_path / "semantic").summary["verified_classes"] == 2
+    assert 152 in semantic.noisy[np.flatnonzero(semantic.verification == 1)].indices
 
 
 def test_classes_of_the_conditions() -> None:
@@ -167,6 +178,9 @@ def test_mistakes(tmp_path: Path) -> None:
     write_lists(root)
     with pytest.raises(NlcliError, match="--condition all needs --predictions"):
         build(tmp_path, condition="all")
+    for options in ({"condition": "semantic"}, {"wordnet": root / "info/synsets.txt"}):
+        with pytest.raises(NlcliError, match="--condition semantic and --wordnet go together"):
+            build(tmp_path, **options)
     some = write_predictions(tmp_path / "some", dict.fromkeys(train_keys()[1:], True))
     with pytest.raises(NlcliError, match="--predictions are for verification"):
         build(tmp_path, predictions=some)
