@@ -12,6 +12,7 @@ from nlcli.reporting.labels import ClassCounts, Labels
 from nlcli.reporting.models import Closer, Curve, Table
 from nlcli.reporting.next_images import NextImages
 from nlcli.reporting.origins import Origins
+from nlcli.reporting.taken_answers import TakenAnswers
 from nlcli.reporting.verdicts import ClassVerdicts, Verdicts
 
 MOST_CLASSES = 400
@@ -37,6 +38,7 @@ class Content:
     suspects: tuple[Card, ...]
     changes: Changes | None
     changed: tuple[Card, ...]
+    taken: TakenAnswers | None
     tables: tuple[Table, ...]
     closer: Closer | None
     curve_metric: str
@@ -70,6 +72,10 @@ class Content:
             told.append("There is no detection of wrong labels (nlcli detect-noise).")
         if self.changes is None:
             told.append("There are no cleaned labels (nlcli clean-labels).")
+        if self.taken is None:
+            told.append(
+                "There are no answers of people to what suggest asked (nlcli suggest, then nlcli import-verification)."
+            )
         if not self.tables:
             told.append("There is no evaluation of a classifier (nlcli train-head, then nlcli eval).")
         if not self.curves:

@@ -19,6 +19,7 @@ from nlcli.reporting.models import Table
 from nlcli.reporting.next_images import NextImages
 from nlcli.reporting.origins import Place
 from nlcli.reporting.shares import Share, percent, percent_with_ends
+from nlcli.reporting.taken_answers import TakenAnswers
 from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
@@ -48,6 +49,7 @@ class Fact:
 def five_facts(
     labels: Labels | None,
     verdicts: Verdicts | None,
+    taken: TakenAnswers | None,
     table: Table | None,
     changes: Changes | None,
     queue: NextImages | None,
@@ -55,7 +57,7 @@ def five_facts(
 ) -> tuple[Fact, ...]:
     """Each of them, also where it is that something is not known, and how it would be."""
     return (
-        _how_many(labels, verdicts),
+        _how_many(labels, verdicts, taken),
         _how_sure(labels, verdicts),
         _classifier(table),
         _cleaned(changes, page),
@@ -74,11 +76,22 @@ def print_facts(facts: Sequence[Mapping[str, Any]], folder: Path) -> None:
         print(plain(" ".join([fact["question"], f"{fact['answer']}.", *fact["told"], *place])))
 
 
-def _how_many(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
+def _how_many(labels: Labels | None, verdicts: Verdicts | None, taken: TakenAnswers | None) -> Fact:
     question = "How many labels look wrong?"
+    share = taken.shares[-1] if taken is not None and taken.shares else None
+    sample = (
+        None if share is None else f"{share.told} of the {share.rate.of} are wrong, by {share.rate.drawn:,} of them"
+    )
     if verdicts is not None:
         told = [_called_sentence(sort, verdicts.several) for sort in verdicts.sorts if sort.looked_at]
-        return Fact(question, f"{verdicts.called:,}", (*told, f"Found by {verdicts.method}."))
+        people = [] if sample is None else [f"{sample} that were drawn at random and checked."]
+        return Fact(question, f"{verdicts.called:,}", (*told, f"Found by {verdicts.method}.", *people))
+    if share is not None:
+        told = [
+            f"{sample} that were drawn at random; nothing has looked for them yet.",
+            "nlcli detect-noise finds them.",
+        ]
+        return Fact(question, f"about {percent(share.rate.value)}", tuple(told), warning=share.too_few)
     wrong = labels.whole.wrong if labels is not None else None
     if wrong is not None:
         return Fact(

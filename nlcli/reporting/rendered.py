@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.answers.log import LOG
 from nlcli.cleaning.label_changes import CHANGES_CSV
 from nlcli.data.detection_files import NOISE_CSV
 from nlcli.errors import printable
@@ -85,6 +86,7 @@ def rendered(content: Content) -> tuple[str, str]:
         changes_place=None
         if content.changes is None
         else Place.of(content.changes.record.path / CHANGES_CSV, content.page),
+        log_place=None if content.taken is None else Place.of(content.taken.record.path / LOG, content.page),
         queue_place=None if content.queue is None else Place.of(content.queue.path, content.page),
     )
     before, _, after = page.lstrip().partition(_MARK)
@@ -102,6 +104,7 @@ def _parts(content: Content) -> tuple[tuple[str, str, bool], ...]:
         ),
         ("changes", "Changes", content.changes is not None),
         ("labels", "Labels", content.labels is not None),
+        ("checked", "What people found", content.taken is not None),
         ("models", "Classifiers", bool(content.curves) or any(not t.of_detectors for t in content.tables)),
         ("queue", "To check next", content.queue is not None),
         ("origins", "Where it came from", True),

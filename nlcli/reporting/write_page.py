@@ -24,6 +24,7 @@ from nlcli.reporting.next_images import NextImages, read_queue
 from nlcli.reporting.origins import tell_origins
 from nlcli.reporting.rendered import rendered
 from nlcli.reporting.tag_verdicts import read_tags
+from nlcli.reporting.taken_answers import read_taken_answers
 from nlcli.reporting.verdicts import Verdicts
 from nlcli.stages.page import open_page
 from nlcli.stages.publishing import place_of
@@ -65,6 +66,7 @@ def _content(config: Report, given: Given, page: Path) -> Content:
     verdicts = None if detection is None else read_detection(detection, most)
     changes = None if given.cleaned is None else read_changes(given.cleaned, most)
     queue = None if given.queue is None else read_queue(given.queue, most)
+    taken = read_taken_answers(given.steps)
     galleries = _galleries(verdicts, changes, queue, most, dataset, labels)
     tables = read_tables(given.of_kind("evaluation"), given.of_kind("report"))
     of_classifiers = next((table for table in tables if not table.of_detectors), None)
@@ -72,12 +74,13 @@ def _content(config: Report, given: Given, page: Path) -> Content:
     place = place_of(page)
     return Content(
         title=config.title or (labels.name if labels is not None else "Report"),
-        facts=five_facts(labels, verdicts, of_classifiers, changes, queue, place),
+        facts=five_facts(labels, verdicts, taken, of_classifiers, changes, queue, place),
         labels=labels,
         verdicts=verdicts,
         suspects=galleries.verdicts,
         changes=changes,
         changed=galleries.changes,
+        taken=taken,
         tables=tuple(tables),
         closer=None if of_classifiers is None else look_closer(of_classifiers),
         curve_metric=metric,

@@ -134,6 +134,32 @@ def test_headings_sort_by_keyboard(browser: Any, page: Path) -> None:
     assert cells == sorted(cells, reverse=True), "numbers begin with the largest"
 
 
+def test_answers_of_people_are_reached_and_sorted_by_keyboard(browser: Any, page: Path) -> None:
+    """Names of people are text; numbers sort by what they are, not by how they are written."""
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, page)
+    browser.find_element("css selector", "nav a[href='#checked']").send_keys(Keys.ENTER)
+    assert browser.execute_script("return location.hash") == "#checked"
+    section = browser.find_element("id", "checked")
+    assert HOSTILE[0] in section.text
+    assert section.find_elements("tag name", "script") == []
+    table = section.find_element("xpath", ".//table[caption='Expected against found, by how the images were chosen']")
+
+    def column(number: int) -> list[str]:
+        cells = table.find_elements("css selector", f"tbody tr > :nth-child({number})")
+        return [cell.text for cell in cells]
+
+    assert column(1) == ["errors", "random"]
+    assert column(3) == ["20.0", "15.0"]
+    heading = table.find_elements("css selector", "thead th button")[3]
+    heading.send_keys(Keys.ENTER)
+    assert column(4) == ["18", "16"], "numbers begin with the largest"
+    assert column(1) == ["random", "errors"]
+    plots = section.find_elements("css selector", "svg[role=img]")
+    assert [plot.get_attribute("aria-label").split(":")[0] for plot in plots] == ["Calibration"]
+
+
 def test_pictures_are_filtered_by_class_and_word(browser: Any, page: Path) -> None:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.select import Select

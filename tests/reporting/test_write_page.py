@@ -38,7 +38,15 @@ from nlcli.reporting.models import read_tables
 from nlcli.reporting.write_page import read_detection, show_page, write_report
 from nlcli.stages.lineage import describe_path
 from nlcli.stages.stage import open_stage, read_stage
-from worlds.reported import HOSTILE, PLAIN, pictures, reported_dataset, reported_detection, whole_story
+from worlds.reported import (
+    HOSTILE,
+    PLAIN,
+    pictures,
+    reported_answers,
+    reported_dataset,
+    reported_detection,
+    whole_story,
+)
 from worlds.stage_builders import MakeConfig
 
 IMAGES = 120
@@ -283,6 +291,41 @@ def test_entries_of_several_labels(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8").count("<img ") == 5, "paths are looked up in the data set"
 
 
+def test_answers_are_told_with_what_was_expected(story: list[Path], tmp_path: Path) -> None:
+    """By hand from ``ANSWERED``: 16 of 30 labels that looked wrong, 18 of 60 random ones; both rounds in a table."""
+    text = text_of(made(story, tmp_path / "page.html"))
+    begins, ends = text.index("Answers were taken in 2 times"), text.index("3 images were skipped")
+    told = text[begins:ends]
+    assert "90 images became known, by 85 classes that are there and 5 that are not, from 2 people." in told
+    assert "Wrong labels: 30 % [20.0, 50.0] of the 100 images that nobody had checked, by 60 that were drawn" in told
+    assert "agree on 92 % of 25 answers; Cohen's kappa 0.875; Krippendorff's alpha 0.871." in told
+    assert "errors 30 20.0 16 53.3 % [30.0, 90.0]" in told
+    assert "random 60 15.0 18 30 % [20.0, 50.0]" in told
+    assert "1 50 50 30.0 35 40 % [20.0, 50.0] of 20" in told
+    assert "2 90 90 35.0 34 30 % [20.0, 50.0] of 60" in told
+    assert "60 answered labels; on average 5 % apart." in told  # (40 |2 - 4| / 40 + 20 |16 - 15| / 20) / 60
+    assert "bob 20 ann 10" in told
+    assert "90 answered, 3 skipped." in told
+    assert "30 % [20.0, 50.0] of the 100 images that nobody had checked are wrong, by 60 of them" in text[:begins]
+
+
+def test_answers_without_a_sample_or_a_second_person(tmp_path: Path) -> None:
+    """What cannot be told of answers is said to be unknown, on the page and in the first fact."""
+    from nlcli.answers.verification_record import VERIFICATION, VerificationRecord
+
+    data = reported_dataset(tmp_path, PLAIN, 24)
+    answered = reported_answers(tmp_path, read_dataset(data))
+    record = VerificationRecord.read(answered / VERIFICATION)
+    nothing = {"rates": (), "agreement": None, "found": (), "by_probability": ()}
+    record.model_copy(update=nothing).write(answered / VERIFICATION)
+    text = text_of(made([answered], tmp_path / "page.html"))
+    assert "No share of wrong labels: no answered image is known to have been drawn at random" in text
+    assert "How far people agree is not known: nothing was answered by two." in text
+    assert "Expected against found is not known" in text
+    assert "2 90 0 – 0 none drawn" in text
+    assert "drawn at random and checked" not in text
+
+
 # --- what is missing is said -----------------------------------------------------------------
 
 
@@ -294,6 +337,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         "There is no evaluation of a classifier",
         "There is no learning curve",
         "There is no queue of images to check next (nlcli suggest).",
+        "There are no answers of people to what suggest asked (nlcli suggest, then nlcli import-verification).",
     ):
         assert sentence in text
     assert "nothing has looked for the others yet." in text

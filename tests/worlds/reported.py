@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from nlcli.data.label_files import write_dataset
+from nlcli.answers.verification_record import (
+    VERIFICATION,
+    AgreementRecord,
+    Found,
+    Rate,
+    RoundRecord,
+    VerificationRecord,
+)
+from nlcli.data.label_files import read_dataset, write_dataset
 from nlcli.data.labels import LabelTable, single_label_table
-from nlcli.stages.stage import open_stage
+from nlcli.stages.stage import open_stage, read_stage
 from worlds.made_detections import made_detection
 from worlds.made_evaluations import curve_lines, made_evaluation, made_run
 from worlds.stage_builders import MakeConfig
@@ -125,11 +134,68 @@ def reported_queue(root: Path, table: LabelTable) -> Path:
     return root / "asked"
 
 
+ANSWERED = (
+    {"labels": (30, 24.0, 27), "random": (20, 6.0, 8), "unchecked": 100},
+    {"labels": (30, 20.0, 16), "random": (60, 15.0, 18), "unchecked": 80},
+)
+"""Two rounds: answered labels of images chosen by score and at random, those expected to be wrong, those that are."""
+
+
+def reported_answers(root: Path, table: LabelTable, people: tuple[str, ...] = ("ann", "bob")) -> Path:
+    """``answers-2``, whose labels were answered twice, made of ``answers-1``, made of ``data``."""
+    before = root / "data"
+    for number, of_round in enumerate(ANSWERED, 1):
+        output = root / f"answers-{number}"
+        with open_stage("dataset", MakeConfig(output=output, size=number), {"dataset": read_stage(before)}) as stage:
+            write_dataset(stage.work, table, {"name": table.classes[0], "source": "made by a test"})
+            answered_record(number, of_round, people, table.fingerprint).write(stage.work / VERIFICATION)
+            stage.finish({"round": number})
+        before = output
+    return before
+
+
+def answered_record(number: int, of_round: dict[str, Any], people: tuple[str, ...], dataset: str) -> VerificationRecord:
+    """What ``import-verification`` would say of a round."""
+    (scored, expected, wrong), (drawn, predicted, found) = of_round["labels"], of_round["random"]
+    share = found / drawn
+    rate = Rate(of="100 images that nobody had checked", value=share, interval=(0.2, 0.5), drawn=drawn, rounds=1)
+    return VerificationRecord(
+        task="single-label",
+        round=number,
+        scope="asked",
+        conflicts="refuse",
+        measured_splits="random",
+        answers={"answered": scored + drawn, "no such image": 0, "skipped": 3},
+        images=scored + drawn,
+        present=scored + drawn - 5,
+        absent=5,
+        left_out={},
+        changed=0,
+        annotators={name: 10 * i for i, name in enumerate(people, 1)},
+        agreement=AgreementRecord(units=25, people=2, raw=0.92, kappa=0.875, alpha=0.871),
+        found=(
+            Found(how="errors", labels=scored, expected=expected, wrong=wrong, interval=(0.3, 0.9)),
+            Found(how="random", labels=drawn, expected=predicted, wrong=found, interval=(0.2, 0.5)),
+        ),
+        by_probability=(
+            Found(how="0 to 0.1", labels=40, expected=2.0, wrong=4, interval=(0.03, 0.23)),
+            Found(how="0.7 to 0.9", labels=20, expected=16.0, wrong=15, interval=(0.5, 0.9)),
+        ),
+        rates=(rate,),
+        rounds=(
+            RoundRecord(suggestion="s", unchecked=100, known_wrong=0, drawn=drawn, wrong=found, answered=0, found=0),
+        ),
+        pool=100,
+        ancestors=(dataset,),
+        dataset_fingerprint=dataset,
+        suggestion_fingerprint="s",
+        remarks=("3 images were skipped <b>",),
+    )
+
+
 def whole_story(root: Path, classes: tuple[str, ...], images: int = 120, side: int = 48) -> list[Path]:
     """The directories of everything that a page shows."""
     reported_dataset(root, classes, images, side)
-    from nlcli.data.label_files import read_dataset
-
     table = read_dataset(root / "data")
     detection = reported_detection(root, table)
     with_probabilities(detection / "noise.parquet", classes)
@@ -139,4 +205,5 @@ def whole_story(root: Path, classes: tuple[str, ...], images: int = 120, side: i
         *reported_evaluations(root, table),
         reported_changes(root),
         reported_queue(root, table),
+        reported_answers(root, table, ("ann", "bob") if classes is PLAIN else HOSTILE),
     ]
