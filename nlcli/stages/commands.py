@@ -65,11 +65,13 @@ class StageCommand(Command):
         show: ``module:function`` printing the result's table for people; None for the plain summary.
         plan: ``module:function`` that says, as JSON values, what it would do; of one with the option ``--dry-run``.
         is_report: Whether people look at it at the end of a pipeline.
+        better_by: Fields of its record's summary; the first that is there tells how good its result is on validation.
     """
 
     show: str | None = None
     plan: str | None = None
     is_report: bool = False
+    better_by: tuple[str, ...] = ()
 
     returns: str = "Path"
 
@@ -183,6 +185,7 @@ _STAGES = (
         "nlcli.training.config:PretrainBackbone",
         "nlcli.training.pretrain_backbone:pretrain_backbone",
         "nlcli pretrain-backbone --dataset data/coco-noisy --backbone resnet50 --output runs/backbone",
+        better_by=("validation_top_1", "validation_AP_all"),
     ),
     StageCommand(
         "extract-features",
@@ -205,6 +208,7 @@ _STAGES = (
         "nlcli.training.train_head:train_head",
         "nlcli train-head --method residual --dataset data/coco-noisy --features runs/features "
         "--clean-fraction 0.05 --output runs/residual",
+        better_by=("validation_top_1", "validation_AP_all"),
     ),
     StageCommand(
         "export-model",

@@ -15,6 +15,7 @@
         each: {method: [noisy, residual], seed: [0, 1]}
         with: {method: "{method}", seed: "{seed}", dataset: "${dataset}", ...}
       - rounds: 2                       # these stages twice, {round} 1 and 2, {previous} 0 and 1
+        until: "network-{round}"        # at most twice: once where network-1 is no better than network-0
         stages:
           - name: "noise-{round}"
             run: detect-noise
@@ -36,8 +37,8 @@ from __future__ import annotations
 import fnmatch
 import re
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from nlcli.console import duration, say
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.stages.commands import find_stage
 from nlcli.stages.pipeline_file import Entry, read_pipeline_file
+from nlcli.stages.until import Until
 from nlcli.stages.workers import Step
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -59,6 +61,9 @@ class Plan:
     about: str
     workdir: Path
     steps: tuple[Step, ...]
+    until: tuple[Until, ...] = ()
+    ending: Callable[[Mapping[str, int]], Plan] | None = None
+    """The plan with rounds that ended after so many, by where they stand; None where none may end early."""
 
 
 def read_pipeline(
@@ -80,16 +85,42 @@ def read_pipeline(
         rounds: Instead of the number of rounds that the file states.
 
     Raises:
-        NlcliError: with file and stage, for anything malformed, unknown, or out of order.
+        NlcliError: with file and stage, for anything malformed, unknown, or out of order, also where
+            rounds end after the first.
     """
+
+    def ending(ended: Mapping[str, int]) -> Plan:
+        return _read(path, workdir, scale, limit, rounds, ended)
+
+    plan = ending({})
+    if not plan.until:
+        return plan
+    try:
+        ending({until.where: 1 for until in plan.until})
+    except NlcliError as error:
+        raise NlcliError(
+            f"{error}; rounds with 'until' may end after the first, so name the stages behind them by a pattern"
+        ) from error
+    return replace(plan, ending=ending)
+
+
+def _read(
+    path: Path,
+    workdir: Path | None,
+    scale: float | None,
+    limit: int | None,
+    rounds: int | None,
+    ended: Mapping[str, int],
+) -> Plan:
     rehearsal = {key: value for key, value in (("scale", scale), ("limit", limit)) if value is not None}
     suffix = "".join(f"-{key}-{value:g}" for key, value in rehearsal.items())
-    file = read_pipeline_file(path, workdir, suffix=suffix, rounds=rounds)
+    file = read_pipeline_file(path, workdir, suffix=suffix, rounds=rounds, ended=ended)
     steps: dict[str, Step] = {}
     for entry in file.entries:
         step = _step(entry, steps, rehearsal)
         steps[step.name] = step
-    return Plan(file.name, file.about, file.root, tuple(steps.values()))
+    until = tuple(Until.of(rounds, file.entries, steps) for rounds in file.until)
+    return Plan(file.name, file.about, file.root, tuple(steps.values()), until)
 
 
 def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> Step:
@@ -154,19 +185,40 @@ def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False,
     """
     from nlcli.stages.workers import default_jobs, run_steps
 
-    steps = selected(plan, only)
     begun = time.monotonic()
-    number = {step.name: f"[{i}/{len(steps)}] {step.name}" for i, step in enumerate(steps, start=1)}
-    say(f"{plan.name}: {len(steps)} stages into {plan.workdir}" + (f" - {plan.about}" if plan.about else ""))
-    run_steps(
-        steps,
-        jobs or default_jobs(),
-        force,
-        started=lambda step: say(f"\n{number[step.name]}: {step.stage.name} -> {step.output}"),
-        finished=lambda step, seconds: say(f"{number[step.name]}: done in {duration(seconds)}"),
-    )
+    jobs = jobs or default_jobs()
+    done: dict[str, str] = {}
+
+    def go(steps: Sequence[Step], of: Sequence[Step]) -> None:
+        """Run those of ``steps`` that were not yet, told by their number among all ``of`` the run."""
+        number = {step.name: f"[{i}/{len(of)}] {step.name}" for i, step in enumerate(of, start=1)}
+        new = [step for step in steps if step.name not in done]
+        run_steps(
+            new,
+            jobs,
+            force,
+            started=lambda step: say(f"\n{number[step.name]}: {step.stage.name} -> {step.output}"),
+            finished=lambda step, seconds: say(f"{number[step.name]}: done in {duration(seconds)}"),
+        )
+        done.update({step.name: str(step.output) for step in new})
+
+    steps = selected(plan, only)
+    most = "at most " if plan.until else ""
+    about = f" - {plan.about}" if plan.about else ""
+    say(f"{plan.name}: {most}{len(steps)} stages into {plan.workdir}{about}")
+    ended: dict[str, int] = {}
+    for until in plan.until:
+        for number in range(1, until.count + 1):
+            go(until.through(number, steps), steps)
+            if not until.goes_on(number, {step.name: step for step in steps}):
+                ended[until.where] = number
+                break
+    if ended and plan.ending is not None:
+        plan = plan.ending(ended)
+        steps = selected(plan, tuple(each for each in only if fnmatch.filter((s.name for s in plan.steps), each)))
+    go(steps, steps)
     say(f"\n{plan.name}: all stages done in {duration(time.monotonic() - begun)}; results lie in {plan.workdir}")
-    return {step.name: str(step.output) for step in steps}
+    return done
 
 
 def selected(plan: Plan, only: tuple[str, ...]) -> list[Step]:

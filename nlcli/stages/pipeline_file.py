@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from nlcli.stages.files import parse_yaml
 
 _TOP_KEYS = ("name", "about", "workdir", "include", "stages")
 _STAGE_KEYS = ("name", "run", "each", "with")
-_ROUNDS_KEYS = ("rounds", "stages")
+_ROUNDS_KEYS = ("rounds", "until", "stages")
 _IN_ROUNDS = (*_STAGE_KEYS, "in")
 _COUNTERS = ("round", "previous")
 _MOST_COMBINATIONS = 100_000
@@ -33,6 +33,7 @@ class Entry:
         root: Directory that its output goes into.
         name, run: The stage's name, and the stage command.
         options: What stands under ``with``; ``${...}`` as it is, every other placeholder filled.
+        block, round: Where the rounds stand that it is part of, and in which of them; None outside of rounds.
     """
 
     where: str
@@ -40,6 +41,27 @@ class Entry:
     name: str
     run: str
     options: dict[str, Any]
+    block: str | None = None
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Rounds that end when a stage gets no better.
+
+    Attributes:
+        where: File and position.
+        count: How many there are at most.
+        until: Name or pattern of the stage, with ``{round}`` in it.
+    """
+
+    where: str
+    count: int
+    until: str
+
+    def judged(self, number: int) -> str:
+        """Name or pattern of the stage in round ``number``; in round 0 of what stands before."""
+        return self.until.replace("{round}", str(number))
 
 
 @dataclass(frozen=True)
@@ -50,10 +72,16 @@ class PipelineFile:
     about: str
     root: Path
     entries: tuple[Entry, ...]
+    until: tuple[Rounds, ...]
 
 
 def read_pipeline_file(
-    path: Path, workdir: Path | None = None, *, suffix: str = "", rounds: int | None = None
+    path: Path,
+    workdir: Path | None = None,
+    *,
+    suffix: str = "",
+    rounds: int | None = None,
+    ended: Mapping[str, int] | None = None,
 ) -> PipelineFile:
     """Read a pipeline file and those it includes.
 
@@ -62,6 +90,7 @@ def read_pipeline_file(
         workdir: Where all stages go, instead of the files' own work directories.
         suffix: Added to the name of every work directory.
         rounds: Instead of the number that every ``rounds`` states.
+        ended: By where rounds stand after how many of them they ended.
 
     Raises:
         NlcliError: with file and stage, for anything malformed or unknown, files that include each
@@ -69,7 +98,7 @@ def read_pipeline_file(
     """
     if rounds is not None and not _is_count(rounds):
         raise NlcliError(f"--rounds {rounds}: expected a whole number from 1 to {_MOST_ROUNDS}")
-    reader = _Reader(workdir, suffix, rounds)
+    reader = _Reader(workdir, suffix, rounds, ended or {})
     content = reader.read(path, None, ())
     if rounds is not None and not reader.has_rounds:
         raise NlcliError(f"--rounds {rounds}: {path} has no 'rounds'; leave the option out")
@@ -78,6 +107,7 @@ def read_pipeline_file(
         str(content.get("about", "")),
         reader.root(path, content, None),
         tuple(reader.entries),
+        tuple(reader.until),
     )
 
 
@@ -86,7 +116,9 @@ class _Reader:
     workdir: Path | None
     suffix: str
     rounds: int | None
+    ended: Mapping[str, int]
     entries: list[Entry] = field(default_factory=list)
+    until: list[Rounds] = field(default_factory=list)
     has_rounds: bool = False
     _read: set[Path] = field(default_factory=set)
 
@@ -133,16 +165,18 @@ class _Reader:
         if not isinstance(stages, list) or not stages:
             raise NlcliError(f"{where}: 'rounds' needs a list 'stages' of what is repeated")
         self.has_rounds = True
-        count = count if self.rounds is None else self.rounds
+        count = self.ended.get(where, count if self.rounds is None else self.rounds)
+        if "until" in block:
+            self.until.append(Rounds(where, count, _judged(block["until"], where)))
         for number in range(1, count + 1):
             for inner, entry in enumerate(stages, start=1):
                 place = f"{where}.{inner}"
                 if isinstance(entry, dict) and "rounds" in entry:
                     raise NlcliError(f"{place}: rounds within rounds are not possible; write the inner stages out")
                 if _is_in(entry, number, place):
-                    self._add(entry, place, root, {"round": number, "previous": number - 1})
+                    self._add(entry, place, root, {"round": number, "previous": number - 1}, where)
 
-    def _add(self, entry: Any, where: str, root: Path, counters: dict[str, int]) -> None:
+    def _add(self, entry: Any, where: str, root: Path, counters: dict[str, int], block: str | None = None) -> None:
         if not isinstance(entry, dict):
             raise NlcliError(f"{where}: expected a mapping with 'name', 'run' and 'with'")
         if "in" in entry and not counters:
@@ -162,7 +196,7 @@ class _Reader:
             name, filled = _filled(entry["name"], values), _filled(options, values)
             if not counters and any(_mentions([name, filled], key) for key in _COUNTERS):
                 raise NlcliError(f"{where}: {{round}} and {{previous}} have a meaning only within 'rounds'")
-            self.entries.append(Entry(where, root, str(name), entry["run"], filled))
+            self.entries.append(Entry(where, root, str(name), entry["run"], filled, block, counters.get("round")))
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -191,6 +225,14 @@ def _check_keys(mapping: dict[str, Any], known: tuple[str, ...], where: str) -> 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_ROUNDS
+
+
+def _judged(until: Any, where: str) -> str:
+    if not isinstance(until, str) or not _mentions(until, "round"):
+        raise NlcliError(
+            f"{where}: 'until' must name the stage that has to get better, with {{round}} in its name, not {until!r}"
+        )
+    return until
 
 
 def _is_in(entry: Any, number: int, where: str) -> bool:

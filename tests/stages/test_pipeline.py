@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from nlcli.stages.stage import open_stage, read_stage
 from worlds.stage_builders import MakeConfig
 
 RAN: list[str] = []
+GOOD: dict[str, float] = {}
 
 
 def make(config: MakeConfig, *, force: bool = False) -> Path:
@@ -22,18 +24,17 @@ def make(config: MakeConfig, *, force: bool = False) -> Path:
         if not stage.up_to_date:
             RAN.append(config.output.name)
             (stage.work / "x").write_text(str(config.size))
-            stage.finish({})
+            stage.finish({"good": GOOD[config.output.name]} if config.output.name in GOOD else {})
     return config.output
 
 
 @pytest.fixture(autouse=True)
 def _a_stage_for_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     RAN.clear()
-    monkeypatch.setitem(
-        STAGES,
-        "make",
-        StageCommand("make", "Make.", "worlds.stage_builders:MakeConfig", f"{__name__}:make", "nlcli make"),
-    )
+    GOOD.clear()
+    for name, better_by in (("make", ("good",)), ("unmeasured", ())):
+        command = StageCommand(name, "Make.", "worlds.stage_builders:MakeConfig", f"{__name__}:make", "nlcli make")
+        monkeypatch.setitem(STAGES, name, replace(command, better_by=better_by))
 
 
 def plan(tmp_path: Path, text: str, **options):
@@ -132,6 +133,21 @@ def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
             "stages:\n - {rounds: 2, stages: [{name: 'a{round}', run: make, with: {source: '${a{previous}}'}}]}",
             r"stage 1.1 \(a1\): unknown earlier stage 'a0'",
         ),
+        ("stages:\n - {rounds: 2, until: net, stages: [{name: 'a{round}', run: make}]}", "'until' must name the stage"),
+        ("stages:\n - {rounds: 2, until: 3, stages: [{name: 'a{round}', run: make}]}", "'until' must name the stage"),
+        (
+            "stages:\n - {rounds: 2, until: 'b{round}', stages: [{name: 'a{round}', run: make}]}",
+            "stage 1: 'until' names 'b1', which round 1 has not",
+        ),
+        (
+            "stages:\n - {rounds: 2, until: 'a{round}', stages: [{name: 'a{round}', run: unmeasured}]}",
+            "'until' names a1, a stage unmeasured that is not measured on validation; name one of train-head",
+        ),
+        (
+            "stages:\n - {rounds: 2, until: 'a{round}', stages: [{name: 'a{round}', run: make}]}\n"
+            " - {name: b, run: make, with: {source: '${a2}'}}",
+            "unknown earlier stage 'a2'.*; rounds with 'until' may end after the first, so name the stages behind them",
+        ),
         ("stages:\n - !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
@@ -205,6 +221,76 @@ def test_more_rounds_go_on_where_fewer_ended(tmp_path: Path) -> None:
         plan(tmp_path, GRID, rounds=2)
     with pytest.raises(NlcliError, match="--rounds 0: expected a whole number from 1"):
         plan(tmp_path, text, rounds=0)
+
+
+UNTIL = """
+stages:
+  - {name: net-0, run: make}
+  - {name: test-0, run: make, with: {source: "${net-0}/x"}}
+  - rounds: 5
+    until: "net-{round}"
+    stages:
+      - {name: "noise-{round}", run: make, with: {source: "${net-{previous}}/x"}}
+      - {name: "net-{round}", run: make, with: {source: "${noise-{round}}/x", size: "{round}"}}
+      - {name: "test-{round}", run: make, with: {source: "${net-{round}}/x"}}
+  - {name: "last-{seed}", run: make, each: {seed: [1, 2]}, with: {seed: "{seed}", sources: ["${test-*}"]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "rounds", "told"),
+    [
+        ((0.5, 0.6, 0.7, 0.7, 0.9), 3, "net-3: good 0.7000 is no better than 0.7000 before; the rounds end after 3"),
+        ((0.5, 0.4, 0.9, 0.9, 0.9), 1, "net-1: good 0.4000 is no better than 0.5000 before; the rounds end after 1"),
+        # Better than the round before is not enough: it has to be better than the best.
+        ((0.6, 0.7, 0.65, 0.68, 0.9), 2, "net-2: good 0.6500 is no better than 0.7000 before; the rounds end after 2"),
+        ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 5, ""),
+    ],
+)
+def test_rounds_end_when_a_stage_gets_no_better(
+    tmp_path: Path, good: tuple[float, ...], rounds: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    GOOD.update({f"net-{i}": value for i, value in enumerate(good)})
+    results = run_pipeline(plan(tmp_path, UNTIL))
+    names = [f"{what}-{i}" for i in range(1, rounds + 1) for what in ("noise", "net", "test")]
+    names = ["net-0", "test-0", *names, "last-1", "last-2"]
+    assert names == RAN
+    assert names == list(results)
+    sources = read_stage(tmp_path / "work" / "last-1").config["sources"]
+    assert [Path(source).name for source in sources] == [f"test-{i}" for i in range(rounds + 1)]
+    assert told in capsys.readouterr().err
+    RAN.clear()
+    assert run_pipeline(plan(tmp_path, UNTIL)) == results
+    assert RAN == []
+
+
+def test_rounds_that_end_early_with_a_choice_of_stages(tmp_path: Path) -> None:
+    GOOD.update({"net-0": 0.5, "net-1": 0.6, "net-2": 0.6})
+    assert list(run_pipeline(plan(tmp_path, UNTIL), only=("noise-1",))) == ["net-0", "noise-1"]
+    assert list(run_pipeline(plan(tmp_path, UNTIL), only=("test-0", "net-4")))[-2:] == ["noise-2", "net-2"]
+    RAN.clear()
+    results = run_pipeline(plan(tmp_path, UNTIL, rounds=1))
+    assert RAN == ["test-1", "last-1", "last-2"]
+    assert "net-2" not in results
+
+
+def test_rounds_of_several_seeds_are_judged_by_their_mean(tmp_path: Path) -> None:
+    GOOD.update({"net-1-0": 0.4, "net-1-5": 0.6, "net-2-0": 0.1, "net-2-5": 0.95, "net-3-0": 0.9, "net-3-5": 0.1})
+    text = """
+stages:
+  - rounds: 4
+    until: "net-{round}-*"
+    stages:
+      - {name: "net-{round}-{seed}", run: make, each: {seed: [0, 5]}, with: {seed: "{seed}"}}
+"""
+    assert list(run_pipeline(plan(tmp_path, text)))[-1] == "net-3-5"
+
+
+def test_rounds_need_something_that_was_measured(tmp_path: Path) -> None:
+    with pytest.raises(
+        NlcliError, match=r"net-0 has no metric of validation, where nothing is verified; leave 'until'"
+    ):
+        run_pipeline(plan(tmp_path, UNTIL))
 
 
 def test_a_dry_run_lists_the_chosen_stages_and_writes_nothing(

@@ -19,6 +19,7 @@ class MakeConfig(StageConfig):
 
     output: Output
     source: Annotated[Path | None, Option("What is read.", role="input")] = None
+    sources: Annotated[tuple[Path, ...], Option("What else is read.", role="input")] = ()
     size: Annotated[int, Option("What is made.")] = 3
     seed: Annotated[int, Option("Seed of what is made.")] = 0
     workers: Workers = 1
