@@ -1,9 +1,10 @@
 """Noisy labels whose truth a person told, with what a detector says of them: error rates, areas, intervals.
 
 ``checked.parquet`` holds one row an image, sorted by key: ``key``, ``label`` (the noisy class),
-``right`` (what a person said), ``called_right`` (the detector's verdict that counts), ``score`` and
-``held_out`` (its class is one of those that are reported apart). The classes' names are in the
-file's metadata under ``classes``, as JSON.
+``right`` (what a person said), ``called_right`` (the detector's verdict that counts), ``score``,
+``held_out`` (its class is one of those that are reported apart) and ``probability`` (that the label is
+right, made without the image; NaN where there is none). The classes' names are in the file's metadata
+under ``classes``, as JSON.
 
 The error rate of a class is the share of its images whose verdict is not the truth; the average
 error rate is the mean over classes (Lee 2018, section 4.2), the micro error rate the share of all
@@ -26,7 +27,8 @@ from numpy.typing import NDArray
 from nlcli.evaluation.checked_files import checked_schema, read_checked_table, write_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.metrics.intervals import Support, area_support, classes_support, share_support
+from nlcli.metrics.expected_calibration import ProbabilityBins
+from nlcli.metrics.intervals import Support, area_support, calibration_support, classes_support, share_support
 from nlcli.metrics.ranking import mean_over_classes
 from nlcli.metrics.weighted_areas import WeightedAreas
 
@@ -45,6 +47,7 @@ class CheckedLabels:
         called_right: bool, the detector says so.
         score: float32, higher is more likely right.
         held_out: bool, the image's class is one of those reported apart, their verification withheld.
+        probability: float32 that the noisy label is right; NaN where it is not known.
     """
 
     classes: tuple[str, ...]
@@ -54,6 +57,7 @@ class CheckedLabels:
     called_right: Bools
     score: NDArray[np.float32]
     held_out: Bools
+    probability: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -87,7 +91,14 @@ class CheckedLabels:
 
     def naive(self) -> CheckedLabels:
         """The same images with every label called right."""
-        return replace(self, called_right=np.ones(len(self), bool), score=np.ones(len(self), np.float32))
+        ones = np.ones(len(self), np.float32)
+        return replace(self, called_right=np.ones(len(self), bool), score=ones, probability=ones)
+
+    @property
+    def calibrated(self) -> Bools:
+        """``(n,)`` bool: there is a probability."""
+        known: Bools = ~np.isnan(self.probability)
+        return known
 
     def measure(self, resamples: int, seed: int, advance: Callable[[int], None] | None = None) -> Measured:
         """All metrics with ``resamples`` bootstrap replicates over images (0: none)."""
@@ -100,12 +111,14 @@ class CheckedLabels:
         """What the metrics' intervals rest on, from images of the classes ``(C,)`` and replicates ``(B, C)``."""
         wrong, held_out = int((~self.right).sum()), self.held_out_classes
         of_ranking = area_support(wrong, len(self) - wrong)
+        calibrated = int(self.calibrated.sum())
         return {
             "average_error": classes_support(counts, per_class, shares=True),
             "held_out_error": classes_support(counts[held_out], per_class[:, held_out], shares=True),
             "micro_error": share_support(len(self)),
             "AUC": of_ranking,
             "AP_wrong": of_ranking,
+            "calibration_error": calibration_support(calibrated, "images with a probability"),
         }
 
 
@@ -117,6 +130,8 @@ class _Counter:
         self._cells = labels.noisy * 2 + labels.wrongly_judged
         self._held_out = labels.held_out_classes
         self._areas = WeightedAreas(~labels.right, -labels.score.astype(np.float64))
+        self._calibrated = np.flatnonzero(labels.calibrated)
+        self._bins = ProbabilityBins(labels.probability[self._calibrated], labels.right[self._calibrated])
 
     def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
         classes = len(self._labels.classes)
@@ -129,6 +144,8 @@ class _Counter:
             values["held_out_error"] = mean_over_classes(of_classes[self._held_out])
         values["micro_error"] = float(errors.sum() / images.sum()) if images.sum() else math.nan
         values["AUC"], values["AP_wrong"] = self._areas(weights.astype(np.float64))
+        if len(self._calibrated):
+            values["calibration_error"] = self._bins.error(weights[self._calibrated])
         return values, of_classes
 
 
@@ -146,6 +163,7 @@ def write_checked(path: Path, labels: CheckedLabels) -> None:
         pa.array(labels.called_right),
         pa.array(labels.score.astype(np.float32)),
         pa.array(labels.held_out),
+        pa.array(labels.probability.astype(np.float32), from_pandas=False),
     ]
     write_checked_table(path, columns, _schema(labels.classes))
 
@@ -166,6 +184,7 @@ def read_checked(path: Path) -> CheckedLabels:
         table["called_right"].to_numpy(),
         table["score"].to_numpy(),
         table["held_out"].to_numpy(),
+        table["probability"].to_numpy(),
     )
 
 
@@ -179,5 +198,6 @@ def _schema(classes: tuple[str, ...]) -> Any:
         "called_right": pa.bool_(),
         "score": pa.float32(),
         "held_out": pa.bool_(),
+        "probability": pa.float32(),
     }
     return checked_schema(kinds, classes)

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from nlcli.evaluation.checked_files import checked_schema, read_checked_table, write_checked_table
 from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, area_support
+from nlcli.metrics.expected_calibration import ProbabilityBins
+from nlcli.metrics.intervals import FEWEST_TO_RANK, Support, area_support, calibration_support
 from nlcli.metrics.weighted_areas import WeightedAreas
 
 KINDS = ("wrong", "missing")
@@ -113,11 +114,14 @@ class CheckedTags:
             which, wrong, called, _ = self.of_kind(kind)
             ones, others = int((which & wrong).sum()), int((which & ~wrong).sum())
             of_ranking = area_support(ones, others, "entries of the rarer kind")
+            rows, freedom = int(which.sum()), max(1, len(np.unique(self.image[which])) - 1)
+            of_calibration = calibration_support(rows, "given tags" if kind == "wrong" else "tags that are not given")
             supports |= {
                 f"AUC_{kind}": of_ranking,
                 f"AP_{kind}": of_ranking,
                 f"precision_{kind}": self._share_support(which & called, f"tags called {kind}"),
                 f"recall_{kind}": self._share_support(which & wrong, f"{kind} tags"),
+                f"calibration_{kind}": replace(of_calibration, freedom=freedom),
             }
         return supports
 
@@ -149,7 +153,8 @@ class _Counter:
             which, wrong, called, sure = tags.of_kind(kind)
             rows = np.flatnonzero(which)
             areas = WeightedAreas(wrong[rows], sure[rows])
-            self._kinds[kind] = (tags.image[rows], areas, wrong[rows], called[rows])
+            bins = ProbabilityBins(tags.probability[rows].astype(np.float64), tags.present[rows])
+            self._kinds[kind] = (tags.image[rows], areas, wrong[rows], called[rows], bins)
 
     def __call__(self, weights: Ints) -> tuple[dict[str, float], Floats]:
         tags, classes = self._tags, len(self._tags.classes)
@@ -158,12 +163,13 @@ class _Counter:
         with np.errstate(invalid="ignore"):
             of_classes = counts[:, 1] / counts.sum(axis=1)
         values = {"label_error": float(counts[:, 1].sum() / total) if total else math.nan}
-        for kind, (image, areas, wrong, called) in self._kinds.items():
+        for kind, (image, areas, wrong, called, bins) in self._kinds.items():
             drawn = weights[image].astype(np.float64)
             values[f"AUC_{kind}"], values[f"AP_{kind}"] = areas(drawn)
             caught = float((drawn * (wrong & called)).sum())
             values[f"precision_{kind}"] = _ratio(caught, float((drawn * called).sum()))
             values[f"recall_{kind}"] = _ratio(caught, float((drawn * wrong).sum()))
+            values[f"calibration_{kind}"] = bins.error(drawn)
         return values, of_classes
 
 

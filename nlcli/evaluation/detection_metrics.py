@@ -6,8 +6,8 @@ chosen without the image's fold. No threshold is chosen here.
 
 ``metrics.json`` holds every metric (see ``nlcli.evaluation.metrics_file``), ``per_class.csv`` those of
 the classes, ``checked.parquet`` the images themselves (see ``nlcli.evaluation.checked_labels``),
-``replicates.npz`` the bootstrap replicates, ``roc.csv`` the curve of right against wrong labels; the
-plots lie beside them.
+``replicates.npz`` the bootstrap replicates, ``roc.csv`` the curve of right against wrong labels,
+``calibration.csv`` what probabilities said and what was so; the plots lie beside them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
+from nlcli.evaluation.calibration_curve import CalibrationCurve, write_calibration
 from nlcli.evaluation.checked_labels import FILE, CheckedLabels, write_checked
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.measured import Measured
@@ -81,6 +82,11 @@ def measure_detection(
     held_out = _held_out(detection)
     errors_plot(detection.classes, measured, naive.of_classes, ends, held_out, work / "per_class.png")
     areas_plot(curve, checked, measured, work / "areas.png")
+    known = np.flatnonzero(checked.calibrated)
+    said = "probability that the label is right"
+    write_calibration(
+        work, [CalibrationCurve.of("label", said, checked.probability[known], checked.right[known], known)]
+    )
     return {
         "name": metrics.name,
         "split": metrics.split,
@@ -104,6 +110,7 @@ def checked_labels(detection: Detection, rows: Ints, right: Bools, called_right:
         called_right,
         detection.score[rows],
         _held_out(detection)[detection.noisy[rows]],
+        detection.probability[rows],
     )
 
 

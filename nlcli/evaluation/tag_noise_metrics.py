@@ -4,8 +4,8 @@ The verdicts that count are those of the detection's ``verified.parquet``: on te
 saw nothing of test, elsewhere by such that were fitted without the image's fold. Nothing is chosen here.
 
 ``metrics.json`` holds every metric (see ``nlcli.evaluation.metrics_file``), ``per_class.csv`` those of the classes,
-``checked.parquet`` the entries (see ``nlcli.evaluation.checked_tags``), ``replicates.npz`` the bootstrap replicates;
-the plots lie beside them.
+``checked.parquet`` the entries (see ``nlcli.evaluation.checked_tags``), ``replicates.npz`` the bootstrap replicates,
+``calibration.csv`` what probabilities said and what was so; the plots lie beside them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.data.tag_detection_files import VERIFIED, TagDetection, read_verified
 from nlcli.errors import NlcliError
+from nlcli.evaluation.calibration_curve import CalibrationCurve, write_calibration
 from nlcli.evaluation.checked_labels import FILE
 from nlcli.evaluation.checked_tags import CheckedTags, write_checked_tags
 from nlcli.evaluation.config import Evaluate
@@ -80,6 +81,16 @@ def measure_tags(
         checked.classes, measured, naive.of_classes, measured.class_ends, nothing, work / "per_class.png", "label_error"
     )
     tag_curves_plot(checked, measured, work / "areas.png")
+    write_calibration(
+        work,
+        [
+            CalibrationCurve.of(kind, said, checked.probability[which], checked.present[which], checked.image[which])
+            for kind, said, which in (
+                ("given", "probability that a given tag is right", checked.given),
+                ("missing", "probability that a class without its tag is there", ~checked.given),
+            )
+        ],
+    )
     return {
         "name": metrics.name,
         "split": metrics.split,

@@ -110,6 +110,11 @@ def area_support(ones: int, others: int, counted: str = "labels of the rarer kin
     )
 
 
+def calibration_support(labels: int, counted: str) -> Support:
+    """Of an expected calibration error of ``labels``; of fewer than are ranked it is chance."""
+    return Support(labels, FEWEST_TO_RANK, counted, fewest_to_differ=FEWEST_TO_RANK)
+
+
 def classes_support(counts: ArrayLike, per_class: ArrayLike, *, shares: bool = False) -> Support:
     """Of a mean over classes, such as mAP or the average error.
 

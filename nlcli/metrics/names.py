@@ -24,21 +24,30 @@ HEADINGS = {
     "planted_error": "planted error",
     "AUC": "AUC",
     "AP_wrong": "AP of wrong",
+    "calibration_error": "calibration error",
     "label_error": "label error",
     "AUC_wrong": "AUC of wrong",
     "precision_wrong": "precision of wrong",
     "recall_wrong": "recall of wrong",
+    "calibration_wrong": "calibration error of given",
     "AUC_missing": "AUC of missing",
     "AP_missing": "AP of missing",
     "precision_missing": "precision of missing",
     "recall_missing": "recall of missing",
+    "calibration_missing": "calibration error of missing",
 }
 """In the order in which they are shown."""
-TABLED = tuple(name for name in HEADINGS if not name.endswith(("_wrong", "_missing")) and name != "label_error")
+CALIBRATIONS = ("calibration_error", "calibration_wrong", "calibration_missing")
+"""How far the probabilities of a detection are from what is so: of labels; of given tags; of the other classes."""
+TABLED = tuple(
+    name
+    for name in HEADINGS
+    if not name.endswith(("_wrong", "_missing")) and name not in ("label_error", "calibration_error")
+)
 """What a paper's table may hold: no paper prints the AP of finding wrong labels, or how tags are found."""
 LEARNING = ("mAP", "AP_all", "top_1")
 """What learning curves show, panel by panel."""
-LOWER_IS_BETTER = frozenset({*ERRORS, "planted_error"})
+LOWER_IS_BETTER = frozenset({*ERRORS, "planted_error", *CALIBRATIONS})
 DOWN = "↓"
 
 

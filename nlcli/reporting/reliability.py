@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nlcli.metrics.arrays import Bools, Floats
+from nlcli.metrics.expected_calibration import BINS, ProbabilityBins
 from nlcli.reporting.shares import Share
-
-_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,11 @@ class Reliability:
         probability, outcome = probability[known], outcome[known]
         if not len(probability) or not np.all((probability >= 0) & (probability <= 1)):
             return None
-        number = np.minimum((probability * _BINS).astype(np.int64), _BINS - 1)
-        bins, distance = [], 0.0
-        for i in range(_BINS):
-            inside = number == i
+        binned = ProbabilityBins(probability, outcome)
+        bins = []
+        for i in range(BINS):
+            inside = binned.place == i
             share = Share.of(int(outcome[inside].sum()), int(inside.sum()))
             if share is not None:
-                expected = float(probability[inside].mean())
-                bins.append(Bin(expected, share))
-                distance += abs(expected - share.value) * share.whole
-        return cls(tuple(bins), distance / len(probability), len(probability))
+                bins.append(Bin(float(probability[inside].mean()), share))
+        return cls(tuple(bins), binned.error(), len(probability))

@@ -38,6 +38,14 @@ def made(images: int = 40, classes: int = 3, seed: int = 0) -> CheckedTags:
     )
 
 
+def calibration_error(probability: np.ndarray, outcome: np.ndarray) -> float:
+    """Bin by bin, mean probability against the share that was so."""
+    place = np.floor(10 * probability.astype(np.float64))
+    parts = [(place == b).sum() * abs(probability[place == b].mean(dtype=np.float64) - outcome[place == b].mean())
+             for b in np.unique(place)]  # fmt: skip
+    return float(sum(parts) / len(probability))
+
+
 def test_metrics_are_scikit_learns() -> None:
     tags = made()
     values = tags.measure(0, 0).values
@@ -54,6 +62,9 @@ def test_metrics_are_scikit_learns() -> None:
     assert values["precision_missing"] == pytest.approx(np.mean(missing[named]))
     assert values["recall_missing"] == pytest.approx(np.mean(named[missing]))
     assert values["label_error"] == pytest.approx(np.mean(tags.called_present != tags.present))
+    for kind, which in (("wrong", given), ("missing", others)):
+        expected = calibration_error(tags.probability[which], tags.present[which])
+        assert values[f"calibration_{kind}"] == pytest.approx(expected)
     assert tags.naive().measure(0, 0).values["label_error"] == pytest.approx(np.mean(tags.given != tags.present))
 
 
@@ -70,6 +81,8 @@ def test_a_replicate_is_the_metric_of_the_images_drawn() -> None:
         assert measured.replicates["AUC_wrong"][b] == pytest.approx(expected)
         error = np.mean((tags.called_present != tags.present)[rows])
         assert measured.replicates["label_error"][b] == pytest.approx(error)
+        calibration = calibration_error(tags.probability[rows][given], tags.present[rows][given])
+        assert measured.replicates["calibration_wrong"][b] == pytest.approx(calibration)
 
 
 def test_some_of_the_images() -> None:
@@ -143,6 +156,18 @@ def test_what_an_evaluation_holds(world: TagWorld, evaluations: list[Path]) -> N
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert int(rows["bee"]["missing"]) == (~given & true)[:, 1].sum()
     assert int(rows["bee"]["wrong"]) == (given & ~true)[:, 1].sum()
+    assert metrics.metrics["calibration_wrong"].rests_on == given.sum()
+    with open(evaluations[0] / "calibration.csv", newline="") as file:
+        bins = list(csv.DictReader(file))
+    for kind, which in (("given", given), ("missing", ~given)):
+        own = [row for row in bins if row["kind"] == kind]
+        assert sum(int(row["labels"]) for row in own) == which.sum()
+        assert sum(int(row["labels"]) * float(row["was"]) for row in own) == pytest.approx(true[which].sum())
+        apart = sum(int(row["labels"]) * abs(float(row["said"]) - float(row["was"])) for row in own) / which.sum()
+        name = "calibration_wrong" if kind == "given" else "calibration_missing"
+        assert metrics.metrics[name].value == pytest.approx(apart, abs=1e-5)  # as many digits are written
+        assert all(float(row["low"]) <= float(row["was"]) <= float(row["high"]) for row in own if row["low"])
+    assert (evaluations[0] / "calibration.png").stat().st_size > 1000
 
 
 def test_detections_side_by_side(evaluations: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,6 +184,10 @@ def test_detections_side_by_side(evaluations: list[Path], capsys: pytest.Capture
     told = capsys.readouterr().out
     assert "label error" in told
     assert "precision of missing" in told
+    assert "calibration error of given" in told
+    own, other = better.metrics["calibration_wrong"], naive.metrics["calibration_wrong"]
+    assert other.difference == pytest.approx(other.value - own.value)
+    assert other.difference_interval[0] < other.difference < other.difference_interval[1]
 
 
 def test_what_cannot_be_evaluated(world: TagWorld, evaluations: list[Path], tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def detections(images_a_class: int, classes: int = 10, seed: int = 0) -> Callabl
         for shift in models:
             signal = shift[noisy] * np.where(right, 0.5, -0.5)
             score = (signal + 0.8 * common + 0.6 * rng.normal(size=images)).astype(np.float32)
-            checked.append(CheckedLabels(names, keys, noisy, right, score >= 0, score, nothing))
+            said = (1 / (1 + np.exp(-1.5 * score))).astype(np.float32)  # surer than it may be of most classes
+            checked.append(CheckedLabels(names, keys, noisy, right, score >= 0, score, nothing, said))
         return checked
 
     return draw

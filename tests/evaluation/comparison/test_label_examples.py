@@ -71,7 +71,7 @@ def test_drawn_are_the_same_images_of_all(tmp_path: Path) -> None:
     n = 40
     keys = np.array([f"k{i:02d}" for i in range(n)], object)
     right, score = np.arange(n) % 4 != 0, np.linspace(0, 1, n, dtype=np.float32)
-    labels = CheckedLabels(("a",), keys, np.zeros(n, np.int64), right, score > 0.5, score, np.zeros(n, bool))
+    labels = CheckedLabels(("a",), keys, np.zeros(n, np.int64), right, score > 0.5, score, np.zeros(n, bool), score)
     drawn = draw_label_examples([labels, labels], 8, 0)
     assert [sum(example.right for example in drawn), len(drawn)] == [4, 8]
     assert [example.key for example in drawn] == sorted(example.key for example in drawn)
