@@ -10,8 +10,6 @@ little in them.
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -19,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks._process import cost_of
 
 IMAGES, CLASSES = 1_000_000, 1000
 FOLDERS, IN_FOLDER = 20_000, 2
@@ -46,7 +46,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         noise = ["-m", "nlcli", "-q", "add-noise", "--kind", "symmetric", "--rate", "0.3"]
         noise += ["--dataset", str(root / "clean"), output, str(root / "noisy")]
         of_folders = [*build, "--images", str(root / "folders"), output, str(root / "many")]
-        floor = _measured(["-c", _FLOOR, str(root / "list.csv"), str(root / "photos")])
+        floor = cost_of([sys.executable, "-c", _FLOOR, str(root / "list.csv"), str(root / "photos")])
         rows: list[dict[str, Any]] = [
             {
                 "name": f"read {images:,} rows, look for the pictures",
@@ -61,23 +61,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
             (f"add-noise, {images:,} rows", noise, "at most 20 s and 0.6 GiB"),
             (f"build-folders, {folders:,} classes", of_folders, "at most 60 s and 1 GiB"),
         ):
-            seconds, peak = _measured(command)
+            seconds, peak = cost_of([sys.executable, *command])
             ratio = {"ratio": seconds / floor[0], "ratio_to": "reading and looking"} if command is listed else {}
             rows.append({"name": name, "value": seconds, "unit": "s", "target": target, "peak_memory": peak, **ratio})
     return rows
-
-
-def _measured(command: list[str]) -> tuple[float, int]:
-    """Processor seconds and peak memory in bytes of a Python program, which must succeed."""
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{command[:6]} ended with status {status}")
-    return _seconds(usage), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _seconds(usage: resource.struct_rusage) -> float:
-    return usage.ru_utime + usage.ru_stime
 
 
 def _touch(root: Path, paths: Iterable[str]) -> None:
