@@ -26,12 +26,10 @@ from nlcli.evaluation.measured import Measured
 from nlcli.evaluation.metrics_file import (
     METRICS,
     Bootstrap,
-    CleanSet,
     DetectionMetrics,
     MeasuredHeldOut,
     Named,
     Planted,
-    SelectedBy,
     Selection,
     estimates,
     flat,
@@ -45,6 +43,7 @@ from nlcli.metrics.formats import exact
 from nlcli.metrics.names import ERRORS, LABEL_NOISE
 from nlcli.stages.files import read_json, write_csv
 from nlcli.stages.stage import StageRecord
+from nlcli.training.result import CleanLabels, SelectedBy
 
 if TYPE_CHECKING:
     from nlcli.data.detection_files import Detection, Threshold
@@ -155,7 +154,7 @@ def _metrics(
         dataset=read_json(dataset.path / "dataset.json").get("name"),
         backbone=backbone_of(record),
         model=tested_model(record),
-        selection=Selection(selected_by=_selected_by(info.threshold, cross_fitted), clean=CleanSet.of(info.clean)),
+        selection=Selection(selected_by=_selected_by(info.threshold, cross_fitted), clean=CleanLabels.of(info.clean)),
         bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
         metrics=metrics,
         classes_without_images=Named(count=len(without), names=tuple(detection.classes[c] for c in without)),
@@ -169,10 +168,12 @@ def _metrics(
 
 
 def _selected_by(threshold: Threshold, cross_fitted: bool) -> SelectedBy:
-    if threshold.chosen_on not in ("given", "detector"):
-        told = "average error" + (", each image's without its fold" if cross_fitted else "")
-        return SelectedBy(split=threshold.chosen_on, metric=told, images=threshold.images)
-    return SelectedBy(split=None, by="hand" if threshold.chosen_on == "given" else "the detector itself")
+    if threshold.chosen_on == "given":
+        return SelectedBy(split=None, by="hand")
+    if threshold.chosen_on == "detector":
+        return SelectedBy(split=None, by="the detector itself")
+    told = "average error" + (", each image's without its fold" if cross_fitted else "")
+    return SelectedBy(split=threshold.chosen_on, metric=told, images=threshold.images)
 
 
 def backbone_of(detection: StageRecord) -> str | None:

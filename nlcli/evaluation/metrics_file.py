@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nlcli.data.detection_files import CleanSet as GivenCleanSet
 from nlcli.data.detection_files import HeldOut, Threshold
 from nlcli.data.tag_detection_files import TagThreshold
 from nlcli.errors import NlcliError
@@ -23,6 +22,7 @@ from nlcli.metrics.names import LABEL_NOISE, TAG_NOISE, shown_metrics
 from nlcli.stages.files import number, read_json
 from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord
+from nlcli.training.result import CleanLabels, SelectedBy, WeightedBy
 
 METRICS = "metrics.json"
 FORMAT = 1
@@ -135,59 +135,13 @@ class TestedModel(Part):
         return self.settings.get("labels")
 
 
-class SelectedBy(Part):
-    """What chose the weights or the threshold: a metric on a split, something else, or nothing."""
-
-    split: str | None
-    metric: str | None = None
-    value: float | None = None
-    images: int | None = None
-    by: str | None = None
-    why: str | None = None
-
-    @property
-    def told(self) -> str:
-        """For people: ``validation AP_all``."""
-        if self.split is None:
-            return self.by or "nothing (last step)"
-        return f"{self.split} {self.metric}"
-
-
-class CleanSet(GivenCleanSet):
-    """The verified images that a model was fitted on (``nlcli.training.result.CleanLabels``)."""
-
-    pairs: dict[str, int] | None = None
-    trained: int | None = None
-    chose: int | None = None
-
-    @classmethod
-    def of(cls, given: GivenCleanSet) -> CleanSet:
-        """Without pairs."""
-        return cls(images=given.images, keys=given.keys, fraction=given.fraction, seed=given.seed)
-
-
-class WeightedBy(Part):
-    """The detection that weighted a model's noisy labels."""
-
-    method: str
-    threshold: float
-    held_out: tuple[str, ...]
-    clean: CleanSet | None = None
-
-    @property
-    def told(self) -> str:
-        """For people."""
-        apart = f", {len(self.held_out)} classes held out" if self.held_out else ""
-        return f"weights by {self.method}{apart}"
-
-
 class Selection(Part):
     """What chose the weights and which clean labels were used, as the model's own result tells."""
 
     selected_by: SelectedBy | None = None
     step: int | None = None
     phase: str | None = None
-    clean: CleanSet | None = None
+    clean: CleanLabels | None = None
     training_images: int | dict[str, int] | None = None
     detection: WeightedBy | None = None
 

@@ -26,10 +26,8 @@ from nlcli.evaluation.detection_metrics import backbone_of
 from nlcli.evaluation.metrics_file import (
     METRICS,
     Bootstrap,
-    CleanSet,
     Estimate,
     Named,
-    SelectedBy,
     Selection,
     TagNoiseMetrics,
     estimates,
@@ -43,6 +41,7 @@ from nlcli.metrics.formats import exact
 from nlcli.metrics.names import ERRORS, TAG_NOISE
 from nlcli.stages.files import read_json, write_csv
 from nlcli.stages.stage import StageRecord
+from nlcli.training.result import CleanLabels, SelectedBy
 
 if TYPE_CHECKING:
     from nlcli.data.tag_detection_files import TagDetectionRecord
@@ -156,7 +155,7 @@ def _metrics(
         dataset=read_json(dataset.path / "dataset.json").get("name"),
         backbone=backbone_of(record),
         model=tested_model(record),
-        selection=Selection(selected_by=_selected_by(info), clean=CleanSet.of(info.clean)),
+        selection=Selection(selected_by=_selected_by(info), clean=CleanLabels.of(info.clean)),
         bootstrap=Bootstrap(resamples=config.bootstrap, seed=config.seed),
         metrics=metrics,
         classes_without_images=Named(count=len(without), names=tuple(checked.classes[c] for c in without)),

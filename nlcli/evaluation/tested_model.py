@@ -32,5 +32,5 @@ def selection(model: Path) -> Selection:
     result = read_result(model)
     if result is None:
         return Selection()
-    told = result.model_dump(mode="json", include=set(Selection.model_fields), exclude_unset=True)
-    return Selection.model_validate(told)
+    told = {name: getattr(result, name) for name in Selection.model_fields if name in result.model_fields_set}
+    return Selection(**told)

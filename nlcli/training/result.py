@@ -19,19 +19,30 @@ class _Part(BaseModel):
 
 
 class SelectedBy(_Part):
-    """What chose the weights.
+    """What chose the weights of a model, or the threshold of a detection.
 
     Attributes:
         split: ``train`` where classifiers that had not seen them were compared on training images. None where nothing
-            could be measured, and the last weights were kept.
+            could be measured, and the last weights were kept, or where it is not a metric that chose.
         metric, value: Which one was best there, and how good.
-        why: Why nothing chose them.
+        images: How many chose a threshold.
+        by: What else chose it, in words.
+        why: Why nothing chose the weights.
     """
 
-    split: Literal["validation", "train"] | None
+    split: Literal["validation", "train", "train+validation"] | None
     metric: str | None = None
     value: float | None = None
+    images: int | None = None
+    by: str | None = None
     why: str | None = None
+
+    @property
+    def told(self) -> str:
+        """For people: ``validation AP_all``."""
+        if self.split is None:
+            return self.by or "nothing (last step)"
+        return f"{self.split} {self.metric}"
 
     @classmethod
     def of(cls, metric: str | None, value: float | None, *, steps: int) -> SelectedBy:
@@ -89,6 +100,11 @@ class CleanLabels(CleanSet):
     trained: int | None = None
     chose: int | None = None
 
+    @classmethod
+    def of(cls, given: CleanSet) -> CleanLabels:
+        """Those that a detection used."""
+        return cls(**given.model_dump())
+
 
 class WeightedBy(_Part):
     """The detection that weighted noisy labels.
@@ -104,6 +120,12 @@ class WeightedBy(_Part):
     threshold: float
     held_out: tuple[str, ...]
     clean: CleanLabels
+
+    @property
+    def told(self) -> str:
+        """For people."""
+        apart = f", {len(self.held_out)} classes held out" if self.held_out else ""
+        return f"weights by {self.method}{apart}"
 
 
 class Result(Record):

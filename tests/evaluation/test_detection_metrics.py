@@ -25,9 +25,9 @@ from nlcli.evaluation.comparison.compare import compare, compare_evaluations, sh
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Analyse, Compare, Evaluate
 from nlcli.evaluation.evaluate import evaluate
-from nlcli.evaluation.metrics_file import SelectedBy
 from nlcli.metrics.intervals import classes_support, difference_interval, metric_interval, widest
 from nlcli.stages.stage import read_stage
+from nlcli.training.result import SelectedBy
 from worlds.evaluated import errors_of, evaluated, value_of
 from worlds.made_detections import CLASSES, checked_table, made_dataset, made_detection
 from worlds.scored_chain import shared_chain

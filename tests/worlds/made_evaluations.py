@@ -15,7 +15,6 @@ from nlcli.evaluation.metrics_file import (
     METRICS,
     Bootstrap,
     ClassifierMetrics,
-    CleanSet,
     Metrics,
     Named,
     Selection,
@@ -26,7 +25,7 @@ from nlcli.evaluation.score_files import FILE, REPLICATES, write_replicates, wri
 from nlcli.evaluation.scored_images import measure
 from nlcli.stages.config import StageConfig
 from nlcli.stages.stage import open_stage, read_stage
-from nlcli.training.result import RESULT, HeadResult, SelectedBy
+from nlcli.training.result import RESULT, CleanLabels, HeadResult, SelectedBy
 from worlds.stage_builders import MakeConfig
 
 
@@ -110,9 +109,11 @@ def made_evaluation(
     return output
 
 
-def made_clean_set(fraction: float, images: int | None = None) -> CleanSet:
+def made_clean_set(fraction: float, images: int | None = None) -> CleanLabels:
     """A part of a clean set of 100 images."""
-    return CleanSet(images=round(100 * fraction) if images is None else images, keys="made", fraction=fraction, seed=0)
+    return CleanLabels(
+        images=round(100 * fraction) if images is None else images, keys="made", fraction=fraction, seed=0
+    )
 
 
 def written(metrics: Metrics, output: Path, config: StageConfig | None = None) -> Path:

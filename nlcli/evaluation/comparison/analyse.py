@@ -152,7 +152,7 @@ def show_analysis(outputs: Sequence[Path]) -> None:
             print(f"{title}\n")
             print_table(header, rows, notes)
             print()
-        say(f"tables, curves and figures: {output}")
+        say(f"tables, curves and plots: {output}")
 
 
 # --- models and their seeds ------------------------------------------------------------------

@@ -279,7 +279,7 @@ def show_report(outputs: Sequence[Path]) -> None:
     """Print the table of a report."""
     for output in outputs:
         print_comparison(Comparison.read(output / RESULT))
-        say(f"table and figure: {output}")
+        say(f"table and plot: {output}")
 
 
 def show_evaluations(outputs: Sequence[Path]) -> None:
@@ -294,4 +294,4 @@ def show_evaluations(outputs: Sequence[Path]) -> None:
         if kind:
             print_comparison(compare([record.path for record in kind]))
     for record in records:
-        say(f"scores, curves and figures: {record.path}")
+        say(f"scores, curves and plots: {record.path}")

@@ -372,4 +372,4 @@ def show_table(outputs: Sequence[Path]) -> None:
         table = PaperTable.read(output / FILE)
         print(f"{table.title}\n")
         print_table(*table_text(table))
-        say(f"table, CSV, Markdown and figure: {output}")
+        say(f"table, CSV, Markdown and plot: {output}")

@@ -26,12 +26,12 @@ from nlcli.evaluation.metrics_file import (
     Named,
     Selection,
     TestedModel,
-    WeightedBy,
 )
 from nlcli.evaluation.score_files import read_scores
 from nlcli.metrics.intervals import metric_interval, ranking_support
 from nlcli.metrics.names import LOWER_IS_BETTER
 from nlcli.stages.pipeline import read_pipeline
+from nlcli.training.result import WeightedBy
 from worlds.made_evaluations import curve_lines, made_clean_set, made_evaluation, made_run, written
 from worlds.stage_builders import published as published_dataset
 from worlds.stage_builders import verified_table
@@ -313,7 +313,8 @@ def test_curves_over_held_out_classes(tmp_path: Path) -> None:
     weighted, whole = (
         {
             "selection": Selection(
-                clean=made_clean_set(0.5), detection=WeightedBy(method="cleannet", threshold=0.1, held_out=classes)
+                clean=made_clean_set(0.5),
+                detection=WeightedBy(method="cleannet", threshold=0.1, held_out=classes, clean=made_clean_set(0.5)),
             )
         }
         for classes in (("a", "b"), ())
