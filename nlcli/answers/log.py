@@ -18,11 +18,12 @@ from nlcli.answers.answer import Answer
 from nlcli.answers.queue import Asked
 from nlcli.answers.words import NOTHING, Word
 from nlcli.data.labels import SPLITS, LabelTable
-from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import own_table_blocks, read_own_table
 
 LOG = "verification.parquet"
 _SAID = ("absent", "present")
+_ROWS = 1 << 16
 COLUMNS = (
     *("round", "key", "path", "split", "class", "said", "annotator", "time", "file", "state"),
     *("how", "chance", "probability"),
@@ -64,9 +65,8 @@ def write_log(
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _schema(), strict=True)]
     with atomic_path(directory / LOG) as temporary, pq.ParquetWriter(temporary, _schema()) as file:
         if (parent / LOG).is_file():
-            with _opened(parent) as before:
-                for batch in before.iter_batches():
-                    file.write_table(pa.Table.from_batches([batch], schema=_schema()))
+            for before in own_table_blocks(parent / LOG, _remedy(parent), _ROWS, schema=_schema()):
+                file.write_table(before)
         file.write_table(pa.Table.from_arrays(arrays, schema=_schema()))
 
 
@@ -78,8 +78,7 @@ def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
     chosen = np.zeros(len(table), bool)
     if not (directory / LOG).is_file():
         return chosen
-    with _opened(directory) as file:
-        rows = file.read(columns=["key", "how", "state"])
+    rows = read_own_table(directory / LOG, _remedy(directory), schema=_schema(), columns=("key", "how", "state"))
     scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
     keys = rows.filter(pc.fill_null(scored, False)).column("key").to_numpy()
     row = pd.Index(table.keys).get_indexer(np.unique(keys)) if len(keys) else np.zeros(0, np.int64)
@@ -101,16 +100,5 @@ def _schema() -> Any:
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
 
 
-def _opened(directory: Path) -> Any:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    where = directory / LOG
-    try:
-        file = pq.ParquetFile(where)
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where}: {error}; make {directory} again") from error
-    if not file.schema_arrow.equals(_schema()):
-        file.close()
-        raise NlcliError(f"{where} has other columns than a log of answers; make {directory} again")
-    return file
+def _remedy(directory: Path) -> str:
+    return f"make {directory} again"

@@ -21,9 +21,10 @@ import numpy as np
 from nlcli.cleaning.plan import REASONS, RULES, Plan
 from nlcli.cleaning.proposals import NONE
 from nlcli.data.labels import SPLITS, LabelTable
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
 from nlcli.stages.files import atomic_path, write_csv_table
+from nlcli.stages.own_tables import read_own_table
 from nlcli.version import __version__
 
 CHANGES, CHANGES_CSV = "changes.parquet", "changes.csv"
@@ -171,19 +172,12 @@ def read_made(directory: Path, table: LabelTable) -> tuple[Ints, Ints, Ints, np.
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     where = directory / CHANGES
     damaged = f"{where} does not belong to the data set beside it; make {directory} again with nlcli clean-labels"
-    try:
-        if not pq.read_schema(where).equals(_schema()):
-            raise NlcliError(damaged)
-        names = ["key", "class", "old", "new", "rule", "old_confidence"]
-        changes = pq.read_table(where, columns=names, filters=pc.field("rule") != RULES[-1])
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(
-            f"cannot read {where} ({shortened(error)}); make {directory} again with nlcli clean-labels"
-        ) from error
+    remedy, names = f"make {directory} again with nlcli clean-labels", ("key", "class", "old", "new", "old_confidence")
+    made = pc.field("rule") != RULES[-1]
+    changes = read_own_table(where, remedy, schema=_schema(), columns=names, only=made)
     row = pd.Index(table.keys).get_indexer(changes.column("key").to_numpy()).astype(np.int64)
 
     def codes(name: str, known: tuple[str, ...]) -> Ints:

@@ -36,6 +36,7 @@ from nlcli.networks.image_files import ImageFile, find_images, name_some
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.provenance import NetworkSource
 from nlcli.stages.files import atomic_path, fingerprint_json
+from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import SchemaRecord
 from nlcli.stages.stage import Stage, open_stage, read_stage
 
@@ -283,21 +284,11 @@ class _Parts:
 
 def _read_parts(directory: Path, count: int) -> _Parts:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     tables = []
     for number in range(-(-count // PART_IMAGES)):
         path = _part_path(directory, number)
-        try:
-            table = pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
-            raise NlcliError(f"cannot read {path}: {reason}; remove its directory and annotate again") from error
-        if not table.schema.equals(_schema()):
-            raise NlcliError(
-                f"{path} does not have the columns of predictions; remove its directory and annotate again"
-            )
-        tables.append(table)
+        tables.append(read_own_table(path, "remove its directory and annotate again", schema=_schema()))
     table = pa.concat_tables(tables).combine_chunks()
     if len(table) != count:
         raise NlcliError(f"{directory} holds {len(table)} predictions, expected {count}; remove it and annotate again")

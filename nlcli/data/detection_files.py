@@ -28,6 +28,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path, read_json, write_csv
+from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord, read_stage
 
@@ -371,7 +372,6 @@ def read_detection(path: Path | str) -> Detection:
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     record = read_stage(path, "detection")
     content = read_json(record.path / DETECTION)
@@ -379,12 +379,7 @@ def read_detection(path: Path | str) -> Detection:
         raise NlcliError(f"{path} is a detection of tags, several labels an image; here one of single labels is needed")
     info = DetectionRecord.read(record.path / DETECTION)
     where = record.path / NOISE
-    try:
-        table = pq.read_table(where)
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where}: {error}; run detect-noise again") from error
-    if not table.schema.equals(_schema()):
-        raise NlcliError(f"{where} does not have the columns of a detection; run detect-noise again")
+    table = read_own_table(where, "run detect-noise again", schema=_schema())
 
     def codes(name: str, known: Sequence[str], *, empty: bool) -> np.ndarray:
         column = table.column(name)

@@ -15,7 +15,8 @@ from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.data.pictures import look_at_pictures, picture_root, refuse_one_file_in_two_splits
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
-from nlcli.stages.records import SchemaRecord
+from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
+from nlcli.stages.records import PathText, SchemaRecord
 from nlcli.stages.stage import read_stage
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # --- on disk ---------------------------------------------------------------------------------
 
 DESCRIPTION = "dataset.json"
+_REMEDY = "build the data set again"
 _GROUP_ROWS = 1 << 16
 
 
@@ -112,17 +114,11 @@ def read_dataset(path: Path | str) -> LabelTable:
     Raises:
         NlcliError: not a data set, or one whose files do not fit together.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     header = _read_header(path)
 
     def column(name: str) -> Any:
         """One column at a time, because they are large."""
-        try:
-            return pq.read_table(header.where, columns=[name]).column(0)
-        except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+        return read_own_table(header.where, _REMEDY, columns=(name,)).column(0)
 
     return _assembled(header, header.images, column)
 
@@ -136,17 +132,9 @@ def dataset_blocks(path: Path | str, rows: int = _GROUP_ROWS) -> Iterator[LabelT
     Raises:
         NlcliError: as :func:`read_dataset`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     header = _read_header(path)
-    try:
-        with pq.ParquetFile(header.where) as file:
-            for batch in file.iter_batches(rows):
-                block = pa.Table.from_batches([batch])
-                yield _assembled(header, len(block), block.column)
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {header.where}: {error}; build the data set again") from error
+    for block in own_table_blocks(header.where, _REMEDY, rows):
+        yield _assembled(header, len(block), block.column)
 
 
 class DatasetRecord(SchemaRecord):
@@ -163,12 +151,12 @@ class DatasetRecord(SchemaRecord):
     model_config = ConfigDict(extra="allow")
 
     states_format = False
-    remedy: ClassVar[str] = "build the data set again"
+    remedy: ClassVar[str] = _REMEDY
 
     task: Task
     classes: tuple[str, ...]
     groups: tuple[str | None, ...] | None
-    image_root: str
+    image_root: PathText
     images: int
 
     @field_validator("groups")
@@ -198,18 +186,15 @@ class _Header:
 
 
 def _read_header(path: Path | str) -> _Header:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     record = read_stage(path, "dataset")
     where = record.path / "images.parquet"
     described = DatasetRecord.read(record.path / DESCRIPTION)
-    try:
+    with damaged_as_sentence(where, _REMEDY):
         if not pq.read_schema(where).equals(_schema()):
-            raise NlcliError(f"{where} does not have the columns of a data set; build it again")
+            raise NlcliError(f"{where} does not have the columns of a data set; {_REMEDY}")
         count = pq.read_metadata(where).num_rows
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where}: {error}; build the data set again") from error
     return _Header(where, count, described, record.fingerprint)
 
 
@@ -305,16 +290,11 @@ def read_truth(dataset: Path | str, table: LabelTable) -> np.ndarray:
     Raises:
         NlcliError: the directory holds no truth, or one that does not fit.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = Path(dataset) / TRUTH
     if not path.is_file():
         raise NlcliError(f"{dataset} has no {TRUTH}; only data sets made by nlcli add-noise know the whole truth")
-    try:
-        rows = pq.read_table(path, columns=["key", "true"])
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; make the data set again") from error
+    rows = read_own_table(path, "make the data set again", columns=("key", "true"))
     known = dict(zip(rows["key"].to_pylist(), rows["true"].to_pylist(), strict=True))
     if any(not -1 <= true < table.num_classes for true in known.values()):
         raise NlcliError(f"{path} names a class that the data set does not have; make the data set again")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import progress, say
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError
 from nlcli.networks.file_facts import FileFacts, is_linked, look_at, one_file
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 from nlcli.stages.stage import PICTURES
 
 if TYPE_CHECKING:
@@ -116,20 +117,17 @@ def read_pictures(directory: Path) -> Pictures | None:
     Raises:
         NlcliError: the file is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = directory / PICTURES
     if not path.is_file():
         return None
-    try:
-        table = pq.read_table(path)
+    remedy = f"make {directory} again with --force"
+    table = read_own_table(path, remedy)
+    with damaged_as_sentence(path, remedy):
         metadata = table.schema.metadata or {}
         here, root = metadata[_FROM_HERE].decode(), Path(metadata[_ROOT].decode())
         paths = table.column("path").to_pylist()
         numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise NlcliError(f"{path} is damaged ({shortened(error)}); make {directory} again with --force") from error
     contents = table.column("content").to_pylist() if "content" in table.column_names else None
     place = _seen_from(directory, here)
     return Pictures(place if _is_there(place, paths) else root, paths, numbers[0], numbers[1], contents)

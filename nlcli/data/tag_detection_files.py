@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from nlcli.data.detection_files import DETECTION, NOISE, NOISE_CSV, CleanSet, Facts
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path, read_json, write_csv
+from nlcli.stages.own_tables import own_table_blocks, read_own_table
 from nlcli.stages.records import Record
 from nlcli.stages.stage import StageRecord, read_stage
 
@@ -333,18 +334,9 @@ class TagDetection:
         Raises:
             NlcliError: the file is damaged, or does not fit ``detection.json``.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         where = self.record.path / NOISE
-        try:
-            with pq.ParquetFile(where) as file:
-                if not file.schema_arrow.equals(_schema()):
-                    raise NlcliError(f"{where} does not have the columns of a detection of tags; {_REMEDY}")
-                for batch in file.iter_batches(rows):
-                    yield self._entries(pa.Table.from_batches([batch]), where)
-        except (OSError, pa.ArrowException) as error:
-            raise NlcliError(f"cannot read {where}: {error}; {_REMEDY}") from error
+        for block in own_table_blocks(where, _REMEDY, rows, schema=_schema()):
+            yield self._entries(block, where)
 
     def entries(self) -> TagEntries:
         """All entries at once; ask for blocks where there may be many millions."""
@@ -444,13 +436,7 @@ def read_verified(path: Path, names: Sequence[str]) -> VerifiedEntries:
     Raises:
         NlcliError: missing, damaged, or of other classes.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; {_REMEDY}") from error
+    table = read_own_table(path, _REMEDY)
     classes = table["class"].to_numpy() if "class" in table.column_names else np.empty(0)
     inside = not len(classes) or 0 <= classes.min() <= classes.max() < len(names)
     if (

@@ -11,6 +11,7 @@ from nlcli.data.label_files import TRUTH, read_truth, write_truth
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -51,20 +52,17 @@ def read_true_tags(dataset: Path | str, table: LabelTable) -> tuple[csr_array, n
     """
     import pandas as pd
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from scipy.sparse import csr_array
 
     path = Path(dataset) / TRUTH
     if not path.is_file():
         raise NlcliError(f"{dataset} has no {TRUTH}; only data sets made by nlcli add-noise know the whole truth")
-    try:
-        rows = pq.read_table(path, columns=["key", "true"]).combine_chunks()
+    rows = read_own_table(path, "make the data set again", columns=("key", "true")).combine_chunks()
+    with damaged_as_sentence(path, "make the data set again"):
         if not rows.schema.field("true").type.equals(pa.list_(pa.int32())):
             raise NlcliError(f"{path} does not hold several labels an image; make the data set again")
         keys = rows["key"].to_numpy(zero_copy_only=False)
         lists = pa.concat_arrays(rows["true"].chunks) if rows.num_rows else pa.array([], pa.list_(pa.int32()))
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise NlcliError(f"cannot read {path}: {error}; make the data set again") from error
     indices = lists.flatten()
     if indices.null_count:
         raise NlcliError(f"{path} has empty cells; make the data set again")

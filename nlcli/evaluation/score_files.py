@@ -16,10 +16,12 @@ from nlcli.data.labels import FULL, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.evaluation.scored_images import Answers, Dense, Entries, ScoredImages, joined
 from nlcli.metrics.arrays import Bools, Floats, Ints
-from nlcli.stages.files import atomic_path, write_arrays
+from nlcli.stages.files import atomic_path, read_arrays, write_arrays
+from nlcli.stages.own_tables import damaged_as_sentence
 
 FILE = "scores.parquet"
 REPLICATES = "replicates.npz"
+_REMEDY = "evaluate the model again"
 BATCH = 1024
 """Images whose scores are read at a time; no result depends on it."""
 
@@ -35,11 +37,9 @@ def read_replicates(path: Path, names: Collection[str]) -> tuple[dict[str, Float
     Raises:
         NlcliError: missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}, arrays["per_class"]
-    except Exception as error:  # damaged archives raise many kinds
-        raise NlcliError(f"cannot read {path} ({error}); evaluate the model again") from error
+    arrays = read_arrays(path, _REMEDY)
+    with damaged_as_sentence(path, _REMEDY):
+        return {name: arrays[name] for name in names}, arrays["per_class"]
 
 
 class ScoreWriter:
@@ -131,7 +131,7 @@ def read_scores(path: Path) -> ScoredImages:
     """
     import pyarrow.parquet as pq
 
-    with _sentences(path), pq.ParquetFile(path) as file:
+    with damaged_as_sentence(path, _REMEDY), pq.ParquetFile(path) as file:
         classes = _classes_of(path, file)
         absent = (batch.column("absent") for batch in file.iter_batches(BATCH, columns=["absent"]))
         dense = all(column.null_count == len(column) for column in absent)
@@ -176,7 +176,7 @@ def read_images(path: Path, keys: Collection[str]) -> dict[str, StoredScores]:
 
     wanted = set(keys)
     images: dict[str, StoredScores] = {}
-    with _sentences(path), pq.ParquetFile(path) as file:
+    with damaged_as_sentence(path, _REMEDY), pq.ParquetFile(path) as file:
         classes = _classes_of(path, file)
         for group in range(file.num_row_groups):
             if wanted.isdisjoint(file.read_row_group(group, columns=["key"]).column(0).to_pylist()):
@@ -187,16 +187,6 @@ def read_images(path: Path, keys: Collection[str]) -> dict[str, StoredScores]:
                     if key in wanted:
                         images[key] = StoredScores(scores[i].copy(), label[i].copy(), verified[i].copy())
     return images
-
-
-@contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (OSError, ValueError, IndexError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; evaluate the model again") from error
 
 
 def _classes_of(path: Path, file: Any) -> tuple[str, ...]:

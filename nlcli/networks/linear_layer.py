@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from nlcli.errors import NlcliError, shortened
-from nlcli.stages.files import write_arrays
+from nlcli.stages.files import read_arrays, write_arrays
 
 LAST_LAYER = "last_layer.npz"
 """Name of the file beside a saved network, and beside features that it computed."""
@@ -88,14 +88,12 @@ class LinearLayer:
         Raises:
             NlcliError: the file is missing or damaged, or is not for these features.
         """
+        arrays = read_arrays(path, remedy)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                kernel, bias = arrays["kernel"], arrays["bias"]
-                layer = cls(kernel, bias, tuple(str(name) for name in arrays["classes"].tolist()))
-        except ValueError as error:
+            kernel, bias = arrays["kernel"], arrays["bias"]
+            layer = cls(kernel, bias, tuple(str(name) for name in arrays["classes"].tolist()))
+        except (ValueError, KeyError, TypeError) as error:
             raise NlcliError(f"{path} does not hold a last layer ({shortened(error)}); {remedy}") from error
-        except Exception as error:  # a damaged archive raises nearly anything
-            raise NlcliError(f"cannot read {path} ({shortened(error)}); {remedy}") from error
         if len(kernel) != num_features:
             raise NlcliError(f"{path} is for {len(kernel)} features, not for these {num_features}; {remedy}")
         return layer

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError
+from nlcli.stages.own_tables import damaged_as_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,11 +163,7 @@ def _schema(path: Path) -> Any:
 
 def _opened(path: Path, use: Any, text: list[str] | None = None) -> Any:
     """What ``use`` makes of the file; one that is damaged becomes a sentence."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path, read_dictionary=text or None) as file:
-            return use(file)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {shortened(error)}; {_REMEDY}") from error
+    with damaged_as_sentence(path, _REMEDY), pq.ParquetFile(path, read_dictionary=text or None) as file:
+        return use(file)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from nlcli.errors import NlcliError, first_problem
 from nlcli.stages.files import read_json, write_json
+
+
+def _may_be_a_path(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no path has a NUL in it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError("no path has these characters") from error
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_may_be_a_path)]
+"""A path as text that a file system takes; bytes outside UTF-8 stand in it as ``os.fsdecode`` writes them."""
 
 
 class Record(BaseModel):
@@ -112,8 +127,8 @@ class InputRecord(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
     fingerprint: str
-    path: str | None = None
-    relative: str | None = None
+    path: PathText | None = None
+    relative: PathText | None = None
     stage: str | None = None
 
 

@@ -12,6 +12,7 @@ from nlcli.data.labels import NONE, SPLITS, LabelTable
 from nlcli.data.tag_detection_files import TagDetection, TagEntries
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.stage import StageRecord
 
 PAIRS = "pairs.parquet"
@@ -127,18 +128,13 @@ def near_duplicates(dataset: Path, table: LabelTable) -> dict[int, list[int]]:
         NlcliError: the file that tells of them is damaged.
     """
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     where = dataset / PAIRS
     if not where.is_file():
         return {}
-    try:
-        pairs = pq.read_table(where, columns=["first", "second"])
-        index = pd.Index(table.keys)
-        first, second = (index.get_indexer(pairs.column(name).to_numpy()) for name in ("first", "second"))
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {where}: {error}; run nlcli deduplicate again") from error
+    pairs = read_own_table(where, "run nlcli deduplicate again", columns=("first", "second"))
+    index = pd.Index(table.keys)
+    first, second = (index.get_indexer(pairs.column(name).to_numpy()) for name in ("first", "second"))
     near: dict[int, list[int]] = {}
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
         if one >= 0 and other >= 0:

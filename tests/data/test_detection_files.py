@@ -80,7 +80,7 @@ def test_damaged_detections_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NlcliError, match="column 'verdict' has a value that it cannot have"):
         read_detection(made)
     pq.write_table(good.drop_columns("score"), made / "noise.parquet")
-    with pytest.raises(NlcliError, match="does not have the columns of a detection"):
+    with pytest.raises(NlcliError, match="does not have the columns that nlcli writes there"):
         read_detection(made)
     (made / "noise.parquet").write_bytes(b"PAR1")
     with pytest.raises(NlcliError, match="cannot read"):

@@ -95,6 +95,8 @@ def test_what_0_1_0_wrote_is_read_and_written_again(tmp_path: Path) -> None:
         ("groups", "animal"),
         ("groups", ["animal"]),
         ("image_root", []),
+        ("image_root", "pictures\0"),
+        ("image_root", "pictures\ud800"),
         ("images", "three"),
         ("task", "two-label"),
     ],

@@ -20,6 +20,7 @@ from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.runtime import cpu_count
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 from nlcli.stages.stage import open_stage, read_stage
 
 _PART = 4096
@@ -152,17 +153,14 @@ def read_hashes(directory: Path, count: int) -> Hashes:
         NlcliError: a part is missing, damaged, or of another data set.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        parts = [pq.read_table(_part(directory, n)) for n in range(-(-count // _PART))]
+    remedy = f"remove {directory} and run again"
+    parts = [read_own_table(_part(directory, n), remedy) for n in range(-(-count // _PART))]
+    with damaged_as_sentence(directory, remedy):
         rows = pa.concat_tables(parts)
         names = ("content_0", "content_1", "dct", "difference", "seen")
         column = {name: rows.column(name).to_numpy() for name in names}
         error = rows.column("error").to_numpy()
-    except (OSError, KeyError, pa.ArrowException) as problem:
-        sentence = f"cannot read the hashes in {directory}: {problem}; remove the directory and run again"
-        raise NlcliError(sentence) from problem
     if len(rows) != count:
         raise NlcliError(
             f"{directory} has {len(rows):,} hashes for {count:,} images; remove the directory and run again"

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.preparation import StatedPreprocessing
-from nlcli.stages.records import SchemaRecord
+from nlcli.stages.records import PathText, SchemaRecord
 
 DESCRIPTION = "features.json"
 
@@ -44,4 +44,4 @@ class FeaturesRecord(SchemaRecord):
     backbone: str
     backbone_fingerprint: str
     dataset_fingerprint: str
-    image_root: str
+    image_root: PathText

@@ -10,6 +10,7 @@ import numpy as np
 from nlcli.data.features.shards import ShardRecord
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import read_own_table
 
 INDEX = "index.parquet"
 
@@ -59,15 +60,7 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, d
     Raises:
         NlcliError: the index cannot be read, or does not fit the shards.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        if not table.schema.equals(_schema()):
-            raise NlcliError(f"{path} does not have the columns of a features index; extract the features again")
-    except (OSError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path} ({error}); extract the features again") from error
+    table = read_own_table(path, "extract the features again", schema=_schema())
     keys = table.column("key").to_numpy(zero_copy_only=False)
     shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
     good = row >= 0

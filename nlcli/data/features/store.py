@@ -15,6 +15,7 @@ from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.data.pictures import picture_root
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
+from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.stage import read_stage
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class FeatureStore:
         self.dataset_fingerprint = self.record.dataset_fingerprint
         self.image_root = picture_root(self.path, Path(self.record.image_root))
         width, count = self.record.num_features, self.record.shards
-        paths = [shard_path(self.path, number) for number in range(count)]
+        # one at a time: the first that is not there ends a count that is not true
+        paths = (shard_path(self.path, number) for number in range(count))
         self._shards = [Shard(where, read_shard_record(where), width, self.dtype) for where in paths]
         self._ends = np.cumsum([shard.rows for shard in self._shards], dtype=np.int64)
         self._starts = self._ends - [shard.rows for shard in self._shards]
@@ -116,9 +118,8 @@ class FeatureStore:
         if self.dataset_fingerprint == table.fingerprint:
             return
         import pandas as pd
-        import pyarrow.parquet as pq
 
-        index = pq.read_table(self.path / INDEX, columns=["key", "path"])
+        index = read_own_table(self.path / INDEX, "extract the features again", columns=("key", "path"))
         row = pd.Index(index.column("key").to_numpy(zero_copy_only=False)).get_indexer(table.keys)
         known = index.column("path").to_numpy(zero_copy_only=False)[row]
         here = Path(os.path.abspath(table.image_root))

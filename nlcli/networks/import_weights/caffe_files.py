@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.errors import NlcliError, shortened
+from nlcli.stages.files import read_arrays
 
 Blobs = dict[str, list[np.ndarray]]
 """By layer its arrays, float32: kernel (out, in of a group, height, width) or (out, in), then bias (out,)."""
@@ -50,20 +51,15 @@ def read_caffe(path: Path) -> Blobs:
 
 def _from_npz(path: Path) -> Blobs:
     parts: dict[str, dict[int, np.ndarray]] = {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                match = _KEY.fullmatch(key)
-                if match is None:
-                    raise NlcliError(
-                        f"{path}: array '{key}' is not named LAYER/0 (weights) or LAYER/1 (bias); rename it"
-                    )
-                which = 0 if match["part"].lower()[0] in "0wk" else 1
-                parts.setdefault(match["layer"], {})[which] = np.asarray(arrays[key], np.float32)
-    except NlcliError:
-        raise
-    except Exception as error:  # damaged archives raise many kinds; pickled arrays are refused
-        raise NlcliError(f"cannot read {path}: {shortened(error)}; save plain arrays with numpy.savez") from error
+    remedy = "save plain arrays with numpy.savez"
+    for key, values in read_arrays(path, remedy).items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise NlcliError(f"{path}: array '{key}' is not named LAYER/0 (weights) or LAYER/1 (bias); rename it")
+        if values.dtype.kind not in "fiu":
+            raise NlcliError(f"{path}: array '{key}' does not hold numbers; {remedy}")
+        which = 0 if match["part"].lower()[0] in "0wk" else 1
+        parts.setdefault(match["layer"], {})[which] = np.asarray(values, np.float32)
     return {layer: [of[i] for i in sorted(of)] for layer, of in parts.items()}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from nlcli.errors import NlcliError
-from nlcli.stages.files import write_arrays
+from nlcli.errors import NlcliError, shortened
+from nlcli.stages.files import read_arrays, write_arrays
 from nlcli.training.loop.history import Evaluation
 
 CHECKPOINT = "checkpoint.npz"
@@ -93,16 +92,15 @@ def read_checkpoint(folder: Path, weights: Sequence[str]) -> Checkpoint | None:
     path = folder / CHECKPOINT
     if not path.exists():
         return None
+    remedy = "pass --force to begin anew"
+    arrays = read_arrays(path, remedy)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            count = sum(name.startswith("moments/") for name in arrays.files)
-            best = [name for name in arrays.files if name.startswith("best/")]
-            return Checkpoint(
-                Position.model_validate(json.loads(str(arrays["position"]))),
-                {name: arrays[f"weights/{name}"] for name in weights},
-                {name.removeprefix("best/"): arrays[name] for name in best},
-                [arrays[f"moments/{i}"] for i in range(count)],
-                arrays["since"] if "since" in arrays.files else None,
-            )
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise NlcliError(f"{path} cannot be read ({error}); pass --force to begin anew") from error
+        return Checkpoint(
+            Position.model_validate(json.loads(str(arrays["position"]))),
+            {name: arrays[f"weights/{name}"] for name in weights},
+            {name.removeprefix("best/"): values for name, values in arrays.items() if name.startswith("best/")},
+            [arrays[f"moments/{i}"] for i in range(sum(name.startswith("moments/") for name in arrays))],
+            arrays.get("since"),
+        )
+    except (ValueError, KeyError, RecursionError) as error:
+        raise NlcliError(f"{path} is no checkpoint ({shortened(error)}); {remedy}") from error

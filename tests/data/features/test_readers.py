@@ -257,6 +257,18 @@ def test_vectors_that_are_too_long(tmp_path: Path) -> None:
     _refused(tmp_path / "v.h5", "vectors of 1,048,577 numbers; more than 1,048,576 are not features")
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [pa.array([[0.5]] * 23), pa.array([{"a": 1}] * 23), pa.array([b"\xff.jpg"] * 23), pa.array([0.5] * 23)],
+    ids=["lists", "structures", "bytes", "fractions"],
+)
+def test_keys_that_are_no_text(tmp_path: Path, keys: pa.Array) -> None:
+    vectors = pa.array(VALUES.tolist(), pa.list_(pa.float32()))
+    pq.write_table(pa.table({"key": keys, "vector": vectors}), tmp_path / "v.parquet")
+    with pytest.raises(NlcliError, match=r"v\.parquet: column 'key' has the type .*, expected text; convert it"):
+        open_vectors(tmp_path / "v.parquet", None, "vector")
+
+
 @pytest.mark.parametrize("block", [1, 2, 5, 1 << 20])
 def test_keys_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """With a mark at the beginning, lines that end in two ways, blanks, empty ones, and no end of the last."""

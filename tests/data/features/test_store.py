@@ -214,6 +214,13 @@ def test_damaged_records(copy: Path) -> None:
         FeatureStore(copy)
 
 
+def test_a_count_of_shards_that_is_not_true(copy: Path) -> None:
+    described = json.loads((copy / "features.json").read_text())
+    (copy / "features.json").write_text(json.dumps(described | {"shards": 2**62}))
+    with pytest.raises(NlcliError, match=r"cannot read .*shards/features-\d+\.json"):
+        FeatureStore(copy)
+
+
 def test_an_index_of_other_shards(copy: Path, work: Path, tmp_path: Path) -> None:
     other = extract_features(config_of(work, tmp_path / "other", shard_rows=6))
     shutil.copy(other / "index.parquet", copy / "index.parquet")

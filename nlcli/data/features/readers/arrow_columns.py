@@ -11,7 +11,7 @@ import numpy as np
 
 from nlcli.data.features.readers.base import KEYS, Block, require_width
 from nlcli.data.lists import shown
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,6 +99,29 @@ def block_of(path: Path, batch: Any, names: Sequence[str], first: int, width: in
     filled = np.zeros((len(batch), expected), values.dtype)
     filled[there] = values
     return Block(filled, there)
+
+
+def keys_of(path: Path, name: str, parts: Iterable[Any]) -> pa.Array:
+    """The column ``name`` of keys, one part after another, as texts.
+
+    Raises:
+        NlcliError: it holds neither text nor whole numbers, or text that is not UTF-8.
+    """
+    import pyarrow as pa
+
+    types = pa.types
+    kinds = (types.is_string, types.is_large_string, types.is_string_view, types.is_null, types.is_integer)
+    texts = []
+    for part in parts:
+        kind = part.type.value_type if pa.types.is_dictionary(part.type) else part.type
+        if not any(test(kind) for test in kinds):
+            raise NlcliError(f"{path}: column '{name}' has the type {kind}, expected text; convert it")
+        try:
+            part.validate(full=True)
+            texts.append(part.cast(pa.string()))
+        except pa.ArrowException as error:
+            raise NlcliError(f"{path}: column '{name}' cannot be read as text ({shortened(error)})") from error
+    return pa.chunked_array(texts, pa.string()).combine_chunks()
 
 
 def width_of(path: Path, batches: Iterable[Any], names: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlcli.data.features.readers.arrow_columns import block_of, choose_columns, width_of
+from nlcli.data.features.readers.arrow_columns import block_of, choose_columns, keys_of, width_of
 from nlcli.data.features.readers.base import Block, VectorReader
 from nlcli.data.features.readers.parquet_files import ParquetFiles
 from nlcli.errors import NlcliError, printable, shortened
@@ -62,15 +62,9 @@ class ArrowDirectory(VectorReader):
 
     def keys(self) -> pa.Array:
         """The column of keys."""
-        import pyarrow as pa
-
-        assert self._chosen.key is not None
-        parts = []
-        for _, batch in self._batches(0):
-            column = batch.column(self._chosen.key)
-            column.validate(full=True)
-            parts.append(column.cast(pa.string()))
-        return pa.chunked_array(parts, pa.string()).combine_chunks()
+        name = self._chosen.key
+        assert name is not None
+        return keys_of(self.path, name, (batch.column(name) for _, batch in self._batches(0)))
 
     def _batches(self, first: int) -> Iterator[tuple[int, Any]]:
         row = 0

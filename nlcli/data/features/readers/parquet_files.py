@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlcli.data.features.readers.arrow_columns import block_of, choose_columns, width_of
+from nlcli.data.features.readers.arrow_columns import block_of, choose_columns, keys_of, width_of
 from nlcli.data.features.readers.base import Block, VectorReader
 from nlcli.errors import NlcliError, shortened
 
@@ -50,11 +50,9 @@ class ParquetFiles(VectorReader):
 
     def keys(self) -> pa.Array:
         """The column of keys."""
-        import pyarrow as pa
-
-        assert self._chosen.key is not None
-        parts = [batch.column(0).cast(pa.string()) for _, batch in self._batches((self._chosen.key,), _KEY_ROWS, 0)]
-        return pa.chunked_array(parts, pa.string()).combine_chunks()
+        name = self._chosen.key
+        assert name is not None
+        return keys_of(self.path, name, (batch.column(0) for _, batch in self._batches((name,), _KEY_ROWS, 0)))
 
     def _batches(self, names: Sequence[str], rows: int, first: int) -> Iterator[tuple[int, Any]]:
         """First row and record batch, from row ``first`` on."""
