@@ -8,7 +8,8 @@ their own. First a sigmoid (Platt 1999, with his smoothed targets) whose log-odd
 the shifts shrunk towards none by ``tau^2``, the classes' variance, which EM estimates: what one class has too little to
 tell, the others tell. Where both kinds of labels are many, isotonic regression (Zadrozny and Elkan 2002) of the labels
 on ``z`` then takes the sigmoid's place; a thousandth of ``z`` stays, so that scores that it makes equal keep their
-order.
+order. Of very many labels those of a class with nearly the same score count as so many of their mean score: what is
+left out are the squares of differences below a 256th of all that scores span.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 ENOUGH = 200
 """Labels of the rarer kind from which on the curve is isotonic; with fewer a sigmoid varies less."""
 _ORDER = 1e-3
+MOST_ALONE = 100_000
+_STEPS = 256
 _EM_STEPS = 40
 _NEWTON_STEPS = 50
 
@@ -70,12 +73,18 @@ class Calibration:
             scores: Floats of any shape.
             classes: Class of each, in a shape that fits; needed where classes have shifts.
         """
+        return sigmoid(self.odds(scores, classes))
+
+    def odds(self, scores: ArrayLike, classes: ArrayLike | None = None) -> Floats:
+        """Log-odds of the probabilities; arguments as of ``probability``."""
         z = self.slope * np.asarray(scores, np.float64) + self.intercept
         if len(self.shifts):
             if classes is None:
                 raise ValueError("the classes of the scores are needed")
-            z = z + self.shifts[np.asarray(classes)]
-        return sigmoid(np.interp(z, self.points, self.log_odds) + _ORDER * z if len(self.points) else z)
+            z += self.shifts[np.asarray(classes)]
+        if not len(self.points):
+            return z
+        return np.asarray(np.interp(z, self.points, self.log_odds) + _ORDER * z)
 
 
 def calibrate(
@@ -161,40 +170,62 @@ def _sigmoid_with_shifts(
     target = np.where(labels, (ones + 1) / (ones + 2), 1 / (len(labels) - ones + 2))
     middle, spread = float(scores.mean()), float(scores.std())
     x = (scores - middle) / spread if spread > 0 else np.zeros(len(scores))
-    line = _line(x, target, np.zeros(len(x)), spread > 0)
+    count = np.ones(len(x))
+    many = len(x) > MOST_ALONE
+    if many:
+        x, target, classes, count = _grouped(x, target, classes)
+    line = _line(x, target, np.zeros(len(x)), count, spread > 0)
     shifts, variance = np.zeros(num_classes if num_classes > 1 else 0), 0.25
     for _ in range(_EM_STEPS if len(shifts) else 0):
         z = line[0] * x + line[1]
-        shifts, variance, moved = _shift_step(z, target, classes, shifts, variance)
-        line = _line(x, target, shifts[classes], spread > 0)
+        shifts, variance, moved = _shift_step(z, target, classes, count, shifts, variance)
+        line = _line(x, target, shifts[classes], count, spread > 0, line if many else None)
         if moved < 1e-5:
             break
     slope = float(line[0] / spread) if spread > 0 else 0.0
     return slope, float(line[1] - slope * middle), shifts
 
 
-def _line(x: Floats, target: Floats, offset: Floats, sloped: bool) -> Floats:
-    """Slope and intercept with the greatest likelihood of soft targets, beside an ``offset`` of the log-odds (n,)."""
-    line = np.zeros(2)
+def _grouped(x: Floats, target: Floats, classes: NDArray[np.int64]) -> tuple[Floats, Floats, NDArray[np.int64], Floats]:
+    """Mean score, mean target, class and number of the labels of a class whose scores are in the same step."""
+    low, high = float(x.min()), float(x.max())
+    step = np.minimum(((x - low) * (_STEPS / max(high - low, 1e-300))).astype(np.int64), _STEPS - 1)
+    cell = classes * _STEPS + step
+    count = np.bincount(cell).astype(np.float64)
+    some = np.flatnonzero(count)
+    count = count[some]
+    mean_x, mean_target = (np.bincount(cell, values)[some] / count for values in (x, target))
+    return mean_x, mean_target, some // _STEPS, count
+
+
+def _line(x: Floats, target: Floats, offset: Floats, count: Floats, sloped: bool, near: Floats | None = None) -> Floats:
+    """Slope and intercept with the greatest likelihood of soft targets, beside an ``offset`` of the log-odds (n,).
+
+    Args:
+        count: (n,) how many labels each stands for.
+        near: Where to begin looking.
+    """
+    line, whole = np.zeros(2), float(np.sum(count * target) / np.sum(count))
     if sloped:
-        line = _newton(x, target, offset, np.array([0.0, float(log_odds(target.mean()))]))
+        line = _newton(x, target, offset, count, np.array([0.0, float(log_odds(whole))]) if near is None else near)
     if line[0] <= 0:
-        line = _newton(np.zeros(len(x)), target, offset, np.array([0.0, float(log_odds(target.mean()))]))
+        line = _newton(np.zeros(len(x)), target, offset, count, np.array([0.0, float(log_odds(whole))]))
     return line
 
 
-def _newton(x: Floats, target: Floats, offset: Floats, line: Floats) -> Floats:
+def _newton(x: Floats, target: Floats, offset: Floats, count: Floats, line: Floats) -> Floats:
     def loss_of(at: Floats) -> float:
         z = at[0] * x + at[1] + offset
-        return float(np.sum(np.logaddexp(0.0, z) - target * z))
+        return float(np.sum(count * (np.logaddexp(0.0, z) - target * z)))
 
     loss = loss_of(line)
     for _ in range(_NEWTON_STEPS):
         p = sigmoid(line[0] * x + line[1] + offset)
-        weight = np.maximum(p * (1 - p), 1e-12)
+        weight = count * np.maximum(p * (1 - p), 1e-12)
+        away = count * (p - target)
         cross = float(np.sum(weight * x))
         hessian = np.array([[np.sum(weight * x * x) + 1e-9, cross], [cross, np.sum(weight)]])
-        step = np.linalg.solve(hessian, np.array([np.sum((p - target) * x), np.sum(p - target)]))
+        step = np.linalg.solve(hessian, np.array([np.sum(away * x), np.sum(away)]))
         tried, size = line - step, 1.0
         while (now := loss_of(tried)) > loss and size > 1e-6:
             size /= 2
@@ -209,15 +240,15 @@ def _newton(x: Floats, target: Floats, offset: Floats, line: Floats) -> Floats:
 
 
 def _shift_step(
-    z: Floats, target: Floats, classes: NDArray[np.int64], shifts: Floats, variance: float
+    z: Floats, target: Floats, classes: NDArray[np.int64], count: Floats, shifts: Floats, variance: float
 ) -> tuple[Floats, float, float]:
     """Shifts after a Newton step of every class, their variance after a step of EM, and by how much they moved."""
-    count = len(shifts)
+    number = len(shifts)
     p = sigmoid(z + shifts[classes])
-    slope = np.bincount(classes, weights=target - p, minlength=count) - shifts / variance
-    curvature = np.bincount(classes, weights=p * (1 - p), minlength=count) + 1 / variance
+    slope = np.bincount(classes, weights=count * (target - p), minlength=number) - shifts / variance
+    curvature = np.bincount(classes, weights=count * (p * (1 - p)), minlength=number) + 1 / variance
     step = np.clip(slope / curvature, -2.0, 2.0)
-    seen = np.bincount(classes, minlength=count) > 0
+    seen = np.bincount(classes, minlength=number) > 0
     shifts = np.where(seen, shifts + step, 0.0)
     variance = max(float(np.mean(shifts[seen] ** 2 + 1 / curvature[seen])), 1e-4)
     return shifts, variance, float(np.abs(step).max())

@@ -112,3 +112,15 @@ def test_log_odds_and_sigmoid_are_inverse():
     p = np.array([0.0, 1e-3, 0.5, 0.999, 1.0])
     np.testing.assert_allclose(sigmoid(log_odds(p)), [1e-6, 1e-3, 0.5, 0.999, 1 - 1e-6])
     assert np.isfinite(sigmoid([-1e9, 1e9])).all()
+
+
+def test_very_many_labels_are_fitted_in_groups_as_each_alone(monkeypatch):
+    rng = np.random.default_rng(5)
+    z, labels, classes = simulated(rng, 30_000, rng.normal(0, 0.7, 20))
+    alone = calibrate(z, labels, classes, 20, enough=10**9)
+    monkeypatch.setattr("nlcli.estimation.calibration.MOST_ALONE", 1000)
+    grouped = calibrate(z, labels, classes, 20, enough=10**9)
+    assert grouped.slope != alone.slope, "the patch has an effect"
+    assert grouped.slope == pytest.approx(alone.slope, rel=1e-3)
+    np.testing.assert_allclose(grouped.shifts, alone.shifts, atol=2e-3)
+    np.testing.assert_allclose(grouped.probability(z, classes), alone.probability(z, classes), atol=5e-4)

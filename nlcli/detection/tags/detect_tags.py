@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,8 @@ from nlcli.data.tag_detection_files import (
 from nlcli.data.true_tags import read_true_tags
 from nlcli.detection.tags import TAG_DETECTORS
 from nlcli.detection.tags.base import TagData, TagDetector
-from nlcli.detection.tags.judgement import FEWEST, OfKind, fit_kind
+from nlcli.detection.tags.fold_regressions import kept_arrays
+from nlcli.detection.tags.judgement import FEWEST, OfKind, fit_kind, odds_by_kind
 from nlcli.detection.tags.measured_tags import ImageCounts, joined_counts, surest_share
 from nlcli.detection.tags.verified import (
     ScoredEntries,
@@ -45,10 +47,13 @@ from nlcli.detection.tags.verified import (
     within_bounds,
 )
 from nlcli.errors import NlcliError
+from nlcli.estimation.calibration import sigmoid
 from nlcli.runtime import one_blas_thread
 
 FIT = "fit"
-"""Folder in the work directory for what a detector keeps until its scores are there."""
+"""Folder in the work directory for what was fitted, and for entries of images that were scored, until all are there."""
+PART = 1 << 15
+"""Images whose entries are kept together: a stopped run goes on behind them."""
 ENOUGH = 200
 """Verified images of test from which on errors are measured on these alone."""
 
@@ -107,7 +112,8 @@ def detect_tags(
     problem = _problem(settings, detector, table, store, run, score, kept)
     detector.fit(problem.data, settings.seed)
     judged = _judge(settings, detector, problem)
-    entries, called, planted, worst = _write_entries(settings, detector, problem, judged, dataset, work, suspects)
+    scoring = _Scoring(settings, detector, problem, judged, *_planted_truth(dataset, problem))
+    entries, called, planted, worst = _write_entries(scoring, work, suspects)
     write_verified(work / VERIFIED, judged.verified, table.classes)
     shutil.rmtree(kept, ignore_errors=True)  # a detector that keeps nothing did not make it
     info = TagDetectionRecord(
@@ -210,21 +216,13 @@ class _Judge:
 
     def probability(self, scores: np.ndarray, given: np.ndarray, classes: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """float64, in the common shape of the arguments."""
-        return _by_kind(self.given.probability, self.missing.probability, scores, given, classes, self.fold[rows])
+        return sigmoid(odds_by_kind([(scores, self.given)], [(scores, self.missing)], given, classes, self.fold[rows]))
 
     def called_present(self, probability: np.ndarray, given: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Verdicts: bool, by the threshold of all verified entries."""
         outside = np.full(np.shape(rows), -1)
         called = self.missing.called_present(probability, outside)
         return np.where(given, self.given.called_present(probability, outside), called)
-
-
-def _by_kind(of_given: Any, of_missing: Any, scores: Any, given: Any, classes: Any, fold: Any) -> np.ndarray:
-    scores, given, classes, fold = np.broadcast_arrays(scores, given, classes, fold)
-    probability = np.empty(scores.shape)
-    for which, of_kind in ((given, of_given), (~given, of_missing)):
-        probability[which] = of_kind(scores[which], classes[which], fold[which])
-    return probability
 
 
 def _judge(settings: TagSettings, detector: TagDetector, problem: _Problem) -> _Judge:
@@ -241,7 +239,9 @@ def _judge(settings: TagSettings, detector: TagDetector, problem: _Problem) -> _
     test = within_bounds(table, np.intersect1d(test, problem.scored), settings.seed)
     of_test = scored_entries(detector, problem.data, table, test, fold)
     pool, names = _pool(table, of_test, entries)
-    probability = _by_kind(given.probability, missing.probability, pool.score, pool.given, pool.classes, pool.fold)
+    probability = sigmoid(
+        odds_by_kind([(pool.score, given)], [(pool.score, missing)], pool.given, pool.classes, pool.fold)
+    )
     called = np.where(
         pool.given, given.called_present(probability, pool.fold), missing.called_present(probability, pool.fold)
     )
@@ -283,35 +283,58 @@ def _pool(table: LabelTable, test: ScoredEntries, known: ScoredEntries) -> tuple
 # --- every image -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """What it takes to score images.
+
+    Attributes:
+        truth: (N, C) CSR of true tags where noise was planted, else None.
+        asked: (N,) bool: the images whose true tags are told of.
+    """
+
+    settings: TagSettings
+    detector: TagDetector
+    problem: _Problem
+    judge: _Judge
+    truth: Any
+    asked: np.ndarray
+
+
 def _write_entries(
-    settings: TagSettings,
-    detector: TagDetector,
-    problem: _Problem,
-    judge: _Judge,
-    dataset: Path,
-    work: Path,
-    suspects: int,
+    scoring: _Scoring, work: Path, suspects: int
 ) -> tuple[dict[str, int], dict[str, dict[str, int]], MeasuredEntries | None, TagEntries]:
     """``noise.parquet``; entries and those called wrong, errors on planted noise, and the worst of train."""
-    table = problem.table
-    truth, asked = _planted_truth(dataset, problem)
+    table, scored, name = scoring.problem.table, scoring.problem.scored, scoring.detector.name
     planted: list[ImageCounts] = []
     with TagDetectionWriter(work, table.classes) as writer:
-        with progress(len(problem.scored), f"scoring with {detector.name}", unit="images") as bar:
-            for rows, scores, tags in scored_blocks(detector, problem.data, problem.scored):
-                given = tags > 0
-                classes = np.arange(table.num_classes)
-                probability = judge.probability(scores, given, classes, rows[:, None])
-                called = judge.called_present(probability, given, rows[:, None])
-                writer.write(_entries(settings, table, rows, scores, probability, given, called))
-                if truth is not None and asked[rows].any():
-                    some = np.flatnonzero(asked[rows])
-                    true = truth[rows[some]].toarray() > 0
-                    planted.append(ImageCounts.of_images(given[some], true, called[some]))
+        with progress(len(scored), f"scoring with {name}", unit="images") as bar:
+            for number, first in enumerate(range(0, len(scored), PART)):
+                rows = scored[first : first + PART]
+                part = kept_arrays(work / FIT / "entries", f"{number:05d}", partial(_scored_part, scoring, rows))
+                planted.append(ImageCounts(part.pop("counts")))
+                writer.write(_entries(table, **part))
                 bar.advance(len(rows))
         worst = writer.surest(suspects, "train")
-    told = joined_counts(planted).measured("train", False) if planted else None
-    return writer.entries, writer.called, told, worst
+    told = joined_counts(planted)
+    return writer.entries, writer.called, told.measured("train", False) if len(told) else None, worst
+
+
+def _scored_part(scoring: _Scoring, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The entries of some images as arrays, and their planted errors counted."""
+    problem, judge = scoring.problem, scoring.judge
+    parts: list[dict[str, np.ndarray]] = []
+    counts: list[ImageCounts] = []
+    for some, scores, tags in scored_blocks(scoring.detector, problem.data, rows):
+        given = tags > 0
+        probability = judge.probability(scores, given, np.arange(problem.table.num_classes), some[:, None])
+        called = judge.called_present(probability, given, some[:, None])
+        parts.append(_chosen(scoring.settings, problem.table, some, scores, probability, given, called))
+        if scoring.truth is not None and scoring.asked[some].any():
+            among = np.flatnonzero(scoring.asked[some])
+            true = scoring.truth[some[among]].toarray() > 0
+            counts.append(ImageCounts.of_images(given[among], true, called[among]))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return columns | {"counts": joined_counts(counts).counts}
 
 
 def _planted_truth(dataset: Path, problem: _Problem) -> tuple[Any, np.ndarray]:
@@ -324,7 +347,7 @@ def _planted_truth(dataset: Path, problem: _Problem) -> tuple[Any, np.ndarray]:
     return truth, asked & known
 
 
-def _entries(
+def _chosen(
     settings: TagSettings,
     table: LabelTable,
     rows: np.ndarray,
@@ -332,21 +355,30 @@ def _entries(
     probability: np.ndarray,
     given: np.ndarray,
     called: np.ndarray,
-) -> TagEntries:
-    """Given tags, and of every image at most ``others`` other classes from ``floor`` on."""
+) -> dict[str, np.ndarray]:
+    """Given tags, and of every image at most ``others`` other classes from ``floor`` on, as arrays by name."""
     chosen = given | likeliest(np.where(given, -1.0, probability), settings.others, settings.floor)
     row, column = np.nonzero(chosen)
     present, known = table.verified_targets(rows)
     said = np.where(known > 0, present.astype(np.int8), np.int8(-1))
+    return {
+        "rows": rows[row].astype(np.int32),
+        "classes": column.astype(np.int32),
+        "given": given[row, column],
+        "score": scores[row, column],
+        "probability": probability[row, column].astype(np.float32),
+        "right": given[row, column] == called[row, column],
+        "verified": said[row, column],
+    }
+
+
+def _entries(table: LabelTable, rows: np.ndarray, classes: np.ndarray, **columns: np.ndarray) -> TagEntries:
+    """What ``_chosen`` gave, with names of images and splits."""
     return TagEntries(
-        keys=table.keys[rows[row]],
-        splits=np.asarray(SPLITS, object)[table.split[rows[row]]],
-        classes=column,
-        given=given[row, column],
-        score=scores[row, column],
-        probability=probability[row, column].astype(np.float32),
-        right=given[row, column] == called[row, column],
-        verified=said[row, column],
+        keys=table.keys[rows],
+        splits=np.asarray(SPLITS, object)[table.split[rows]],
+        classes=classes.astype(np.int64),
+        **columns,
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.cross_fitting import out_of_fold_path, strata_of_tags, stratified_folds
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
@@ -38,6 +38,7 @@ class SolvedScores:
         judge: Gives labels (m, C) by which some of the images are judged, and which of them are known (None: all).
         folds: (n,) fold of each image.
         kept: Folder for what is solved: what lies there is not solved again. None: nothing is kept.
+        near: Regressions of the same images and folds, on other labels, from which each of these begins.
 
     Attributes:
         strength: The l2 that was chosen.
@@ -53,6 +54,7 @@ class SolvedScores:
         judge: Judge,
         folds: np.ndarray,
         kept: Path | None = None,
+        near: SolvedScores | None = None,
     ) -> None:
         self._rows, self._folds = rows, folds
         term, classes = Term(targets, weights), targets.shape[1]
@@ -60,7 +62,7 @@ class SolvedScores:
         def strength() -> dict[str, np.ndarray]:
             return {"l2": np.array(_strength(features, term, classes, judged, judge, folds))}
 
-        self.strength = float(_kept(kept, "strength", strength)["l2"])
+        self.strength = float(kept_arrays(kept, "strength", strength)["l2"])
 
         def solved(fold: int | None) -> dict[str, np.ndarray]:
             # Not started from the whole: what did not move far would still know the images it must not have seen.
@@ -68,12 +70,13 @@ class SolvedScores:
             if fold is not None:
                 own = np.flatnonzero(folds != fold)
                 images, part = features[own], term.of_rows(own)
-            model = solve(images, part, "multi-label", classes, self.strength, tolerance=_TOLERANCE).model
+            begin = None if near is None else near._whole if fold is None else near._without[fold]
+            model = solve(images, part, "multi-label", classes, self.strength, start=begin, tolerance=_TOLERANCE).model
             return {"kernel": model.kernel, "bias": model.bias}
 
-        self._whole = LinearModel(**_kept(kept, "whole", partial(solved, None)), task="multi-label")
+        self._whole = LinearModel(**kept_arrays(kept, "whole", partial(solved, None)), task="multi-label")
         self._without = [
-            LinearModel(**_kept(kept, f"without-{fold}", partial(solved, fold)), task="multi-label")
+            LinearModel(**kept_arrays(kept, f"without-{fold}", partial(solved, fold)), task="multi-label")
             for fold in range(FOLDS)
         ]
 
@@ -91,7 +94,7 @@ class SolvedScores:
         return logits
 
 
-def _kept(folder: Path | None, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def kept_arrays(folder: Path | None, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """What ``make`` gives, from a file where it was made before: a run that was stopped goes on with the next."""
     if folder is None:
         return make()
@@ -117,14 +120,23 @@ def _strength(
         part = np.sort(np.argsort(~judged, kind="stable")[:most])
     design = features[part]
     values = path_values(design, STRENGTHS)
-    logits = out_of_fold(design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE)
+    path = out_of_fold_path(
+        design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE
+    )
     which = np.flatnonzero(judged[part])
-    losses = np.zeros(len(values))
+    losses: list[float] = []
+    for logits in path:  # weak ones take longest, and behind the best there are only worse ones
+        losses.append(sum(_losses(logits, part, which, judge)))
+        if losses[-1] > min(losses):
+            break
+    return float(values[int(np.argmin(losses))])
+
+
+def _losses(logits: np.ndarray, part: np.ndarray, which: np.ndarray, judge: Judge) -> Iterator[float]:
+    """Log-losses of the judged images, some at a time."""
     for first in range(0, len(which), 4096):
         some = which[first : first + 4096]
         truth, known = judge(part[some])
-        for i in range(len(values)):
-            z = logits[i, some].astype(np.float64)
-            loss = np.logaddexp(0.0, z) - truth * z
-            losses[i] += float(np.sum(loss if known is None else loss * known))
-    return float(values[int(losses.argmin())])
+        z = logits[some].astype(np.float64)
+        loss = np.logaddexp(0.0, z) - truth * z
+        yield float(np.sum(loss if known is None else loss * known))

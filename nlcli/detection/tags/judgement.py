@@ -7,17 +7,20 @@ were fitted to is judged by a calibration and a threshold that were fitted witho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nlcli.data.tag_detection_files import TagCalibration, TagThreshold
 from nlcli.detection.tags.verified import FOLDS, ScoredEntries
-from nlcli.estimation.calibration import Calibration, calibrate, sigmoid
+from nlcli.estimation.calibration import Calibration, calibrate, log_odds, sigmoid
 
 FEWEST = 50
 """Verified entries of a kind from which on they choose its threshold, and from which on its rates are to be trusted."""
 RULE = 0.5
+MOST_ODDS = float(log_odds(1.0))
+"""Log-odds that are averaged, and that a loss is of, are at most this, and at least its negative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +45,23 @@ class OfKind:
         Args:
             fold: Of each image that this was fitted to, -1 of every other.
         """
-        scores, classes, fold = np.broadcast_arrays(scores, classes, fold)
-        numbers = np.flatnonzero(np.bincount(fold.ravel() + 1)) - 1  # millions of them: sorting would take longest
+        return sigmoid(self.odds(scores, classes, fold))
+
+    def odds(self, scores: np.ndarray, classes: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """float64 log-odds of the probabilities; arguments as of ``probability``."""
+        numbers = np.flatnonzero(np.bincount(np.ravel(fold) + 1)) - 1  # millions of them: sorting would take longest
         if len(numbers) == 1:
             return self._by(int(numbers[0]), scores, classes)
-        probability = np.empty(scores.shape)
+        scores, classes, fold = np.broadcast_arrays(scores, classes, fold)
+        odds = np.empty(scores.shape)
         for number in numbers.tolist():
             part = fold == number
-            probability[part] = self._by(number, scores[part], classes[part])
-        return probability
+            odds[part] = self._by(number, scores[part], classes[part])
+        return odds
 
     def _by(self, fold: int, scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
         curve = self.whole if fold < 0 else self.without[fold]
-        return sigmoid(scores) if curve is None else curve.probability(scores, classes)
+        return np.asarray(scores, np.float64) if curve is None else curve.odds(scores, classes)
 
     def called_present(self, probability: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Whether the class is called present, by the threshold for the image's fold; ``fold`` as above."""
@@ -69,6 +76,39 @@ class OfKind:
             return TagCalibration(curve="none", entries=0, positives=0)
         curve = "isotonic" if self.whole.kind == "isotonic" else "sigmoid"
         return TagCalibration(curve=curve, entries=self.whole.entries, positives=self.whole.positives)
+
+
+def odds_by_kind(
+    given_by: Sequence[tuple[np.ndarray, OfKind]],
+    missing_by: Sequence[tuple[np.ndarray, OfKind]],
+    given: np.ndarray,
+    classes: np.ndarray,
+    fold: np.ndarray,
+) -> np.ndarray:
+    """float64 log-odds that classes are there, (n, C) or (n,): means over those of several scores.
+
+    Args:
+        given_by, missing_by: Scores and their calibrations, of given tags and of the others.
+        given: bool, as the scores.
+        classes, fold: In shapes that fit.
+    """
+    # Hardly any tag is given, so that what is of the others is computed everywhere: gathering them would take longer.
+    odds = _mean_odds([(scores, of_kind) for scores, of_kind in missing_by], classes, fold)
+    if given.any():
+        own = [np.broadcast_to(part, given.shape)[given] for part in (classes, fold)]
+        odds[given] = _mean_odds([(scores[given], of_kind) for scores, of_kind in given_by], *own)
+    return odds
+
+
+def _mean_odds(by: Sequence[tuple[np.ndarray, OfKind]], classes: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    if len(by) == 1:
+        scores, of_kind = by[0]
+        return np.array(of_kind.odds(scores, classes, fold))
+    total = np.zeros(by[0][0].shape)
+    for scores, of_kind in by:
+        total += np.clip(of_kind.odds(scores, classes, fold), -MOST_ODDS, MOST_ODDS)
+    total /= len(by)
+    return total
 
 
 def fit_kind(entries: ScoredEntries, classes: int, value: float | None, fixed: float | None) -> OfKind:

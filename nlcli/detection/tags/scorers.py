@@ -56,16 +56,25 @@ def scores_of_given(fitted: Fitted, folds: np.ndarray, kept: Path | None = None)
 
 
 def scores_of_checked(
-    table: LabelTable, fitted: Fitted, folds: np.ndarray, weight: float, kept: Path | None = None
+    table: LabelTable,
+    fitted: Fitted,
+    folds: np.ndarray,
+    weight: float,
+    kept: Path | None = None,
+    near: SolvedScores | None = None,
 ) -> SolvedScores:
-    """Regressions on the given tags with verified ones put in, whose images weigh more."""
+    """Regressions on the given tags with verified ones put in, whose images weigh more.
+
+    Args:
+        near: Regressions of the same images and folds to begin at; they have not seen those of a fold either.
+    """
     weights = np.where(fitted.verified, weight, 1.0)
 
     def judge(part: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return table.verified_targets(fitted.rows[part])
 
     targets = checked_tags(table, fitted)
-    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds, kept)
+    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds, kept, near)
 
 
 def scores_of_verified(table: LabelTable, fitted: Fitted, folds: np.ndarray, kept: Path | None = None) -> SolvedScores:

@@ -17,9 +17,11 @@ from nlcli.data.labels import LabelTable
 from nlcli.data.tag_detection_files import TagDetection, TagEntries, read_tag_detection, read_verified
 from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
+from nlcli.detection.tags import detect_tags
 from nlcli.detection.tags.detect_tags import likeliest
 from nlcli.detection.tags.judgement import least_errors
 from nlcli.detection.tags.measured_tags import ImageCounts, surest_share
+from nlcli.detection.tags.verified import scored_blocks
 from nlcli.errors import NlcliError
 from nlcli.metrics.clustered_shares import clustered_share
 from nlcli.stages.stage import read_stage
@@ -235,6 +237,33 @@ def test_a_second_run_does_nothing_and_gives_the_same(world: TagWorld, tmp_path:
     detected(world, tmp_path / "again", method=method)
     for name in (NOISE, DETECTION, "verified.parquet"):
         assert (tmp_path / "again" / name).read_bytes() == before[name]
+
+
+def test_a_stopped_run_goes_on_behind_the_images_that_are_scored(
+    world: TagWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+
+    def counting(detector: Any, data: Any, rows: np.ndarray) -> Any:
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(len(rows))
+        yield from scored_blocks(detector, data, rows)
+
+    monkeypatch.setattr(detect_tags, "PART", 300)
+    detected(world, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(detect_tags, "scored_blocks", counting)
+        with pytest.raises(KeyboardInterrupt):
+            detected(world, tmp_path / "out")
+        assert scored == [300, 300]
+        assert not (tmp_path / "out").exists()
+        scored[:] = [0] * 3  # from here on nothing stops it
+        detected(world, tmp_path / "out")
+    assert scored[3:] == [300, len(world.table) - 900]
+    for name in (NOISE, NOISE_CSV, DETECTION, "verified.parquet"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not (tmp_path / "out" / detect_tags.FIT).exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
 from nlcli.detection.tags.fold_regressions import tag_folds
-from nlcli.detection.tags.judgement import OfKind, fit_kind
+from nlcli.detection.tags.judgement import MOST_ODDS, OfKind, fit_kind, odds_by_kind
 from nlcli.detection.tags.scorers import (
     CHECKED_WEIGHT,
     ConfidentScores,
@@ -18,7 +18,6 @@ from nlcli.detection.tags.scorers import (
     scores_of_verified,
 )
 from nlcli.detection.tags.verified import ScoredEntries, image_folds, within_bounds
-from nlcli.estimation.calibration import log_odds
 from nlcli.methods.citations import NORTHCUTT_2021
 
 FEWEST_VERIFIED = 20
@@ -51,7 +50,8 @@ class Combined(TagDetector):
         if _known(data).size:
             scorers["given"] = given
         if verified:
-            scorers["checked"] = scores_of_checked(data.table, fitted, folds, self.config.weight, data.kept("checked"))
+            weight, kept = self.config.weight, data.kept("checked")
+            scorers["checked"] = scores_of_checked(data.table, fitted, folds, weight, kept, near=given)
             scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
         if verified >= FEWEST_VERIFIED:
             scorers["verified"] = scores_of_verified(data.table, fitted, folds, data.kept("verified"))
@@ -78,20 +78,16 @@ class Combined(TagDetector):
             self.notes[f"{told}_log_loss"] = {name: round(loss, 4) for name, loss in losses.items()}
 
     def score(self, features: np.ndarray, given: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        tagged, classes = given > 0, np.arange(given.shape[1])
         fold = np.full(len(features), -1) if rows is None else self._fold[rows]
         logits: dict[int, np.ndarray] = {}
-        score = np.zeros(given.shape)
+        by: dict[bool, list[tuple[np.ndarray, OfKind]]] = {True: [], False: []}
         for kind, members in self._chosen.items():
-            which = tagged == kind
-            at_fold = np.broadcast_to(fold[:, None], given.shape)[which]
-            of_class = np.broadcast_to(classes, given.shape)[which]
             for scorer, judge in members:
                 if id(scorer) not in logits:
                     logits[id(scorer)] = scorer.logits(features, rows)
-                probability = judge.probability(logits[id(scorer)][which], of_class, at_fold)
-                score[which] += log_odds(probability) / len(members)
-        return score.astype(np.float32)
+                by[kind].append((logits[id(scorer)], judge))
+        odds = odds_by_kind(by[True], by[False], given > 0, np.arange(given.shape[1]), fold[:, None])
+        return odds.astype(np.float32)
 
 
 def _best(losses: dict[str, float], most: int) -> list[str]:
@@ -125,5 +121,5 @@ def _log_loss(judge: OfKind, entries: ScoredEntries) -> float:
     """Mean over verified entries, each by a calibration that did not see its image; 0 of none."""
     if not len(entries):
         return 0.0
-    z = log_odds(judge.probability(entries.score, entries.classes, entries.fold))
+    z = np.clip(judge.odds(entries.score, entries.classes, entries.fold), -MOST_ODDS, MOST_ODDS)
     return float(np.mean(np.logaddexp(0.0, z) - entries.present * z))
