@@ -64,6 +64,33 @@ def test_what_is_measured_leaves_verified_images_out() -> None:
     assert measured(case, truth, answer) == {"top_1": 0.5, "AUC": 1.0, "average_error": 0.0}
 
 
+def test_verdicts_on_tags_by_hand() -> None:
+    """Two classes; the first image is verified. Of the others' tags one of two is wrong, one of two others missing."""
+    case = Case(
+        name="made-up",
+        classes=2,
+        several=True,
+        features=np.zeros((3, 1)),
+        noisy=np.array([[1, 0], [1, 0], [1, 0]], np.uint8),
+        verified=np.array([0]),
+        known=np.array([[1, 0]], np.uint8),
+        test_features=np.zeros((1, 1)),
+        seed=0,
+    )
+    truth = Truth(labels=np.array([[1, 0], [1, 1], [0, 0]], np.uint8), test=np.zeros((1, 2), np.uint8))
+    right = np.array([[0.9, 0.1], [0.8, 0.7], [0.2, 0.3]])
+    areas = {"AUC_given": 1.0, "AUC_missing": 1.0}
+    told = measured(case, truth, Answer(None, right, present=right > 0.25))
+    # Called there are 0.8, 0.7 and 0.3: the wrong tag (0.2) is found, the last one is called missing wrongly.
+    expected = {"label_error": 0.25, "precision_wrong": 1.0, "recall_wrong": 1.0}
+    assert told == areas | expected | {"precision_missing": 0.5, "recall_missing": 1.0}
+    # By thresholds of the verified image, 1/2 where nothing tells: 0.9 and above is right, 0.5 and above is missing.
+    told = measured(case, truth, Answer(None, right))
+    assert told == areas | {
+        "label_error": 0.0, "precision_wrong": 1.0, "recall_wrong": 1.0, "precision_missing": 1.0, "recall_missing": 1.0
+    }  # fmt: skip
+
+
 def test_a_table_of_cells(tmp_path: Path) -> None:
     folder = tmp_path / "cells" / "digits-class-38@5"
     folder.mkdir(parents=True)

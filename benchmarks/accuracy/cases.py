@@ -68,11 +68,14 @@ class Answer:
         right: How right each noisy label looks, higher is better: (n,), or (n, C) how likely each class is there.
             None of a classifier.
         threshold: From which a noisy label is right; None: chosen on the verified images.
+        present: (n, C) bool, of several labels which classes are called there; None: by thresholds of ``right`` that
+            are chosen on the verified images, of given tags and of the others apart.
         note: What it chose.
     """
 
     test: np.ndarray | None = None
     right: np.ndarray | None = None
     threshold: float | None = None
+    present: np.ndarray | None = None
     note: str = ""
     more: dict[str, float] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.accuracy.cases import Answer, Case, Truth
+from nlcli.detection.tags.judgement import least_errors
 from nlcli.metrics.ranking import ranking_metrics
 
 
@@ -45,10 +46,37 @@ def _of_entries(case: Case, truth: Truth, answer: Answer) -> dict[str, float]:
     assert answer.right is not None
     rows = case.unverified
     given, there, score = case.noisy[rows] > 0, truth.labels[rows] > 0, answer.right[rows]
+    called = called_present(case, answer)[rows]
     return {
         "AUC_given": area(there[given], score[given]),
         "AUC_missing": area(there[~given], score[~given]),
+        "label_error": float(np.mean(called != there)),
+        **_rates("wrong", (given & ~there)[given], (given & ~called)[given]),
+        **_rates("missing", (~given & there)[~given], (~given & called)[~given]),
     }
+
+
+def _rates(kind: str, wrong: np.ndarray, called: np.ndarray) -> dict[str, float]:
+    """Precision and recall of what is called wrong; no precision where nothing is."""
+    hits = int((wrong & called).sum())
+    rates = {f"precision_{kind}": hits / int(called.sum())} if called.any() else {}
+    return rates | ({f"recall_{kind}": hits / int(wrong.sum())} if wrong.any() else {})
+
+
+def called_present(case: Case, answer: Answer) -> np.ndarray:
+    """(n, C) bool: the verdicts, or those that err least on verified images."""
+    assert answer.right is not None
+    if answer.present is not None:
+        return answer.present
+    called = np.empty(answer.right.shape, bool)
+    for tagged in (True, False):
+        which = (case.noisy > 0) == tagged
+        known = which[case.verified]
+        threshold = 0.5
+        if known.any():
+            threshold = least_errors(answer.right[case.verified][known], case.known[known] > 0)
+        called[which] = answer.right[which] >= threshold
+    return called
 
 
 def area(ones: np.ndarray, scores: np.ndarray) -> float:

@@ -121,24 +121,48 @@ class Stages:
 
         dataset, features = self._inputs(case, VALIDATION)
         output = Path(tempfile.mkdtemp(prefix="noise-", dir=dataset.parent)) / "detection"
+        more = {"floor": 0.0, "others": case.classes} if case.several else {}  # a row for every entry
         config = DetectNoise(
-            dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options, suspects=0
-        )
-        detection = read_detection(detect_noise(config))
+            dataset=dataset, features=features, output=output, method=name, seed=case.seed, options=options, suspects=0,
+            **more,
+        )  # fmt: skip
+        made = detect_noise(config)
+        if case.several:
+            answer = _entries(made, case)
+            shutil.rmtree(output.parent)
+            return answer
+        detection = read_detection(made)
         right = np.full(len(case.noisy), -np.inf)
         right[detection.keys.astype(np.int64)] = detection.score
         shutil.rmtree(output.parent)
         return Answer(None, right, detection.threshold)
 
 
+def _entries(made: Path, case: Case) -> Answer:
+    """Probabilities and verdicts of all entries, and which candidates were kept."""
+    from nlcli.data.tag_detection_files import read_tag_detection
+
+    detection = read_tag_detection(made)
+    entries = detection.entries()
+    at = entries.keys.astype(np.int64), entries.classes
+    right = np.full(case.noisy.shape, -np.inf)
+    right[at] = entries.score
+    present = case.noisy > 0
+    present[at] = entries.given == entries.right
+    kept = [detection.info.notes.get(f"{kind}_by", ()) for kind in ("given", "missing")]
+    return Answer(None, right, present=present, note=" / ".join("+".join(names) for names in kept if names))
+
+
 def our_names(case: Case) -> list[str]:
     """``head:NAME`` and ``detector:NAME`` of everything that applies to ``case``."""
     from nlcli.detection import DETECTORS
+    from nlcli.detection.tags import TAG_DETECTORS
     from nlcli.methods import METHODS
 
     task = "multi-label" if case.several else "single-label"
     heads = [name for name, cls in METHODS.items() if task in cls.tasks and name not in NOT_HERE]
-    detectors = [] if case.several else DETECTORS.names()
+    of_tags = [name for name, cls in TAG_DETECTORS.items() if not (cls.takes_run or cls.believes)]
+    detectors = of_tags if case.several else DETECTORS.names()
     return [f"head:{name}" for name in heads] + [f"detector:{name}" for name in detectors]
 
 

@@ -186,10 +186,16 @@ def cleanlab(case: Case) -> Answer | None:
 
 
 def _cleanlab_several(case: Case) -> Answer:
-    """Only its scores: CleanLearning is for one label an image."""
+    """Only its scores by class and its issues: CleanLearning is for one label an image."""
+    from cleanlab.filter import find_multilabel_issues_per_class
+    from cleanlab.multilabel_classification.rank import get_label_quality_scores_per_class
+
     scores = predicted_apart(unit(case.features), case.labels, case.classes)
-    own = np.where(case.noisy > 0, scores, 1 - scores)  # self-confidence, which its multilabel filter ranks by
-    return Answer(None, np.where(case.noisy > 0, own, 1 - own))
+    lists = [np.flatnonzero(row).tolist() for row in case.noisy]
+    own = get_label_quality_scores_per_class(labels=lists, pred_probs=scores)
+    issues = np.asarray(find_multilabel_issues_per_class(labels=lists, pred_probs=scores), bool)
+    given = case.noisy > 0
+    return Answer(None, np.where(given, own, 1 - own), present=given ^ issues)
 
 
 # --- neighbours ------------------------------------------------------------------------------
@@ -219,6 +225,8 @@ def _vote(case: Case, count: int) -> Answer:
 
 def believed(case: Case) -> Answer:
     """Every noisy label is right."""
+    if case.several:
+        return Answer(None, case.noisy.astype(np.float64), present=case.noisy > 0)
     return Answer(None, np.ones(case.noisy.shape), threshold=0.5)
 
 

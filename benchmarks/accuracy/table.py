@@ -16,9 +16,12 @@ from nlcli.metrics.intervals import difference_interval, metric_interval, share_
 from nlcli.stages.files import atomic_path, write_csv
 
 ORDER = {Row(world, share).name: Row(world, share) for world in WORLDS for share in SHARES}
-SHOWN = ("top_1", "AP_all", "mAP", "AUC", "average_error", "AUC_given", "AUC_missing")
+SHOWN = (
+    *("top_1", "AP_all", "mAP", "AUC", "average_error", "AUC_given", "AUC_missing", "label_error"),
+    *("precision_wrong", "recall_wrong", "precision_missing", "recall_missing"),
+)
 OF_CLASSIFIERS = ("top_1", "AP_all", "mAP")
-SMALLER_IS_BETTER = ("average_error",)
+SMALLER_IS_BETTER = ("average_error", "label_error")
 
 Table = dict[tuple[str, str], list[Cell]]
 
