@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from importlib import metadata
 
 from nlcli.version import full_version
 
+_GPU = re.compile(r"nvidia[0-9]+")
 _RECORDED = ("tensorflow", "keras", "numpy", "pandas", "pyarrow", "h5py", "pillow")
 
 
@@ -109,6 +111,32 @@ def cpu_count() -> int:
 def has_gpu() -> bool:
     """Whether an NVIDIA GPU is there to be used, without importing TensorFlow."""
     return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and os.path.exists("/dev/nvidiactl")
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The NVIDIA GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    if not has_gpu():
+        return ()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(name.strip() for name in chosen.split(",") if name.strip())
+    return tuple(str(number) for number in range(sum(_GPU.fullmatch(name) is not None for name in os.listdir("/dev"))))
+
+
+def take_gpu(name: str, *, whole: bool = True) -> None:
+    """See one GPU alone; must be called before TensorFlow is imported.
+
+    Args:
+        whole: Whether all of its memory may be taken at once, as TensorFlow does; else what is needed, as it is needed.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = name
+    if not whole:
+        share_gpu_memory()
+
+
+def share_gpu_memory() -> None:
+    """Let TensorFlow take memory of GPUs as it is needed, since other processes use them, too."""
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from nlcli.data.class_names import Spelling
 from nlcli.stages.config import Decode, Precision, Split, StageConfig
-from nlcli.stages.options import InferenceBatch, Option, Output, Workers
+from nlcli.stages.options import Address, Devices, EngineName, InferenceBatch, Option, Output, Workers
 
 Scaling = Literal["raw", "unit", "tf", "caffe"]
 
@@ -114,6 +114,9 @@ class Annotate(StageConfig):
     precision: ForwardPrecision = "float32"
     decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
     workers: Workers = 0
+    engine: EngineName = "local"
+    address: Address = None
+    devices: Devices = 0
 
     @field_validator("classifier_scaling")
     @classmethod
@@ -240,6 +243,9 @@ class ExtractFeatures(StageConfig):
     batch_size: InferenceBatch = 32
     check_contents: CheckContents = False
     workers: Workers = 0
+    engine: EngineName = "local"
+    address: Address = None
+    devices: Devices = 0
 
 
 class ImportFeatures(StageConfig):
@@ -677,6 +683,9 @@ class HashImages(StageConfig):
     workers: Annotated[
         int, Option("Threads that read images (0: one a core).", panel="Machine", role="runtime", ge=0)
     ] = 0
+    engine: EngineName = "local"
+    address: Address = None
+    devices: Devices = 0
 
 
 class Deduplicate(StageConfig):
@@ -701,3 +710,6 @@ class Deduplicate(StageConfig):
     workers: Annotated[
         int, Option("Threads that read images (0: one a core).", panel="Machine", role="runtime", ge=0)
     ] = 0
+    engine: EngineName = "local"
+    address: Address = None
+    devices: Devices = 0

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator
 
 from nlcli.stages.config import Precision, Split, StageConfig
-from nlcli.stages.options import InferenceBatch, Option, Output, Workers
+from nlcli.stages.options import Address, Devices, EngineName, InferenceBatch, Option, Output, Workers
 
 
 class Evaluate(StageConfig):
@@ -89,6 +89,9 @@ class Predict(StageConfig):
     ] = False
     batch_size: InferenceBatch = 32
     workers: Workers = 0
+    engine: EngineName = "local"
+    address: Address = None
+    devices: Devices = 0
 
 
 class Compare(StageConfig):

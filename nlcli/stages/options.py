@@ -87,6 +87,34 @@ def flag_of(name: str) -> str:
 
 Output = Annotated[Path, Option("Directory to write.", panel="Output", role="runtime", short="-o")]
 Workers = Annotated[int, Option("Decoding threads (0: one a core).", panel="Machine", role="runtime", ge=0)]
+EngineName = Annotated[
+    Literal["local", "ray"],
+    Option(
+        "Who does it: this machine, or the workers of a Ray cluster; the result is the same.",
+        panel="Machine",
+        role="runtime",
+        since="0.2.0",
+    ),
+]
+Address = Annotated[
+    str | None,
+    Option(
+        "Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its own, here).",
+        panel="Machine",
+        role="runtime",
+        since="0.2.0",
+    ),
+]
+Devices = Annotated[
+    int,
+    Option(
+        "Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node without them).",
+        panel="Machine",
+        role="runtime",
+        since="0.2.0",
+        ge=0,
+    ),
+]
 InferenceBatch = Annotated[int, Option("Images in a forward pass.", panel="Machine", role="runtime", ge=1)]
 
 

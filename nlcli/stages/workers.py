@@ -5,20 +5,22 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nlcli import runtime
-from nlcli.console import set_quiet
 from nlcli.errors import NlcliError
 from nlcli.stages.commands import StageCommand
 from nlcli.stages.config import StageConfig
+from nlcli.stages.worker_process import Share, begin_worker
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 Finished = Callable[["Step", float], None]
 
@@ -36,6 +38,7 @@ def run_steps(
     A step that nothing else can run beside runs in this process with all cores; the others go to
     worker processes, each with its share of cores and memory, which live on from step to step. Which are
     which is read off the plan: a step has the same share however long others took and whatever was done before.
+    GPUs go round among the processes; where there are fewer GPUs, several steps run on one.
 
     Args:
         steps: In an order in which each comes after what it needs; what they need and is not among
@@ -52,6 +55,8 @@ def run_steps(
             started(step)
             finished(step, _run(step, force))
         return
+    if runtime.has_gpu():
+        runtime.share_gpu_memory()  # of steps that run here, beside those of the workers
     waiting = list(steps)
     alone = alone_steps(steps)
     undone = {step.name for step in steps}
@@ -134,23 +139,16 @@ def _explained(error: BaseException, step: Step) -> BaseException:
 
 
 def _pool(jobs: int) -> concurrent.futures.ProcessPoolExecutor:
-    threads = max(1, runtime.cpu_count() // jobs)
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    return concurrent.futures.ProcessPoolExecutor(jobs, context, _begin_worker, (os.getpid(), threads, jobs))
+    begun = context.Value("i", 0)
+    return concurrent.futures.ProcessPoolExecutor(jobs, context, _begin, (os.getpid(), begun, jobs))
 
 
-def _begin_worker(parent: int, threads: int, jobs: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes; one of them tells of it
-    set_quiet(True)
-    runtime.take_share(threads, jobs)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _begin(parent: int, begun: Synchronized[int], jobs: int) -> None:
+    with begun.get_lock():
+        place = begun.value
+        begun.value += 1
+    begin_worker(parent, Share.of(place, jobs))
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlcli.console import progress, say
+from nlcli.console import say
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
-from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
+from nlcli.data.features.shards import read_shard_record, shard_path, write_shard
 from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.networks.foreign.base import ForeignNetwork, ForeignOptions
@@ -35,6 +35,8 @@ from nlcli.networks.foreign.source import ForeignSource, is_foreign
 from nlcli.networks.linear_layer import LAST_LAYER
 from nlcli.networks.provenance import NetworkSource
 from nlcli.runtime import quiet_tensorflow
+from nlcli.stages.engines.engine import engine_of
+from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.stage import open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         NlcliError: no such data set or backbone, no image that can be read, features that are not
             finite.
     """
+    engine = engine_of(config)
     if not is_foreign(config.backbone):
         quiet_tensorflow()
     dataset = read_stage(config.dataset, "dataset")
@@ -86,11 +89,18 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
 
         table = read_dataset(config.dataset)
         begin_reading(stage.work, table, config.dataset, contents=config.check_contents)
-        backbone = source.open().with_decode(config.decode)
+        backbone = open_network(config)
         say(f"backbone: {_described(backbone)}; {config.precision} arithmetic")
         keys = [str(key) for key in table.keys]
-        images = [table.image_path(row) for row in range(len(table))]
-        records = _extract_shards(config, backbone, stage.work, keys, images)
+        shards = Shards(
+            len(keys),
+            config.shard_rows,
+            take=lambda first, end: (keys[first:end], [table.image_path(row) for row in range(first, end)]),
+            whole=lambda number: _is_whole(shard_path(stage.work, number)),
+        )
+        work = Extraction(config, Path(os.path.abspath(stage.work)), backbone)
+        engine.finish(work, shards, f"features of {backbone.name}")
+        records = [read_shard_record(shard_path(stage.work, number)) for number in range(len(shards))]
         broken = sum(len(record.errors) for record in records)
         if broken == len(keys):
             reason = records[0].errors[0][1] if records and records[0].errors else "the data set is empty"
@@ -160,26 +170,42 @@ def _described(backbone: Network) -> str:
     )
 
 
-def _extract_shards(
-    config: ExtractFeatures, backbone: Network, work: Path, keys: list[str], images: list[Path]
-) -> list[ShardRecord]:
-    parts = [slice(first, first + config.shard_rows) for first in range(0, len(keys), config.shard_rows)]
-    paths = [shard_path(work, number) for number in range(len(parts))]
-    records = {
-        number: read_shard_record(path)
-        for number, path in enumerate(paths)
-        if path.exists() and path.with_suffix(".json").exists()
-    }
-    done = sum(record.images for record in records.values())
-    compute = backbone.inference(config.precision, "features") if len(records) < len(parts) else None
-    (work / "shards").mkdir(exist_ok=True)
-    with progress(len(keys), f"features of {backbone.name}", unit="images", done=done) as bar:
-        for number, part in enumerate(parts):
-            if number not in records:
-                assert compute is not None
-                features, errors = features_of(config, backbone, compute, keys[part], images[part], bar.advance)
-                records[number] = write_shard(paths[number], features, errors)
-    return [records[number] for number in range(len(parts))]
+@dataclass(frozen=True)
+class Extraction(ShardWork):
+    """Features of shards of images.
+
+    Attributes:
+        config: Its precision is resolved.
+        directory: Where the shards are written.
+        network: What the options name, where it is open already.
+    """
+
+    config: ExtractFeatures
+    directory: Path
+    network: Network | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"network": None}  # a worker opens its own
+
+    def begin(self) -> Callable[[Shard, Advance], None]:
+        network = self.network or open_network(self.config)
+        compute = network.inference(self.config.precision, "features")
+        shard_path(self.directory, 0).parent.mkdir(exist_ok=True)
+
+        def make(shard: Shard, advance: Advance) -> None:
+            features, errors = features_of(self.config, network, compute, shard.names, shard.files, advance)
+            write_shard(shard_path(self.directory, shard.number), features, errors)
+
+        return make
+
+
+def open_network(config: ExtractFeatures) -> Network:
+    """The network that the options name, decoding as they say."""
+    return network_source(config).open().with_decode(config.decode)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and path.with_suffix(".json").exists()
 
 
 def features_of(
