@@ -181,6 +181,9 @@ def annotate(
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
     decode: Literal["exact", "fast"] = "exact",
     workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 0,
     force: bool = False,
 ) -> Path:
     """Predict the top classes of every image with a trained classifier.
@@ -200,6 +203,11 @@ def annotate(
         precision: Arithmetic of the forward pass.
         decode: JPEG decoding: full size, or reduced scale.
         workers: Decoding threads (0: one a core).
+        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
+            own, here).
+        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
+            without them).
         force: Replace a different result at the output.
 
     Returns:
@@ -565,6 +573,9 @@ def deduplicate(
     remove_from: Sequence[Literal["train", "validation", "test"]] = ("train",),
     seed: int = 0,
     workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 0,
     force: bool = False,
 ) -> Path:
     """Find near-duplicate images within and across splits; leave them out of train.
@@ -580,6 +591,11 @@ def deduplicate(
         remove_from: Splits that images may be removed from.
         seed: Seed of the projections that find candidates.
         workers: Threads that read images (0: one a core).
+        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
+            own, here).
+        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
+            without them).
         force: Replace a different result at the output.
 
     Returns:
@@ -710,6 +726,9 @@ def extract_features(
     batch_size: int = 32,
     check_contents: bool = False,
     workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 0,
     force: bool = False,
 ) -> Path:
     """Cache the pooled features of every image in HDF5.
@@ -736,6 +755,11 @@ def extract_features(
         batch_size: Images in a forward pass.
         check_contents: Record and compare what every picture holds, not only its size and time.
         workers: Decoding threads (0: one a core).
+        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
+            own, here).
+        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
+            without them).
         force: Replace a different result at the output.
 
     Returns:
@@ -1312,6 +1336,9 @@ def predict(
     wide: bool = False,
     batch_size: int = 32,
     workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 0,
 ) -> dict[str, int]:
     """Score a file or a folder of images with a trained head and its backbone.
 
@@ -1330,6 +1357,11 @@ def predict(
         wide: One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.
         batch_size: Images in a forward pass.
         workers: Decoding threads (0: one a core).
+        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
+            own, here).
+        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
+            without them).
 
     Raises:
         NlcliError: what the command line would print.

@@ -12,12 +12,14 @@ import logging
 import os
 import pickle
 import shutil
+import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO, cast
 
 from nlcli import runtime
 from nlcli.console import say, set_quiet
@@ -79,9 +81,8 @@ class RayCrew(Crew):
         self._looked = -_LOOK_ROUND
         self._worked = time.monotonic()
         self._told = False
-        self._own: str | None = None
-        self._joined = not self._ray.is_initialized()
-        if self._joined:
+        self._left = contextlib.ExitStack()  # what is undone in the end
+        if not self._ray.is_initialized():
             self._join(address)
 
     def _join(self, address: str | None) -> None:
@@ -89,13 +90,15 @@ class RayCrew(Crew):
         if address is None:
             place = tempfile.mkdtemp(prefix="nlcli-ray-")
             quiet |= {} if len(place) > _LONGEST_PLACE else {"_temp_dir": place}
-            self._own = place
+            self._left.callback(shutil.rmtree, place, ignore_errors=True)
             quiet |= {
                 "num_cpus": runtime.cpu_count(),
                 "num_gpus": len(runtime.gpu_names()),
                 "object_store_memory": _STORE_BYTES,
                 "include_dashboard": False,
             }
+        self._left.enter_context(contextlib.redirect_stdout(cast(TextIO, _WithoutRay(sys.stdout))))
+        self._left.callback(self._ray.shutdown)
         try:
             with runtime.chatter_held_back():
                 self._ray.init(address=address or "local", **quiet)
@@ -198,11 +201,23 @@ class RayCrew(Crew):
             with contextlib.suppress(Exception):  # it, or all of the cluster, may be gone
                 self._ray.kill(member.actor)
         self._members.clear()
-        if self._joined:
-            with contextlib.suppress(Exception):
-                self._ray.shutdown()
-        if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
+        self._left.close()
+
+
+class _WithoutRay:
+    """Standard output without what Ray tells there of dead workers, in the middle of whatever is written."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        """Pass it on, unless Ray wrote it."""
+        if threading.current_thread().name == "ray_listen_error_messages":
+            return len(text)
+        return self._output.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
 
 
 def _number(worker: Hashable) -> int:
