@@ -38,7 +38,7 @@ def run(quick: bool) -> list[dict]:
 
 
 def _measure(root: Path, turns: int) -> list[dict]:
-    annotate = importlib.import_module("nlcli.annotate")
+    annotate = importlib.import_module("nlcli.data.annotate")
     from nlcli.data.config import BuildCoco
     from nlcli.data.sources.coco import build_coco
 
@@ -140,7 +140,7 @@ def _pretended_classifier(config: Any) -> Any:
 
 
 def _write_random_parts(stage: Any, config: Any, classifier: Any, images: Sequence[Any]) -> None:
-    annotate = importlib.import_module("nlcli.annotate")
+    annotate = importlib.import_module("nlcli.data.annotate")
     rng = np.random.default_rng(3)
     for number, start in enumerate(range(0, len(images), annotate.PART_IMAGES)):
         keys = [image.key for image in images[start : start + annotate.PART_IMAGES]]

@@ -29,12 +29,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
-from nlcli.console import progress, say
+from nlcli.console import say
 from nlcli.data.pictures import pictures_changed, record_pictures
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, name_some
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.provenance import NetworkSource
+from nlcli.stages.engines.engine import Engine, engine_of
+from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.files import atomic_path, fingerprint_json
 from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import SchemaRecord
@@ -107,6 +109,7 @@ def annotate(
     Raises:
         NlcliError: no images, no such classifier, or one without class names.
     """
+    engine = engine_of(config)
     if images is None:
         images = [image for folder in find_images(config.images).values() for image in folder.values()]
     if not images:
@@ -132,7 +135,7 @@ def annotate(
         root = Path(os.path.commonpath([os.path.abspath(folder) for folder in config.images]))
         paths = [os.path.relpath(image.path, root) for image in images]
         record_pictures(stage.work, root, paths)
-        _predict_parts(stage, config, classifier, images)
+        _predict_parts(stage, config, classifier, images, engine)
         record = ClassifierRecord(name=classifier.name, classes=classes, preprocessing=classifier.preprocessing)
         record.write(stage.work / CLASSIFIER)
         errors = _read_parts(stage.work, len(images)).errors
@@ -206,34 +209,80 @@ def top_predictions(logits: np.ndarray, keep: int, activation: str = "softmax") 
     return best.astype(np.int32), np.take_along_axis(probability, best, axis=1).astype(np.float32)
 
 
-def _predict_parts(stage: Stage, config: Annotate, classifier: Backbone, images: Sequence[ImageFile]) -> None:
+@dataclass(frozen=True)
+class Annotation(ShardWork):
+    """Top predictions of shards of images.
+
+    Attributes:
+        config: Names the classifier.
+        directory: Where the parts are written.
+        classifier: The same, where it is open already.
+    """
+
+    config: Annotate
+    directory: Path
+    classifier: Backbone | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"classifier": None}  # a worker opens its own
+
+    def begin(self) -> Callable[[Shard, Advance], None]:
+        classifier = self.classifier or open_classifier(self.config)
+        logits_of = classifier.inference(self.config.precision, "logits")
+
+        def make(shard: Shard, advance: Advance) -> None:
+            _write_part(
+                _part_path(self.directory, shard.number),
+                shard.names,
+                *_predicted(self.config, classifier, logits_of, shard.files, advance),
+            )
+
+        return make
+
+
+def _predicted(
+    config: Annotate,
+    classifier: Backbone,
+    logits_of: Callable[[np.ndarray], Any],
+    paths: list[Path],
+    advance: Advance,
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Classes and probabilities (n, keep) of images, and why some could not be read."""
     from nlcli.networks.images import iterate_images
 
     keep = min(config.keep, len(classifier.classes or ()))
-    logits_of = classifier.inference(config.precision, "logits")
-    parts = [images[start : start + PART_IMAGES] for start in range(0, len(images), PART_IMAGES)]
-    left = [number for number in range(len(parts)) if not _part_path(stage.work, number).exists()]
-    done = len(images) - sum(len(parts[number]) for number in left)
-    with progress(len(images), f"annotating with {classifier.name}", unit="images", done=done) as bar:
-        for number in left:
-            part = parts[number]
-            indices = np.full((len(part), keep), -1, np.int32)
-            scores = np.zeros((len(part), keep), np.float32)
-            errors: dict[int, str] = {}
-            paths = [image.path for image in part]
-            for batch in iterate_images(paths, classifier.preprocessing, config.batch_size, config.workers):
-                if len(batch.rows):
-                    logits = np.asarray(logits_of(batch.images))
-                    finite = np.isfinite(logits).all(axis=1)
-                    if not finite.all():
-                        raise NlcliError(
-                            f"classifier {classifier.name} gives NaN or infinity for "
-                            f"{paths[int(batch.rows[~finite][0])]}; try --precision float32, or other weights"
-                        )
-                    indices[batch.rows], scores[batch.rows] = top_predictions(logits, keep, classifier.activation)
-                errors.update(batch.errors)
-                bar.advance(len(batch.rows) + len(batch.errors))
-            _write_part(_part_path(stage.work, number), [image.key for image in part], indices, scores, errors)
+    indices = np.full((len(paths), keep), -1, np.int32)
+    scores = np.zeros((len(paths), keep), np.float32)
+    errors: dict[int, str] = {}
+    for batch in iterate_images(paths, classifier.preprocessing, config.batch_size, config.workers):
+        if len(batch.rows):
+            logits = np.asarray(logits_of(batch.images))
+            finite = np.isfinite(logits).all(axis=1)
+            if not finite.all():
+                raise NlcliError(
+                    f"classifier {classifier.name} gives NaN or infinity for "
+                    f"{paths[int(batch.rows[~finite][0])]}; try --precision float32, or other weights"
+                )
+            indices[batch.rows], scores[batch.rows] = top_predictions(logits, keep, classifier.activation)
+        errors.update(batch.errors)
+        advance(len(batch.rows) + len(batch.errors))
+    return indices, scores, errors
+
+
+def _predict_parts(
+    stage: Stage, config: Annotate, classifier: Backbone, images: Sequence[ImageFile], engine: Engine
+) -> None:
+    shards = Shards(
+        len(images),
+        PART_IMAGES,
+        take=lambda first, end: (
+            [image.key for image in images[first:end]],
+            [image.path for image in images[first:end]],
+        ),
+        whole=lambda number: _part_path(stage.work, number).exists(),
+    )
+    work = Annotation(config, Path(os.path.abspath(stage.work)), classifier)
+    engine.finish(work, shards, f"annotating with {classifier.name}")
 
 
 def _part_path(directory: Path, number: int) -> Path:

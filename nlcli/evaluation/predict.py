@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
 from nlcli.evaluation.image_scorer import ImageScorer, open_scorer
-from nlcli.evaluation.prediction_parts import open_parts
+from nlcli.evaluation.prediction_parts import Parts, open_parts
 from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
 from nlcli.networks.image_files import find_images
 from nlcli.stages.config import field_names
+from nlcli.stages.engines.engine import Engine, InThisProcess, engine_of
+from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import StageRecord, read_stage
 from nlcli.version import full_version
@@ -44,15 +47,20 @@ def predict(config: Predict) -> dict[str, int]:
     """
     if config.decide and config.threshold is not None:
         raise NlcliError("--decide takes thresholds of its own; leave out --threshold, or --decide")
+    engine = engine_of(config)
+    if config.output is None and not isinstance(engine, InThisProcess):
+        raise NlcliError("several workers write a file together; pass --output, or leave out --engine and --devices")
     images = _images(config.images)
     model = read_stage(config.run, ("run", "backbone"))
     scorer = open_scorer(model, backbone=config.backbone)
     shown = _shown(config, model, scorer)
-    rows = Rows(config, scorer.classes, shown, config.decide or config.threshold is not None, images)
+    longest = max(map(len, images))
+    rows = _rows(config, scorer, shown, longest)
     if config.output is None:
         counts = _print(scorer, images, config, rows)
     else:
-        counts = _write(scorer, images, config, rows, _recipe(config, model, images, shown))
+        scoring = Scoring(config, shown, longest, scorer)
+        counts = _write(scoring, images, rows.header, _recipe(config, model, images, shown), engine)
     if counts["errors"]:
         say(f"{counts['errors']:,} of {len(images):,} images could not be read; their rows tell why")
     return counts
@@ -123,28 +131,69 @@ def _print(scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: 
     return counts
 
 
+@dataclass(frozen=True)
+class Scoring(ShardWork):
+    """Rows of shards of images, as text.
+
+    Attributes:
+        config: Names the model.
+        shown: Which classes of an image are shown.
+        longest: Characters of the longest name.
+        scorer: The model, where it is open already.
+        directory: Where the parts are written.
+    """
+
+    config: Predict
+    shown: Shown
+    longest: int
+    scorer: ImageScorer | None = None
+    directory: Path = Path()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"scorer": None}  # a worker opens its own
+
+    def begin(self) -> Callable[[Shard, Advance], None]:
+        scorer = self.scorer or _scorer(self.config)
+        rows, parts = _rows(self.config, scorer, self.shown, self.longest), Parts(self.directory)
+
+        def make(shard: Shard, advance: Advance) -> None:
+            counts = {"images": 0, "errors": 0}
+            with parts.write(shard.number, counts) as file:
+                named = dict(zip(shard.names, shard.files, strict=True))
+                for image in score_images(scorer, named, self.config):
+                    _counted(counts, image)
+                    file.write(rows.text(image))
+                    advance(1)
+
+        return make
+
+
+def _scorer(config: Predict) -> ImageScorer:
+    return open_scorer(read_stage(config.run, ("run", "backbone")), backbone=config.backbone)
+
+
+def _rows(config: Predict, scorer: ImageScorer, shown: Shown, longest: int) -> Rows:
+    return Rows(config, scorer.classes, shown, config.decide or config.threshold is not None, longest)
+
+
 def _write(
-    scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: Rows, recipe: dict[str, Any]
+    scoring: Scoring, images: dict[str, Path], header: str, recipe: dict[str, Any], engine: Engine
 ) -> dict[str, int]:
     """To a file, part by part."""
-    assert config.output is not None
-    names = list(images)
-    parts = [names[first : first + PART] for first in range(0, len(names), PART)]
-    with open_parts(config.output, recipe) as made:
-        counted = {number: counts for number in range(len(parts)) if (counts := made.counts(number)) is not None}
-        done = sum(len(parts[number]) for number in counted)
-        with progress(len(names), "predicting", unit="images", done=done) as bar:
-            for number, part in enumerate(parts):
-                if number in counted:
-                    continue
-                counted[number] = {"images": 0, "errors": 0}
-                with made.write(number, counted[number]) as file:
-                    for image in score_images(scorer, {name: images[name] for name in part}, config):
-                        _counted(counted[number], image)
-                        file.write(rows.text(image))
-                        bar.advance()
-        made.join(config.output, rows.header, len(parts))
-    return {name: sum(counts[name] for counts in counted.values()) for name in ("images", "errors")}
+    output = scoring.config.output
+    assert output is not None
+    names, files = list(images), list(images.values())
+    with open_parts(output, recipe) as made:
+        shards = Shards(
+            len(names),
+            PART,
+            take=lambda first, end: (names[first:end], files[first:end]),
+            whole=lambda number: made.counts(number) is not None,
+        )
+        engine.finish(replace(scoring, directory=Path(os.path.abspath(made.directory))), shards, "predicting")
+        counted = [made.counts(number) or {} for number in range(len(shards))]
+        made.join(output, header, len(shards))
+    return {name: sum(counts[name] for counts in counted) for name in ("images", "errors")}
 
 
 def _recipe(config: Predict, model: StageRecord, images: dict[str, Path], shown: Shown) -> dict[str, Any]:

@@ -21,13 +21,13 @@ from nlcli.stages.publishing import RECIPE, claim, empty, place_of, remove_tempo
 
 
 class Parts:
-    """The parts of one file, in the directory ``work``."""
+    """The parts of one file, in ``directory``."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
 
     def _path(self, number: int) -> Path:
-        return self._work / f"part-{number:05d}.txt"
+        return self.directory / f"part-{number:05d}.txt"
 
     def counts(self, number: int) -> dict[str, int] | None:
         """What is counted in a part; None of one that is not done."""

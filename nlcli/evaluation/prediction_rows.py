@@ -70,18 +70,16 @@ class Rows:
 
     Args:
         decided: Whether ``shown`` is a decision, which wide rows then hold instead of scores.
-        names: Of all images, for the width of a table.
+        longest: Characters of the longest name of an image, for the width of a table.
     """
 
-    def __init__(
-        self, config: Predict, classes: Sequence[str], shown: Shown, decided: bool, names: Iterable[str]
-    ) -> None:
+    def __init__(self, config: Predict, classes: Sequence[str], shown: Shown, decided: bool, longest: int) -> None:
         self._classes, self._shown, self._decided, self._wide = tuple(classes), shown, decided, config.wide
         if config.wide and config.format == "table":
             raise NlcliError("--wide has a column for each class; pass --format csv or jsonl with it")
         self.text = {"csv": self._csv, "jsonl": self._jsonl, "table": self._table}[config.format]
         self.header = self._header() if config.format == "csv" else ""
-        self._width = min(_MOST_WIDE, max(map(len, names))) if config.format == "table" else 0
+        self._width = min(_MOST_WIDE, longest) if config.format == "table" else 0
 
     def _header(self) -> str:
         if self._wide:

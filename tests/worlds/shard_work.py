@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ class Copying(ShardWork):
     """Writes a line an image. A file that holds ``die`` kills the worker, once it was read so often as it has dots."""
 
     directory: Path
+    seconds: float = 0.0  # that an image takes
 
     def begin(self) -> Callable[[Shard, Advance], None]:
         def make(shard: Shard, advance: Advance) -> None:
@@ -30,6 +32,7 @@ class Copying(ShardWork):
                     raise NlcliError(f"{name} is refused")
                 if content == "fail":
                     raise ZeroDivisionError(name)
+                time.sleep(self.seconds)
                 lines.append(f"{name} {content}\n")
                 advance(1)
             with atomic_path(self.path(shard.number)) as temporary:
@@ -56,9 +59,14 @@ def written_files(folder: Path, contents: list[str]) -> tuple[Copying, Shards]:
     for i, content in enumerate(contents):
         if content != "-":
             (folder / f"in/{i}").write_text(content)
-    work = Copying(folder / "out")
+    return files_again(folder, len(contents))
+
+
+def files_again(folder: Path, count: int, seconds: float = 0.0) -> tuple[Copying, Shards]:
+    """The same of files that are written already."""
+    work = Copying(folder / "out", seconds)
     shards = Shards(
-        len(contents),
+        count,
         2,
         take=lambda first, end: ([f"n{i}" for i in range(first, end)], [folder / f"in/{i}" for i in range(first, end)]),
         whole=lambda number: work.path(number).is_file(),

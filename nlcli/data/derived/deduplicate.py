@@ -49,6 +49,7 @@ from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
 from nlcli.data.statistics import write_single_label_statistics
 from nlcli.data.true_tags import read_true_tags, write_true_tags
 from nlcli.errors import NlcliError
+from nlcli.stages.engines.engine import engine_of
 from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import open_stage, read_stage
 
@@ -66,8 +67,14 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
     features = None if config.features is None else read_stage(config.features, "features")
     output = Path(os.path.abspath(config.output))
     hashing = HashImages(
-        dataset=config.dataset, output=output.with_name(f"{output.name}-hashes"), workers=config.workers
+        dataset=config.dataset,
+        output=output.with_name(f"{output.name}-hashes"),
+        workers=config.workers,
+        engine=config.engine,
+        address=config.address,
+        devices=config.devices,
     )
+    engine_of(config)  # what is wrong with it is told before anything is read
     inputs = {"dataset": record, "features": features}
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:

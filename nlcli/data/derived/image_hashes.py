@@ -7,18 +7,21 @@ millisecond an image. What cannot be read is a row with an error.
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nlcli.console import progress
 from nlcli.data.config import HashImages
 from nlcli.data.label_files import read_dataset
 from nlcli.data.pictures import begin_reading, pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.runtime import cpu_count
+from nlcli.stages.engines.engine import engine_of
+from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 from nlcli.stages.stage import open_stage, read_stage
@@ -49,26 +52,49 @@ class Hashes:
 
 def hash_images(config: HashImages, *, force: bool = False) -> Path:
     """Hash every image of a data set, in parts, so that a killed run goes on where it was."""
+    engine = engine_of(config)
     inputs = {"dataset": read_stage(config.dataset, "dataset")}
     with open_stage("hashes", config, inputs, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
         table = read_dataset(config.dataset)
         begin_reading(stage.work, table, config.dataset)
-        parts = [(n, slice(s, min(s + _PART, len(table)))) for n, s in enumerate(range(0, len(table), _PART))]
-        left = [(n, rows) for n, rows in parts if not _part(stage.work, n).is_file()]
-        done = len(table) - sum(rows.stop - rows.start for _, rows in left)
-        with progress(len(table), "hashing images", unit="images", done=done) as bar:
-            with ThreadPoolExecutor(config.workers or cpu_count()) as pool:
-                for number, rows in left:
-                    paths = [table.image_path(row) for row in range(rows.start, rows.stop)]
-                    entries = []
-                    for entry in pool.map(hash_file, paths):
-                        entries.append(entry)
-                        bar.advance()
-                    _write_hashes(_part(stage.work, number), entries)
+        shards = Shards(
+            len(table),
+            _PART,
+            take=lambda first, end: (
+                table.keys[first:end].tolist(),
+                [table.image_path(row) for row in range(first, end)],
+            ),
+            whole=lambda number: _part(stage.work, number).is_file(),
+        )
+        engine.finish(Hashing(Path(os.path.abspath(stage.work)), config.workers), shards, "hashing images")
         stage.finish({"images": len(table)})
     return stage.output
+
+
+@dataclass(frozen=True)
+class Hashing(ShardWork):
+    """Hashes of shards of images.
+
+    Attributes:
+        directory: Where the parts are written.
+        workers: Threads that read images; 0: one a core.
+    """
+
+    directory: Path
+    workers: int
+
+    def begin(self) -> Callable[[Shard, Advance], None]:
+        def make(shard: Shard, advance: Advance) -> None:
+            entries = []
+            with ThreadPoolExecutor(self.workers or cpu_count()) as pool:
+                for entry in pool.map(hash_file, shard.files):
+                    entries.append(entry)
+                    advance(1)
+            _write_hashes(_part(self.directory, shard.number), entries)
+
+        return make
 
 
 def _part(directory: Path, number: int) -> Path:

@@ -84,7 +84,7 @@ def engine_of(options: EngineOptions) -> Engine:
     if options.engine == "ray":
         from nlcli.stages.engines.ray_crew import RayCrew, ray_library
 
-        ray_library()
+        ray_library(address)
         _leave_gpus_to_workers()
         return ByCrew(lambda work, shards: RayCrew(work, address, min(devices, shards)))
     if address is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -14,6 +15,7 @@ from nlcli.stages.engines.handing_out import Crew
 from nlcli.stages.engines.shard_work import Advanced, Answer, Died, Order, ShardWork, Worker
 from nlcli.stages.worker_process import Share, begin_worker
 
+_TELL_EVERY = 0.5  # seconds
 _PATIENCE = 5.0  # seconds that a worker has to end by itself
 
 
@@ -114,5 +116,19 @@ def _serve(connection: Connection, pickled: bytes, parent: int, share: Share) ->
             order = connection.recv()
         except EOFError:
             return
-        answer = worker.answer(order, lambda images: connection.send(Advanced(images)))
-        connection.send(answer)
+        connection.send(worker.answer(order, _Teller(connection)))
+
+
+class _Teller:
+    """Tells how many images are done, but not one at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._images = 0
+        self._told = time.monotonic()
+
+    def __call__(self, images: int) -> None:
+        self._images += images
+        if time.monotonic() - self._told >= _TELL_EVERY:
+            self._connection.send(Advanced(self._images))
+            self._images, self._told = 0, time.monotonic()

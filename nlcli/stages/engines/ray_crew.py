@@ -11,7 +11,9 @@ import contextlib
 import logging
 import os
 import pickle
+import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -30,18 +32,26 @@ from nlcli.stages.worker_process import Share
 
 _LOOK_ROUND = 10.0  # seconds between two looks for nodes that came or went
 _TELL_AFTER, _PATIENCE = 60.0, 900.0  # seconds without a worker
+_ANSWERS_WITHIN = 10.0  # seconds
 _MOST_STILLBORN = 3  # workers in a row that die as they start
 _STORE_BYTES = 128 << 20  # of the object store of a cluster of our own: nothing but names is in it
+_MODE, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"
 _LONGEST_PLACE = 40  # characters of a folder that Ray can make its sockets in
 
 
-def ray_library() -> Any:
+def ray_library(address: str | None) -> Any:
     """The package.
+
+    Args:
+        address: Of the cluster; a cluster of its own talks to nobody who has not its token, since it listens on all
+            addresses. Ray reads that as it is imported.
 
     Raises:
         NlcliError: it is not there.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    if address is None and "ray" not in sys.modules and _MODE not in os.environ:
+        os.environ |= {_MODE: "token", _TOKEN: secrets.token_hex(32)}
     try:
         import ray
     except ImportError as error:
@@ -72,7 +82,7 @@ class RayCrew(Crew):
     elsewhere = True
 
     def __init__(self, work: ShardWork, address: str | None, count: int) -> None:
-        self._ray = ray_library()
+        self._ray = ray_library(address)
         self._work, self._origin = pickle.dumps(work), Origin.here()
         self._count = count
         self._members: dict[int, _Member] = {}
@@ -86,6 +96,8 @@ class RayCrew(Crew):
             self._join(address)
 
     def _join(self, address: str | None) -> None:
+        if address is not None:
+            _require_address(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
             place = tempfile.mkdtemp(prefix="nlcli-ray-")
@@ -102,14 +114,11 @@ class RayCrew(Crew):
         try:
             with runtime.chatter_held_back():
                 self._ray.init(address=address or "local", **quiet)
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError, AssertionError) as error:
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError, self._ray.exceptions.RayError) as error:
             self.close()
             if address is None:
                 raise NlcliError(f"Ray does not start on this machine ({shortened(error)})") from error
-            raise NlcliError(
-                f"there is no Ray cluster at {address} ({shortened(error)}); start one with 'ray start --head', or "
-                "leave out --address for one of its own on this machine"
-            ) from error
+            raise _no_cluster(address, error) from error
 
     def idle(self) -> list[Hashable]:
         if time.monotonic() - self._looked >= _LOOK_ROUND:
@@ -123,7 +132,7 @@ class RayCrew(Crew):
             node["NodeID"]: node for node in self._ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1
         }
         there = Counter(member.node for member in self._members.values())
-        for node, wanted in _wanted({name: _gpus(node) for name, node in nodes.items()}, self._count).items():
+        for node, wanted in wanted_workers({name: _gpus(node) for name, node in nodes.items()}, self._count).items():
             for _ in range(wanted - there[node]):
                 self._start(nodes[node], wanted)
 
@@ -204,6 +213,30 @@ class RayCrew(Crew):
         self._left.close()
 
 
+def _require_address(address: str) -> None:
+    """See that somebody is there: Ray itself tries for minutes.
+
+    Raises:
+        NlcliError: it is no address, or nobody answers.
+    """
+    if address == "auto":
+        return
+    host, sign, port = address.rpartition(":")
+    if "/" in host or not sign or not port.isdecimal():
+        raise NlcliError(f"--address {address} is no address of a Ray cluster; pass HOST:PORT, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: BaseException) -> NlcliError:
+    return NlcliError(
+        f"there is no Ray cluster at {address} ({shortened(error)}); start one with 'ray start --head', or leave out "
+        "--address for one of its own on this machine"
+    )
+
+
 class _WithoutRay:
     """Standard output without what Ray tells there of dead workers, in the middle of whatever is written."""
 
@@ -229,7 +262,7 @@ def _gpus(node: dict[str, Any]) -> int:
     return int(node["Resources"].get("GPU", 0))
 
 
-def _wanted(gpus: dict[str, int], count: int) -> dict[str, int]:
+def wanted_workers(gpus: dict[str, int], count: int) -> dict[str, int]:
     """Workers of each node.
 
     Args:
