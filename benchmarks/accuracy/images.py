@@ -40,7 +40,7 @@ def available(name: str, runs: Path) -> bool:
 
 
 def _features(name: str, runs: Path) -> Path:
-    folder = {"digits": "demo-single-label", "scenes": "demo", "clothing": "clothing", "coco": "coco"}[name]
+    folder = {"digits": "demo-single-label", "scenes": "demo"}.get(name, name)
     return runs / folder / "features"
 
 
@@ -61,7 +61,7 @@ def images(name: str, runs: Path) -> Images:
         truth, known = table.verified_targets(rows)
         full = known.all(axis=1)
         noisy = table.noisy_targets(rows)
-        split = None if name == "coco" else table.split[full]
+        split = table.split[full] if name == "scenes" else None
         return Images(features[full], truth[full], noisy[full], split)
     from nlcli.data.labels import noisy_classes
 
@@ -83,6 +83,7 @@ def _run_pipeline(name: str, place: Path) -> None:
         "scenes": pipelines / "parts" / "demo_scenes.yaml",
         "clothing": HERE / "clothing.yaml",
         "coco": HERE / "coco.yaml",
+        "scene-pile": HERE / "scene_pile.yaml",
     }[name]
     print(f"{name}: data set and features ...", flush=True)
     workdir = str(place.resolve())

@@ -57,10 +57,12 @@ def _of_entries(case: Case, truth: Truth, answer: Answer) -> dict[str, float]:
 
 
 def _rates(kind: str, wrong: np.ndarray, called: np.ndarray) -> dict[str, float]:
-    """Precision and recall of what is called wrong; no precision where nothing is."""
+    """Precision and recall of what is called wrong; both are 0 where nothing is."""
     hits = int((wrong & called).sum())
-    rates = {f"precision_{kind}": hits / int(called.sum())} if called.any() else {}
-    return rates | ({f"recall_{kind}": hits / int(wrong.sum())} if wrong.any() else {})
+    return {
+        f"precision_{kind}": hits / max(1, int(called.sum())),
+        f"recall_{kind}": hits / max(1, int(wrong.sum())),
+    }
 
 
 def called_present(case: Case, answer: Answer) -> np.ndarray:

@@ -23,6 +23,7 @@ from nlcli.reporting.taken_answers import TakenAnswers
 from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
+_NOTHING = 0.0005
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _how_sure(labels: Labels | None, verdicts: Verdicts | None) -> Fact:
         return Fact(
             question, UNKNOWN, (why, "Check some images that are drawn at random, and build again."), known=False
         )
-    told = [sentence for sort in measured for sentence in _sure_sentences(sort, len(measured) > 1)]
+    told = [sentence for sort in measured for sentence in _sure_sentences(sort, verdicts.several)]
     checked = max(sort.checked for sort in measured)
     few = checked < FEWEST_TO_RANK
     if few:
@@ -203,6 +204,8 @@ def _difference(name: str, before: str, reference: str, after: OverSeeds) -> str
     low, high = after.difference_interval
     if low is None or high is None:
         return None
+    if max(abs(after.difference), abs(low), abs(high)) < _NOTHING:
+        return "They hardly differ on these images."
     ends = f"{after.difference:+.3f}{ends_text((low, high), '+.3f')}"
     if name in ACCURACIES:
         ends = f"{100 * after.difference:+.1f} points{ends_text((low, high), '+.1f', 100)}"
@@ -222,6 +225,7 @@ def _cleaned(changes: Changes | None, page: Path) -> Fact:
         answer = f"{changes.made:,} changes"
     else:
         told = [f"{changes.proposed:,} changes are proposed; no label was changed."]
+        told += [f"{remark[:1].upper()}{remark[1:]}." for remark in changes.said.remarks[:1]]
         answer = f"{changes.proposed:,} proposals"
     for claim in changes.said.claims:
         share = Share.of(claim.right, claim.verified)

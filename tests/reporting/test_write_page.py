@@ -326,6 +326,19 @@ def test_answers_without_a_sample_or_a_second_person(tmp_path: Path) -> None:
     assert "drawn at random and checked" not in text
 
 
+def test_tags_of_one_kind_alone_are_called_tags(tmp_path: Path) -> None:
+    """Nine checked tags of four images: where only missing ones are measured they are no images, nor labels."""
+    detection = tag_detection(tmp_path)
+    said = TagDetectionRecord.read(detection / "detection.json")
+    nothing = MeasuredShare(value=None, interval=None, count=0, whole=0)
+    given = said.measured.given.model_copy(update={"called": 0, "precision": nothing})
+    measured = said.measured.model_copy(update={"given": given})
+    said.model_copy(update={"measured": measured}).write(detection / "detection.json")
+    text = text_of(made([detection], tmp_path / "page.html"))
+    assert "Missing tags: of 1 checked tags that look so, 1 are:" in text
+    assert "Measured on 9 checked tags that had no part in finding them." in text
+
+
 # --- what is missing is said -----------------------------------------------------------------
 
 
