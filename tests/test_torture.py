@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nlcli.stages.commands import StageCommand
 from torture.__main__ import parts
 
 ROOT = Path(__file__).parents[1]
@@ -30,3 +31,15 @@ def test_what_is_promised_holds(part: str) -> None:
     attacks, broken = re.search(r"^([\d,]+) attacks, (\d+) promises broken$", done.stdout, re.MULTILINE).groups()
     assert int(attacks.replace(",", "")) > 10
     assert broken == "0"
+
+
+def test_every_kind_of_stage_is_killed_or_named() -> None:
+    from nlcli.stages.commands import commands
+    from nlcli.stages.pipeline import read_pipeline
+
+    files = (ROOT / "torture/every_stage.yaml", ROOT / "pipelines/demo.yaml", ROOT / "pipelines/demo_single_label.yaml")
+    killed = {step.stage.name for file in files for step in read_pipeline(file).steps}
+    stages = {name for name, command in commands().items() if isinstance(command, StageCommand)}
+    from_outside = {"import-features", "import-verification", "import-weights", "build-tags"}
+    of_papers = {"build-clothing1m", "build-food101n", "build-webvision", "build-openimages"}
+    assert stages - killed == {*from_outside, *of_papers, "tune"}

@@ -1,7 +1,8 @@
 """Pipelines killed at random moments, again and again: the same command ends with the bytes of an undisturbed run.
 
-SIGKILL to all processes of the command, SIGKILL to the first one alone (its workers must not go on for ever),
-SIGTERM, and SIGINT (Ctrl-C), which must say that the same command continues.
+Two thirds of the kills are of ``every_stage.yaml``, whose stages take seconds, the rest of both demos. SIGKILL to all
+processes of the command, SIGKILL to the first one alone (its workers must not go on for ever), SIGTERM, and SIGINT
+(Ctrl-C), which must say that the same command continues.
 """
 
 from __future__ import annotations
@@ -14,21 +15,37 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from torture._report import Count
 from torture._world import content, difference, leftovers
 
 ROOT = Path(__file__).parents[1]
-PIPELINES = {"demo": "pipelines/demo.yaml", "demo-single-label": "pipelines/demo_single_label.yaml"}
-KILLS = 300
 SMALL = ("--scale", "0.02", "--limit", "240")
+KILLS = 300
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """What is killed: its file, options that make it small, and its part of the kills."""
+
+    path: str
+    small: tuple[str, ...]
+    part: float
+
+
+PIPELINES = {
+    "every stage": _Pipeline("torture/every_stage.yaml", (), 2 / 3),
+    "demo at small size": _Pipeline("pipelines/demo.yaml", SMALL, 1 / 6),
+    "demo-single-label at small size": _Pipeline("pipelines/demo_single_label.yaml", SMALL, 1 / 6),
+}
 LONGEST = 1800.0  # seconds of one command
 
 
-def _command(pipeline: str, workdir: Path, jobs: int) -> list[str]:
-    whole = [sys.executable, "-m", "nlcli", "run", str(ROOT / pipeline), "--workdir", str(workdir), "--jobs", str(jobs)]
-    return [*whole, *SMALL]
+def _command(pipeline: _Pipeline, workdir: Path, jobs: int) -> list[str]:
+    run = [sys.executable, "-m", "nlcli", "run", str(ROOT / pipeline.path)]
+    return [*run, "--workdir", str(workdir), "--jobs", str(jobs), *pipeline.small]
 
 
 def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -70,8 +87,8 @@ def _disturb(process: subprocess.Popen[str], how: str, count: Count) -> None:
         count.expect(process.returncode in (0, -15, 143), f"SIGTERM ends with {process.returncode}")
 
 
-def _campaign(name: str, pipeline: str, kills: int, jobs: int, draw: random.Random) -> Count:
-    count = Count("kills", f"{name} at small size, --jobs {jobs}: killed at random moments until it is done")
+def _campaign(name: str, pipeline: _Pipeline, kills: int, jobs: int, draw: random.Random) -> Count:
+    count = Count("kills", f"{name}, --jobs {jobs}: killed at random moments until it is done")
     with tempfile.TemporaryDirectory() as root:
         folder, work = Path(root), Path(root) / "work"
         started = time.monotonic()
@@ -106,9 +123,12 @@ def _campaign(name: str, pipeline: str, kills: int, jobs: int, draw: random.Rand
 
 
 def run(quick: bool, seed: int, kills: int = KILLS) -> list[Count]:
-    """``kills`` over both demos, with one process and with two (``quick``: none, a demo takes too long)."""
+    """``kills`` in all, with one process and with two (``quick``: none, a pipeline takes too long)."""
     if quick:
         return []
     draw = random.Random(seed)
-    each = kills // (2 * len(PIPELINES))
-    return [_campaign(name, path, each, jobs, draw) for name, path in PIPELINES.items() for jobs in (1, 2)]
+    return [
+        _campaign(name, pipeline, round(kills * pipeline.part / 2), jobs, draw)
+        for name, pipeline in PIPELINES.items()
+        for jobs in (1, 2)
+    ]

@@ -65,12 +65,14 @@ class StageCommand(Command):
         show: ``module:function`` printing the result's table for people; None for the plain summary.
         plan: ``module:function`` that says, as JSON values, what it would do; of one with the option ``--dry-run``.
         is_report: Whether people look at it at the end of a pipeline.
+        ending: What the name of its output ends in, where it is a file.
         better_by: Fields of its record's summary; the first that is there tells how good its result is on validation.
     """
 
     show: str | None = None
     plan: str | None = None
     is_report: bool = False
+    ending: str = ""
     better_by: tuple[str, ...] = ()
 
     returns: str = "Path"
@@ -310,6 +312,7 @@ _STAGES = (
         "nlcli report data/mine runs/detection runs/residual-test --output report.html",
         show="nlcli.reporting.write_page:show_page",
         is_report=True,
+        ending=".html",
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}

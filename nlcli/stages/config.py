@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlcli.errors import NlcliError, first_problem, unknown_name
-from nlcli.stages.options import Option, Role, default_of, option_of, shape_of
+from nlcli.stages.options import Option, Role, default_of, flag_of, option_of, shape_of
 
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 Decode = Literal["exact", "fast"]
@@ -64,6 +64,13 @@ class StageConfig(BaseModel):
         return self
 
     @classmethod
+    def _not_known(cls, name: str) -> str:
+        for field, option in options_of(cls).items():
+            if field != name.replace("-", "_") and flag_of(name.replace("_", "-")) in option.flags(field):
+                return f"unknown option '{name}'; what is --{name} on the command line is '{field}' here"
+        return unknown_name(name, cls.model_fields, "option")
+
+    @classmethod
     def parse(cls, values: dict[str, Any], where: str = "configuration") -> Self:
         """Validate ``values``; a mistake becomes one sentence naming the key and its neighbour.
 
@@ -71,7 +78,7 @@ class StageConfig(BaseModel):
         """
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown:
-            raise NlcliError(f"{where}: {unknown_name(unknown[0], cls.model_fields, 'option')}")
+            raise NlcliError(f"{where}: {cls._not_known(unknown[0])}")
         for name in field_names(cls, "input"):
             if isinstance(values.get(name), os.PathLike) and shape_of(cls.model_fields[name]).item is str:
                 values = values | {name: os.fspath(values[name])}

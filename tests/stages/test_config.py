@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from nlcli.cleaning.config import CleanDataset
 from nlcli.data.config import BuildDigits, BuildFolders, BuildFood101N
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate, Table
@@ -118,6 +119,17 @@ def test_an_option_that_means_nothing_here_is_refused(option: str, value: Any) -
 
 def test_a_directory_is_taken_where_a_name_is_text() -> None:
     assert TrainHead.parse({"dataset": "d", "from_images": Path("b/c"), "output": "o"}).from_images == "b/c"
+
+
+@pytest.mark.parametrize("name", ["from", "precision-of"])
+def test_an_option_that_has_another_name_on_the_command_line(name: str) -> None:
+    told = {
+        "from": "clean-labels: unknown option 'from'; what is --from on the command line is 'source' here",
+        "precision-of": "clean-labels: unknown option 'precision-of'; did you mean 'precision'?",
+    }
+    with pytest.raises(NlcliError) as refused:
+        CleanDataset.parse({"dataset": "d", name: "r", "output": "o"}, "clean-labels")
+    assert str(refused.value) == told[name]
 
 
 def test_a_field_says_what_it_is() -> None:
