@@ -6,17 +6,19 @@ weight w   verified labels in place of noisy ones, each counting ``w``
 forward    one label: a noisy label j costs -log sum_c p(c | x) T[c, j] (Patrini et al. 2017, forward
            correction), a verified one as before. T is found by expectation and maximisation from the
            out-of-fold probabilities of a classifier that has seen no verified label, with verified pairs
-posterior  one label: soft labels p(c | x, j) ~ p(c | x) T[c, j] in place of the noisy ones
+forward 5  the same, a verified label counting five times
+posterior  one label: soft labels ~ p(c | x) T[c, j]^0.7 in place of the noisy ones
 ========== ==============================================================================================
 
 All of these are solved for several strengths of regularisation from the same start, so that a whole contest costs
 little more than one path. Which images' verification may be used is said for every fit, so that those left out judge.
+What is known of images with one label, and what is fitted to it, is that of ``observed``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,20 +28,26 @@ from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task, log_softmax
 from nlcli.estimation.objective import Term, Unknown
+from nlcli.estimation.observed import Observed, corrected_terms, posterior, transition_of
 from nlcli.estimation.path import path_values
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import solve
-from nlcli.estimation.tempering import temperature, tempered_losses
-from nlcli.estimation.transition import fitted_transition, pair_counts
+from nlcli.estimation.tempering import tempered_class_losses, tempered_losses
 
 NOISY = "noisy"
-FORWARD, POSTERIOR = "forward", "posterior"
+FORWARD, FORWARD_5, POSTERIOR = "forward", "forward 5", "posterior"
 WEIGHTS = (1, 5, 20)
 """What a verified image may count beside one with a noisy label."""
-NEAR = (10**0.5, 1.0, 10**-0.5, 0.1)
-"""Strengths, as factors on the one that noisy labels prefer, at which every candidate is solved."""
-WIDE = (100.0, 10.0, *NEAR)
+_CORRECTED = (FORWARD, FORWARD_5, POSTERIOR)
+NEAR = (10**0.5, 1.0, 10**-0.5)
+"""Strengths, as factors on the one that noisy labels prefer, at which a candidate is solved at first."""
+WEAKER = (1.0, 10**-0.5, 0.1)
+"""The same of those that T corrects: these must be surer than a classifier of noisy labels."""
+WIDE = (100.0, 10.0, *NEAR, 0.1)
 """The same of several labels, where those of another classifier are easily predicted and say less about strength."""
+EXPONENTS = (1.0, 0.7)
+"""Of p(c | x), as sure as verified images show it to be, and of T in what is believed: a label that T is asked of is
+worth less than Bayes' rule has it where hard images were hard to label, too."""
 MOST_CLASSES = 500
 """Up to which a matrix of noise is estimated."""
 TOLERANCE = 1e-4
@@ -48,9 +56,10 @@ _JUDGES = 6000
 _DENSE = 1 << 23
 _BELIEFS = 1 << 26
 _ROUNDS = 2
-_ROUND_PLACE = 2
+_ROUND_STRENGTH = 10**-0.5
 _ROUND_FOLDS = 2
 _STILL = 0.005
+_HELD_PRIORS = 1 << 28
 _STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
 
 
@@ -100,6 +109,13 @@ class Images:
         """(n,) weights of noisy labels of images of which nothing is known."""
         return np.where(self.checked, 0.0, self.labelled)
 
+    def observed(self, used: np.ndarray) -> Observed:
+        """Of one label an image: what is known where only what is verified of the images ``used`` (n,) bool is."""
+        true = np.where(used, self.true_class, -1)
+        judged = np.asarray(self.known.multiply(self.noisy).sum(axis=1)).ravel() > 0
+        wrong = used & (true < 0) & judged & (self.noisy_class >= 0)
+        return Observed(self.noisy_class, true, wrong, self.classes, self.beside)
+
     def logits(self, model: LinearModel, chosen: np.ndarray) -> np.ndarray:
         """Those of ``chosen`` (n,) bool images, in their order."""
         parts = [model.logits(part[chosen[first : first + len(part)]]) for first, part in self.design.blocks()]
@@ -112,7 +128,7 @@ class Candidates:
     Attributes:
         names: The simplest first.
         l2: The strength that noisy labels prefer.
-        values: At which every candidate is solved, strong to weak.
+        values: By name, the strengths at which each is solved at first, strong to weak.
     """
 
     def __init__(self, images: Images) -> None:
@@ -123,13 +139,17 @@ class Candidates:
         self.names: tuple[str, ...] = (NOISY, *weighted)
         small = images.classes <= MOST_CLASSES and images.count * images.classes <= _BELIEFS
         if some and self._apart and images.task == "single-label" and small:
-            self.names = (NOISY, "weight 1", FORWARD, "weight 5", POSTERIOR, "weight 20")
+            self.names = (NOISY, "weight 1", FORWARD, "weight 5", FORWARD_5, POSTERIOR, "weight 20")
         self._folds = self._noisy_folds()
         self._start, self.l2, self._of_fold = self._noisy_path()
-        factors = NEAR if images.task == "single-label" else WIDE
-        self.values: tuple[float, ...] = tuple(self.l2 * factor for factor in factors)
-        self._full: dict[tuple[str, int], LinearModel] = {}
-        self._noise_of: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self.values: dict[str, tuple[float, ...]] = {name: self._first_values(name) for name in self.names}
+        self._full: dict[tuple[str, float], LinearModel] = {}
+        self._noise_of: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _first_values(self, name: str) -> tuple[float, ...]:
+        of_one = WEAKER if name in _CORRECTED else NEAR
+        factors: Sequence[float] = WIDE if self.images.task == "multi-label" else of_one
+        return tuple(self.l2 * factor for factor in factors)
 
     @property
     def noisy_model(self) -> LinearModel:
@@ -190,52 +210,47 @@ class Candidates:
 
     # --- candidates ---
 
-    def without(self, held: np.ndarray | None = None) -> Iterator[tuple[str, int, LinearModel]]:
-        """Every candidate at every value: (name, place of the value, model).
+    def solved(self, name: str, values: Sequence[float], held: np.ndarray | None = None) -> Iterator[LinearModel]:
+        """Candidate ``name`` at each of ``values``.
 
         Args:
-            held: (n,) bool, images that are left out altogether; the first call must hold out none.
+            held: (n,) bool, images that are left out altogether; only after the same was solved without leaving out.
         """
         used = self.images.checked if held is None else self.images.checked & ~held
-        for name in self.names:
-            model = self._start
-            for place, terms in enumerate(self._terms(name, used, held)):
-                start = model if held is None else self._full[name, place]
-                model = self._solved(terms, self.values[place], start)
-                if held is None:
-                    self._full[name, place] = model
-                yield name, place, model
+        terms, near = self._terms(name, used, held), [value for other, value in self._full if other == name]
+        model = self._full[name, min(near, key=lambda value: abs(value - values[0]))] if near else self._start
+        for value in values:
+            model = self._solved(terms, value, model if held is None else self._full[name, value])
+            if held is None:
+                self._full[name, value] = model
+            yield model
 
-    def final(self, name: str, place: int) -> tuple[LinearModel, int, bool]:
+    def final(self, name: str, value: float) -> tuple[LinearModel, int, bool]:
         """A candidate solved to the end on all images, its iterations, and whether it converged."""
-        terms = list(self._terms(name, self.images.checked, None))[place]
         images = self.images
         solution = solve(
             images.design,
-            terms,
+            self._terms(name, images.checked, None),
             images.task,
             images.classes,
-            self.values[place],
-            start=self._full[name, place],
+            value,
+            start=self._full[name, value],
             preconditioner=images.preconditioner,
         )
         return solution.model, solution.iterations, solution.converged
 
-    def _terms(self, name: str, used: np.ndarray, held: np.ndarray | None) -> Iterator[Sequence[Term]]:
-        """What ``name`` is fitted to, value by value."""
+    def _terms(self, name: str, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
+        """What ``name`` is fitted to."""
         images = self.images
-        terms: Sequence[Term]
         if name == NOISY:
-            labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
-            terms = [Term(images.noisy, labelled)]
-        elif name == FORWARD:
-            terms = [Term(images.noisy, images.beside, None, self.transition(used)), self._clean(used)]
-        elif name == POSTERIOR:
-            terms = [Term(self._believed(used), images.beside), self._clean(used)]
-        else:
-            terms = self._weighted(float(name.rpartition(" ")[2]), used, held)
-        for _ in self.values:
-            yield terms
+            return [Term(images.noisy, images.labelled if held is None else np.where(held, 0.0, images.labelled))]
+        if name == FORWARD:
+            return corrected_terms(images.observed(used), self.transition(used))
+        if name == FORWARD_5:
+            return corrected_terms(images.observed(used), self.transition(used), 5.0)
+        if name == POSTERIOR:
+            return [Term(self._believed(used), images.beside), self._clean(used)]
+        return self._weighted(float(name.rpartition(" ")[2]), used, held)
 
     def _weighted(self, weight: float, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
         """Noisy labels where nothing is known, and verified ones."""
@@ -269,10 +284,9 @@ class Candidates:
         return self._noise(used)[0]
 
     def _believed(self, used: np.ndarray) -> np.ndarray:
-        log_prior, matrix = self._noise(used)[1], self.transition(used)
-        label = np.maximum(self.images.noisy_class, 0)
-        believed: np.ndarray = np.exp(log_softmax(log_prior + np.log(matrix).T[label]))
-        return believed.astype(np.float32)
+        matrix, log_prior = self._noise(used)
+        believed = posterior(log_prior, np.maximum(self.images.noisy_class, 0), matrix, EXPONENTS)
+        return believed.astype(np.float32, copy=False)
 
     def _noise(self, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """T, and log p(true class | x) as sure as verified images show it to be, by classifiers that saw neither.
@@ -280,45 +294,44 @@ class Candidates:
         First by those of noisy labels, which say of a confused class what its labels say: T comes out too near to
         none. Then by those that T corrects, which halves what it is off by.
         """
-        if self._noise_of is not None and np.array_equal(self._noise_of[0], used):
-            return self._noise_of[1], self._noise_of[2]
-        even = np.eye(self.images.classes)
-        log_prior = self._calibrated(self._noisy_logits, used)
-        matrix = self._fitted(log_prior, used, 0.6 * even + 0.4 / len(even))
+        key = np.packbits(used).tobytes()
+        if key in self._noise_of:
+            return self._noise_of[key]
+        observed = self.images.observed(used)
+        logits = self._noisy_logits
+        factor = self._factor(logits, observed)
+        matrix = transition_of(logits, observed, factor)
         for _ in range(_ROUNDS):
-            log_prior = self._calibrated(self._corrected_logits(matrix, used), used)
-            before, matrix = matrix, self._fitted(log_prior, used, matrix)
+            logits = self._corrected_logits(matrix, observed)
+            factor = self._factor(logits, observed)
+            before, matrix = matrix, transition_of(logits, observed, factor, matrix)
             if np.abs(matrix - before).max() <= _STILL:
                 break
-        self._noise_of = used, matrix, log_prior
+        log_prior = log_softmax(np.float32(factor) * logits)
+        if (len(self._noise_of) + 1) * log_prior.nbytes > _HELD_PRIORS:
+            self._noise_of.clear()
+        self._noise_of[key] = matrix, log_prior
         return matrix, log_prior
 
-    def _calibrated(self, logits: np.ndarray, used: np.ndarray) -> np.ndarray:
-        """Log-probabilities of ``logits``, by the factor that suits the verified images ``used``."""
-        named = used & (self.images.true_class >= 0)
-        wide = logits.astype(np.float64)
-        goal = np.eye(self.images.classes)[self.images.true_class[named]]
-        return log_softmax(wide * temperature("single-label", wide[named], goal, np.ones_like(goal)))
+    def _factor(self, logits: np.ndarray, observed: Observed) -> float:
+        """What makes ``logits`` as sure as verified images show them to be."""
+        named = observed.verified
+        if not len(named):
+            return 1.0
+        return tempered_class_losses(logits[named].astype(np.float64), observed.true[named])[0]
 
-    def _fitted(self, log_prior: np.ndarray, used: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """T by expectation and maximisation, with the verified pairs of ``used``."""
-        images = self.images
-        open_ = (images.beside > 0) & (images.noisy_class >= 0)
-        true = np.where(used & (images.noisy_class >= 0), images.true_class, -1)
-        pairs = pair_counts(true, np.maximum(images.noisy_class, 0), images.classes) + 0.5 * np.eye(images.classes)
-        return fitted_transition(np.exp(log_prior[open_]), images.noisy_class[open_], pairs, start)
-
-    def _corrected_logits(self, matrix: np.ndarray, used: np.ndarray) -> np.ndarray:
+    def _corrected_logits(self, matrix: np.ndarray, observed: Observed) -> np.ndarray:
         """(n, C) by classifiers that ``matrix`` corrects, fold by fold, each without the images that it is asked of."""
-        images, value = self.images, self.values[_ROUND_PLACE]
+        images, value = self.images, self.l2 * _ROUND_STRENGTH
         folds = np.where(self._folds < 0, -1, self._folds % _ROUND_FOLDS)
-        rows = np.flatnonzero(used)
-        folds[rows] = stratified_folds(images.true_class[rows], _ROUND_FOLDS)
+        rows = np.flatnonzero((observed.true >= 0) | observed.wrong)
+        folds[rows] = stratified_folds(observed.true[rows], _ROUND_FOLDS)
+        terms = corrected_terms(observed, matrix)
 
         def fitted(without: np.ndarray | None, start: LinearModel) -> LinearModel:
-            beside = images.beside if without is None else np.where(without, 0.0, images.beside)
-            clean = used if without is None else used & ~without
-            return self._solved([Term(images.noisy, beside, None, matrix), self._clean(clean)], value, start)
+            if without is None:
+                return self._solved(terms, value, start)
+            return self._solved([replace(term, weights=_zeroed(term.weights, without)) for term in terms], value, start)
 
         start = fitted(None, self._start)
         logits = np.empty((images.count, images.classes), np.float32)
@@ -341,6 +354,10 @@ class Candidates:
             tolerance=TOLERANCE,
             preconditioner=images.preconditioner,
         ).model
+
+
+def _zeroed(weights: np.ndarray | None, without: np.ndarray) -> np.ndarray:
+    return np.where(without, 0.0, 1.0 if weights is None else weights)
 
 
 def _first_class(labels: Any) -> np.ndarray:

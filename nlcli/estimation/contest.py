@@ -1,18 +1,22 @@
-"""The candidate that verified images prefer, by classifiers that did not see them, and its classifier.
+"""Candidates compared on verified images, by classifiers that did not see them, and the classifier that comes of it.
 
 Verified images that are trained on take turns at being left out, in folds; others judge what was fitted to all. Each
-candidate brings the strength of regularisation that it does best with on the *other* folds, so that what is compared is
-what was chosen without the image. Of one label an image scores the negative tempered log-loss (``tempering``), the
-factor fitted on the other folds, too. On several labels what counts is the order of all entries, which is no mean over
-images: there a score is a pseudo-value of the mean of AP_all and mAP, by leaving out a group of images at a time
-(the jackknife; Miller 1974).
+candidate brings the strength of regularisation that it does best with; where that is an end of what was tried, more is
+tried. Of one label an image scores the negative tempered log-loss (``tempering``), the factor fitted on the other
+folds. On several labels what counts is the order of all entries, which is no mean over images: there a score is a
+pseudo-value of the mean of AP_all and mAP, by leaving out a group of images at a time (the jackknife; Miller 1974).
 
-``select`` then keeps the simplest candidate within one standard error of the best.
+A few hundred verified images seldom tell the best candidate from the next: which of them is ahead is chance, and costs
+points. So the *mixture* is kept: the mean of the log-probabilities of all candidates within two standard errors of the
+best, each as sure as verified images show it to be. Of one label its weights, and a shift of each class, are fitted to
+verified images under a ridge that holds them to the plain mean (``evidence``), and it is judged by cross-fitting, too.
+Of linear classifiers it is one. Only where it is more than one standard error behind the best is it not kept, but the
+simplest candidate that is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +25,18 @@ from nlcli.estimation.candidates import NOISY, Candidates, Images
 from nlcli.estimation.criterion import GROUPS, cost, pseudo_values
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
-from nlcli.estimation.linear_model import LinearModel, Task
-from nlcli.estimation.selection import Selection, select
+from nlcli.estimation.evidence import Combination, fit_combination
+from nlcli.estimation.linear_model import LinearModel, log_softmax
+from nlcli.estimation.selection import Difference, Selection, select
 from nlcli.estimation.tempering import temperature, tempered_losses
 
 FOLDS = 5
+MIXTURE = "mixture"
+MEMBERS_BEHIND = 2.0
+"""Standard errors that a member of the mixture may be behind the best candidate."""
+RIDGE = (80.0, 30.0)
+"""Of the deviations of weights from the plain mean, and of the shifts of classes, in images."""
+_EXTENSIONS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +58,14 @@ class Contest:
     """What came of comparing.
 
     Attributes:
-        selection: All candidates; None where no image is verified.
-        winner: Name of the one that is kept.
+        selection: All candidates and their mixture; None where no image is verified.
+        winner: Name of what is kept.
         model: Its classifier, fitted to all training images.
         noisy: That of the noisy labels, at the strength that these prefer.
-        l2, iterations, converged: Of that.
-        values: Strengths at which candidates were solved.
-        costs: By name what each costs at each of ``values``, all judging images together.
+        l2, iterations, converged: Of that; of the mixture the strength of its heaviest member.
+        costs: By name what each candidate costs at each strength, strong to weak, all judging images together.
+        cost: Of what is kept; None where no image is verified.
+        weights: Of the members of the mixture; empty where something else is kept.
         judged: How many images judged.
     """
 
@@ -64,42 +76,40 @@ class Contest:
     l2: float
     iterations: int
     converged: bool
-    values: tuple[float, ...]
-    costs: Mapping[str, tuple[float, ...]]
+    costs: Mapping[str, Mapping[float, float]]
+    cost: float | None
+    weights: Mapping[str, float]
     judged: int
 
 
 def contest(images: Images, judges: Judges | None = None) -> Contest:
-    """Compare candidates on all verified images and solve the one to keep."""
+    """Compare candidates on all verified images and solve what is kept."""
     candidates = Candidates(images)
-    rows = np.flatnonzero(_tells(images))
-    logits, verified, known, folds = _crossed(candidates, rows, judges)
-    if not len(verified):
-        place = candidates.values.index(candidates.l2)
-        model, iterations, converged = candidates.final(NOISY, place)
-        return Contest(
-            None, NOISY, model, candidates.noisy_model, candidates.l2, iterations, converged, candidates.values, {}, 0
-        )
-    board = _Board(images.task, logits, verified, known, folds)
+    board = _Board(candidates, judges)
+    if not board.judged:
+        list(candidates.solved(NOISY, (candidates.l2,)))
+        model, iterations, converged = candidates.final(NOISY, candidates.l2)
+        noisy, l2 = candidates.noisy_model, candidates.l2
+        return Contest(None, NOISY, model, noisy, l2, iterations, converged, {}, None, {}, 0)
+    board.solve()
     scores = {name: board.scores(name) for name in candidates.names}
-    each = len(verified) / len(next(iter(scores.values())))
+    mixture = _Mixture(board, scores) if len(candidates.names) > 1 else None
+    if mixture is not None:
+        scores = {MIXTURE: mixture.scores()} | scores
+    each = board.judged / len(scores[NOISY])
     selection = select(scores, baseline=NOISY, images_each=each)
-    place = board.best(selection.chosen)
-    model, iterations, converged = candidates.final(selection.chosen, place)
-    costs = {name: tuple(board.costs(name)) for name in candidates.names}
-    value = candidates.values[place]
-    return Contest(
-        selection,
-        selection.chosen,
-        model,
-        candidates.noisy_model,
-        value,
-        iterations,
-        converged,
-        candidates.values,
-        costs,
-        len(verified),
-    )
+    costs = {name: board.costs(name) for name in candidates.names}
+    winner = selection.chosen
+    if winner == MIXTURE:
+        assert mixture is not None
+        model, iterations, converged = mixture.final()
+        weights, l2, own = mixture.weights, board.best[mixture.heaviest], mixture.cost()
+    else:
+        l2 = board.best[winner]
+        model, iterations, converged = candidates.final(winner, l2)
+        weights, own = {}, costs[winner][l2]
+    noisy = candidates.noisy_model
+    return Contest(selection, winner, model, noisy, l2, iterations, converged, costs, own, weights, board.judged)
 
 
 def _tells(images: Images) -> np.ndarray:
@@ -109,85 +119,189 @@ def _tells(images: Images) -> np.ndarray:
     return images.checked & (images.true_class >= 0)
 
 
-Logits = Mapping[str, np.ndarray]
-
-
-def _crossed(
-    candidates: Candidates, rows: np.ndarray, judges: Judges | None
-) -> tuple[Logits, np.ndarray, np.ndarray, np.ndarray]:
-    """By name (values, m, C) logits of all judging images, what is verified of them, and their folds."""
-    images = candidates.images
-    verified = np.asarray(images.verified[rows].toarray() > 0, np.float64)
-    known = np.asarray(images.known[rows].toarray() > 0, np.float64)
-    own = len(rows)
-    if judges is not None:
-        verified = np.concatenate([verified, np.asarray(judges.verified, np.float64)])
-        known = np.concatenate([known, np.asarray(judges.known, np.float64)])
-    strata = verified.argmax(axis=1) if images.task == "single-label" else strata_of_tags(verified)
-    folds = stratified_folds(strata, FOLDS) if len(verified) else np.empty(0, np.int64)
-    shape = (len(candidates.values), len(verified), images.classes)
-    logits = {name: np.zeros(shape, np.float32) for name in candidates.names}
-    for name, place, model in candidates.without():
-        if judges is not None:
-            parts = [model.logits(part) for _, part in judges.design.blocks()]
-            logits[name][place, own:] = np.concatenate(parts)
-    for fold in range(FOLDS):
-        turn = np.flatnonzero(folds[:own] == fold)
-        if not len(turn):
-            continue
-        held = np.zeros(images.count, bool)
-        held[rows[turn]] = True
-        for name, place, model in candidates.without(held):
-            logits[name][place, turn] = images.logits(model, held)
-    return logits, verified, known, folds
-
-
 class _Board:
-    """What candidates cost, fold by fold."""
+    """What candidates say of all judging images without having seen them, and what that costs.
 
-    def __init__(self, task: Task, logits: Logits, verified: np.ndarray, known: np.ndarray, folds: np.ndarray) -> None:
-        self._task, self._logits, self._verified, self._known, self._folds = task, logits, verified, known, folds
+    Attributes:
+        verified, known: (m, C) of the judging images.
+        folds: (m,) int64.
+        best: By name, the strength at which it costs least.
+    """
 
-    def costs(self, name: str) -> list[float]:
-        """At each value, all images together."""
-        return [self._cost(name, place, np.arange(len(self._folds))) for place in range(len(self._logits[name]))]
+    def __init__(self, candidates: Candidates, judges: Judges | None) -> None:
+        images = candidates.images
+        self.candidates, self.task, self._judges = candidates, images.task, judges
+        self._rows = np.flatnonzero(_tells(images))
+        self.verified = np.asarray(images.verified[self._rows].toarray() > 0, np.float64)
+        self.known = np.asarray(images.known[self._rows].toarray() > 0, np.float64)
+        if judges is not None:
+            self.verified = np.concatenate([self.verified, np.asarray(judges.verified, np.float64)])
+            self.known = np.concatenate([self.known, np.asarray(judges.known, np.float64)])
+        strata = self.verified.argmax(axis=1) if self.task == "single-label" else strata_of_tags(self.verified)
+        self.folds = stratified_folds(strata, FOLDS) if self.judged else np.empty(0, np.int64)
+        self._logits: dict[str, dict[float, np.ndarray]] = {name: {} for name in candidates.names}
+        self.best: dict[str, float] = {}
 
-    def best(self, name: str) -> int:
-        """Place of the value that costs least."""
-        return int(np.argmin(self.costs(name)))
+    @property
+    def judged(self) -> int:
+        """How many images judge."""
+        return len(self.verified)
+
+    def solve(self) -> None:
+        """Every candidate at its first strengths, and beyond them where the best one is an end."""
+        self._cross(self.candidates.values)
+        for _ in range(_EXTENSIONS):
+            beyond = {name: value for name in self._logits if (value := self._beyond(name)) is not None}
+            if not beyond:
+                break
+            self._cross({name: (value,) for name, value in beyond.items()})
+        self.best = {name: self._least(name) for name in self._logits}
+
+    def _beyond(self, name: str) -> float | None:
+        """The strength after the best one, where that is the strongest or the weakest that was tried."""
+        values, best = sorted(self._logits[name], reverse=True), self._least(name)
+        if best == values[0]:
+            return best * best / values[1]
+        return best * best / values[-2] if best == values[-1] else None
+
+    def _cross(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Solve candidates at ``values`` with all images, and without each fold."""
+        images, own = self.candidates.images, len(self._rows)
+        for name, some in values.items():
+            for value, model in zip(some, self.candidates.solved(name, some), strict=True):
+                logits = np.zeros(self.verified.shape, np.float32)
+                if self._judges is not None:
+                    logits[own:] = np.concatenate([model.logits(part) for _, part in self._judges.design.blocks()])
+                self._logits[name][value] = logits
+        for fold in range(FOLDS):
+            turn = np.flatnonzero(self.folds[:own] == fold)
+            if not len(turn):
+                continue
+            held = np.zeros(images.count, bool)
+            held[self._rows[turn]] = True
+            for name, some in values.items():
+                for value, model in zip(some, self.candidates.solved(name, some, held), strict=True):
+                    self._logits[name][value][turn] = images.logits(model, held)
+
+    def costs(self, name: str) -> dict[float, float]:
+        """By strength, strong to weak, what it costs, all images together."""
+        return {value: self._cost(name, value) for value in sorted(self._logits[name], reverse=True)}
+
+    def _cost(self, name: str, value: float) -> float:
+        return cost(self.task, self._logits[name][value], self.verified, self.known)
+
+    def _least(self, name: str) -> float:
+        costs = self.costs(name)
+        return min(costs, key=lambda value: costs[value])
+
+    def logits(self, name: str) -> np.ndarray:
+        """(m, C) at the best strength."""
+        return self._logits[name][self.best[name]]
+
+    def factor(self, name: str, rows: np.ndarray) -> float:
+        """What makes its logits as sure as the images ``rows`` show them to be."""
+        return temperature(self.task, self.logits(name)[rows], self.verified[rows], self.known[rows])
+
+    def turns(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Each fold's images, and all others, by which what is asked of them is fitted."""
+        turns = []
+        for fold in np.unique(self.folds):
+            own, others = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
+            turns.append((own, others if len(others) else own))
+        return turns
 
     def scores(self, name: str) -> np.ndarray:
-        """One an image, or one a group of images; each at the value that others cost least at."""
-        if self._task == "single-label":
-            return self._log_likelihoods(name)
-        return self._pseudo_values(name)
-
-    def _log_likelihoods(self, name: str) -> np.ndarray:
-        scores = np.empty(len(self._folds))
-        for fold in np.unique(self._folds):
-            own, others = np.flatnonzero(self._folds == fold), np.flatnonzero(self._folds != fold)
-            if not len(others):
-                others = own
-            place = self._place(name, others)
-            factor = temperature(self._task, *self._part(name, place, others))
-            scores[own] = -tempered_losses(self._task, *self._part(name, place, own), factor)
+        """One an image, or one a group of images."""
+        logits = self.logits(name)
+        if self.task == "multi-label":
+            return self.scores_of(logits)
+        scores = np.empty(self.judged)
+        for own, others in self.turns():
+            scores[own] = self.scores_of(self.factor(name, others) * logits[own].astype(np.float64), own)
         return scores
 
-    def _pseudo_values(self, name: str) -> np.ndarray:
-        count = len(self._folds)
-        chosen = np.empty((count, self._verified.shape[1]), np.float32)
-        for fold in np.unique(self._folds):
-            own, others = np.flatnonzero(self._folds == fold), np.flatnonzero(self._folds != fold)
-            chosen[own] = self._logits[name][self._place(name, others if len(others) else own)][own]
-        groups = np.arange(count) % min(GROUPS, count)
-        groups = groups[np.argsort(np.argsort(self._folds, kind="stable"), kind="stable")]
-        return pseudo_values(chosen, self._verified, self._known, groups)
+    def scores_of(self, logits: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """The same of (m, C) logits, of one label as sure as they are."""
+        if self.task == "single-label":
+            rows = np.arange(self.judged) if rows is None else rows
+            return -tempered_losses(self.task, logits, self.verified[rows], self.known[rows], 1.0)
+        groups = np.arange(self.judged) % min(GROUPS, self.judged)
+        groups = groups[np.argsort(np.argsort(self.folds, kind="stable"), kind="stable")]
+        return pseudo_values(logits, self.verified, self.known, groups)
 
-    def _place(self, name: str, rows: np.ndarray) -> int:
-        return int(np.argmin([self._cost(name, place, rows) for place in range(len(self._logits[name]))]))
 
-    def _cost(self, name: str, place: int, rows: np.ndarray) -> float:
-        return cost(self._task, *self._part(name, place, rows))
+class _Mixture:
+    """The mean of the log-probabilities of candidates that verified images do not tell from the best.
 
-    def _part(self, name: str, place: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._logits[name][place, rows], self._verified[rows], self._known[rows]
+    Attributes:
+        members: Their names.
+    """
+
+    def __init__(self, board: _Board, scores: Mapping[str, np.ndarray]) -> None:
+        self._board = board
+        best = scores[max(scores, key=lambda name: float(np.mean(scores[name])))]
+        behind = {name: Difference.of(best, own) for name, own in scores.items()}
+        self.members = [name for name, gap in behind.items() if gap.mean <= 0 or gap.mean <= MEMBERS_BEHIND * gap.error]
+        self._named: np.ndarray = (board.verified * board.known).max(axis=1) > 0
+        every = np.arange(board.judged)
+        self._factors, self._combination = self._fitted(every)
+
+    def _fitted(self, rows: np.ndarray) -> tuple[np.ndarray, Combination]:
+        """A factor for each member's logits, and their weights, by the images ``rows``."""
+        board = self._board
+        factors = np.array([board.factor(name, rows) for name in self.members])
+        expected = np.full(len(self.members), 1 / len(self.members))
+        named = rows[self._named[rows]]
+        if board.task == "multi-label" or not len(named):
+            return factors, Combination(expected, np.zeros(board.verified.shape[1]))
+        true = board.verified[named].argmax(axis=1)
+        return factors, fit_combination(self._pieces(factors, named), true, expected, RIDGE)
+
+    def _pieces(self, factors: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
+        """What each member says of the images ``rows``, as sure as its factor makes it."""
+        named = zip(self.members, factors, strict=True)
+        logits = [factor * self._board.logits(name)[rows].astype(np.float64) for name, factor in named]
+        return logits if self._board.task == "multi-label" else [log_softmax(own) for own in logits]
+
+    def _mixed(self, factors: np.ndarray, combination: Combination, rows: np.ndarray) -> np.ndarray:
+        pieces = np.stack(self._pieces(factors, rows))
+        mixed: np.ndarray = np.einsum("k,knc->nc", combination.weights, pieces) + combination.shifts
+        return mixed
+
+    def scores(self) -> np.ndarray:
+        """As the board has them: of one label each image by weights that were fitted without it."""
+        board = self._board
+        if board.task == "multi-label":
+            return board.scores_of(self._mixed(self._factors, self._combination, np.arange(board.judged)))
+        scores = np.empty(board.judged)
+        for own, others in board.turns():
+            scores[own] = board.scores_of(self._mixed(*self._fitted(others), own), own)
+        return scores
+
+    def cost(self) -> float:
+        """Of all images together."""
+        board = self._board
+        mixed = self._mixed(self._factors, self._combination, np.arange(board.judged))
+        return cost(board.task, mixed, board.verified, board.known)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By name."""
+        return dict(zip(self.members, self._combination.weights.tolist(), strict=True))
+
+    @property
+    def heaviest(self) -> str:
+        """The member with the largest weight."""
+        return self.members[int(np.argmax(self._combination.weights))]
+
+    def final(self) -> tuple[LinearModel, int, bool]:
+        """Its classifier, the iterations of all members together, and whether all of them converged."""
+        board, classes = self._board, len(self._combination.shifts)
+        kernel = np.zeros((board.candidates.images.design.shape[1], classes))
+        bias, iterations, converged = self._combination.shifts.astype(np.float64), 0, True
+        for name, factor, weight in zip(self.members, self._factors, self._combination.weights, strict=True):
+            model, took, whole = board.candidates.final(name, board.best[name])
+            kernel += weight * factor * model.kernel
+            bias = bias + weight * factor * model.bias
+            iterations, converged = iterations + took, converged and whole
+        return LinearModel(kernel, bias, board.task), iterations, converged

@@ -34,10 +34,11 @@ from nlcli.estimation.design import ChosenBlocks, RowBlocks
 from nlcli.estimation.evidence import Combined, bounded_log, combine
 from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Term
+from nlcli.estimation.observed import Observed, corrected_terms, plain_term, transition_of
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import Solution, solve
 from nlcli.estimation.tempering import tempered_class_losses
-from nlcli.estimation.transition import confident_transition, counted_transition, fitted_transition, pair_counts
+from nlcli.estimation.transition import counted_transition
 
 WEIGHTS = (1.5, 0.7)
 """Expected exponents of p(c | x) and of T: about what verified images of several data sets gave."""
@@ -53,38 +54,6 @@ _REFIT = 1 / 3
 _LOST = 0.1
 _SHARES = 10
 _FEW = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Observed:
-    """What is known of the classes of images with one noisy label each.
-
-    Attributes:
-        noisy: (n,) int64 the noisy label, -1 where a verified image has none.
-        true: (n,) int64 the verified class, -1 where it is not known.
-        wrong: (n,) bool: the noisy label is known to be wrong, and nothing more is.
-        classes: C.
-        weights: (n,) what noisy labels count in losses; None: 1.
-    """
-
-    noisy: np.ndarray
-    true: np.ndarray
-    wrong: np.ndarray
-    classes: int
-    weights: np.ndarray | None = None
-
-    def of_noisy(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) float64 weights of noisy labels, 0 but in ``rows`` (n,) bool."""
-        return rows.astype(np.float64) if self.weights is None else np.where(rows, self.weights, 0.0)
-
-    @property
-    def verified(self) -> np.ndarray:
-        """(m,) int64 images whose class is known."""
-        return np.flatnonzero(self.true >= 0)
-
-    def pairs(self) -> np.ndarray:
-        """(C, C) counts [true, noisy] of the verified images."""
-        return pair_counts(self.true, self.noisy, self.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,45 +114,6 @@ class Believed:
         return labels
 
 
-def posterior(log_prior: np.ndarray, noisy: np.ndarray, transition: np.ndarray) -> np.ndarray:
-    """(n, C) P(true class | x, noisy label) ~ p(c | x) T[c, noisy]; Xiao et al. 2015, eq. (5), of one kind of noise."""
-    joint = log_prior + np.log(np.maximum(transition, 1e-300)).T[noisy]
-    probabilities: np.ndarray = np.exp(log_softmax(joint))
-    return probabilities
-
-
-def plain_term(observed: Observed, weight: float = 1.0) -> Term:
-    """Labels as they are, verified ones in their place with ``weight``."""
-    from scipy.sparse import csr_array
-
-    count = len(observed.noisy)
-    known = observed.true >= 0
-    places, every = np.arange(count + 1), np.ones(count, np.float32)
-    labels = np.where(known, observed.true, observed.noisy)
-    # An image that is known to be of another class than its label's has no target, only a class that it is not.
-    targets = csr_array((np.where(observed.wrong, 0.0, every), labels, places), shape=(count, observed.classes))
-    mask = csr_array((every, labels, places), shape=targets.shape) if observed.wrong.any() else None
-    weights = observed.of_noisy(~known & ~observed.wrong)
-    return Term(targets, weights + weight * (known | observed.wrong), mask)
-
-
-def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 1.0) -> list[Term]:
-    """Noisy labels through ``transition``; what is verified as it is, with ``weight``."""
-    from scipy.sparse import csr_array
-
-    count, classes = len(observed.noisy), observed.classes
-    places, every = np.arange(count + 1), np.ones(count, np.float32)
-    noisy = csr_array((every, np.maximum(observed.noisy, 0), places), shape=(count, classes))
-    known = observed.true >= 0
-    terms = [Term(noisy, observed.of_noisy(~known & ~observed.wrong), transition=transition)]
-    if known.any() or observed.wrong.any():
-        labels = np.where(known, observed.true, observed.noisy)
-        targets = csr_array((known.astype(np.float32), labels, places), shape=(count, classes))
-        mask = csr_array((every, labels, places), shape=(count, classes)) if observed.wrong.any() else None
-        terms.append(Term(targets, weight * (known | observed.wrong), mask))
-    return terms
-
-
 def believe(
     design: RowBlocks,
     observed: Observed,
@@ -212,14 +142,14 @@ def believe(
     preconditioner = preconditioner or Preconditioner(design)
     plain = log_softmax(logits_of_folds(design, start, folds))
     path = _Path(design, observed, folds, start, l2, preconditioner, plain, apart)
-    transition = _transition(plain, observed, path.factor(plain, start))
+    transition = transition_of(plain, observed, path.factor(plain, start))
     chosen = path.chosen(transition)
     corrected = chosen is not None
     if chosen is None:
         chosen = _Point(plain, tuple(start), l2, weight, np.empty(0))
     factor = path.factor(chosen.log_p, chosen.models)
     if corrected and factor is not None:
-        transition = _transition(chosen.log_p, observed, factor, transition)
+        transition = transition_of(chosen.log_p, observed, factor, transition)
     log_prior = chosen.log_p
     log_transition = _crossed_log_transition(log_prior, observed, folds, transition, factor)
     pieces = [bounded_log(np.exp(log_prior)), log_transition, *evidence]
@@ -446,22 +376,6 @@ class _Path:
         return log_softmax(logits_of_folds(self._design, models, self._folds)), tuple(models), iterations
 
 
-def _transition(
-    log_p: np.ndarray, observed: Observed, factor: float | None, start: np.ndarray | None = None
-) -> np.ndarray:
-    """T from classifiers that verified images show to be unsure by ``factor``; without it from confident counts."""
-    if factor is None:
-        labelled = np.flatnonzero(observed.noisy >= 0)
-        return confident_transition(np.exp(log_p[labelled]), observed.noisy[labelled])
-    probabilities = np.exp(log_softmax(factor * log_p))
-    pairs = observed.pairs()
-    if start is None:
-        start = pairs + 0.5 + 5.0 * np.eye(observed.classes)
-        start /= start.sum(axis=1, keepdims=True)
-    rows = np.flatnonzero(observed.true < 0)
-    return fitted_transition(probabilities[rows], observed.noisy[rows], pairs, start, excluded=observed.wrong[rows])
-
-
 def _crossed_log_transition(
     log_p: np.ndarray, observed: Observed, folds: np.ndarray, transition: np.ndarray, factor: float | None
 ) -> np.ndarray:
@@ -475,7 +389,7 @@ def _crossed_log_transition(
         # They stay out of the others, too: as images whose class is not known they would be counted as such.
         kept = np.flatnonzero((hidden >= 0) | (observed.true < 0))
         others = Observed(observed.noisy[kept], hidden[kept], observed.wrong[kept], observed.classes)
-        matrix = _transition(log_p[kept], others, factor, transition)
+        matrix = transition_of(log_p[kept], others, factor, transition)
         result[inside] = bounded_log(matrix).T[observed.noisy[inside]]
     result[observed.noisy < 0] = 0.0  # no label, and nothing that it says
     return result

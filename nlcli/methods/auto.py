@@ -1,4 +1,4 @@
-"""The candidate that the verified images prefer: solved linear classifiers compared by cross-fitting."""
+"""Solved linear classifiers compared by cross-fitting, and the mean of those that verified images do not tell apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AutoConfig(SolvableConfig):
 
 
 class Auto(SolvedLinearMethod):
-    """One linear layer on features: that of the candidate which verified images prefer.
+    """One linear layer on features: the mean of those candidates which verified images do not tell from the best.
 
     Candidates: the noisy labels as they are; with verified ones in their place, which count 1, 5 or 20 times as much;
     of one label an image also corrected by a matrix of how labels go wrong, and fitted to posteriors of true classes.
@@ -66,11 +66,9 @@ class Auto(SolvedLinearMethod):
         remarks = _remarks(result)
         if result.selection is not None:
             _say_candidates(result.selection, result.judged)
-        points = [
-            Point(name, l2, 0, cost, {})
-            for name, costs in result.costs.items()
-            for l2, cost in zip(result.values, costs, strict=True)
-        ] or [Point(result.winner, result.l2, result.iterations, None, {})]
+        points = [Point(name, l2, 0, cost, {}) for name, costs in result.costs.items() for l2, cost in costs.items()]
+        if result.winner not in result.costs:  # nothing was compared, or all candidates together were kept
+            points.append(Point(result.winner, result.l2, result.iterations, result.cost, {}))
         chosen = next(i for i, p in enumerate(points) if (p.candidate, p.l2) == (result.winner, result.l2))
         return Solved(
             points=points,
@@ -139,6 +137,7 @@ def _details(result: Contest) -> dict[str, Any]:
         "judged": result.judged,
         "better_than_noisy": selection.better,
         "images_to_tell": selection.images_to_tell,
+        "weights": {name: round(weight, 4) for name, weight in result.weights.items()},
         "candidates": [
             {
                 "name": standing.name,

@@ -14,7 +14,8 @@ from nlcli.estimation.cross_fitting import stratified_folds
 from nlcli.estimation.design import ChosenBlocks
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.linear_search import Choice, Point
-from nlcli.estimation.posterior import Apart, Believed, Classifier, Observed, believe, classifier, plain_term
+from nlcli.estimation.observed import Observed, plain_term
+from nlcli.estimation.posterior import Apart, Believed, Classifier, believe, classifier
 from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.solver import solve
 from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor

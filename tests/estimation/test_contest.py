@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 
-from nlcli.estimation.candidates import FORWARD, NOISY, POSTERIOR, Candidates, Images
-from nlcli.estimation.contest import Judges, contest
+from nlcli.estimation.candidates import FORWARD, FORWARD_5, NOISY, POSTERIOR, Candidates, Images
+from nlcli.estimation.contest import MIXTURE, Judges, _Board, _Mixture, contest
 from nlcli.estimation.design import ArrayBlocks
-from nlcli.estimation.linear_model import LinearModel
+from nlcli.estimation.linear_model import LinearModel, log_softmax
 
 CLASSES, WIDTH = 4, 6
 
@@ -50,15 +51,14 @@ def top_1(model: LinearModel, seed: int = 9) -> float:
 def test_candidates_are_scikit_learns() -> None:
     images, features, true, noisy = drawn()
     candidates = Candidates(images)
-    for _ in candidates.without():
-        pass
     both = np.where(images.checked, true, noisy)
     for name, labels, weight in ((NOISY, noisy, 1.0), ("weight 1", both, 1.0), ("weight 20", both, 20.0)):
         weights = np.where(images.checked, weight, 1.0)
-        place = 1
-        strength = 1 / (candidates.values[place] * weights.sum())
+        value = candidates.l2
+        list(candidates.solved(name, (value,)))
+        strength = 1 / (value * weights.sum())
         theirs = LogisticRegression(C=strength, tol=1e-8, max_iter=2000).fit(features, labels, weights)
-        model, _, converged = candidates.final(name, place)
+        model, _, converged = candidates.final(name, value)
         assert converged
         ours = model.probabilities(features)
         np.testing.assert_allclose(ours, theirs.predict_proba(features), atol=2e-3)
@@ -70,7 +70,7 @@ def test_the_matrix_of_noise_is_near_the_planted_one() -> None:
     assert np.abs(Candidates(images).transition(images.checked) - planted).max() < 0.08
 
 
-@pytest.mark.parametrize("name", [NOISY, "weight 5", FORWARD, POSTERIOR])
+@pytest.mark.parametrize("name", [NOISY, "weight 5", FORWARD, FORWARD_5, POSTERIOR])
 def test_what_is_left_out_is_not_seen(name: str) -> None:
     """Labels of a held-out image, noisy and verified, change nothing, to the bit."""
     images, features, true, noisy = drawn()
@@ -79,13 +79,12 @@ def test_what_is_left_out_is_not_seen(name: str) -> None:
     others = images_of(features, np.where(held, (true + 2) % CLASSES, true), noisy, images.checked)
     others = replace(others, labelled=images.labelled)
     mine, theirs = Candidates(images), Candidates(others)
-    for one in (mine, theirs):
-        list(one.without())
+    values = mine.values[name]
+    list(mine.solved(name, values))
     theirs._full = mine._full  # the same starts: what is compared is what is fitted
-    first = {(n, p): model for n, p, model in mine.without(held)}
-    second = {(n, p): model for n, p, model in theirs.without(held)}
-    for place in range(len(mine.values)):
-        np.testing.assert_array_equal(first[name, place].kernel, second[name, place].kernel)
+    first, second = (list(one.solved(name, values, held)) for one in (mine, theirs))
+    for own, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(own.kernel, other.kernel)
 
 
 def test_noise_by_class_is_won_by_what_knows_of_it() -> None:
@@ -97,17 +96,82 @@ def test_noise_by_class_is_won_by_what_knows_of_it() -> None:
     noisy = [result.selection[NOISY].mean, result.selection[result.winner].mean]
     assert noisy[1] > noisy[0]
     plain = Candidates(images)
-    list(plain.without())
-    assert top_1(result.model) > top_1(plain.final(NOISY, 1)[0])
+    list(plain.solved(NOISY, (plain.l2,)))
+    assert top_1(result.model) > top_1(plain.final(NOISY, plain.l2)[0])
     assert result.judged == 120
 
 
-def test_without_noise_the_noisy_labels_are_kept() -> None:
+def test_without_noise_nothing_is_better_than_the_noisy_labels() -> None:
     images, *_ = drawn(wrong=0.0)
     result = contest(images)
-    assert result.winner == NOISY
     assert result.selection is not None
     assert not result.selection.better
+    assert abs(top_1(result.model) - top_1(result.noisy)) < 0.02
+
+
+def test_the_mixture_is_the_weighted_mean_of_its_members() -> None:
+    """Its classifier says of new images what its members, solved by themselves and tempered, say together."""
+    images, *_ = drawn(wrong=0.3, checked=60, seed=3)
+    result = contest(images)
+    assert (result.winner, result.selection is None) == (MIXTURE, False)
+    assert len(result.weights) > 1
+    assert sum(result.weights.values()) == pytest.approx(1.0, abs=0.5)
+    alone = Candidates(images)
+    _, features, *_ = drawn(count=50, seed=8)
+    pieces = []
+    for name in result.weights:
+        best = min(result.costs[name], key=lambda value: result.costs[name][value])
+        list(alone.solved(name, (best,)))
+        pieces.append(alone.final(name, best)[0].logits(features).ravel())
+    # Up to a factor of each and a shift of each class, the logits are a combination of the members' with these signs.
+    shifts = np.tile(np.eye(CLASSES), (50, 1))
+    columns = np.column_stack([*pieces, shifts])
+    found, residual, *_ = np.linalg.lstsq(columns, result.model.logits(features).ravel(), rcond=None)
+    assert residual[0] < 1e-3
+    for weight, coefficient in zip(result.weights.values(), found, strict=False):
+        assert abs(weight) < 0.02 or np.sign(weight) == np.sign(coefficient)
+
+
+@pytest.fixture(scope="module")
+def board() -> _Board:
+    images, *_ = drawn(count=300, wrong=0.3, checked=60, seed=3)
+    board = _Board(Candidates(images), None)
+    board.solve()
+    return board
+
+
+def test_a_mixture_of_one_label_is_fitted_to_what_verified_images_say(board: _Board) -> None:
+    """Its weights and shifts are at the optimum of the penalised likelihood, found by another program."""
+    mixture = _Mixture(board, {name: board.scores(name) for name in board.candidates.names})
+    true, one = board.verified.argmax(axis=1), 1 / len(mixture.members)
+    pieces = []
+    for name in mixture.members:
+        logits = board.logits(name).astype(np.float64)
+        factors = np.exp(np.linspace(-2, 2, 4001))
+        losses = [-log_softmax(f * logits)[np.arange(60), true].mean() for f in factors]
+        pieces.append(log_softmax(factors[int(np.argmin(losses))] * logits))
+
+    def loss(at: np.ndarray) -> float:
+        weights, shifts = at[: len(pieces)], at[len(pieces) :]
+        mixed = log_softmax(sum(w * piece for w, piece in zip(weights, pieces, strict=True)) + shifts)
+        return float(-mixed[np.arange(60), true].sum() + 40 * ((weights - one) ** 2).sum() + 15 * (shifts**2).sum())
+
+    found = minimize(loss, np.r_[np.full(len(pieces), one), np.zeros(CLASSES)], method="BFGS").x
+    np.testing.assert_allclose(list(mixture.weights.values()), found[: len(pieces)], atol=2e-3)
+
+
+def test_a_path_goes_on_where_its_best_point_is_an_end(board: _Board) -> None:
+    went_on = 0
+    for name in board.candidates.names:
+        costs, first = board.costs(name), board.candidates.values[name]
+        values = list(costs)
+        assert [value for value in values if value in first] == list(first)
+        best = min(values, key=lambda value: costs[value])
+        inside = best not in (values[0], values[-1])
+        assert inside or len(values) == len(first) + 2
+        assert len(values) == len(first) or best not in first[1:-1]
+        went_on += len(values) > len(first)
+    assert went_on
 
 
 def test_without_verified_images_nothing_is_compared() -> None:
@@ -137,7 +201,7 @@ def test_labels_that_count_nothing_have_no_influence() -> None:
 
 
 def test_the_same_numbers_give_the_same_bits() -> None:
-    images, *_ = drawn(count=300)
+    images, *_ = drawn(count=160, checked=40)
     first, second = contest(images), contest(images)
     np.testing.assert_array_equal(first.model.kernel, second.model.kernel)
     assert first.winner == second.winner
@@ -163,7 +227,8 @@ def test_several_labels() -> None:
     )
     result = contest(images)
     assert result.selection is not None
-    assert result.winner.startswith("weight")
+    assert result.winner == MIXTURE
+    assert NOISY not in result.weights
     assert result.selection.better
     assert result.judged == 160
     assert result.selection.images_each == 4.0

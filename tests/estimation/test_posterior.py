@@ -12,16 +12,13 @@ from nlcli.estimation.cross_fitting import stratified_folds
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Objective
+from nlcli.estimation.observed import Observed, corrected_terms, plain_term, posterior
 from nlcli.estimation.posterior import (
     Believed,
-    Observed,
     believe,
     classifier,
-    corrected_terms,
     logits_of_folds,
     lost_classes,
-    plain_term,
-    posterior,
 )
 from nlcli.estimation.solver import solve
 from nlcli.seeds import stream

@@ -17,7 +17,10 @@ def test_it_tells_what_was_compared(tmp_path: Path, capsys: pytest.CaptureFixtur
     outcome = case.solve(method, tmp_path)
     details = outcome.record().details
     names = [candidate["name"] for candidate in details["candidates"]]
-    assert names == ["noisy", "weight 1", "forward", "weight 5", "posterior", "weight 20"]
+    singles = ["noisy", "weight 1", "forward", "weight 5", "forward 5", "posterior", "weight 20"]
+    assert names == ["mixture", *singles]
+    assert set(details["weights"]) <= set(singles)
+    assert bool(details["weights"]) == (details["winner"] == "mixture")
     assert details["winner"] in names
     assert outcome.phase == details["winner"]
     planted = case.planted.table

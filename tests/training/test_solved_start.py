@@ -71,7 +71,8 @@ def test_the_sum_of_residuals_nets_begins_as_the_classifier_of_noisy_labels(work
     scores = load_head(run).score(work.features_of, "noisy")
     noisy = work.table.noisy_targets(np.arange(len(scores)))
     clean = load_head(run).score(work.features_of, "clean")
-    losses = [-np.mean(noisy * np.log(s) + (1 - noisy) * np.log1p(-s)) for s in (scores, clean)]
+    sure = [np.clip(of.astype(np.float64), 1e-9, 1 - 1e-9) for of in (scores, clean)]
+    losses = [-np.mean(noisy * np.log(s) + (1 - noisy) * np.log1p(-s)) for s in sure]
     assert losses[0] < losses[1]
     if work.table.task == "single-label":
         np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-4)  # a softmax's probabilities

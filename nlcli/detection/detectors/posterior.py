@@ -17,8 +17,9 @@ from nlcli.errors import NlcliError
 from nlcli.estimation.evidence import Combination, bounded_log
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.neighbours import votes
+from nlcli.estimation.observed import Observed
 from nlcli.estimation.path import path_values
-from nlcli.estimation.posterior import Believed, Observed, believe
+from nlcli.estimation.posterior import Believed, believe
 from nlcli.estimation.scale import FeatureScale
 from nlcli.methods.citations import XIAO_2015
 from nlcli.runtime import memory_available
