@@ -49,7 +49,7 @@ def write_features(
             where = shard_path(stage.work, len(records))
             rows = features[first : first + len(part)]
             records.append(write_shard(where, rows if good.all() else rows[good], errors))
-        write_index(stage.work / "index.parquet", keys, keys, records, shard_rows)
+        write_index(stage.work / "index.parquet", lambda first, end: (keys[first:end], keys[first:end]), records)
         if last_layer is not None:
             last_layer.save(stage.work / LAST_LAYER)
         described = FeaturesRecord(

@@ -134,7 +134,7 @@ def annotate(
             check(classes)
         root = Path(os.path.commonpath([os.path.abspath(folder) for folder in config.images]))
         paths = [os.path.relpath(image.path, root) for image in images]
-        record_pictures(stage.work, root, paths)
+        record_pictures(stage.work, root, [paths])
         _predict_parts(stage, config, classifier, images, engine)
         record = ClassifierRecord(name=classifier.name, classes=classes, preprocessing=classifier.preprocessing)
         record.write(stage.work / CLASSIFIER)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # --- on disk ---------------------------------------------------------------------------------
 
 DESCRIPTION = "dataset.json"
-_REMEDY = "build the data set again"
+REMEDY = "build the data set again"
 _GROUP_ROWS = 1 << 16
 
 
@@ -118,7 +118,7 @@ def read_dataset(path: Path | str) -> LabelTable:
 
     def column(name: str) -> Any:
         """One column at a time, because they are large."""
-        return read_own_table(header.where, _REMEDY, columns=(name,)).column(0)
+        return read_own_table(header.where, REMEDY, columns=(name,)).column(0)
 
     return _assembled(header, header.images, column)
 
@@ -133,7 +133,7 @@ def dataset_blocks(path: Path | str, rows: int = _GROUP_ROWS) -> Iterator[LabelT
         NlcliError: as :func:`read_dataset`.
     """
     header = _read_header(path)
-    for block in own_table_blocks(header.where, _REMEDY, rows):
+    for block in own_table_blocks(header.where, REMEDY, rows):
         yield _assembled(header, len(block), block.column)
 
 
@@ -151,7 +151,7 @@ class DatasetRecord(SchemaRecord):
     model_config = ConfigDict(extra="allow")
 
     states_format = False
-    remedy: ClassVar[str] = _REMEDY
+    remedy: ClassVar[str] = REMEDY
 
     task: Task
     classes: tuple[str, ...]
@@ -191,11 +191,21 @@ def _read_header(path: Path | str) -> _Header:
     record = read_stage(path, "dataset")
     where = record.path / "images.parquet"
     described = DatasetRecord.read(record.path / DESCRIPTION)
-    with damaged_as_sentence(where, _REMEDY):
+    with damaged_as_sentence(where, REMEDY):
         if not pq.read_schema(where).equals(_schema()):
-            raise NlcliError(f"{where} does not have the columns of a data set; {_REMEDY}")
+            raise NlcliError(f"{where} does not have the columns of a data set; {REMEDY}")
         count = pq.read_metadata(where).num_rows
     return _Header(where, count, described, record.fingerprint)
+
+
+def open_images(path: Path | str) -> tuple[Path, Path, str]:
+    """Where the table of images of the data set at ``path`` is, the folder of its pictures, and its fingerprint.
+
+    Raises:
+        NlcliError: as :func:`read_dataset`, as far as its header tells.
+    """
+    header = _read_header(path)
+    return header.where, picture_root(header.where.parent, Path(header.record.image_root)), header.fingerprint
 
 
 def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> LabelTable:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.networks.file_facts import FileFacts, is_linked, look_at, one_file
 from nlcli.stages.files import atomic_path
-from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
+from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.stage import PICTURES
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _FROM_HERE, _ROOT = b"from_here", b"root"  # where the pictures lie: as seen fro
 _DIGEST_BYTES = 16
 _MOST_TRIED = 20
 _BLOCK = 1 << 20
+_GROUP_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,24 @@ class Pictures:
 
     def write(self, directory: Path) -> None:
         """Write ``pictures.parquet`` into ``directory``."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        _write(directory, self.root, self.contents is not None, [self])
 
-        columns: dict[str, Any] = {
-            "path": pa.array(self.paths, pa.string()),
-            "size": pa.array(self.size),
-            "time": pa.array(self.time),
-        }
-        if self.contents is not None:
-            columns["content"] = pa.array(self.contents, pa.binary())
-        here = os.path.relpath(os.path.realpath(self.root), os.path.realpath(directory))
-        table = pa.table(columns).replace_schema_metadata(
-            {_FROM_HERE: here.encode(), _ROOT: os.path.abspath(self.root).encode()}
-        )
-        with atomic_path(directory / PICTURES) as temporary:
-            pq.write_table(table, temporary)
+
+def _write(directory: Path, root: Path, contents: bool, parts: Iterable[Pictures]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    here = os.path.relpath(os.path.realpath(root), os.path.realpath(directory))
+    columns = [("path", pa.string()), ("size", pa.int64()), ("time", pa.int64())]
+    schema = pa.schema(
+        columns + [("content", pa.binary())] * contents,
+        metadata={_FROM_HERE: here.encode(), _ROOT: os.path.abspath(root).encode()},
+    )
+    with atomic_path(directory / PICTURES) as temporary, pq.ParquetWriter(temporary, schema) as file:
+        for part in parts:
+            values = [part.paths, part.size, part.time, *([part.contents] if contents else [])]
+            arrays = [pa.array(value, field.type) for value, field in zip(values, schema, strict=True)]
+            file.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False) -> tuple[Pictures, FileFacts]:
@@ -83,14 +88,32 @@ def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False
     return Pictures(root, paths, facts.size, facts.time, hashes), facts
 
 
-def record_pictures(directory: Path, root: Path, paths: Sequence[str], *, contents: bool = False) -> None:
+def record_pictures(
+    directory: Path, root: Path, blocks: Iterable[Sequence[str]], count: int | None = None, *, contents: bool = False
+) -> None:
     """Record in ``directory`` what the pictures are, as the first thing that a stage does there.
 
     A record that a killed run left stays; ``pictures_changed`` has compared it. Nothing is recorded where there is no
     folder ``root``.
+
+    Args:
+        blocks: Their paths, some at a time, of which only one is in memory.
+        count: How many they are in all, where a bar is to show how far it is.
     """
     if root.is_dir() and not (directory / PICTURES).is_file():
-        look_at_pictures(root, paths, contents=contents)[0].write(directory)
+        looked = (
+            look_at_pictures(root, paths, contents=contents)[0] for paths in _shown(blocks, count, f"looking at {root}")
+        )
+        _write(directory, root, contents, looked)
+
+
+def _shown(blocks: Iterable[Sized], count: int | None, title: str) -> Iterator[Any]:
+    """``blocks``, with a bar."""
+    with nullcontext() if count is None else progress(count, title, unit="images") as bar:
+        for block in blocks:
+            yield block
+            if bar is not None:
+                bar.advance(len(block))
 
 
 def begin_reading(
@@ -108,7 +131,7 @@ def begin_reading(
     """
     require_pictures(table.image_root, dataset)
     paths = table.paths if rows is None else table.paths[rows]
-    record_pictures(directory, table.image_root, paths.tolist(), contents=contents)
+    record_pictures(directory, table.image_root, [paths.tolist()], contents=contents)
 
 
 def read_pictures(directory: Path) -> Pictures | None:
@@ -117,20 +140,27 @@ def read_pictures(directory: Path) -> Pictures | None:
     Raises:
         NlcliError: the file is damaged.
     """
-
-    path = directory / PICTURES
-    if not path.is_file():
+    if not (directory / PICTURES).is_file():
         return None
+    return next(_blocks(directory, sys.maxsize))
+
+
+def _blocks(directory: Path, rows: int = _GROUP_ROWS) -> Iterator[Pictures]:
+    """The same as consecutive parts of at most ``rows`` pictures; one without pictures where there are none."""
+    path = directory / PICTURES
     remedy = f"make {directory} again with --force"
-    table = read_own_table(path, remedy)
-    with damaged_as_sentence(path, remedy):
-        metadata = table.schema.metadata or {}
-        here, root = metadata[_FROM_HERE].decode(), Path(metadata[_ROOT].decode())
-        paths = table.column("path").to_pylist()
-        numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
-    contents = table.column("content").to_pylist() if "content" in table.column_names else None
-    place = _seen_from(directory, here)
-    return Pictures(place if _is_there(place, paths) else root, paths, numbers[0], numbers[1], contents)
+    root: Path | None = None
+    tables = own_table_blocks(path, remedy, rows) if rows < sys.maxsize else iter([read_own_table(path, remedy)])
+    for table in tables:
+        with damaged_as_sentence(path, remedy):
+            metadata = table.schema.metadata or {}
+            paths = table.column("path").to_pylist()
+            numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
+            if root is None:
+                place, recorded = _seen_from(directory, metadata[_FROM_HERE].decode()), Path(metadata[_ROOT].decode())
+                root = place if _is_there(place, paths) else recorded
+        contents = table.column("content").to_pylist() if "content" in table.column_names else None
+        yield Pictures(root, paths, numbers[0], numbers[1], contents)
 
 
 def picture_root(directory: Path, recorded: Path) -> Path:
@@ -171,25 +201,35 @@ def pictures_changed(directory: Path, *, contents: bool = False) -> str | None:
     Args:
         contents: Compare what every picture holds, where that was recorded.
     """
-    before = read_pictures(directory)
-    if before is None:
+    if not (directory / PICTURES).is_file():
         return None
+    count, changed, first, told = 0, 0, None, False
+    for before in _blocks(directory):
+        if contents and before.contents is None and not told:
+            told = True
+            say(f"the pictures' contents of {directory} were not recorded; only their sizes and times are compared")
+        rows = np.flatnonzero(_changed(before, contents))
+        if len(rows) and first is None:
+            first = before.root / before.paths[int(rows[0])]
+        count, changed = count + len(before.paths), changed + len(rows)
+    if first is None:
+        return None
+    return f"{changed:,} of {count:,} pictures are others than it was made from (the first: {first})"
+
+
+def _changed(before: Pictures, contents: bool) -> np.ndarray:
+    """bool (N,), which of the pictures are others now."""
     facts = look_at(before.root, before.paths)
     there = facts.size >= 0
     size, time = facts.size != before.size, facts.time != before.time
-    changed = there & (size | time)
-    if contents and before.contents is None:
-        say(f"the contents of the pictures of {directory} were not recorded; only their sizes and times are compared")
+    changed: np.ndarray = there & (size | time)
     if before.contents is not None:
         doubted = there & ~size & (time | contents)
         rows = np.flatnonzero(doubted).tolist()
         now = _hashes(before.root, [before.paths[row] for row in rows], facts.size[rows])
         for row, content in zip(rows, now, strict=True):
             changed[row] = content != before.contents[row]
-    if not changed.any():
-        return None
-    first = before.root / before.paths[int(np.flatnonzero(changed)[0])]
-    return f"{int(changed.sum()):,} of {len(changed):,} pictures are others than it was made from (the first: {first})"
+    return changed
 
 
 def renew_pictures(directory: Path, *, contents: bool = False) -> None:

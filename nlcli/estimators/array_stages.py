@@ -90,7 +90,7 @@ def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: 
             path = shard_path(stage.work, number)
             records.append(write_shard(path, features[first : first + shard_rows], []))
             hashes[path.relative_to(stage.work).as_posix()] = records[-1].sha256
-        write_index(stage.work / INDEX, keys, keys, records, shard_rows)
+        write_index(stage.work / INDEX, lambda first, end: (keys[first:end], keys[first:end]), records)
         described = FeaturesRecord(
             images=len(keys),
             broken=0,

@@ -137,7 +137,7 @@ def test_pictures_that_are_gone_are_named_with_what_to_do(project: Path) -> None
 
 def test_a_damaged_record_is_a_sentence(project: Path) -> None:
     (build(project) / PICTURES).write_bytes(b"PAR1 nothing")
-    with pytest.raises(NlcliError, match=r"pictures\.parquet is damaged .*; make .*/ds again with --force"):
+    with pytest.raises(NlcliError, match=r"cannot read .*pictures\.parquet: .*; make .*/ds again with --force"):
         pictures_changed(project / "ds")
 
 
@@ -182,8 +182,8 @@ def test_hard_links_are_counted_and_taken(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_record_of_a_killed_run_stays(project: Path) -> None:
     (project / "work").mkdir()
-    record_pictures(project / "work", project / "img", NAMES)
+    record_pictures(project / "work", project / "img", [NAMES])
     before = (project / "work" / PICTURES).read_bytes()
     os.utime(project / "img/a/0.jpg", ns=(1, 1))
-    record_pictures(project / "work", project / "img", NAMES)
+    record_pictures(project / "work", project / "img", [NAMES])
     assert (project / "work" / PICTURES).read_bytes() == before

@@ -27,8 +27,9 @@ import numpy as np
 from nlcli.console import say
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
-from nlcli.data.features.shards import read_shard_record, shard_path, write_shard
-from nlcli.data.pictures import begin_reading, pictures_changed
+from nlcli.data.features.shards import Written, shard_path, shard_records, write_shard
+from nlcli.data.image_list import ImageList
+from nlcli.data.pictures import pictures_changed, record_pictures, require_pictures
 from nlcli.errors import NlcliError
 from nlcli.networks.foreign.base import ForeignNetwork, ForeignOptions
 from nlcli.networks.foreign.source import ForeignSource, is_foreign
@@ -85,53 +86,47 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
     with open_stage("features", config, inputs, force=force, stale=stale) as stage:
         if stage.up_to_date:
             return stage.output
-        from nlcli.data.label_files import read_dataset
-
-        table = read_dataset(config.dataset)
-        begin_reading(stage.work, table, config.dataset, contents=config.check_contents)
+        images = ImageList(config.dataset)
+        require_pictures(images.image_root, config.dataset)
+        record_pictures(stage.work, images.image_root, images.paths(), len(images), contents=config.check_contents)
         backbone = open_network(config)
         say(f"backbone: {_described(backbone)}; {config.precision} arithmetic")
-        keys = [str(key) for key in table.keys]
         shards = Shards(
-            len(keys),
+            len(images),
             config.shard_rows,
-            take=lambda first, end: (keys[first:end], [table.image_path(row) for row in range(first, end)]),
+            take=images.names,
             whole=lambda number: _is_whole(shard_path(stage.work, number)),
         )
         work = Extraction(config, Path(os.path.abspath(stage.work)), backbone)
         engine.finish(work, shards, f"features of {backbone.name}")
-        records = [read_shard_record(shard_path(stage.work, number)) for number in range(len(shards))]
-        broken = sum(len(record.errors) for record in records)
-        if broken == len(keys):
-            reason = records[0].errors[0][1] if records and records[0].errors else "the data set is empty"
-            raise NlcliError(f"none of the {len(keys)} images of {config.dataset} could be read; the first: {reason}")
-        write_index(stage.work / INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
+        written = Written.of(stage.work, len(shards))
+        if written.broken == len(images):
+            reason = written.reason or "the data set is empty"
+            raise NlcliError(f"none of the {len(images)} images of {config.dataset} could be read; the first: {reason}")
+        write_index(stage.work / INDEX, images.columns, shard_records(stage.work, len(shards)))
         if backbone.last_layer is not None:
             backbone.last_layer.save(stage.work / LAST_LAYER)
         described = FeaturesRecord(
-            images=len(keys),
-            broken=broken,
+            images=len(images),
+            broken=written.broken,
             num_features=backbone.num_features,
             dtype=config.dtype,
-            shards=len(records),
+            shards=len(shards),
             precision=config.precision,
             preprocessing=backbone.preprocessing,
             backbone=backbone.name,
             backbone_fingerprint=backbone.fingerprint,
-            dataset_fingerprint=table.fingerprint,
-            image_root=os.path.abspath(table.image_root),
+            dataset_fingerprint=images.fingerprint,
+            image_root=os.path.abspath(images.image_root),
         )
         described.write(stage.work / DESCRIPTION)
-        hashes = {
-            shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
-            for number, record in enumerate(records)
-        }
         stage.finish(
             described.model_dump(include={"images", "broken", "num_features", "dtype", "precision", "backbone"}),
-            content=hashes,
+            content=written.hashes,
         )
-    if broken:
-        say(f"{broken} of {len(keys)} images could not be read; column 'error' of {config.output / INDEX} says why")
+    if written.broken:
+        where = config.output / INDEX
+        say(f"{written.broken} of {len(images)} images could not be read; column 'error' of {where} says why")
     return stage.output
 
 

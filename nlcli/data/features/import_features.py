@@ -54,7 +54,7 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
         from nlcli.data.label_files import read_dataset
 
         table = read_dataset(config.dataset)
-        record_pictures(stage.work, table.image_root, table.paths.tolist())
+        record_pictures(stage.work, table.image_root, [table.paths.tolist()])
         keys = [str(key) for key in table.keys]
         try:
             vectors = open_vectors(config.source, config.keys, config.column)
@@ -64,7 +64,7 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
             shutil.rmtree(stage.work / RUNS, ignore_errors=True)
             shutil.rmtree(stage.work / "shards", ignore_errors=True)
             raise
-        write_index(stage.work / INDEX, keys, [str(path) for path in table.paths], records, config.shard_rows)
+        write_index(stage.work / INDEX, lambda first, end: (keys[first:end], table.paths[first:end].tolist()), records)
         missing = sum(len(record.errors) for record in records)
         described = FeaturesRecord(
             images=len(keys),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +14,47 @@ from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import read_own_table
 
 INDEX = "index.parquet"
+_GROUP_ROWS = 1 << 16
+Names = Callable[[int, int], tuple[Any, Any]]
+"""Keys and paths of the images from one position to another, as lists or as pyarrow's arrays."""
 
 
-def write_index(path: Path, keys: list[str], paths: list[str], records: list[ShardRecord], shard_rows: int) -> None:
-    """Write the index of images listed in the order of their shards.
+def write_index(path: Path, names: Names, records: Iterable[ShardRecord]) -> None:
+    """Write the index of images listed in the order of their shards, a few shards in memory at a time.
 
     Args:
-        keys, paths: Of every image.
+        names: Keys and paths of the images from one position to another.
         records: Of every shard.
-        shard_rows: Images of a shard, but for the last one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    row = np.empty(len(keys), np.int32)
-    reasons: list[str | None] = [None] * len(keys)
-    for number, record in enumerate(records):
+    def part(number: int, first: int, record: ShardRecord) -> pa.Table:
         good = np.ones(record.images, bool)
+        reasons = np.full(record.images, None, object)
         for position, reason in record.errors:
-            good[position] = False
-            reasons[number * shard_rows + position] = reason
-        first = number * shard_rows
-        row[first : first + record.images] = np.where(good, np.cumsum(good) - 1, -1)
-    table = pa.table(
-        {
+            good[position], reasons[position] = False, reason
+        keys, paths = names(first, first + record.images)
+        columns = {
             "key": keys,
-            "shard": np.arange(len(keys), dtype=np.int32) // shard_rows,
-            "row": row,
-            "status": np.where(row >= 0, "ok", "error").tolist(),
-            "error": reasons,
+            "shard": np.full(record.images, number, np.int32),
+            "row": np.where(good, np.cumsum(good) - 1, -1).astype(np.int32),
+            "status": pa.DictionaryArray.from_arrays(pa.array((~good).astype(np.int8)), ["ok", "error"]).cast("string"),
+            "error": pa.array(reasons, pa.string()),
             "path": paths,
-        },
-        schema=_schema(),
-    )
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+        }
+        return pa.table(columns, schema=_schema())
+
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, _schema()) as file:
+        first, parts = 0, [_schema().empty_table()]
+        for number, record in enumerate(records):
+            parts.append(part(number, first, record))
+            first += record.images
+            if sum(map(len, parts)) >= _GROUP_ROWS:
+                file.write_table(pa.concat_tables(parts))
+                parts = []
+        if parts:
+            file.write_table(pa.concat_tables(parts))
 
 
 def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, dict[str, str]]:

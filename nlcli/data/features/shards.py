@@ -16,6 +16,7 @@ import hashlib
 import math
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,38 @@ def read_shard_record(path: Path) -> ShardRecord:
     except (KeyError, TypeError, ValueError) as error:
         raise NlcliError(f"{beside} is not the record of a shard ({error}); extract the features again") from error
     return record
+
+
+def shard_records(directory: Path, count: int) -> Iterator[ShardRecord]:
+    """The records of all shards of a features directory, one at a time: together they are large."""
+    for number in range(count):
+        yield read_shard_record(shard_path(directory, number))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What all shards of a features directory are together.
+
+    Attributes:
+        broken: Images that could not be read.
+        reason: Why the first of them could not.
+        hashes: Of every file, by its path in the directory.
+    """
+
+    broken: int
+    reason: str | None
+    hashes: dict[str, str]
+
+    @classmethod
+    def of(cls, directory: Path, count: int) -> Written:
+        """Of ``count`` shards."""
+        broken, reason, hashes = 0, None, {}
+        for number, record in enumerate(shard_records(directory, count)):
+            if record.errors and reason is None:
+                reason = record.errors[0][1]
+            broken += len(record.errors)
+            hashes[shard_path(directory, number).relative_to(directory).as_posix()] = record.sha256
+        return cls(broken, reason, hashes)
 
 
 class Shard:
