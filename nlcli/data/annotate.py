@@ -244,7 +244,7 @@ def _predicted(
     config: Annotate,
     classifier: Backbone,
     logits_of: Callable[[np.ndarray], Any],
-    paths: list[Path],
+    paths: list[str],
     advance: Advance,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Classes and probabilities (n, keep) of images, and why some could not be read."""
@@ -277,7 +277,7 @@ def _predict_parts(
         PART_IMAGES,
         take=lambda first, end: (
             [image.key for image in images[first:end]],
-            [image.path for image in images[first:end]],
+            [str(image.path) for image in images[first:end]],
         ),
         whole=lambda number: _part_path(stage.work, number).exists(),
     )

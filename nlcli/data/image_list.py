@@ -5,6 +5,8 @@ What is in memory is a block of them at a time. That keys are unique was seen to
 
 from __future__ import annotations
 
+import bisect
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,11 +55,13 @@ class ImageList:
         """
         import pyarrow as pa
 
-        start, parts = 0, []
-        for group, stop in enumerate(self._ends):
-            if start < end and first < stop:
-                parts.append(self._group(group).slice(max(first - start, 0), min(end, stop) - max(first, start)))
-            start = stop
+        parts = []
+        while first < end:
+            group = bisect.bisect_right(self._ends, first)
+            table = self._group(group)
+            begin = first - (self._ends[group] - len(table))
+            parts.append(table.slice(begin, end - first))
+            first += len(parts[-1])
         return pa.concat_tables(parts)
 
     def columns(self, first: int, end: int) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
@@ -65,10 +69,11 @@ class ImageList:
         table = self.table(first, end)
         return table.column("key"), table.column("path")
 
-    def names(self, first: int, end: int) -> tuple[list[str], list[Path]]:
+    def names(self, first: int, end: int) -> tuple[list[str], list[str]]:
         """Keys and files of the images from ``first`` to ``end``."""
-        table = self.table(first, end)
-        return table.column("key").to_pylist(), [self.image_root / path for path in table.column("path").to_pylist()]
+        keys, paths = self.columns(first, end)
+        folder = os.path.join(self.image_root, "")
+        return keys.to_pylist(), [folder + path for path in paths.to_pylist()]
 
     def paths(self) -> Iterator[list[str]]:
         """All paths, a block at a time."""

@@ -159,7 +159,7 @@ class Scoring(ShardWork):
         def make(shard: Shard, advance: Advance) -> None:
             counts = {"images": 0, "errors": 0}
             with parts.write(shard.number, counts) as file:
-                named = dict(zip(shard.names, shard.files, strict=True))
+                named = dict(zip(shard.names, map(Path, shard.files), strict=True))
                 for image in score_images(scorer, named, self.config):
                     _counted(counts, image)
                     file.write(rows.text(image))
@@ -182,7 +182,7 @@ def _write(
     """To a file, part by part."""
     output = scoring.config.output
     assert output is not None
-    names, files = list(images), list(images.values())
+    names, files = list(images), [str(path) for path in images.values()]
     with open_parts(output, recipe) as made:
         shards = Shards(
             len(names),

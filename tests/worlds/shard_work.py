@@ -24,7 +24,7 @@ class Copying(ShardWork):
     def begin(self) -> Callable[[Shard, Advance], None]:
         def make(shard: Shard, advance: Advance) -> None:
             lines = []
-            for name, file in zip(shard.names, shard.files, strict=True):
+            for name, file in zip(shard.names, map(Path, shard.files), strict=True):
                 content = file.read_text() if file.is_file() else "missing"
                 if content.startswith("die") and not self._survived(file, content.count(".")):
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -68,7 +68,7 @@ def files_again(folder: Path, count: int, seconds: float = 0.0) -> tuple[Copying
     shards = Shards(
         count,
         2,
-        take=lambda first, end: ([f"n{i}" for i in range(first, end)], [folder / f"in/{i}" for i in range(first, end)]),
+        take=lambda first, end: ([f"n{i}" for i in range(first, end)], [f"{folder}/in/{i}" for i in range(first, end)]),
         whole=lambda number: work.path(number).is_file(),
     )
     return work, shards

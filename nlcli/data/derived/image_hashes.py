@@ -26,7 +26,8 @@ from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 from nlcli.stages.stage import open_stage, read_stage
 
-_PART = 4096
+PART = 4096
+"""Images in a part, which a killed run does not hash again."""
 _GREY = 32  # side of the grey picture that is hashed
 _FLAT = 3.0  # standard deviation of its grey values below which a picture has no hash
 
@@ -61,10 +62,10 @@ def hash_images(config: HashImages, *, force: bool = False) -> Path:
         begin_reading(stage.work, table, config.dataset)
         shards = Shards(
             len(table),
-            _PART,
+            PART,
             take=lambda first, end: (
                 table.keys[first:end].tolist(),
-                [table.image_path(row) for row in range(first, end)],
+                [str(table.image_path(row)) for row in range(first, end)],
             ),
             whole=lambda number: _part(stage.work, number).is_file(),
         )
@@ -89,7 +90,7 @@ class Hashing(ShardWork):
         def make(shard: Shard, advance: Advance) -> None:
             entries = []
             with ThreadPoolExecutor(self.workers or cpu_count()) as pool:
-                for entry in pool.map(hash_file, shard.files):
+                for entry in pool.map(hash_file, map(Path, shard.files)):
                     entries.append(entry)
                     advance(1)
             _write_hashes(_part(self.directory, shard.number), entries)
@@ -181,7 +182,7 @@ def read_hashes(directory: Path, count: int) -> Hashes:
     import pyarrow as pa
 
     remedy = f"remove {directory} and run again"
-    parts = [read_own_table(_part(directory, n), remedy) for n in range(-(-count // _PART))]
+    parts = [read_own_table(_part(directory, n), remedy) for n in range(-(-count // PART))]
     with damaged_as_sentence(directory, remedy):
         rows = pa.concat_tables(parts)
         names = ("content_0", "content_1", "dct", "difference", "seen")

@@ -16,7 +16,7 @@ here; ``nlcli.images`` tells where that differs from the pipelines of its ImageN
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -208,7 +208,7 @@ def features_of(
     backbone: Network,
     compute: Callable[[np.ndarray], Any],
     keys: list[str],
-    images: list[Path],
+    images: Sequence[Path | str],
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Features (n, D) of the images that can be read, in order, and the errors of the others."""

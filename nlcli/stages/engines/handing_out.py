@@ -6,6 +6,7 @@ means. What workers are, and how they are spoken to, is a ``Crew``'s business.
 
 from __future__ import annotations
 
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -141,7 +142,7 @@ class _Handing:
 
     def _require_missing_here(self, worker: Hashable, answer: Missing) -> None:
         """A picture that is not there is a row with an error; one that is there, but not for a worker, is not."""
-        here = next((file for file in answer.files if file.is_file()), None)
+        here = next((file for file in answer.files if os.path.isfile(file)), None)
         if here is not None:
             raise NlcliError(
                 f"{self._on(worker)}there is no {here}, which the machine of the command has; mount the pictures there "

@@ -82,7 +82,7 @@ def test_workers_answer_what_happened(tmp_path: Path) -> None:
     failed = worker.answer(Order(shards[1]), lambda images: None)
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, ZeroDivisionError)
-    assert worker.answer(Order(shards[2], look=True), lambda images: None) == Missing([tmp_path / "in/4"])
+    assert worker.answer(Order(shards[2], look=True), lambda images: None) == Missing([f"{tmp_path}/in/4"])
     assert shards.left() == [0, 1, 2]
     assert worker.answer(Order(shards[2]), lambda images: None) == Done()
     assert shards.left() == [0, 1]

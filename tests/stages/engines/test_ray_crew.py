@@ -110,9 +110,9 @@ def test_a_node_without_the_pictures(tmp_path: Path, cluster: Any) -> None:
     work, shards = written_files(tmp_path, ["a", "-", "c"])
     number = os.open(tmp_path / "in/0", os.O_RDONLY)
     os.dup2(number, 900)
-    own = Path("/proc/self/fd/900")
+    own = "/proc/self/fd/900"
     try:
-        hidden = Shards(2, 2, take=lambda first, end: (["n0", "n1"], [own, tmp_path / "in/1"]), whole=shards.whole)
+        hidden = Shards(2, 2, take=lambda first, end: (["n0", "n1"], [own, f"{tmp_path}/in/1"]), whole=shards.whole)
         with pytest.raises(
             NlcliError, match="^on node .*: there is no /proc/self/fd/900, which the machine of the command has"
         ):
