@@ -179,6 +179,7 @@ def annotate(
     keep: int = 20,
     batch_size: int = 32,
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
     decode: Literal["exact", "fast"] = "exact",
     workers: int = 0,
     engine: Literal["local", "ray"] = "local",
@@ -201,6 +202,8 @@ def annotate(
         keep: Predictions kept for every image.
         batch_size: Images in a forward pass.
         precision: Arithmetic of the forward pass.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
         decode: JPEG decoding: full size, or reduced scale.
         workers: Decoding threads (0: one a core).
         engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
@@ -237,6 +240,7 @@ def build_coco(
     seed: int = 0,
     batch_size: int = 32,
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
     decode: Literal["exact", "fast"] = "exact",
     workers: int = 0,
     force: bool = False,
@@ -265,6 +269,8 @@ def build_coco(
         seed: Seed of the halving of val into validation and test.
         batch_size: Images in a forward pass.
         precision: Arithmetic of the forward pass.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
         decode: JPEG decoding: full size, or reduced scale.
         workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
@@ -715,6 +721,7 @@ def extract_features(
     weights: StrPath = "imagenet",
     dtype: Literal["float32", "float16"] = "float32",
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
     image_size: int | None = None,
     preprocessing: StrPath | None = None,
     scaling: Literal["raw", "unit", "tf", "caffe", "imagenet"] | None = None,
@@ -743,6 +750,8 @@ def extract_features(
         weights: For a registered network: 'imagenet' or a weights file.
         dtype: Type the features are stored in.
         precision: Arithmetic of the forward pass.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
         image_size: Side of the input (default: what the backbone was trained with, or states).
         preprocessing: Of onnx: its preprocessor_config.json (default: the one beside it).
         scaling: Of onnx: without such a file: pixels 0 to 255, [0, 1], [-1, 1], BGR minus mean, or ImageNet's mean

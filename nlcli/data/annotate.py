@@ -35,6 +35,7 @@ from nlcli.errors import NlcliError
 from nlcli.networks.image_files import ImageFile, find_images, name_some
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.provenance import NetworkSource
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.engines.engine import Engine, engine_of
 from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.files import atomic_path, fingerprint_json
@@ -119,6 +120,12 @@ def annotate(
         "images": fingerprint_json([[image.key, image.size] for image in images]),
         "classifier": classifier_source(config).fingerprint(),
     }
+    if config.engine_cpu == "auto":  # what is computed depends on the machine, so the recipe says it
+        quiet_tensorflow()
+        from nlcli.networks.engine_choice import with_engine
+
+        asked = config
+        config = with_engine(config, "predictions", inputs, lambda: open_classifier(asked), "logits")
     with open_stage("predictions", config, inputs, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             if check is not None:
@@ -227,8 +234,10 @@ class Annotation(ShardWork):
         return self.__dict__ | {"classifier": None}  # a worker opens its own
 
     def begin(self) -> Callable[[Shard, Advance], None]:
+        from nlcli.networks.forward import open_forward
+
         classifier = self.classifier or open_classifier(self.config)
-        logits_of = classifier.inference(self.config.precision, "logits")
+        logits_of = open_forward(classifier, self.config.precision, "logits", self.config.engine_cpu).compute
 
         def make(shard: Shard, advance: Advance) -> None:
             _write_part(

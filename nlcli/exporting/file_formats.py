@@ -7,7 +7,6 @@ where the format has names that are kept (LiteRT's are not).
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata, util
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.errors import NlcliError, sentence
+from nlcli.networks.conversion import openvino_module, to_onnx, to_openvino
 from nlcli.runtime import chatter_held_back
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 OUTPUT = "scores"
 Apply = Callable[[np.ndarray], np.ndarray]
-_OPSET = 18
 
 
 @dataclass(frozen=True)
@@ -142,10 +141,7 @@ def _open_saved_model(path: Path) -> Apply:
 
 
 def _write_onnx(model: Any, path: Path) -> None:
-    import tf2onnx
-
-    function = _signature(model)
-    tf2onnx.convert.from_function(function, function.input_signature, opset=_OPSET, output_path=str(path))
+    to_onnx(_signature(model), path)
 
 
 def _open_onnx(path: Path) -> Apply:
@@ -181,19 +177,12 @@ def _open_litert(path: Path) -> Apply:
 
 
 def _write_openvino(model: Any, path: Path) -> None:
-    import openvino
-
-    with tempfile.TemporaryDirectory() as folder:
-        _write_saved_model(model, Path(folder) / "1")
-        converted = openvino.convert_model(str(Path(folder) / "1"))
-        openvino.save_model(converted, str(path), compress_to_fp16=False)
+    openvino_module().save_model(to_openvino(_signature(model), OUTPUT), str(path), compress_to_fp16=False)
 
 
 def _open_openvino(path: Path) -> Apply:
-    import openvino
-
     # Some processors would compute in bfloat16 unasked.
-    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_module().Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda rows: np.array(compiled(rows)[0])
 
 

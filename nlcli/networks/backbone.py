@@ -158,6 +158,7 @@ class Inference:
 
     Attributes:
         precision: float32, bfloat16 or float16, as resolved.
+        function: The compiled ``tf.function``, for programs that convert it.
     """
 
     def __init__(self, backbone: Backbone, precision: str, output: Output, compile_xla: bool | None = None) -> None:
@@ -198,8 +199,8 @@ class Inference:
             return result
 
         signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
-        compiled = tf.function(run, input_signature=signature, jit_compile=self._xla or None)
-        self._run = compiled.get_concrete_function()
+        self.function = tf.function(run, input_signature=signature, jit_compile=self._xla or None)
+        self._run = self.function.get_concrete_function()
 
     def __call__(self, images: Any) -> Any:
         """Result as a ``tf.Tensor``; on a GPU it may still be under way when this returns."""

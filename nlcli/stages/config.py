@@ -11,6 +11,7 @@ from nlcli.errors import NlcliError, first_problem, unknown_name
 from nlcli.stages.options import Option, Role, default_of, flag_of, option_of, shape_of
 
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
+CpuEngineName = Literal["tensorflow", "openvino", "onnxruntime", "auto"]
 Decode = Literal["exact", "fast"]
 Split = Literal["train", "validation", "test"]
 

@@ -12,11 +12,11 @@ import fnmatch
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -49,6 +49,7 @@ from nlcli.stages.records import InputRecord, StageFile
 if TYPE_CHECKING:
     from nlcli.stages.config import StageConfig
 
+_Config = TypeVar("_Config", bound="StageConfig")
 SCHEMA = 1
 PICTURES = "pictures.parquet"
 """What the pictures were that a stage read: kept beside its result and no part of it."""
@@ -344,6 +345,39 @@ def open_stage(
             raise
         finally:
             os.close(lock)
+
+
+def begun_as(
+    kind: str, candidates: Sequence[_Config], inputs: Mapping[str, StageRecord | Path | str | None], format: int = 0
+) -> _Config | None:
+    """That of ``candidates`` by which the output was made, or begun; None where it was by none of them.
+
+    For a setting that the machine chooses: what is finished, or half finished, decides before it does.
+
+    Args:
+        kind, inputs, format: As ``open_stage`` has them.
+    """
+    output = place_of(candidates[0].output)  # type: ignore[attr-defined]
+    described = {name: input_record(value, output) for name, value in inputs.items() if value is not None}
+    found = [
+        _recipe_at(output / RECORD),
+        _recipe_at(work_path(output) / RECORD),
+        _recipe_at(work_path(output) / RECIPE),
+    ]
+    for config in candidates:
+        if recipe_of(kind, config, described, format) in found:
+            return config
+    return None
+
+
+def _recipe_at(path: Path) -> dict[str, Any] | None:
+    """The recipe in ``stage.json``, or ``recipe.json``; None where there is none that can be read."""
+    try:
+        content = read_json(path) if path.is_file() else None
+    except NlcliError:  # told when the stage is opened
+        return None
+    recipe = content.get("recipe") if isinstance(content, dict) and path.name == RECORD else content
+    return {name: value for name, value in recipe.items() if name != "nlcli"} if isinstance(recipe, dict) else None
 
 
 def _discard_if_nothing_was_done(stage: Stage) -> None:

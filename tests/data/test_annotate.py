@@ -163,3 +163,26 @@ def test_a_damaged_description_of_the_classifier_is_told(
         NlcliError, match=rf"classifier\.json: field '{field}.*; remove its directory and annotate again$"
     ):
         read_predictions(output)
+
+
+def test_auto_chooses_an_engine_for_logits_once(tmp_path: Path, classifier: WrittenClassifier, monkeypatch) -> None:
+    from nlcli.networks import engine_choice, forward
+
+    asked: list[tuple[object, ...]] = []
+
+    def choose(*given: object) -> str:
+        asked.append(given)
+        return "openvino"
+
+    def opened(network: WrittenClassifier, precision: str, output: str, engine: str) -> forward.Forward:
+        asked.append((engine, output))
+        return forward.Forward(network.inference(precision, output))
+
+    monkeypatch.setattr(engine_choice, "choose_engine", choose)
+    monkeypatch.setattr(forward, "open_forward", opened)
+    write_images(tmp_path / "a", "x", [0, 1])
+    output = annotate(settings(tmp_path, engine_cpu="auto", batch_size=7))
+    assert asked == [(classifier, "float32", "logits", 7), ("openvino", "logits")]
+    assert read_stage(output).config["engine_cpu"] == "openvino"
+    annotate(settings(tmp_path, engine_cpu="auto", batch_size=7))
+    assert len(asked) == 2  # it is up to date with what was chosen then

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from nlcli.networks.cpu_engines.contract import EngineRecord
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.preparation import StatedPreprocessing
 from nlcli.stages.records import PathText, SchemaRecord
@@ -23,6 +24,7 @@ class FeaturesRecord(SchemaRecord):
         dtype: Of the stored features.
         shards: How many there are.
         precision: Of the arithmetic.
+        engine_cpu: What computed them, where it was neither TensorFlow nor the network's own library.
         preprocessing: How files became the network's input; None for features that another program computed.
         backbone: Name of the network.
         backbone_fingerprint: ``Backbone.fingerprint`` of it.
@@ -45,3 +47,9 @@ class FeaturesRecord(SchemaRecord):
     backbone_fingerprint: str
     dataset_fingerprint: str
     image_root: PathText
+    engine_cpu: EngineRecord | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_engines(self, values_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = values_of(self)
+        return values if self.engine_cpu else {n: value for n, value in values.items() if n != "engine_cpu"}

@@ -16,7 +16,7 @@ here; ``nlcli.images`` tells where that differs from the pipelines of its ImageN
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -38,11 +38,12 @@ from nlcli.networks.provenance import NetworkSource
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.engines.engine import engine_of
 from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
-from nlcli.stages.stage import open_stage, read_stage
+from nlcli.stages.stage import StageRecord, open_stage, read_stage
 
 if TYPE_CHECKING:
     from nlcli.data.config import ExtractFeatures
     from nlcli.networks.backbone import Backbone
+    from nlcli.networks.forward import Forward
 
     Network = Backbone | ForeignNetwork
 
@@ -82,6 +83,8 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
     if config.precision == "auto":  # what is computed depends on the machine, so the recipe says it
         config = config.model_copy(update={"precision": _fastest(source)})
     inputs = {"dataset": dataset, **source.inputs()}
+    if config.engine_cpu == "auto":  # the same
+        config = _with_engine(config, inputs)
     stale = partial(pictures_changed, contents=config.check_contents)
     with open_stage("features", config, inputs, force=force, stale=stale) as stage:
         if stage.up_to_date:
@@ -97,7 +100,9 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             take=images.names,
             whole=lambda number: _is_whole(shard_path(stage.work, number)),
         )
-        work = Extraction(config, Path(os.path.abspath(stage.work)), backbone)
+        # An engine that cannot be used is told before anything is shared out.
+        forward = None if config.engine_cpu == "tensorflow" else _forward_of(config, backbone)
+        work = Extraction(config, Path(os.path.abspath(stage.work)), backbone, forward)
         engine.finish(work, shards, f"features of {backbone.name}")
         written = Written.of(stage.work, len(shards))
         if written.broken == len(images):
@@ -118,6 +123,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
             backbone_fingerprint=backbone.fingerprint,
             dataset_fingerprint=images.fingerprint,
             image_root=os.path.abspath(images.image_root),
+            engine_cpu=None if forward is None else forward.engine,
         )
         described.write(stage.work / DESCRIPTION)
         stage.finish(
@@ -153,6 +159,20 @@ def _fastest(source: NetworkSource | ForeignSource) -> str:
     return resolve_precision("auto")
 
 
+def _with_engine(config: ExtractFeatures, inputs: Mapping[str, StageRecord | Path | str]) -> ExtractFeatures:
+    if is_foreign(config.backbone):
+        return config.model_copy(update={"engine_cpu": "tensorflow"})
+    from nlcli.networks.engine_choice import with_engine
+
+    return with_engine(config, "features", inputs, lambda: open_network(config))
+
+
+def _forward_of(config: ExtractFeatures, network: Network) -> Forward:
+    from nlcli.networks.forward import open_forward
+
+    return open_forward(network, config.precision, "features", config.engine_cpu)
+
+
 def _described(backbone: Network) -> str:
     if not isinstance(backbone, ForeignNetwork):
         from nlcli.networks.weights import describe
@@ -172,19 +192,20 @@ class Extraction(ShardWork):
     Attributes:
         config: Its precision is resolved.
         directory: Where the shards are written.
-        network: What the options name, where it is open already.
+        network, forward: What the options name, where it is open already.
     """
 
     config: ExtractFeatures
     directory: Path
     network: Network | None = None
+    forward: Forward | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"network": None}  # a worker opens its own
+        return self.__dict__ | {"network": None, "forward": None}  # a worker opens its own
 
     def begin(self) -> Callable[[Shard, Advance], None]:
         network = self.network or open_network(self.config)
-        compute = network.inference(self.config.precision, "features")
+        compute = (self.forward or _forward_of(self.config, network)).compute
         shard_path(self.directory, 0).parent.mkdir(exist_ok=True)
 
         def make(shard: Shard, advance: Advance) -> None:

@@ -139,6 +139,7 @@ def _annotate_config(config: BuildCoco) -> Annotate:
         "keep",
         "batch_size",
         "precision",
+        "engine_cpu",
         "decode",
         "workers",
     )
