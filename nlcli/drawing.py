@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nlcli.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +35,8 @@ _SIDE, _GAP, _LINE = 2.6, 0.25, 0.19  # inches
 _POINTS = 8.5
 _UNREADABLE = "cannot be read"
 _MOST_BINS = 40
+_LONGEST_NAME, _MOST_LINES = 60, 40
+_CHARACTER = 0.07  # inches, of a small font
 _DPI = 120
 _PACKED = 4
 """Of zlib's nine levels the first that packs photographs well; the usual sixth takes twice as long for 6 % less."""
@@ -63,17 +69,63 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG or an SVG, by the suffix; a figure that cannot be drawn leaves no file.
 
-    Without the library's version and the date in it, the same figure gives the same bytes.
+    Without the library's version and the date in it, the same figure gives the same bytes. Texts come out as they are:
+    no formulas in them, no control characters, and none so long that nothing else has room.
     """
     drawn = io.BytesIO()
-    if path.suffix == ".png":
-        _write_png(figure, drawn)
-    else:
-        from matplotlib import rc_context
+    _make_plain(figure)
+    with warnings.catch_warnings():
+        # A script that the font has not is drawn as boxes, and where many long names leave no room they overlap; in the
+        # tables they are whole.
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ |constrained_layout not applied")
+        if path.suffix == ".png":
+            _write_png(figure, drawn)
+        else:
+            from matplotlib import rc_context
 
-        with rc_context({"svg.hashsalt": "nlcli"}):
-            figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata={"Date": None, "Creator": None})
+            with rc_context({"svg.hashsalt": "nlcli"}):
+                figure.savefig(drawn, format=path.suffix.removeprefix("."), metadata={"Date": None, "Creator": None})
     path.write_bytes(drawn.getvalue())
+
+
+def _make_plain(figure: Figure) -> None:
+    """Texts of ``figure`` as they are to be read; numbers at axes stay, which may be formulas."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    width, height = figure.get_size_inches().tolist()
+    numbers: set[int] = set()
+    names: dict[int, int] = {}  # of texts that stand beside something, the most characters
+    for axes in figure.axes:
+        for axis, room in ((axes.xaxis, height), (axes.yaxis, width)):  # names below an axis stand upright
+            formatter = axis.get_major_formatter()
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            labels = [id(label) for tick in ticks for label in (tick.label1, tick.label2)]
+            if isinstance(formatter, FixedFormatter | FuncFormatter):
+                most = _fitting(room / 2)
+                names |= dict.fromkeys(labels, most)
+                axis.set_major_formatter(FuncFormatter(partial(_plain_label, formatter, most)))
+            else:
+                numbers |= set(labels)
+    for legend in (*figure.legends, *(axes.get_legend() for axes in figure.axes)):
+        names |= {id(text): _fitting(width / 2) for text in (legend.get_texts() if legend else ())}
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers:
+            text.set_parse_math(False)
+            text.set_text(_plain(text.get_text(), names.get(id(text), int(width / _CHARACTER))))
+
+
+def _plain_label(formatter: Callable[[float, int | None], str], most: int, value: float, place: int | None) -> str:
+    return _plain(formatter(value, place), most)
+
+
+def _fitting(inches: float) -> int:
+    """Characters of a name for which there is so much room."""
+    return max(8, min(_LONGEST_NAME, int(inches / _CHARACTER)))
+
+
+def _plain(text: str, most: int) -> str:
+    return "\n".join(cut(line, most) for line in printable(text, None, keep="\n").split("\n")[:_MOST_LINES])
 
 
 def _write_png(figure: Figure, to: io.BytesIO) -> None:
@@ -103,10 +155,15 @@ def bin_count(values: int) -> int:
     return int(np.clip(np.ceil(2 * values ** (1 / 3)), 5, _MOST_BINS))
 
 
-def photograph_grid(cells: Sequence[tuple[Photograph | None, Lines]], path: Path, columns: int = 4) -> None:
+def photograph_grid(
+    cells: Sequence[tuple[Photograph | None, Lines]], path: Path, columns: int = 4, meaning: str = ""
+) -> None:
     """Draw photographs in rows of ``columns``, their lines below them, and write the picture to ``path``, a PNG.
 
     Without matplotlib, whose axes take longer to make than fifty photographs to draw.
+
+    Args:
+        meaning: Lines at the foot, on what signs and colours say.
     """
     from PIL import Image, ImageDraw
 
@@ -115,7 +172,9 @@ def photograph_grid(cells: Sequence[tuple[Photograph | None, Lines]], path: Path
     # Heights: the photograph, and as many lines of text as its row needs.
     side, gap, line = (round(_DPI * inches) for inches in (_SIDE, _GAP, _LINE))
     heights = [side + line * (max(len(cells[i][1]) for i in row) + 1) for row in grid]
-    picture = Image.new("RGB", (columns * (side + gap) + gap, sum(heights) + gap), "white")
+    room = int(columns * (_SIDE + _GAP) / _CHARACTER)
+    foot = [part for told in meaning.splitlines() for part in textwrap.wrap(told, room)]
+    picture = Image.new("RGB", (columns * (side + gap) + gap, sum(heights) + gap + line * len(foot)), "white")
     draw, font = ImageDraw.Draw(picture), _font(_DPI * _POINTS / 72)
     top = gap
     for row, height in zip(grid, heights, strict=True):
@@ -129,8 +188,11 @@ def photograph_grid(cells: Sequence[tuple[Photograph | None, Lines]], path: Path
                 seen = _scaled(photograph, side)
                 picture.paste(seen, (left, bottom - seen.height))
             for number, (text, color) in enumerate(lines):
-                draw.text((left, bottom + 7 + line * number), text, _rgb(color), font)
+                words = _plain(text, _LONGEST_NAME).replace("\n", " ")
+                draw.text((left, bottom + 7 + line * number), words, _rgb(color), font)
         top += height
+    for number, text in enumerate(foot):
+        draw.text((gap, top + line * number), text, _rgb("0.4"), font)
     drawn = io.BytesIO()
     _write_pixels(picture, drawn)
     path.write_bytes(drawn.getvalue())
@@ -170,6 +232,11 @@ def show_photograph(axes: Any, photograph: Photograph | None) -> None:
         axes.text(0.5, 0.5, _UNREADABLE, transform=axes.transAxes, ha="center", color="0.3")
         photograph = Photograph(np.full((1, 1, 3), 225, np.uint8), 1, 1)
     axes.imshow(photograph.pixels, extent=(0, photograph.width, 0, photograph.height), aspect="equal")
+
+
+def cut(text: str, most: int) -> str:
+    """A name in at most so many characters: of a long one its beginning."""
+    return text if len(text) <= most else text[: most - 4].rstrip() + " ..."
 
 
 def key_end(key: str, most: int = 36) -> str:

@@ -23,6 +23,7 @@ from nlcli.stages.files import write_csv
 
 TABLE, PLOT = "attention.csv", "attention.png"
 _CLASSES = 4  # drawn by the seed
+_MEANING = "a reference is the centre of similar training images; the one nearest to it is shown, and its attention"
 _SHOWN = 4  # references with the most attention, and as many with the least
 
 
@@ -85,4 +86,4 @@ def write_attended(work: Path, classes: Sequence[Attended], table: LabelTable) -
                 (key_end(str(table.keys[row])), "0.5"),
             ]
             cells.append((read_photograph(table.image_path(row)), lines))
-    photograph_grid(cells, work / PLOT, columns=2 * shown)
+    photograph_grid(cells, work / PLOT, columns=2 * shown, meaning=_MEANING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from nlcli.drawing import BLUE, GREY, ORANGE, bin_count, key_end, new_figure, photograph_grid, save_figure
+from nlcli.drawing import BLUE, GREY, ORANGE, bin_count, cut, key_end, new_figure, photograph_grid, save_figure
 from nlcli.networks.photographs import read_photograph
 
 
@@ -38,7 +37,7 @@ def suspects_plot(suspects: Sequence[Suspect], path: Path) -> None:
 def _lines(suspect: Suspect) -> list[tuple[str, str]]:
     said = {"right": ("✓ verified: right", BLUE), "wrong": ("✗ verified: wrong", ORANGE), None: ("not verified", GREY)}
     return [
-        (textwrap.shorten(f"'{suspect.label}'?", 36, placeholder=" ...'"), "0.1"),
+        (f"'{cut(suspect.label, 33)}'?", "0.1"),
         (f"score {suspect.score:.3f}", "0.3"),
         said[suspect.verified],
         (key_end(suspect.key), "0.5"),

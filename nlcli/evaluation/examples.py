@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.data.labels import LabelTable
-from nlcli.drawing import SIGNS, key_end, photograph_grid
+from nlcli.drawing import SIGNS, cut, key_end, photograph_grid
 from nlcli.evaluation.score_files import StoredScores, read_images
 from nlcli.metrics.arrays import Floats, Ints
 from nlcli.metrics.formats import exact
@@ -153,9 +153,9 @@ def _texts(example: Example) -> list[tuple[str, str]]:
     lines = [(key_end(example.key), "0.5")]
     for prediction in example.top:
         sign, color = SIGNS[prediction.verdict]
-        name = textwrap.shorten(prediction.name, 30, placeholder=" ...")
+        name = cut(prediction.name, 30)
         lines.append((f"{sign} {prediction.score:.2f}  {name}", color))
     if example.missed:
-        missed = textwrap.shorten("missed: " + ", ".join(example.missed), 78, placeholder=" ...")
-        lines += [(line, "0.25") for line in textwrap.wrap(missed, 40)]
+        missed = "missed: " + ", ".join(example.missed)
+        lines += [(line, "0.25") for line in textwrap.wrap(missed, 40, max_lines=2, placeholder=" ...")]
     return lines

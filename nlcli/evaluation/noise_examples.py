@@ -7,14 +7,13 @@ learnt by. The images are drawn among those whose true and noisy class are known
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from nlcli.drawing import BLUE, ORANGE, SIGNS, key_end, photograph_grid
+from nlcli.drawing import BLUE, ORANGE, SIGNS, cut, key_end, photograph_grid
 from nlcli.evaluation.examples import draw_right_and_wrong
 from nlcli.methods.base.transition import NOISE_TYPES
 from nlcli.metrics.arrays import Floats, Ints
@@ -91,10 +90,15 @@ def _first(values: Floats, count: int) -> list[int]:
     return order
 
 
+_MEANING = """label: blue where it is the true class, orange where it is wrong   ✓ the true class   ✗ another class
+p(y|x): the class, as the picture alone tells it   p(z|x): how its label is likely to come about
+p(y,z|n,x): both together, when the label is seen as well   (images drawn at random, half of them with a wrong label)"""
+
+
 def noise_examples_plot(examples: Sequence[NoiseExample], names: Sequence[str], path: Path) -> None:
     """Photographs with ``p(y | x)``, ``p(z | x)`` and ``p(y, z | n, x)``, classes marked right or wrong."""
     cells = [(read_photograph(example.path), _lines(example, names)) for example in examples]
-    photograph_grid(cells, path, columns=3)
+    photograph_grid(cells, path, columns=3, meaning=_MEANING)
 
 
 def _lines(example: NoiseExample, names: Sequence[str]) -> list[tuple[str, str]]:
@@ -114,4 +118,4 @@ def _lines(example: NoiseExample, names: Sequence[str]) -> list[tuple[str, str]]
 
 
 def _short(name: str) -> str:
-    return textwrap.shorten(name, 22, placeholder=" ...")
+    return cut(name, 18)

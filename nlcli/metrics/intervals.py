@@ -16,7 +16,7 @@ a t quantile. Two models are taken to spread alike over seeds unless one clearly
 seed as the other. Of single seeds alone nothing is known about others: the interval is of these trained models.
 
 What is covered is the metric that is to be expected on as many images drawn alike. The table of simulated coverages
-stands in ``docs/reading-results.md``; ``tests/metrics/test_coverage.py`` makes it.
+stands in ``docs/reading-results.md``; ``tests/evaluation/test_coverage.py`` makes it.
 """
 
 from __future__ import annotations

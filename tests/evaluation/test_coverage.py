@@ -34,6 +34,16 @@ def test_metrics_of_classifiers_and_their_paired_differences(task: str, positive
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["single-label", "multi-label"])
+def test_as_many_classes_as_extended_ms_coco_has(task: str) -> None:
+    """56 classes of 100 positives: mAP is a mean over many, and AP_all over 5,600 positives that are not independent."""
+    found = coverage(classifiers(task, 100, classes=56), task, 200, truths=600)
+    assert set(found) >= {"mAP", "mAP difference", "AP_all", "AP_all difference"}
+    assert outside(found) == {}, {name: (c.share, c.given) for name, c in found.items()}
+    assert not any(c.withheld for c in found.values())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [3, 10, 100])
 def test_metrics_of_detections_and_their_paired_differences(images: int) -> None:
     found = coverage(detections(images), "label-noise", 200 if images == 100 else 400)

@@ -23,6 +23,8 @@ def classifiers(task: str, positives: int, classes: int = 10, seed: int = 0) -> 
     the same for both models. ``positives`` are to be expected of every class.
     """
     images = positives * classes if task == "single-label" else {3: 200, 10: 400, 100: 1000}[positives]
+    if task == "multi-label" and classes > 20:
+        images *= 2  # three labels an image, not one in ten of so many classes
     rng = np.random.default_rng([seed, positives, classes])
     shifts = rng.normal(1.6, 0.5, classes)
     models = shifts, shifts + rng.normal(0.15, 0.2, classes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nlcli.drawing import COLORS, MARKERS, SIGNS, new_figure, plain_axes, save_figure, show_photograph
+from nlcli.drawing import COLORS, MARKERS, SIGNS, cut, key_end, new_figure, plain_axes, save_figure, show_photograph
 from nlcli.evaluation.comparison.breakdown_record import ALL, Analysis, CutRecord
 from nlcli.evaluation.comparison.learning_curves import SeedCurve, over_seeds, seeds_band
 from nlcli.evaluation.metrics_file import Ends
@@ -244,7 +244,7 @@ def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example
     figure.set_layout_engine("none")
 
     def text(x: float, y: float, words: str, color: str, **style: Any) -> None:
-        figure.text(x / width, y / height, words, color=color, va="top", parse_math=False, **style)
+        figure.text(x / width, y / height, words, color=color, va="top", **style)
 
     top = height - _GAP
     for i, label in enumerate(labels):
@@ -256,8 +256,7 @@ def side_by_side_plot(labels: Sequence[str], examples: Sequence[Sequence[Example
         axes.set_axis_off()
         axes.set_anchor("NW")
         show_photograph(axes, read_photograph(row[0].path))
-        key = textwrap.shorten(row[0].key, 30, placeholder=" ...")
-        for number, line in enumerate((key, *lines)):
+        for number, line in enumerate((key_end(row[0].key, 30), *lines)):
             color = "0.5" if number == 0 else "0.25"
             text(_GAP, top - _SIDE - 0.05 - _LINE * number, line, color, fontsize=7.5)
         for i, example in enumerate(row[:MOST]):
@@ -276,7 +275,7 @@ def _prediction(prediction: Prediction) -> tuple[str, str]:
     value = prediction.score if prediction.share is None else prediction.share
     change = "" if prediction.change is None else f" ({prediction.change:+.2f})"
     mark = " ◂" if prediction.noisy else ""
-    name = textwrap.shorten(prediction.name, 18 if change else 24, placeholder=" ...")
+    name = cut(prediction.name, 18 if change else 24)
     return f"{sign} {value:.2f}{change}  {name}{mark}", color
 
 
@@ -326,7 +325,7 @@ def _interval_told(analysis: Analysis) -> str:
 
 
 def _short(labels: Sequence[str]) -> list[str]:
-    return [textwrap.fill(label, 30) for label in labels]
+    return ["\n".join(textwrap.wrap(label, 30, max_lines=4, placeholder=" ...")) for label in labels]
 
 
 def _legend(figure: Figure, axes: Axes, models: int) -> None:

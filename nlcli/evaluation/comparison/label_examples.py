@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.data.label_files import dataset_blocks
-from nlcli.drawing import BLUE, ORANGE, Photograph, key_end, photograph_grid
+from nlcli.drawing import BLUE, ORANGE, Photograph, cut, key_end, photograph_grid
 from nlcli.evaluation.checked_labels import CheckedLabels
 from nlcli.evaluation.examples import draw_right_and_wrong
 from nlcli.metrics.formats import exact
@@ -114,7 +114,7 @@ def label_examples_plot(
 
 def _lines(models: Sequence[str], example: LabelExample) -> list[tuple[str, str]]:
     truth = ("verified: right", BLUE) if example.right else ("verified: wrong", ORANGE)
-    lines = [(key_end(example.key), "0.5"), (textwrap.shorten(f"'{example.label}'?", 36, placeholder=" ...'"), "0.1")]
+    lines = [(key_end(example.key), "0.5"), (f"'{cut(example.label, 33)}'?", "0.1")]
     lines.append(truth)
     said = zip(models[:_MODELS], example.scores, example.called_right, example.held_out, strict=False)
     for model, score, called_right, held_out in said:

@@ -59,7 +59,8 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
     names = [name for name in LEARNING if any(name in line.validation for line in lines)]
     metrics = {name: np.array([line.validation.get(name, np.nan) for line in lines], np.float64) for name in names}
     kept = selection(run)
-    chosen = next((i for i, line in enumerate(lines) if (line.phase, line.step) == (kept.phase, kept.step)), None)
+    # A network that is trained whole has one phase, and its result names none.
+    chosen = next((i for i, e in enumerate(lines) if e.step == kept.step and kept.phase in (None, e.phase)), None)
     return LearningCurve(np.array(steps, np.int64), tuple(line.phase for line in lines), metrics, chosen)
 
 

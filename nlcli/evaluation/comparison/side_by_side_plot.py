@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,8 @@ from nlcli.metrics.names import plot_title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_LABEL = 46  # characters in a line
 
 
 def comparison_plot(comparison: Comparison, path: Path) -> None:
@@ -57,7 +60,9 @@ def _over_fractions(rows: Sequence[Row], names: Sequence[str]) -> Figure:
         axes.set_xticks([], minor=True)
         axes.set_xlabel("clean images (% of the clean set)")
         _finish(axes, name, "y")
-    panels[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
+    handles, told = panels[-1].get_legend_handles_labels()
+    told = ["\n".join(textwrap.wrap(label, _LABEL, max_lines=4, placeholder=" ...")) for label in told]
+    panels[-1].legend(handles, told, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
 
 
@@ -95,10 +100,13 @@ def _number(value: float | None) -> float:
 
 
 def _beside(rows: Sequence[Row], names: Sequence[str]) -> Figure:
-    figure = new_figure(3.6 * len(names) + 2.4, 1.2 + 0.34 * len(rows))
+    labels = [row.label + (row.percent_told if row.clean_images is not None else "") for row in rows]
+    told = [textwrap.wrap(label, _LABEL, max_lines=5, placeholder=" ...") for label in labels]
+    lines = max(len(own) for own in told)
+    side = 0.085 * max(len(line) for own in told for line in own)  # inches
+    figure = new_figure(3.3 * len(names) + max(2.4, side + 0.3), 1.2 + max(0.34, 0.16 * lines + 0.12) * len(rows))
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     at = np.arange(len(rows))
-    labels = [row.label + (row.percent_told if row.clean_images is not None else "") for row in rows]
     for axes, name in zip(panels, names, strict=True):
         for y, row in zip(at, rows, strict=True):
             metric = row.metrics[name]
@@ -129,7 +137,7 @@ def _beside(rows: Sequence[Row], names: Sequence[str]) -> Figure:
             axes.axvline(first, color="0.6", linewidth=0.8, linestyle="--")
         axes.set_ylim(len(rows) - 0.4, -0.7)
         _finish(axes, name, "x")
-    panels[0].set_yticks(at, labels, fontsize=9)
+    panels[0].set_yticks(at, ["\n".join(own) for own in told], fontsize=9)
     return figure
 
 

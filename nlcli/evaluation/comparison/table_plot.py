@@ -48,7 +48,8 @@ def _bars_told(table: PaperTable) -> str:
     cells = [cell for cell in table.every_cell if cell.measured is not None]
     told = []
     if any(cell.interval is not None for cell in cells):
-        told.append(f"{percent(LEVEL)} interval over images and seeds")
+        seeds = " and seeds" if any(cell.spread is not None for cell in cells) else ""
+        told.append(f"{percent(LEVEL)} interval over images{seeds}")
     if any(cell.interval is None and cell.spread is not None for cell in cells) or not told:
         told.append("standard deviation over seeds")
     return ", or ".join(told)
@@ -64,7 +65,10 @@ def _over_numbers(table: PaperTable, columns: Sequence[str]) -> Figure:
             cells = {
                 x: row.cells[c][metric] for x, c in zip(places, columns, strict=True) if metric in row.cells.get(c, {})
             }
-            _line(axes, row, row.cells.get(ANY, {}).get(metric), cells, i)
+            # Bars of rows side by side, not on top of each other.
+            aside = i - (len(table.rows) - 1) / 2
+            shifted = {(x * (1 + 0.012 * aside) if fractions else x + 0.15 * aside): cell for x, cell in cells.items()}
+            _line(axes, row, row.cells.get(ANY, {}).get(metric), shifted, i)
         if fractions:
             axes.set_xscale("log")
         axes.set_xticks(places, [f"{x:g}" for x in places])
