@@ -1122,6 +1122,7 @@ def clean_labels(
     splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
     keep: Sequence[str] = (),
     export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
+    examples: int = 12,
     copy_images: bool = False,
     dry_run: bool = False,
     force: bool = False,
@@ -1143,6 +1144,7 @@ def clean_labels(
         splits: Splits whose labels are rewritten.
         keep: Classes whose labels stay as they are.
         export: Also write the cleaned data set for other programs.
+        examples: Images with their labels before and after.
         copy_images: Copy the pictures of --export imagefolder instead of linking them.
         dry_run: Print the changes by class and write nothing.
         force: Replace a different result at the output.

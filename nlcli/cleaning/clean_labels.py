@@ -1,9 +1,9 @@
 """The clean-labels stage: a data set whose noisy labels are rewritten, and what became of every label in question.
 
 Written beside what every data set holds: ``changes.parquet`` and ``changes.csv`` (``label_changes.py``),
-``cleaning.json`` (``cleaning_record.py``), and what ``--export`` asks for. Verified labels stay as they are, and what a
-machine corrected never becomes verified. With the changes the labels of before can be given back
-(``restore_labels.py``).
+``cleaning.json`` (``cleaning_record.py``), some images with their labels before and after (``cleaned_examples.py``),
+and what ``--export`` asks for. Verified labels stay as they are, and what a machine corrected never becomes verified.
+With the changes the labels of before can be given back (``restore_labels.py``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from nlcli.cleaning.cleaned_by_run import of_run
+from nlcli.cleaning.cleaned_examples import cleaned_examples, write_cleaned_examples
 from nlcli.cleaning.cleaning_record import CLEANING, Claim, CleaningRecord, PlantedError
 from nlcli.cleaning.config import CleanDataset
 from nlcli.cleaning.label_changes import rewritten, write_changes
 from nlcli.cleaning.plan import KEPT, RULES, VERIFIED, Limits, Plan, make_plan
-from nlcli.cleaning.proposals import NONE, Proposals, persons_changes
+from nlcli.cleaning.proposals import KINDS, NONE, Proposals, persons_changes
 from nlcli.cleaning.source import Source, of_detection
 from nlcli.console import print_table, say, tell
 from nlcli.data.exports import write_exports
@@ -77,6 +78,11 @@ def clean_labels(config: CleanDataset, *, force: bool = False) -> Path:
         )
         pairs = write_all_statistics(stage.work, result)
         record.write(stage.work / CLEANING)
+        asked = {claim.kind: claim.threshold for claim in record.claims}
+        lowest = asked if config.precision else dict.fromkeys(KINDS, 0.0)
+        examples = cleaned_examples(table, cleaning.source.proposals, plan, lowest, config.examples)
+        if examples:
+            write_cleaned_examples(stage.work, examples)
         links = write_exports(stage.work, result, config.export, copy_images=config.copy_images)
         stage.finish(noise_summary(result) | pairs | _summary(record, plan), volatile=links)
     return stage.output

@@ -61,6 +61,7 @@ class CleanDataset(StageConfig):
     export: Annotated[
         tuple[Format, ...], Option("Also write the cleaned data set for other programs.", panel="Output")
     ] = ()
+    examples: Annotated[int, Option("Images with their labels before and after.", panel="Output", ge=0, le=100)] = 12
     copy_images: Annotated[
         bool, Option("Copy the pictures of --export imagefolder instead of linking them.", panel="Output")
     ] = False

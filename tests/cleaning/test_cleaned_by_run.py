@@ -23,7 +23,11 @@ from nlcli.training.train_head import train_head
 from worlds.heads import Work, single_label, table_of
 
 STEPS = {
-    "veit": {"options": {"embedding": 8, "hidden": 16, "cleaning_rate": 3e-3}, "steps": 600, "learning_rate": 3e-3},
+    "veit": {
+        "options": {"start": "new", "embedding": 8, "hidden": 16, "cleaning_rate": 3e-3},
+        "steps": 600,
+        "learning_rate": 3e-3,
+    },
     "teacher-student": {"options": {"hidden": 32, "teacher_rate": 1e-2, "pretrain": "none"}, "steps": 600},
     "noise-types": {"options": {"pretrain_steps": 200, "pretrain_rate": 0.05}, "steps": 100},
 }
