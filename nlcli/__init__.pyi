@@ -1040,6 +1040,7 @@ def suggest(
     *,
     dataset: StrPath,
     source: StrPath,
+    features: StrPath | None = None,
     output: StrPath,
     goal: Literal["clean", "train"] = "clean",
     count: int = 500,
@@ -1056,6 +1057,8 @@ def suggest(
     Args:
         dataset: Data set directory.
         source: Detection of label noise in the data set.
+        features: Features of the data set: also measure what checking has brought a classifier so far (default:
+            none).
         output: Directory to write.
         goal: Mend most labels: those that are likeliest wrong (clean); or teach a classifier: uncertain ones of all
             classes (train).

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 NONE, PARTIAL, FULL = 0, 1, 2
+_DENSE_ROWS = 4096
 VERIFICATION = ("none", "partial", "full")
 Task = Literal["multi-label", "single-label"]
 
@@ -120,6 +121,18 @@ class LabelTable:
         m: np.ndarray = np.maximum(v, self.absent[rows].toarray())
         m[self.verification[rows] == FULL] = 1
         return np.asarray(v, np.uint8), np.asarray(m, np.uint8)
+
+    def verified_matrices(self, rows: np.ndarray, wanted: np.ndarray) -> tuple[csr_array, csr_array]:
+        """The same as two (n, C) CSR arrays, with nothing in rows that are not ``wanted`` (n,) bool."""
+        from scipy.sparse import csr_array, vstack
+
+        v, m = [csr_array((0, self.num_classes), dtype=np.uint8)], [csr_array((0, self.num_classes), dtype=np.uint8)]
+        for first in range(0, len(rows), _DENSE_ROWS):
+            targets, mask = self.verified_targets(rows[first : first + _DENSE_ROWS])
+            chosen = wanted[first : first + _DENSE_ROWS, None]
+            v.append(csr_array(targets * chosen))
+            m.append(csr_array(mask * chosen))
+        return csr_array(vstack(v)), csr_array(vstack(m))
 
     def verified_entries(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Every verified (image, class) entry of ``rows``, sorted by image and class.

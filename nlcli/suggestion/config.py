@@ -19,6 +19,14 @@ class Suggest(StageConfig):
     source: Annotated[
         Path, Option("Detection of label noise in the data set.", panel="Labels", role="input", flag="--from")
     ]
+    features: Annotated[
+        Path | None,
+        Option(
+            "Features of the data set: also measure what checking has brought a classifier so far (default: none).",
+            panel="Data",
+            role="input",
+        ),
+    ] = None
     output: Output
     goal: Annotated[
         Goal,

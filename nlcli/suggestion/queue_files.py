@@ -22,7 +22,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from nlcli.data.labels import Task
 from nlcli.stages.files import atomic_path, write_csv
@@ -33,6 +35,37 @@ from nlcli.suggestion.questions import Question
 SUGGESTION, QUEUE, QUEUE_CSV, ANSWERS = "suggestion.json", "queue.parquet", "queue.csv", "answers.csv"
 COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "probabilities", "given", "reason")
 _NUMBERS = ("chance", "expected_errors")
+
+
+class GainPoint(BaseModel):
+    """A classifier of some checked images: how many, its top-1 or mean of AP_all and mAP, the 95 % interval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: int
+    value: float
+    low: float
+    high: float
+
+
+class GainRecord(BaseModel):
+    """What checking has brought a classifier; see ``nlcli.estimation.checking_curve``.
+
+    Attributes:
+        metric: What is measured.
+        judged: Checked images of train and validation, by which it is.
+        points: A quarter of them checked, a half, all.
+        doubling: What the last doubling brought, with its interval.
+        queue: What the images of the queue bring, if doublings go on to bring as much: about the most to expect.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metric: Literal["top_1", "mean of AP_all and mAP"]
+    judged: int
+    points: tuple[GainPoint, ...]
+    doubling: tuple[float, float, float]
+    queue: tuple[float, float, float]
 
 
 class SuggestionRecord(Record):
@@ -47,6 +80,7 @@ class SuggestionRecord(Record):
         expected_errors: Expected number of wrong labels in the queue, of several labels of wrong and missing tags; None
             where the detection has no probabilities.
         random_expected_errors: The same of as many images drawn at random.
+        gain: What checking has brought a classifier so far; None without features, or where too little is checked.
         remarks: Sentences on what should not be taken as it is.
     """
 
@@ -63,6 +97,7 @@ class SuggestionRecord(Record):
     passed_over: int
     expected_errors: float | None
     random_expected_errors: float | None
+    gain: GainRecord | None = None
     remarks: tuple[str, ...] = ()
     dataset_fingerprint: str
     source_fingerprint: str

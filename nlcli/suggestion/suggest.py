@@ -25,7 +25,15 @@ from nlcli.suggestion.choice import SHARES, Choice, choose
 from nlcli.suggestion.config import Suggest
 from nlcli.suggestion.for_tools import write_for_tools
 from nlcli.suggestion.questions import questions
-from nlcli.suggestion.queue_files import ANSWERS, QUEUE_CSV, SUGGESTION, SuggestionRecord, write_queue
+from nlcli.suggestion.queue_files import (
+    ANSWERS,
+    QUEUE_CSV,
+    SUGGESTION,
+    GainPoint,
+    GainRecord,
+    SuggestionRecord,
+    write_queue,
+)
 
 
 def suggest(config: Suggest, *, force: bool = False) -> Path:
@@ -41,6 +49,7 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
         "source": source,
+        "features": None if config.features is None else read_stage(config.features, "features"),
     }
     with open_stage("suggestion", config, inputs, seed=config.seed, force=force) as stage:
         if stage.up_to_date:
@@ -55,7 +64,7 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
         share = _share(config, candidates)
         near = near_duplicates(config.dataset, table)
         choice = choose(candidates, config.goal, config.count, share, config.seed, near)
-        record = _record(config, table, detection, candidates, choice)
+        record = _record(config, table, detection, candidates, choice, _gain(config, table, len(choice.chosen)))
         for remark in record.remarks:
             say(f"note: {remark}")
         queue = questions(detection, table, keys, candidates, choice, config.goal)
@@ -103,7 +112,12 @@ def _share(config: Suggest, candidates: Candidates) -> float:
 
 
 def _record(
-    config: Suggest, table: LabelTable, detection: Detection | TagDetection, candidates: Candidates, choice: Choice
+    config: Suggest,
+    table: LabelTable,
+    detection: Detection | TagDetection,
+    candidates: Candidates,
+    choice: Choice,
+    gain: GainRecord | None,
 ) -> SuggestionRecord:
     expected = candidates.expected[choice.chosen]
     known = ~np.isnan(candidates.expected)
@@ -121,6 +135,8 @@ def _record(
             "random images taught a classifier as well as these, within chance, on two of three data sets that were "
             "measured; --random 1 draws all at random"
         )
+    if config.features is not None and gain is None:
+        remarks.append("too few images of train and validation are checked to measure what checking brings")
     mean = float(candidates.expected[known].mean()) if known.any() else None
     has_all = mean is not None and not np.isnan(expected).all()
     return SuggestionRecord(
@@ -137,9 +153,28 @@ def _record(
         random_expected_errors=None
         if mean is None or not has_all
         else round(mean * int((~np.isnan(expected)).sum()), 6),
+        gain=gain,
         remarks=tuple(remarks),
         dataset_fingerprint=table.fingerprint,
         source_fingerprint=detection.record.fingerprint,
+    )
+
+
+def _gain(config: Suggest, table: LabelTable, images: int) -> GainRecord | None:
+    """What checking has brought so far, and what ``images`` more may bring."""
+    if config.features is None:
+        return None
+    from nlcli.suggestion.gain import gain_of_checking
+
+    curve = gain_of_checking(config.features, config.dataset, table, config.seed)
+    if curve is None:
+        return None
+    return GainRecord(
+        metric="top_1" if table.task == "single-label" else "mean of AP_all and mAP",
+        judged=curve.judged,
+        points=tuple(GainPoint(images=p.images, value=p.value, low=p.low, high=p.high) for p in curve.points),
+        doubling=curve.gain,
+        queue=curve.of_more(images),
     )
 
 
@@ -170,8 +205,23 @@ def show_queues(outputs: Sequence[Path]) -> None:
         numbers = ["-" if cell is None else f"{cell:,.1f}" for cell in cells]
         counts = [f"{count:,}" for count in (record.images, record.at_random, record.may_be_asked)]
         print_table(header, [[record.goal, *counts, *numbers]])
+        if record.gain is not None:
+            _show_gain(record.gain, record.images)
         tell(f"what to check, and why: {output / QUEUE_CSV}")
         tell(
             f"fill in {output / ANSWERS}, and give it to nlcli import-verification --answers, and {output} to it as "
             "--suggestion"
         )
+
+
+def _show_gain(gain: GainRecord, images: int) -> None:
+    metric = "top-1" if gain.metric == "top_1" else gain.metric
+    rows = [[f"{p.images:,}", f"{p.value:.3f}", f"[{p.low:.3f}, {p.high:.3f}]"] for p in gain.points]
+    print_table(["checked", metric, "95 %"], rows)
+    doubling, queue = (f"{g:+.3f} [{low:+.3f}, {high:+.3f}]" for g, low, high in (gain.doubling, gain.queue))
+    told = "more than chance" if gain.doubling[1] > 0 else "no more than chance"
+    tell(
+        f"the last doubling of checked images brought a linear classifier {doubling} in {metric}, {told}, measured on "
+        f"{gain.judged:,} checked images; {images:,} more would bring {queue} if doublings went on to bring as much, "
+        "which they seldom do"
+    )

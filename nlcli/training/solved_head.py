@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -154,7 +154,7 @@ def labelled(
     of_clean, of_noisy = np.zeros(len(used), bool), np.zeros(len(used), bool)
     of_clean[np.isin(used, rows.chosen)] = True
     of_noisy[rows.labelled] = True
-    verified, known = _verified(table, used, of_clean)
+    verified, known = table.verified_matrices(used, of_clean)
     checked, choosers, unverified = _checked(table, store, rows, validation, scale, clean, budget // 4)
     return Labelled(
         design=design,
@@ -171,19 +171,6 @@ def labelled(
         measure=_measure(table, choosers, unverified),
         start=None if start is None else LinearModel(start.kernel, start.bias, table.task),
     )
-
-
-def _verified(table: LabelTable, used: np.ndarray, of_clean: np.ndarray) -> tuple[Any, Any]:
-    """What is verified of the clean set and where, (n, C) CSR each, other rows empty."""
-    from scipy.sparse import vstack
-
-    verified, known = [], []
-    for first in range(0, len(used), 4096):
-        v, m = table.verified_targets(used[first : first + 4096])
-        chosen = of_clean[first : first + 4096, None]
-        verified.append(csr_array(v * chosen))
-        known.append(csr_array(m * chosen))
-    return csr_array(vstack(verified)), csr_array(vstack(known))
 
 
 def _checked(

@@ -16,6 +16,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import FULL, NONE, PARTIAL
 from nlcli.errors import NlcliError
 from nlcli.reporting.next_images import read_queue
+from nlcli.suggestion.suggest import show_queues
 from worlds.cleaned import detected, planted, tag_dataset, tag_detection, tag_world
 from worlds.folders import touch
 from worlds.made_detections import checked_table, made_dataset, made_detection
@@ -149,6 +150,30 @@ def test_answers_come_back_in(tmp_path: Path) -> None:
     for path, label in filled:
         row = int(np.flatnonzero(back.paths == path)[0])
         assert back.classes[back.present[[row]].indices[0]] == label
+
+
+@pytest.mark.parametrize("verified", [150, 40])
+def test_what_checking_has_brought(verified: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """150 checked images of train and validation, in quarters of them; of 40 nothing is said. Test takes no part."""
+    world = planted(images=600, verified=verified)
+    dataset, detection = detected(tmp_path, world)
+    features = np.eye(4, dtype=np.float32)[world.true] + np.random.default_rng(0).normal(0, 0.5, (600, 4)).astype("f4")
+    np.savez(tmp_path / "vectors.npz", keys=world.table.keys.astype(str), vectors=features)
+    kept = nlcli.import_features(dataset=dataset, source=tmp_path / "vectors.npz", output=tmp_path / "features")
+    queue = nlcli.suggest(dataset=dataset, source=detection, features=kept, output=tmp_path / "q", count=75)
+    record = json.loads((queue / "suggestion.json").read_text())
+    show_queues([queue])
+    if verified < 60:
+        assert record["gain"] is None
+        assert any("too few images" in remark for remark in record["remarks"])
+        return
+    gain = record["gain"]
+    assert [point["images"] for point in gain["points"]] == [38, 75, 150]
+    assert (gain["metric"], gain["judged"]) == ("top_1", 150)
+    assert gain["queue"] == pytest.approx([np.log2(1.5) * value for value in gain["doubling"]])
+    assert "the last doubling of checked images brought a linear classifier" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_near_duplicates_that_the_data_set_tells_of(tmp_path: Path) -> None:
