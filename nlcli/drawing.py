@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -38,8 +39,10 @@ _MOST_BINS = 40
 _LONGEST_NAME, _MOST_LINES = 60, 40
 _CHARACTER = 0.07  # inches, of a small font
 _DPI = 120
-_PACKED = 4
-"""Of zlib's nine levels the first that packs photographs well; the usual sixth takes twice as long for 6 % less."""
+_PACKED: dict[str, Any] = {"compress_level": 4}
+"""Of zlib's nine levels the first that packs well; the usual sixth takes twice as long for 6 % less."""
+_PHOTOGRAPHS_PACKED: dict[str, Any] = {"compress_level": 1, "compress_type": zlib.Z_RLE}
+"""Of photographs nearly as small as with ``_PACKED``, in 0.6 of the time: little of them is repeated."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,8 @@ def _write_png(figure: Figure, to: io.BytesIO) -> None:
     figure.set_dpi(_DPI)
     canvas: Any = figure.canvas  # Agg, see new_figure
     canvas.draw()
-    _write_pixels(Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]), to)
-
-
-def _write_pixels(picture: PicturePixels, to: io.BytesIO) -> None:
-    picture.save(to, format="png", dpi=(_DPI, _DPI), compress_level=_PACKED)
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+    pixels.save(to, format="png", dpi=(_DPI, _DPI), **_PACKED)
 
 
 def plain_axes(axes: Axes, grid: Literal["x", "y", "both"] | None = None) -> None:
@@ -194,7 +194,7 @@ def photograph_grid(
     for number, text in enumerate(foot):
         draw.text((gap, top + line * number), text, _rgb("0.4"), font)
     drawn = io.BytesIO()
-    _write_pixels(picture, drawn)
+    picture.save(drawn, format="png", dpi=(_DPI, _DPI), **_PHOTOGRAPHS_PACKED)
     path.write_bytes(drawn.getvalue())
 
 
