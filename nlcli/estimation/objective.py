@@ -11,8 +11,11 @@ import numpy as np
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.in_order import in_order
 from nlcli.estimation.linear_model import Task, log_softmax, probabilities, sigmoid
+from nlcli.estimation.products import times, transposed_times
 
 _TINY = 1e-30
+_DENSE = 1 << 20
+"""Entries of labels up to which they are made dense once instead of in every pass."""
 _LEAST_CURVATURE = 1e-6
 
 
@@ -44,6 +47,14 @@ class Term:
     def total(self, count: int) -> float:
         """Sum of the weights of its rows, which the loss is divided by."""
         return float(count if self.weights is None else self.weights.sum(dtype=np.float64))
+
+    def made_dense(self, count: int, dtype: Any) -> Term:
+        """The same with arrays in place of matrices, where those of its ``count`` rows are small."""
+        if count * self.targets.shape[1] > _DENSE:
+            return self
+        rows = slice(0, count)
+        mask = None if self.mask is None else dense(self.mask, rows, None, dtype)
+        return Term(dense(self.targets, rows, None, dtype), self.weights, mask, self.transition)
 
     def of_rows(self, chosen: np.ndarray) -> Term:
         """The term of some rows, by number or by (n,) truth."""
@@ -111,7 +122,7 @@ def _of_several(
     if transition is None:
         small = np.exp(-np.abs(logits))
         losses = np.maximum(logits, 0.0) - targets * logits + np.log1p(small)
-        slopes = np.where(logits >= 0, 1.0, small) / (1.0 + small) - targets
+        slopes = np.maximum(small, logits >= 0) / (1.0 + small) - targets
     else:
         channel = (transition if columns is None else transition[columns]).astype(logits.dtype)
         spread = channel[:, 1] - channel[:, 0]
@@ -179,6 +190,7 @@ class Objective:
         self.total = sum(term.total(design.shape[0]) for term in terms)
         if not self.total > 0:
             raise ValueError("no row has a weight")
+        self._terms: dict[np.dtype[Any], Sequence[Term]] = {}
         self.evaluations = 0
         self.rounding = 1e-12
         """Part of a value that its sums may be off by."""
@@ -211,12 +223,15 @@ class Objective:
             for first, part in self.design.blocks():
                 if part.dtype not in narrow:
                     narrow[part.dtype] = np.ascontiguousarray(kernel, part.dtype)
+                    if part.dtype not in self._terms:
+                        count = self.design.shape[0]
+                        self._terms[part.dtype] = [term.made_dense(count, part.dtype) for term in self.terms]
                     self.rounding = 1e-12 if part.dtype == np.float64 else 1e-7
                 yield first, part
 
         def of_block(block: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
             first, part = block
-            logits = part @ narrow[part.dtype]
+            logits = times(part, narrow[part.dtype])
             logits += bias.astype(part.dtype)
             rows = slice(first, first + len(part))
             own_spread: np.ndarray | None = None
@@ -225,12 +240,12 @@ class Objective:
                 own_spread = (p * (1.0 - p)).sum(axis=0, dtype=np.float64)
             own_values = np.zeros(len(values))
             slopes: np.ndarray | None = None
-            for term in self.terms:
+            for term in self._terms[part.dtype]:
                 losses, own = row_losses(self.task, logits, term, rows, columns)
                 own_values += losses.sum(axis=0, dtype=np.float64)
                 slopes = own if slopes is None else slopes + own
             assert slopes is not None
-            return own_values, part.T @ slopes, slopes.sum(axis=0, dtype=np.float64), own_spread
+            return own_values, transposed_times(part, slopes), slopes.sum(axis=0, dtype=np.float64), own_spread
 
         for own_values, products, sums, own_spread in in_order(of_block, blocks()):
             values += own_values
