@@ -77,8 +77,8 @@ def add_noise(config: AddNoise, *, force: bool = False) -> Path:
     }
     with open_stage("dataset", config, inputs, seed=config.seed, force=force) as stage:
         if not stage.up_to_date:
-            table = read_dataset(config.dataset)
-            stage.finish((_plant_tags if several else _plant_classes)(config, table, stage.work))
+            # The table is the callee's alone, which lets go of it.
+            stage.finish((_plant_tags if several else _plant_classes)(config, read_dataset(config.dataset), stage.work))
     return stage.output
 
 
@@ -116,6 +116,15 @@ def _write(config: AddNoise, table: LabelTable, noisy: Any, work: Path) -> Label
 
 def _plant_classes(config: AddNoise, table: LabelTable, work: Path) -> dict[str, Any]:
     """Plant noise on one label an image; the stage's summary."""
+    noisy, planted = _noisy_classes(config, table, work)
+    result = _write(config, table, one_label(noisy, table.num_classes, np.float32), work)
+    del table, noisy  # of a million images a tenth of the memory
+    pairs = write_single_label_statistics(work, result)
+    return noise_summary(result) | pairs | {"kind": config.kind} | planted
+
+
+def _noisy_classes(config: AddNoise, table: LabelTable, work: Path) -> tuple[np.ndarray, dict[str, float]]:
+    """(N,) int64 noisy class of every image and how many are wrong, by split; the truth and the confusion are written."""
     true = true_classes(table)
     rows = _rows(config, table, true >= 0)
     flips, targets = _draw(table.keys, config.seed)
@@ -125,17 +134,16 @@ def _plant_classes(config: AddNoise, table: LabelTable, work: Path) -> dict[str,
     else:
         matrix = _transition(config, table.classes, true[rows])
         noisy[rows] = sample_by_class(matrix, true[rows], targets[rows])
+    del flips, targets
     write_truth(work, table.keys, true)
     counts = confusion_matrix(true[rows], noisy[rows], table.num_classes)
     write_confusion(work / MATRIX, table.classes, counts)
-    result = _write(config, table, one_label(noisy, table.num_classes, np.float32), work)
     planted = {
         f"{name}_wrong": round(float(np.mean(noisy[part] != true[part])), 4)
         for name in config.splits
         if len(part := table.rows(name))
     }
-    pairs = write_single_label_statistics(work, result)
-    return noise_summary(result) | pairs | {"kind": config.kind} | planted
+    return noisy, planted
 
 
 def _plant_tags(config: AddNoise, table: LabelTable, work: Path) -> dict[str, Any]:
