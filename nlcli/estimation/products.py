@@ -1,7 +1,7 @@
 """Products of many rows with a few columns, in runs of rows that a core's own cache holds.
 
-BLAS goes through a narrow product as through a wide one and waits for memory: with 256 features and 10 classes runs take
-half of the time. Wide rows gain nothing and are multiplied at once.
+BLAS goes through a narrow product as through a wide one and waits for memory: with 256 features and 10 classes runs
+take half of the time. Wide rows gain nothing and are multiplied at once.
 """
 
 from __future__ import annotations

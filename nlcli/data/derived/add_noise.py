@@ -124,7 +124,7 @@ def _plant_classes(config: AddNoise, table: LabelTable, work: Path) -> dict[str,
 
 
 def _noisy_classes(config: AddNoise, table: LabelTable, work: Path) -> tuple[np.ndarray, dict[str, float]]:
-    """(N,) int64 noisy class of every image and how many are wrong, by split; the truth and the confusion are written."""
+    """(N,) int64 noisy class of each image, and how many are wrong by split; writes the truth and the confusion."""
     true = true_classes(table)
     rows = _rows(config, table, true >= 0)
     flips, targets = _draw(table.keys, config.seed)
