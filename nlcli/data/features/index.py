@@ -11,7 +11,7 @@ import numpy as np
 from nlcli.data.features.shards import ShardRecord
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
-from nlcli.stages.own_tables import read_own_table
+from nlcli.stages.own_tables import own_table_blocks
 
 INDEX = "index.parquet"
 _GROUP_ROWS = 1 << 16
@@ -67,19 +67,26 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, d
     Raises:
         NlcliError: the index cannot be read, or does not fit the shards.
     """
-    table = read_own_table(path, "extract the features again", schema=_schema())
-    keys = table.column("key").to_numpy(zero_copy_only=False)
-    shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
-    good = row >= 0
-    within = (shard >= 0) & (shard < len(starts))
-    places = starts[shard[good & within]] + row[good & within]
-    if not within.all() or not np.array_equal(np.sort(places), np.arange(rows)):
-        raise NlcliError(f"{path} does not fit its shards; extract the features again")
-    ordered = np.empty(rows, object)
-    ordered[places] = keys[good]
-    broken = np.flatnonzero(~good)
-    reasons = table.column("error").take(broken).to_pylist()
-    return ordered, dict(zip(keys[broken].tolist(), reasons, strict=True))
+    unfit = NlcliError(f"{path} does not fit its shards; extract the features again")
+    count, ordered = 0, np.empty(rows, object)
+    filled = np.zeros(rows, bool)
+    reasons: dict[str, str] = {}
+    for table in own_table_blocks(path, "extract the features again", _GROUP_ROWS, schema=_schema()):
+        keys = table.column("key").to_numpy()
+        shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
+        good = row >= 0
+        if not ((shard >= 0) & (shard < len(starts))).all():
+            raise unfit
+        places = starts[shard[good]] + row[good]
+        if (places >= rows).any():
+            raise unfit
+        ordered[places], filled[places] = keys[good], True
+        broken = np.flatnonzero(~good)
+        reasons |= zip(keys[broken].tolist(), table.column("error").take(broken).to_pylist(), strict=True)
+        count += len(places)
+    if count != rows or not filled.all():  # as many as there are rows, and none of them empty: none came twice
+        raise unfit
+    return ordered, reasons
 
 
 def _schema() -> Any:

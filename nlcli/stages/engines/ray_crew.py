@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import secrets
@@ -140,7 +141,8 @@ class RayCrew(Crew):
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         share = Share(max(1, int(node["Resources"]["CPU"]) // workers), workers)
-        gpu = min(1.0, _gpus(node) / workers)
+        gpus = _gpus(node)
+        gpu = 1 / math.ceil(workers / gpus) if gpus else 0.0  # Ray puts a part of one on one GPU
         actor = (
             self._ray.remote(_RemoteWorker)
             .options(
