@@ -6,11 +6,14 @@ are 93 and 97 % and as much on both sides.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nlcli.evaluation.comparison.learning_curves import LearningCurve, Varying, band
 from nlcli.evaluation.comparison.model_rows import OverSeeds, Seeds
-from nlcli.evaluation.scored_images import measure
+from nlcli.evaluation.scored_images import Answers, Dense, ScoredImages, measure
 from nlcli.metrics.intervals import Support, share_support
 from worlds.simulated_scores import Coverage, classifiers, coverage, detections
 
@@ -73,6 +76,37 @@ def test_ap_of_one_class(positives: int) -> None:
         for c, (low, high) in enumerate(zip(*ends, strict=True)):
             assert np.isnan(low) == (measured.counts[c] < 3)
             found.add(None if np.isnan(low) else (low, high), truth[c])
+    assert LOW <= found.share <= HIGH, found.share
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["single-label", "multi-label"])
+def test_bands_of_learning_curves_hold_what_other_images_would_show(task: str) -> None:
+    """How an early step's metric varies over images of validation is told by the trained model on images of test."""
+    draw = classifiers(task, 100)
+    metric = "top_1" if task == "single-label" else "mAP"
+
+    def early(n: int) -> ScoredImages:
+        trained = draw(n)[0]
+        assert isinstance(trained.verified, Dense)
+        labels, scores = trained.verified.labels, trained.verified.scores
+        scores = scores + np.random.default_rng([n, 5]).normal(0, 1.2, scores.shape).astype(np.float32)
+        return replace(trained, verified=Dense(labels, scores), answers=Answers.of(trained.answers.truth, scores))
+
+    truth = np.mean([measure(early(50_000 + n), task, 0, 0).values[metric] for n in range(1000)])
+    found = Coverage()
+    for n in range(300):
+        tested = measure(draw(n)[0], task, 200, n)
+        support, images = tested.supports[metric], 1000
+        varying = Varying(tested.values[metric], images, tested.replicates[metric], support)
+        value = measure(early(20_000 + n), task, 0, 0).values[metric]
+        assert abs(value - varying.value) > 0.05  # another step than that which was evaluated
+        curve = LearningCurve(
+            np.zeros(1, np.int64), ("p",), {metric: np.array([value])}, None, {metric: 1000}, {metric: varying}
+        )
+        ends = band([curve], metric)
+        assert ends is not None
+        found.add((float(ends[0][0]), float(ends[1][0])), float(truth))
     assert LOW <= found.share <= HIGH, found.share
 
 

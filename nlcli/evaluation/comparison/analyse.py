@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation.comparison.breakdown_files import (
     write_classes,
     write_groups,
+    write_learning_bands,
     write_learning_curves,
     write_markdown,
     write_precision_recall,
@@ -31,7 +33,7 @@ from nlcli.evaluation.comparison.breakdown_record import AnalysedModel, Analysis
 from nlcli.evaluation.comparison.breakdown_tables import analysis_tables
 from nlcli.evaluation.comparison.class_cuts import Model, cut_classes, measure_cuts
 from nlcli.evaluation.comparison.evaluation_sets import Evaluations, evaluation_records, read_evaluations
-from nlcli.evaluation.comparison.learning_curves import SeedCurve, read_learning_curve
+from nlcli.evaluation.comparison.learning_curves import SeedCurve, Varying, read_learning_curve
 from nlcli.evaluation.comparison.pooled_curves import RECALL, pooled_curves, pooled_precision
 from nlcli.evaluation.config import Analyse
 from nlcli.evaluation.examples import Example, draw_examples
@@ -81,9 +83,9 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     by_category = categories(groups)
 
     cuts = cut_classes(together, annotations, by_category, config.groups)
-    records, per_class = measure_cuts(cuts, together, models)
+    records, per_class, varies = measure_cuts(cuts, together, models)
     curves = pooled_curves(together, models, by_category)
-    learned, missing = _learning_curves(together, models)
+    learned, missing = _learning_curves(together, models, varies)
     analysis = Analysis(
         version=Analysis.FORMAT,
         split=together.split,
@@ -106,6 +108,7 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     write_markdown(stage.work / "analysis.md", analysis)
     write_precision_recall(stage.work / "precision_recall.csv", models, curves)
     write_learning_curves(stage.work / "learning_curves.csv", models, learned)
+    write_learning_bands(stage.work / "learning_bands.csv", models, learned)
     examples = _examples(together, models, keys, files, labels)
     write_side_by_side(stage.work / "examples.csv", models, examples, together.task == "single-label")
     _draw(analysis, curves, learned, examples, stage.work)
@@ -187,7 +190,9 @@ def _analysed(model: Model, together: Evaluations) -> AnalysedModel:
     )
 
 
-def _learning_curves(together: Evaluations, models: Sequence[Model]) -> tuple[list[list[SeedCurve]], list[str]]:
+def _learning_curves(
+    together: Evaluations, models: Sequence[Model], varies: dict[int, dict[str, Varying]]
+) -> tuple[list[list[SeedCurve]], list[str]]:
     """For every model the curves of its seeds, and the evaluations without one."""
     learned: list[list[SeedCurve]] = []
     missing = []
@@ -207,7 +212,7 @@ def _learning_curves(together: Evaluations, models: Sequence[Model]) -> tuple[li
                 missing.append(str(e.path))
                 continue
             seen.add(made)
-            own.append((e.seed, curve))
+            own.append((e.seed, replace(curve, varies=varies[i])))
         learned.append(own)
     if missing:
         say(f"{len(missing)} models have no learning curve: they are gone, changed since, or were never validated")

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nlcli.console import markdown_table
 from nlcli.data.class_groups import ClassAnnotations
 from nlcli.evaluation.comparison.breakdown_record import Analysis, ClassGroup
 from nlcli.evaluation.comparison.breakdown_tables import analysis_tables
 from nlcli.evaluation.comparison.class_cuts import Cut, Model
 from nlcli.evaluation.comparison.evaluation_sets import Evaluations
-from nlcli.evaluation.comparison.learning_curves import SeedCurve
+from nlcli.evaluation.comparison.learning_curves import SeedCurve, band, over_seeds
 from nlcli.evaluation.comparison.pooled_curves import RECALL
 from nlcli.evaluation.examples import Example
 from nlcli.metrics.arrays import Floats
@@ -116,6 +118,22 @@ def write_learning_curves(path: Path, models: Sequence[Model], learned: Sequence
         for k, step in enumerate(curve.steps.tolist())
     )
     write_csv(path, ["model", "seed", "phase", "step", *(f"validation {name}" for name in names), "chosen"], rows)
+
+
+def write_learning_bands(path: Path, models: Sequence[Model], learned: Sequence[Sequence[SeedCurve]]) -> None:
+    """The mean over seeds of every metric at every step that all of them have, and its band."""
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for model, own in zip(models, learned, strict=True):
+            curves = [curve for _, curve in own]
+            for name in dict.fromkeys(name for curve in curves for name in curve.metrics):
+                steps, values = over_seeds(curves, name)
+                low, high = band(curves, name) or (np.full(len(steps), np.nan),) * 2
+                for k, step in enumerate(steps.tolist()):
+                    ends = exact(float(values[:, k].mean())), exact(float(low[k])), exact(float(high[k]))
+                    yield model.label, name, step, len(values), *ends
+
+    write_csv(path, ["model", "validation metric", "step", "seeds", "mean", "low", "high"], rows())
 
 
 def write_side_by_side(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nlcli.drawing import COLORS, MARKERS, SIGNS, cut, key_end, new_figure, plain_axes, save_figure, show_photograph
 from nlcli.evaluation.comparison.breakdown_record import ALL, Analysis, CutRecord
-from nlcli.evaluation.comparison.learning_curves import SeedCurve, over_seeds, seeds_band
+from nlcli.evaluation.comparison.learning_curves import LearningCurve, SeedCurve, band, has_images, over_seeds
 from nlcli.evaluation.metrics_file import Ends
 from nlcli.metrics.formats import percent
 from nlcli.metrics.intervals import FEWEST_SEEDS, LEVEL
@@ -172,9 +172,9 @@ def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCu
                 continue
             (line,) = axes.plot(steps, 100 * values.mean(axis=0), color=COLORS[i], linestyle=_LINES[i], linewidth=1.6)
             shown.setdefault(labels[i], line)
-            if len(values) > 1:
-                low, high = seeds_band(values)
-                axes.fill_between(steps, 100 * low, 100 * high, color=COLORS[i], alpha=0.13, linewidth=0)
+            ends = band([curve for _, curve in own], name)
+            if ends is not None:
+                axes.fill_between(steps, 100 * ends[0], 100 * ends[1], color=COLORS[i], alpha=0.13, linewidth=0)
             for _, curve in own:
                 if curve.chosen is not None and name in curve.metrics:
                     axes.plot(
@@ -193,20 +193,28 @@ def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCu
     figure.legend(
         list(shown.values()), _short(list(shown)), loc="outside right center", frameon=False, fontsize=8, handlelength=3
     )
-    told = _bands_told([len(own) for own in learned[:MOST]])
+    told = _bands_told([[curve for _, curve in own] for own in learned[:MOST]], names)
     told += "hollow marks: the step that was chosen; the first steps may lie below"
     figure.supxlabel(told, fontsize=8, color="0.4")
     save_figure(figure, path)
 
 
-def _bands_told(seeds: Sequence[int]) -> str:
-    """What bands are, by how many seeds the models have; empty where none has several."""
+def _bands_told(learned: Sequence[Sequence[LearningCurve]], names: Sequence[str]) -> str:
+    """What lines and bands are; empty where there is one seed a model and no band."""
     kinds = []
-    if max(seeds) >= FEWEST_SEEDS:
+    measured = [any(has_images(own, name) for name in names) for own in learned]
+    over_images = [own for own, known in zip(learned, measured, strict=True) if known]
+    others = [len(own) for own, known in zip(learned, measured, strict=True) if not known]
+    seeds = any(len(own) > 1 for own in learned)
+    if over_images:
+        more = " and seeds" if any(len(own) > 1 for own in over_images) else ""
+        kinds.append(f"{percent(LEVEL)} interval over images{more}")
+    if any(count >= FEWEST_SEEDS for count in others):
         kinds.append(f"{percent(LEVEL)} interval of that mean over seeds, on the same images")
-    if any(1 < count < FEWEST_SEEDS for count in seeds):
+    if any(1 < count < FEWEST_SEEDS for count in others):
         kinds.append("of two seeds from one to the other" if kinds else "from the lowest to the highest seed")
-    return f"lines: mean over seeds; bands: {', '.join(kinds)}; " if kinds else ""
+    told = "lines: mean over seeds; " if seeds else ""
+    return told + (f"bands: {', '.join(kinds)}; " if kinds else "")
 
 
 def _settled(learned: Sequence[Sequence[SeedCurve]], name: str) -> float | None:

@@ -12,9 +12,12 @@ from nlcli.data.class_groups import ClassAnnotations, equal_groups, mean_in_grou
 from nlcli.data.labels import SPLITS
 from nlcli.evaluation.comparison.breakdown_record import By, ClassGroup, CutRecord
 from nlcli.evaluation.comparison.evaluation_sets import Evaluations
+from nlcli.evaluation.comparison.learning_curves import Varying
 from nlcli.evaluation.comparison.model_rows import OverSeeds, Seeds
+from nlcli.evaluation.measured import Measured
 from nlcli.metrics.arrays import Bools, Floats, Ints
 from nlcli.metrics.intervals import classes_support, widest
+from nlcli.metrics.names import LEARNING
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,9 @@ def _about_quality(annotations: ClassAnnotations) -> str:
 
 def measure_cuts(
     cuts: Sequence[Cut], together: Evaluations, models: Sequence[Model]
-) -> tuple[dict[By, CutRecord], list[Floats]]:
-    """Every cut with the mAP of every model; and AP of each model's classes ``(C,)``, mean over its seeds.
+) -> tuple[dict[By, CutRecord], list[Floats], dict[int, dict[str, Varying]]]:
+    """Every cut with the mAP of every model; AP of each model's classes ``(C,)``, mean over its seeds; and of every
+    member how its metrics vary over images, none without a bootstrap.
 
     One evaluation is in memory at a time.
     """
@@ -115,12 +119,14 @@ def measure_cuts(
     reference: list[Seeds] | None = None
     in_groups: list[list[OverSeeds]] = []
     per_class = []
+    varies: dict[int, dict[str, Varying]] = {}
     with progress(len(together.members), "analysing", unit="evaluations") as bar:
         for model in models:
             values, replicates, single, supports = [], [], [], []
             for i in model.members:
                 measured = together.members[i].measure(together.resamples, together.seed)
                 single.append(measured.of_classes)
+                varies[i] = _varying(measured, len(together))
                 values.append(mean_in_groups(measured.of_classes, groups))
                 if len(measured.per_class):
                     replicates.append(mean_in_groups(measured.per_class, groups))
@@ -146,4 +152,18 @@ def measure_cuts(
     for cut in cuts:
         records[cut.by] = cut.record([own[first : first + len(cut.groups)] for own in in_groups])
         first += len(cut.groups)
-    return records, per_class
+    return records, per_class, varies
+
+
+def _varying(measured: Measured, images: int) -> dict[str, Varying]:
+    supports = measured.supports
+    return {
+        name: Varying(
+            measured.values[name],
+            supports[name].count if supports[name].share else images,
+            measured.replicates[name],
+            supports[name],
+        )
+        for name in LEARNING
+        if name in measured.replicates and not np.isnan(measured.values[name])
+    }

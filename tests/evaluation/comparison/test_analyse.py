@@ -20,12 +20,28 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation import score_files
 from nlcli.evaluation import scored_images as stored
 from nlcli.evaluation.comparison.analyse import analyse, show_analysis
-from nlcli.evaluation.comparison.learning_curves import over_seeds, read_learning_curve, seeds_band
+from nlcli.evaluation.comparison.learning_curves import (
+    LearningCurve,
+    Varying,
+    band,
+    over_seeds,
+    read_learning_curve,
+    seeds_band,
+)
+from nlcli.evaluation.comparison.model_rows import OverSeeds, Seeds
 from nlcli.evaluation.config import Analyse
 from nlcli.evaluation.score_files import read_images, read_scores, write_scores
 from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.curves import precision_recall_curve
-from nlcli.metrics.intervals import classes_support, difference_interval, widest
+from nlcli.metrics.intervals import (
+    Support,
+    classes_support,
+    difference_interval,
+    metric_interval,
+    ranking_support,
+    share_support,
+    widest,
+)
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.result import RESULT
@@ -135,6 +151,66 @@ def test_bands_are_intervals_of_the_mean_from_three_seeds_on():
     assert high[1] == 1.0
     assert low[1] == pytest.approx(0.99 - 4.302652729749464 * np.sqrt(0.0003) / np.sqrt(3))
     assert [end.tolist() for end in seeds_band(values[:2])] == [[0.1, 0.97], [0.2, 1.0]]
+
+
+def varied(value: float, replicates: list[float], images: int, support: Support) -> Varying:
+    return Varying(value, images, np.array(replicates), support)
+
+
+def curve_of(values: list[float], varying: Varying | None, images: int = 100) -> LearningCurve:
+    steps, phases = np.arange(len(values)), ("joint",) * len(values)
+    varies = {} if varying is None else {"mAP": varying}
+    return LearningCurve(steps, phases, {"mAP": np.array(values)}, None, {"mAP": images}, varies)
+
+
+DRAWN = [0.7, 0.85, 0.9, 0.75]  # their variance is 0.025 / 3
+
+
+def test_bands_of_one_seed_are_over_images():
+    """At the value and the number of images that were evaluated the band is the evaluation's own interval."""
+    support = ranking_support(50)
+    own = varied(0.8, DRAWN, 100, support)
+    low, high = band([curve_of([0.8, 0.5, 0.8], own)], "mAP") or ([], [])
+    assert (low[0], high[0]) == pytest.approx(metric_interval(0.8, DRAWN, support))
+    # At 0.5 the variance is that at 0.8 times 0.25 / 0.16.
+    wider = 0.5 + (np.array(DRAWN) - 0.8) * 1.25
+    assert (low[1], high[1]) == pytest.approx(metric_interval(0.5, wider, support))
+    # Of four times the images it is a quarter, and of 50 positives there are 200.
+    more = band([curve_of([0.8], own, images=400)], "mAP") or ([], [])
+    half = 0.8 + (np.array(DRAWN) - 0.8) / 2
+    assert (more[0][0], more[1][0]) == pytest.approx(metric_interval(0.8, half, ranking_support(50)), abs=5e-3)
+    assert more[0][0] > low[0]
+
+
+def test_bands_of_a_share_are_wilsons_on_the_validation_images():
+    own = varied(0.5, [0.4, 0.6], 1000, share_support(1000))
+    low, high = band([curve_of([0.9], own, images=100)], "mAP") or ([], [])
+    z = 1.959963984540054
+    middle, spread = 0.9 + z**2 / 200, z * np.sqrt(0.9 * 0.1 / 100 + z**2 / 40_000)
+    assert (low[0], high[0]) == pytest.approx(
+        ((middle - spread) / (1 + z**2 / 100), (middle + spread) / (1 + z**2 / 100))
+    )
+
+
+def test_bands_of_seeds_hold_images_and_seeds_as_compare_has_them():
+    support = ranking_support(50)
+    values, drawn = [0.8, 0.84, 0.79], [DRAWN, [0.75, 0.86, 0.95, 0.8], [0.7, 0.8, 0.92, 0.74]]
+    own = [curve_of([v], varied(v, r, 100, support)) for v, r in zip(values, drawn, strict=True)]
+    low, high = band(own, "mAP") or ([], [])
+    expected = OverSeeds.of(Seeds(np.array(values), np.array(drawn), support)).interval
+    assert (low[0], high[0]) == pytest.approx(expected)
+    alone = seeds_band(np.array(values)[:, None])
+    assert high[0] - low[0] > alone[1][0] - alone[0][0]
+    # Where one of them tells nothing of images, seeds alone are left, and of one seed nothing.
+    told = band([*own[:2], curve_of([0.79], None)], "mAP")
+    assert told is not None
+    assert (told[0][0], told[1][0]) == pytest.approx((alone[0][0], alone[1][0]))
+    assert band([curve_of([0.79], None)], "mAP") is None
+
+
+def test_bands_need_enough_images():
+    low, high = band([curve_of([0.5, np.nan], varied(0.5, [0.4, 0.6], 100, ranking_support(3)))], "mAP") or ([], [])
+    assert np.isnan([*low, *high]).all()
 
 
 def test_runs_without_validation_and_broken_files(tmp_path: Path):
@@ -409,6 +485,10 @@ def test_learning_curves_are_those_of_the_runs(world: World):
     assert [float(line["validation mAP"]) for line in own] == pytest.approx([0.15, 0.3, 0.395])
     assert [line["chosen"] for line in own] == ["0", "0", "1"]
     assert len(lines) == 12
+    bands = lines_of(world.root / "analysis" / "learning_bands.csv")
+    veit = [line for line in bands if (line["model"], line["validation metric"]) == ("veit", "mAP")]
+    assert [(int(line["step"]), int(line["seeds"])) for line in veit] == [(0, 2), (10, 2), (20, 2)]
+    assert all(float(line["low"]) < float(line["mean"]) < float(line["high"]) for line in veit)
 
 
 def test_every_plot_is_drawn(world: World):
