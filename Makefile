@@ -35,7 +35,7 @@ $(READY_SITE): $(READY)
 
 setup: $(READY)  ## make the virtual environment .venv ready for tests, too (the demos need a part of it)
 
-demo: $(READY_DEMO)  ## the main job on the embedded data set, 5 minutes on 2 cores
+demo: $(READY_DEMO)  ## the main job on the embedded data set, 3 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo.yaml
 
 demo-clean: $(READY_DEMO)  ## two piles of pictures with bad labels, from labels to a page each, 4 minutes on 2 cores
