@@ -84,6 +84,9 @@ def fit_tag_posterior(logits: np.ndarray, given: np.ndarray, present: np.ndarray
     columns = np.stack([np.ones(len(own)), own, tag, tag * own, others], axis=1)
     ridges = np.array([0.0, 0.0, RIDGE, RIDGE, RIDGE])
     weights, shifts, given_shifts = _fitted(columns, y, ridges, of_class, tag, z.shape[1])
+    if weights[1] + weights[3] < 0:  # a handful of wrong tags would have what looks right be wrong
+        columns[:, 3] = 0.0
+        weights, shifts, given_shifts = _fitted(columns, y, ridges, of_class, tag, z.shape[1])
     return TagPosterior(sure, shares, together, weights, shifts, given_shifts)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,16 @@ _TOLERANCE = 1e-4
 
 
 Judge = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+Loss = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Strength:
+    """The best l2, and the images (m,) that it was judged by with their out-of-fold log-odds (m, C)."""
+
+    l2: float
+    images: np.ndarray
+    logits: np.ndarray
 
 
 class SolvedScores:
@@ -33,15 +44,17 @@ class SolvedScores:
         rows: (n,) int64 rows of the data set, increasing, of the images that are fitted on.
         features: (n, D) float32, of unit length.
         targets: (n, C) CSR.
-        weights: (n,), or None for ones.
+        weights: (n,), or None for ones; or several of these, of which ``loss`` chooses.
         judged: (n,) bool: the images whose out-of-fold loss chooses the regularisation.
         judge: Gives labels (m, C) by which some of the images are judged, and which of them are known (None: all).
         folds: (n,) fold of each image.
         kept: Folder for what is solved: what lies there is not solved again. None: nothing is kept.
         near: Regressions of the same images and folds, on other labels, from which each of these begins.
+        loss: Of some of the images (m,) and their out-of-fold log-odds (m, C): by which weights are compared.
 
     Attributes:
         strength: The l2 that was chosen.
+        chosen: Which of the weights.
     """
 
     def __init__(
@@ -49,20 +62,27 @@ class SolvedScores:
         rows: np.ndarray,
         features: np.ndarray,
         targets: Any,
-        weights: np.ndarray | None,
+        weights: np.ndarray | Sequence[np.ndarray] | None,
         judged: np.ndarray,
         judge: Judge,
         folds: np.ndarray,
         kept: Path | None = None,
         near: SolvedScores | None = None,
+        loss: Loss | None = None,
     ) -> None:
         self._rows, self._folds = rows, folds
-        term, classes = Term(targets, weights), targets.shape[1]
+        classes = targets.shape[1]
+        terms = [Term(targets, one) for one in (weights if isinstance(weights, Sequence) else [weights])]
 
         def strength() -> dict[str, np.ndarray]:
-            return {"l2": np.array(_strength(features, term, classes, judged, judge, folds))}
+            found = [_strength(features, term, classes, judged, judge, folds) for term in terms]
+            losses = [0.0 if loss is None else loss(one.images, one.logits) for one in found]
+            best = int(np.argmin(losses))
+            return {"l2": np.array(found[best].l2), "weights": np.array(best)}
 
-        self.strength = float(kept_arrays(kept, "strength", strength)["l2"])
+        told = kept_arrays(kept, "strength", strength)
+        self.strength, self.chosen = float(told["l2"]), int(told["weights"])
+        term = terms[self.chosen]
 
         def solved(fold: int | None) -> dict[str, np.ndarray]:
             # Not started from the whole: what did not move far would still know the images it must not have seen.
@@ -112,7 +132,7 @@ def tag_folds(given: Any, seed: int) -> np.ndarray:
 
 def _strength(
     features: np.ndarray, term: Term, classes: int, judged: np.ndarray, judge: Judge, folds: np.ndarray
-) -> float:
+) -> _Strength:
     """The l2 with the least out-of-fold log-loss of the judged images, on as many of the images as memory allows."""
     most = max(1000, _CHOICE_CELLS // classes)
     part = np.arange(len(features))
@@ -124,12 +144,14 @@ def _strength(
         design, term.of_rows(part), "multi-label", classes, values, folds[part], tolerance=_TOLERANCE
     )
     which = np.flatnonzero(judged[part])
-    losses: list[float] = []
-    for logits in path:  # weak ones take longest, and behind the best there are only worse ones
-        losses.append(sum(_losses(logits, part, which, judge)))
-        if losses[-1] > min(losses):
-            break
-    return float(values[int(np.argmin(losses))])
+    least, best = np.inf, _Strength(values[0], part[which], np.empty(0))
+    for value, logits in zip(values, path, strict=False):
+        loss = sum(_losses(logits, part, which, judge))
+        if loss > least:
+            break  # weak ones take longest, and behind the best there are only worse ones
+        if loss < least:
+            least, best = loss, _Strength(float(value), part[which], logits[which])
+    return best
 
 
 def _losses(logits: np.ndarray, part: np.ndarray, which: np.ndarray, judge: Judge) -> Iterator[float]:

@@ -137,12 +137,31 @@ def fit_kind(entries: ScoredEntries, classes: int, value: float | None, fixed: f
     if len(entries) < FEWEST or len(np.unique(entries.present)) < 2:
         return draft
     probability = draft.probability(entries.score, entries.classes, entries.fold)
-    thresholds = tuple(
-        least_errors(probability[part], entries.present[part]) if (part := entries.fold != number).any() else RULE
-        for number in range(FOLDS)
-    )
-    best = least_errors(probability, entries.present)
+
+    def chosen(part: np.ndarray) -> float:
+        return chosen_threshold(probability[part], entries.present[part], entries.rows[part]) if part.any() else RULE
+
+    thresholds = tuple(chosen(entries.fold != number) for number in range(FOLDS))
+    best = chosen(everything)
     return OfKind(whole, without, TagThreshold(value=best, chosen_on="verified", entries=len(entries)), thresholds)
+
+
+def chosen_threshold(probability: np.ndarray, present: np.ndarray, image: np.ndarray) -> float:
+    """The threshold of least errors where it errs less than 1/2 does by more than a standard error over images.
+
+    Of probabilities that are what they say 1/2 errs least; what few entries make of a lower one is mostly chance.
+
+    Args:
+        probability: (n,) in [0, 1]; n is at least 1.
+        present: (n,) bool.
+        image: (n,) number of the image of each.
+    """
+    least = least_errors(probability, present)
+    _, position = np.unique(image, return_inverse=True)
+    less = np.bincount(position, ((probability >= RULE) != present).astype(np.float64))
+    less -= np.bincount(position, (probability >= least) != present)
+    clear = len(less) > 1 and less.sum() > less.std(ddof=1) * np.sqrt(len(less))
+    return least if clear else RULE
 
 
 def least_errors(probability: np.ndarray, present: np.ndarray) -> float:

@@ -14,12 +14,13 @@ import numpy as np
 from nlcli.data.labels import LabelTable
 from nlcli.detection.tags.base import Fitted
 from nlcli.detection.tags.fold_regressions import SolvedScores
-from nlcli.estimation.calibration import log_odds
+from nlcli.estimation.calibration import calibrate, log_odds
 from nlcli.estimation.linear_model import sigmoid
 from nlcli.estimation.neighbours import Neighbours
 
-CHECKED_WEIGHT = 20.0
-"""Of an image whose classes a person verified, beside one with given tags alone; chosen in docs/detection.md."""
+CHECKED_WEIGHTS = (1.0, 5.0, 20.0)
+"""Of an image whose classes a person verified, beside one with given tags alone: what is tried."""
+WEIGHT = "Of an image that a person checked, beside one that not (default: 1, 5 or 20, chosen)."
 _BLOCK = 2048
 
 
@@ -59,22 +60,40 @@ def scores_of_checked(
     table: LabelTable,
     fitted: Fitted,
     folds: np.ndarray,
-    weight: float,
+    weight: float | None,
     kept: Path | None = None,
     near: SolvedScores | None = None,
 ) -> SolvedScores:
     """Regressions on the given tags with verified ones put in, whose images weigh more.
 
     Args:
+        weight: Of these; None tries ``CHECKED_WEIGHTS`` by the log-loss of verified entries out of fold, calibrated of
+            given tags and of the others apart: a large weight makes surer, which says nothing of who is right.
         near: Regressions of the same images and folds to begin at; they have not seen those of a fold either.
     """
-    weights = np.where(fitted.verified, weight, 1.0)
+    weights = [np.where(fitted.verified, one, 1.0) for one in (CHECKED_WEIGHTS if weight is None else (weight,))]
+
+    def loss(part: np.ndarray, logits: np.ndarray) -> float:
+        if len(weights) == 1:
+            return 0.0
+        present, known = table.verified_targets(fitted.rows[part])
+        return _calibrated_loss(logits, fitted.given[part].toarray() > 0, present > 0, known > 0)
 
     def judge(part: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return table.verified_targets(fitted.rows[part])
 
     targets = checked_tags(table, fitted)
-    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds, kept, near)
+    return SolvedScores(fitted.rows, fitted.features, targets, weights, fitted.verified, judge, folds, kept, near, loss)
+
+
+def _calibrated_loss(logits: np.ndarray, given: np.ndarray, present: np.ndarray, known: np.ndarray) -> float:
+    """Log-loss of known entries (m, C), behind a sigmoid for given tags and one for the others."""
+    total = 0.0
+    for kind in (given & known, ~given & known):
+        if kind.any():
+            odds = calibrate(logits[kind], present[kind], enough=kind.size).odds(logits[kind])
+            total += float(np.sum(np.logaddexp(0.0, odds) - present[kind] * odds))
+    return total
 
 
 def scores_of_verified(table: LabelTable, fitted: Fitted, folds: np.ndarray, kept: Path | None = None) -> SolvedScores:

@@ -19,7 +19,7 @@ from nlcli.detection.config import DetectNoise
 from nlcli.detection.detect_noise import detect_noise
 from nlcli.detection.tags import detect_tags
 from nlcli.detection.tags.detect_tags import likeliest
-from nlcli.detection.tags.judgement import least_errors
+from nlcli.detection.tags.judgement import chosen_threshold, least_errors
 from nlcli.detection.tags.measured_tags import ImageCounts, surest_share
 from nlcli.detection.tags.verified import scored_blocks
 from nlcli.errors import NlcliError
@@ -324,6 +324,15 @@ def test_least_errors_by_brute_force() -> None:
         assert 0 <= cut <= 1
         assert np.sum((probability >= cut) != present) == min(errors)
     assert least_errors(np.array([0.1, 0.9]), np.array([False, True])) == 0.5  # of equally good ones the nearest to 1/2
+
+
+def test_a_threshold_but_one_half_must_err_clearly_less() -> None:
+    """Ten images with an entry each of probability 0.4: with all of them there it lies below, with six of them not."""
+    probability, image = np.full(10, 0.4), np.arange(10)
+    assert chosen_threshold(probability, np.ones(10, bool), image) == pytest.approx(0.4)
+    six = np.arange(10) < 6  # two errors less, of a standard error of 3.3
+    assert least_errors(probability, six) == pytest.approx(0.4)
+    assert chosen_threshold(probability, six, image) == 0.5
 
 
 def test_counts_of_images_by_hand() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from nlcli.detection.tags import TAG_DETECTORS, TagData, TagDetector, make_tag_detector
 from nlcli.detection.tags.checks import CLASSES, Case, check_tag_detector, planted
+from nlcli.detection.tags.detectors.combined import alike
 from nlcli.detection.tags.fold_regressions import SolvedScores, tag_folds
 from nlcli.detection.tags.scorers import ConfidentScores, NeighbourScores, checked_tags, scores_of_given
 from nlcli.errors import NlcliError
@@ -159,11 +160,33 @@ def test_the_default_names_what_it_chose() -> None:
     notes = case.fitted.notes
     for kind in ("given", "missing"):
         losses = notes[f"{kind}_log_loss"]
-        assert set(losses) == {"given", "confident", "checked", "verified", "neighbours"}
-        first, second = notes[f"{kind}_by"]
-        assert first == min(losses, key=losses.get)
-        twins = {"given", "confident"} if first in ("given", "confident") else {first}
-        assert second == min(set(losses) - twins, key=losses.get)
+        assert set(losses) == {"given", "checked", "verified", "neighbours"}
+        kept = notes[f"{kind}_by"]
+        assert kept == sorted(losses, key=losses.get)[: len(kept)]
+    assert notes["weight"] in (1, 5, 20)
+
+
+def test_candidates_within_a_standard_error_are_averaged() -> None:
+    """Four images; b costs 0.2 more in all, its differences have a standard deviation of 0.1: 0.2 is one error."""
+    a = np.zeros(4)
+    b = 0.05 + 0.1 * np.sqrt(3 / 4) * np.array([1, -1, 1, -1])
+    assert (a + b).sum() == pytest.approx(0.2)
+    assert b.std(ddof=1) == pytest.approx(0.1)
+    assert alike({"a": a, "b": b - 1e-6, "c": b + 1e-6}, 4) == ["a", "b"]
+    assert alike({"a": a, "b": a.copy(), "c": b + 1e-6}, 1) == ["a"]
+    assert alike({"a": a[:0], "b": a[:0]}, 4) == ["a"]
+
+
+def test_a_checked_image_weighs_what_finds_more() -> None:
+    """Given tags that are right: a weight of 20 for a fiftieth of the images only makes the others count less."""
+    case = Case(TAG_DETECTORS.get("margin"))
+    told = {}
+    for weight in (None, 1.0, 5.0, 20.0):
+        detector = case.cls(case.cls.Config(weight=weight))
+        detector.fit(case.data(), 0)
+        told[weight] = detector.notes["weight"], case.scores(detector, np.arange(40))
+    assert told[None][0] in (1, 5, 20)
+    assert np.array_equal(told[None][1], told[told[None][0]][1])
 
 
 def test_the_planted_problem_is_as_it_says() -> None:

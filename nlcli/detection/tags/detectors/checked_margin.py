@@ -7,13 +7,13 @@ from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
 from nlcli.detection.tags.fold_regressions import tag_folds
-from nlcli.detection.tags.scorers import CHECKED_WEIGHT, Scorer, scores_of_checked, scores_of_given
+from nlcli.detection.tags.scorers import CHECKED_WEIGHTS, WEIGHT, Scorer, scores_of_checked, scores_of_given
 
 
 class CheckedMarginConfig(TagDetectorConfig):
     """Options of ``margin``."""
 
-    weight: float = Field(CHECKED_WEIGHT, gt=0, description="Of an image that a person checked, beside one that not.")
+    weight: float | None = Field(None, gt=0, description=WEIGHT)
 
 
 class CheckedMargin(TagDetector):
@@ -40,6 +40,8 @@ class CheckedMargin(TagDetector):
         else:
             scores = scores_of_given(fitted, folds, data.kept("given"))
         self._scores = scores
+        if fitted.verified.any():
+            self.notes["weight"] = self.config.weight or CHECKED_WEIGHTS[scores.chosen]
         self.notes |= {"l2": scores.strength, "images": len(fitted.rows), "checked": int(fitted.verified.sum())}
 
     def score(self, features: np.ndarray, given: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:

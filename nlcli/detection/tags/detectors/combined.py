@@ -9,7 +9,8 @@ from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
 from nlcli.detection.tags.fold_regressions import tag_folds
 from nlcli.detection.tags.judgement import MOST_ODDS, OfKind, fit_kind, odds_by_kind
 from nlcli.detection.tags.scorers import (
-    CHECKED_WEIGHT,
+    CHECKED_WEIGHTS,
+    WEIGHT,
     ConfidentScores,
     NeighbourScores,
     Scorer,
@@ -27,12 +28,14 @@ FEWEST_VERIFIED = 20
 class CombinedConfig(TagDetectorConfig):
     """Options of ``auto``."""
 
-    weight: float = Field(CHECKED_WEIGHT, gt=0, description="Of an image that a person checked, beside one that not.")
-    best: int = Field(2, ge=1, le=4, description="How many of the candidates are averaged.")
+    weight: float | None = Field(None, gt=0, description=WEIGHT)
+    best: int = Field(
+        4, ge=1, le=4, description="How many candidates are averaged at most, of those that may be as good as the best."
+    )
 
 
 class Combined(TagDetector):
-    """Average the calibrated log-odds of the candidates that explain the checked entries best, each kind apart."""
+    """Average the calibrated log-odds of the candidates that checked entries do not tell from the best, by kind."""
 
     name = "auto"
     title = "the best of several, averaged"
@@ -46,12 +49,15 @@ class Combined(TagDetector):
         folds = tag_folds(fitted.given, seed)
         given = scores_of_given(fitted, folds, data.kept("given"))
         verified = int(fitted.verified.sum())
-        scorers: dict[str, Scorer] = {"confident": ConfidentScores(fitted, given)}
-        if _known(data).size:
-            scorers["given"] = given
+        if not _known(data).size:
+            self._choose(data, {"confident": ConfidentScores(fitted, given)}, seed)
+            return
+        scorers: dict[str, Scorer] = {"given": given}
         if verified:
             weight, kept = self.config.weight, data.kept("checked")
-            scorers["checked"] = scores_of_checked(data.table, fitted, folds, weight, kept, near=given)
+            checked = scores_of_checked(data.table, fitted, folds, weight, kept, near=given)
+            scorers["checked"] = checked
+            self.notes["weight"] = weight or CHECKED_WEIGHTS[checked.chosen]
             scorers["neighbours"] = NeighbourScores(data.table, fitted, seed, None)
         if verified >= FEWEST_VERIFIED:
             scorers["verified"] = scores_of_verified(data.table, fitted, folds, data.kept("verified"))
@@ -66,12 +72,13 @@ class Combined(TagDetector):
         entries = {name: _entries(data, scorer, known, fold) for name, scorer in scorers.items()}
         self._chosen: dict[bool, list[tuple[Scorer, OfKind]]] = {}
         for kind in (True, False):
-            losses, judges = {}, {}
+            losses, judges, costs = {}, {}, {}
             for name, whole in entries.items():
                 own = whole.at(whole.given == kind)
                 judges[name] = fit_kind(own, table.num_classes, None, None)
-                losses[name] = _log_loss(judges[name], own)
-            best = _best(losses, self.config.best)
+                costs[name], count = _costs(judges[name], own)
+                losses[name] = float(costs[name].sum()) / max(1, count)
+            best = alike(costs, self.config.best)
             self._chosen[kind] = [(scorers[name], judges[name]) for name in best]
             told = "given" if kind else "missing"
             self.notes[f"{told}_by"] = best
@@ -90,11 +97,25 @@ class Combined(TagDetector):
         return odds.astype(np.float32)
 
 
-def _best(losses: dict[str, float], most: int) -> list[str]:
-    """The names with the least loss; of the two that are the same regressions with other shifts the better alone."""
-    order = sorted(losses, key=lambda name: losses[name])
-    twins = [name for name in order if name in ("given", "confident")]
-    return [name for name in order if name not in twins[1:]][:most]
+def alike(costs: dict[str, np.ndarray], most: int) -> list[str]:
+    """The names that cost least: those within one standard error of the least one, at most so many.
+
+    Args:
+        costs: (m,) of the same images each; of none, the first name stands.
+    """
+    order = sorted(costs, key=lambda name: float(costs[name].sum()))
+    least = costs[order[0]]
+    if not len(least):
+        return order[:1]
+    alike = [name for name in order if _within_an_error(costs[name] - least)]
+    return alike[:most]
+
+
+def _within_an_error(more: np.ndarray) -> bool:
+    """Whether the sum of what images (m,) cost more is at most its standard error."""
+    if len(more) < 2:
+        return not more.sum() > 0
+    return bool(more.sum() <= more.std(ddof=1) * np.sqrt(len(more)))
 
 
 def _known(data: TagData) -> np.ndarray:
@@ -117,9 +138,8 @@ def _entries(data: TagData, scorer: Scorer, rows: np.ndarray, fold: np.ndarray) 
     return ScoredEntries(image, classes, tagged, there, score, fold[image])
 
 
-def _log_loss(judge: OfKind, entries: ScoredEntries) -> float:
-    """Mean over verified entries, each by a calibration that did not see its image; 0 of none."""
-    if not len(entries):
-        return 0.0
+def _costs(judge: OfKind, entries: ScoredEntries) -> tuple[np.ndarray, int]:
+    """Log-losses of images with verified entries, each by a calibration that did not see it; and how many entries."""
     z = np.clip(judge.odds(entries.score, entries.classes, entries.fold), -MOST_ODDS, MOST_ODDS)
-    return float(np.mean(np.logaddexp(0.0, z) - entries.present * z))
+    _, image = np.unique(entries.rows, return_inverse=True)
+    return np.bincount(image, np.logaddexp(0.0, z) - entries.present * z), len(entries)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from nlcli.detection.tags.base import TagData, TagDetector, TagDetectorConfig
 from nlcli.detection.tags.fold_regressions import tag_folds
-from nlcli.detection.tags.scorers import CHECKED_WEIGHT, Scorer, scores_of_checked, scores_of_given
+from nlcli.detection.tags.scorers import WEIGHT, Scorer, scores_of_checked, scores_of_given
 from nlcli.detection.tags.verified import image_folds, within_bounds
 from nlcli.estimation.tag_posterior import TagPosterior, fit_tag_posterior
 from nlcli.methods.citations import MISRA_2016
@@ -21,7 +21,7 @@ _CELLS = 1 << 24
 class PosteriorTagsConfig(TagDetectorConfig):
     """Options of ``posterior``."""
 
-    weight: float = Field(CHECKED_WEIGHT, gt=0, description="Of an image that a person checked, beside one that not.")
+    weight: float | None = Field(None, gt=0, description=WEIGHT)
 
 
 class PosteriorTags(TagDetector):
