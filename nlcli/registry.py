@@ -289,6 +289,23 @@ class Catalogue(Registry[type[Cls]], Generic[Cls, Config]):
             raise NlcliError(f"{self.kind} {name}: {first_problem(error)}") from error
         return config
 
+    def check_statements(self, cls: type[Cls]) -> None:
+        """What the batteries ask of every class: a docstring, a citation, options that are described; a card of ours.
+
+        Raises:
+            AssertionError: With a sentence that says what is missing.
+        """
+        assert cls.__doc__, f"{cls.__name__} has no docstring: say in a sentence what it does"
+        name, citation = cls.name, cls.citation
+        assert citation.lstrip().startswith("@"), f"the citation of {name} is not BibTeX"
+        assert citation.count("{") == citation.count("}"), f"a brace of the citation of {name} is not closed"
+        fields = getattr(cls.Config, "model_fields", None)
+        assert fields is not None, f"{name}: Config is no pydantic model"
+        for option, about in fields.items():
+            assert about.description, f"option '{option}' of {name} has no description"
+        if name in self and self.get(name) is cls:
+            assert self.describe(name)["card"].strip(), f"the card of {name} is empty"
+
     # --- for people ---
 
     def listing(self) -> list[dict[str, str]]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table
 from nlcli.detection.base import Data, Detector, Images, labelled_images
@@ -228,16 +227,8 @@ def check_statements(case: Case) -> None:
     """It states its name, title, citation and options; one that is registered has a card."""
     from nlcli.detection import DETECTORS
 
-    cls = case.cls
-    assert cls.__doc__, f"{cls.__name__} has no docstring: say in a sentence what it does"
-    assert cls.title, f"{cls.name} has no title"
-    assert cls.citation.lstrip().startswith("@"), f"the citation of {cls.name} is not BibTeX"
-    assert cls.citation.count("{") == cls.citation.count("}"), f"a brace of the citation of {cls.name} is not closed"
-    assert issubclass(cls.Config, BaseModel), f"{cls.name}: Config is no pydantic model"
-    for option, about in cls.Config.model_fields.items():
-        assert about.description, f"option '{option}' of {cls.name} has no description"
-    if cls.name in DETECTORS and DETECTORS.get(cls.name) is cls:
-        assert DETECTORS.describe(cls.name)["card"].strip(), f"the card of {cls.name} is empty"
+    DETECTORS.check_statements(case.cls)
+    assert case.cls.title, f"{case.cls.name} has no title"
 
 
 def check_scores(case: Case) -> None:

@@ -204,21 +204,14 @@ def check_statements(cls: type[Method]) -> None:
     """It states its name, citation, options, presets and scores; one that is registered has a card."""
     from nlcli.methods import METHODS
 
-    assert cls.__doc__, f"{cls.__name__} has no docstring: say in a sentence what it does"
-    assert cls.citation.lstrip().startswith("@"), f"the citation of {cls.name} is not BibTeX"
-    assert cls.citation.count("{") == cls.citation.count("}"), f"a brace of the citation of {cls.name} is not closed"
+    METHODS.check_statements(cls)
     assert issubclass(cls.Config, MethodConfig), f"{cls.name}: Config is not a MethodConfig"
     assert cls.scores, f"{cls.name} names no score: state what it can score with, the classifier it is for first"
     assert set(cls.tasks) & set(TASKS) == set(cls.tasks) != set(), f"{cls.name}: tasks are of {', '.join(TASKS)}"
-    for option, about in cls.Config.model_fields.items():
-        assert about.description, f"option '{option}' of {cls.name} has no description"
     for preset in cls.presets:
         cls.Config(**cls.preset_settings(preset, {}))
     if cls.needs_detection:
         assert "weights" in cls.Config.model_fields, f"{cls.name} needs a detection, but has no option 'weights'"
-    if cls.name in METHODS and METHODS.get(cls.name) is cls:
-        described = METHODS.describe(cls.name)
-        assert described["card"].strip(), f"the card of {cls.name} is empty"
 
 
 def check_other_tasks_are_refused(cls: type[Method]) -> None:
