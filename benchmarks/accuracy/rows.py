@@ -57,7 +57,7 @@ WORLDS = (
     World("clothing", "image", 38, held_back=True),
     World("scenes", "given"),
     World("coco", "given", held_back=True),
-    World("scene-pile", "given", held_back=True),
+    World("scene-pile", "given"),
 )
 
 
