@@ -76,8 +76,12 @@ def _plot(noisy: np.ndarray, checked: np.ndarray, right: np.ndarray, path: Path)
     figure = new_figure(9.0, 3.6)
     frequency, quality = figure.subplots(1, 2)
     frequency.plot(np.sort(noisy)[::-1], color=BLUE)
-    frequency.set_yscale("symlog", linthresh=1)
-    frequency.set(xlabel="classes, most frequent first", ylabel="annotations")
+    most, fewest = noisy.max(initial=0), noisy.min(initial=noisy.max(initial=0))
+    if most >= 10 * max(1, fewest):  # else an axis by powers of ten may have no number
+        frequency.set_yscale("symlog", linthresh=1)
+    else:
+        frequency.set_ylim(bottom=0)
+    frequency.set(xlabel="classes, most frequent first", ylabel="noisy annotations")
     frequency.set_title("(a) Class frequency", fontsize=10, loc="left")
     some = checked > 0
     quality.plot(np.sort(right[some] / checked[some])[::-1], color=ORANGE)

@@ -188,7 +188,7 @@ def learning_curve_plot(labels: Sequence[str], learned: Sequence[Sequence[SeedCu
         axes.set_xlabel("training step")
         axes.set_title(f"{name} on the validation split (%)", fontsize=10, loc="left")
         axes.set_xlim(left=0)
-        axes.set_ylim(bottom=_settled(learned, name))
+        axes.set_ylim(bottom=_settled(learned, name), top=min(101.0, axes.get_ylim()[1]))
         plain_axes(axes, "both")
     figure.legend(
         list(shown.values()), _short(list(shown)), loc="outside right center", frameon=False, fontsize=8, handlelength=3
