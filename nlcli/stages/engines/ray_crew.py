@@ -13,10 +13,8 @@ import math
 import os
 import pickle
 import secrets
-import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -28,6 +26,7 @@ from nlcli import runtime
 from nlcli.console import say, set_quiet
 from nlcli.errors import NlcliError, shortened
 from nlcli.stages.engines.handing_out import Crew
+from nlcli.stages.engines.passing_folder import passing_folder
 from nlcli.stages.engines.shard_work import Answer, Died, Failed, Order, Origin, ShardWork, Worker
 from nlcli.stages.worker_process import Share
 
@@ -101,9 +100,8 @@ class RayCrew(Crew):
             _require_address(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address is None:
-            place = tempfile.mkdtemp(prefix="nlcli-ray-")
+            place = str(self._left.enter_context(passing_folder()))
             quiet |= {} if len(place) > _LONGEST_PLACE else {"_temp_dir": place}
-            self._left.callback(shutil.rmtree, place, ignore_errors=True)
             quiet |= {
                 "num_cpus": runtime.cpu_count(),
                 "num_gpus": len(runtime.gpu_names()),

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from nlcli.data.annotate import annotate
-from nlcli.data.config import Annotate, Deduplicate, ExtractFeatures
+from nlcli.data.config import Annotate, Deduplicate, ExtractFeatures, HashImages
 from nlcli.data.derived import image_hashes
 from nlcli.data.derived.deduplicate import deduplicate
 from nlcli.data.features.extract import extract_features
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
 from nlcli.evaluation.predict import predict
+from nlcli.stages.config import StageConfig
 from worlds.scored_chain import Chain, shared_chain, table_of_squares
 from worlds.stage_builders import published
 
@@ -47,6 +48,15 @@ def test_hashes_by_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     hashes = [contents(output.with_name(f"{output.name}-hashes"), "hashes-*.parquet") for output in made]
     assert len(hashes[0]) == 3
     assert hashes[1] == hashes[0]
+
+
+@pytest.mark.parametrize("kind", [Annotate, Deduplicate, ExtractFeatures, HashImages, Predict])
+def test_who_does_it_is_no_part_of_the_recipe(kind: type[StageConfig]) -> None:
+    """What one engine began, another one goes on with."""
+    given = {"images": ("i",) if kind is Annotate else "i", "dataset": "d", "backbone": "b", "run": "r", "output": "o"}
+    given = {name: value for name, value in given.items() if name in kind.model_fields}
+    other = {"engine": "ray", "address": "auto", "devices": 3}
+    assert kind.parse(given | other).recipe() == kind.parse(given).recipe()
 
 
 def test_a_table_for_the_terminal_has_one_writer(tmp_path: Path) -> None:
