@@ -1348,6 +1348,7 @@ def predict(
     threshold: float | None = None,
     decide: bool = False,
     wide: bool = False,
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
     batch_size: int = 32,
     workers: int = 0,
     engine: Literal["local", "ray"] = "local",
@@ -1369,6 +1370,8 @@ def predict(
         decide: Show the classes that an image is decided to have, by thresholds chosen on validation; of one label
             an image the best one.
         wide: One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
         batch_size: Images in a forward pass.
         workers: Decoding threads (0: one a core).
         engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.

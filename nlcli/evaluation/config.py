@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import field_validator
 
+from nlcli.data.config import EngineCpu
 from nlcli.stages.config import Precision, Split, StageConfig
 from nlcli.stages.options import Address, Devices, EngineName, InferenceBatch, Option, Output, Workers
 
@@ -87,6 +88,7 @@ class Predict(StageConfig):
             "One row an image with a score for each class, or with 1 and 0 by --decide or --threshold.", panel="Output"
         ),
     ] = False
+    engine_cpu: EngineCpu = "tensorflow"
     batch_size: InferenceBatch = 32
     workers: Workers = 0
     engine: EngineName = "local"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,16 +60,34 @@ class ScoredBatch:
 
 
 @dataclass(frozen=True)
+class ForwardOptions:
+    """What a user may say of how a network is run.
+
+    Attributes:
+        engine_cpu: By which program on a CPU.
+        batch_size: Images in a pass, with which ``auto`` is timed.
+    """
+
+    engine_cpu: str = "tensorflow"
+    batch_size: int = 32
+
+
+TENSORFLOWS = ForwardOptions()
+
+
+@dataclass(frozen=True)
 class ImageNetwork:
     """A network as it reads image files.
 
     Attributes:
         preparation: How a file becomes its input.
         infer: Inputs ``(b, ...)`` to features ``(b, D)``, or to probabilities where nothing comes behind.
+        engine_cpu: What runs it on a CPU.
     """
 
     preparation: Preprocessing | Preparation
     infer: Callable[[np.ndarray], Values]
+    engine_cpu: str = "tensorflow"
 
 
 @dataclass(frozen=True)
@@ -180,6 +198,7 @@ def open_scorer(
     backbone: Path | str | None = None,
     score: str | None = None,
     precision: str = "float32",
+    forward: ForwardOptions = TENSORFLOWS,
 ) -> ImageScorer:
     """The run or backbone ``model`` as a scorer of stored features, or of image files.
 
@@ -188,21 +207,27 @@ def open_scorer(
         backbone: Of a run: the network to read image files with (None: the run's own, or that of its features).
         score: Of a run: one of its method's scores (None: the method's own choice).
         precision: Arithmetic of a network that reads image files and no features are to be like.
+        forward: What runs a network that reads image files.
 
     Raises:
         NlcliError: a network or features that do not belong to the model, options that mean nothing to it.
     """
     if model.kind == "run":
-        return _run_scorer(model, store, backbone, score, precision)
+        return _run_scorer(model, store, backbone, score, precision, forward)
     if score is not None:
         raise NlcliError(f"{model.path} is a backbone and has one score only; leave out --score")
     if backbone is not None:
         raise NlcliError(f"{model.path} is a backbone itself; leave out --backbone, or name a run")
-    return _backbone_scorer(model, store, precision)
+    return _backbone_scorer(model, store, precision, forward)
 
 
 def _run_scorer(
-    run: StageRecord, store: FeatureStore | None, backbone: Path | str | None, score: str | None, precision: str
+    run: StageRecord,
+    store: FeatureStore | None,
+    backbone: Path | str | None,
+    score: str | None,
+    precision: str,
+    forward: ForwardOptions,
 ) -> ImageScorer:
     from nlcli.training.saved_head import load_head
 
@@ -212,7 +237,7 @@ def _run_scorer(
     source: FeatureStore | ImageNetwork
     if store is None:
         opened = network_of_run(run, head, backbone, precision)
-        network, source = opened.backbone.name, reading_of(opened)
+        network, source = opened.backbone.name, reading_of(opened, forward)
     else:
         if store.backbone_fingerprint != head.backbone_fingerprint:
             raise NlcliError(
@@ -298,15 +323,15 @@ def network_of_run(
     return RunNetwork(network, settings.get("precision", precision), settings.get("dtype", "float32"))
 
 
-def reading_of(network: RunNetwork) -> ImageNetwork:
+def reading_of(network: RunNetwork, forward: ForwardOptions = TENSORFLOWS) -> ImageNetwork:
     """How the network reads image files; features are rounded as those that the run was trained and evaluated on."""
-    reading = _reading(network.backbone, network.precision)
+    reading = _reading(network.backbone, network.precision, forward)
     stored = np.dtype(network.dtype)
 
     def infer(images: np.ndarray) -> Values:
         return reading.infer(images).astype(stored, copy=False).astype(np.float32, copy=False)
 
-    return ImageNetwork(reading.preparation, infer)
+    return replace(reading, infer=infer)
 
 
 def _features_of_run(run: StageRecord, *, needed: bool) -> StageRecord | None:
@@ -368,7 +393,9 @@ def _foreign_network(run: StageRecord, features: StageRecord) -> Backbone | Fore
     return network_source(config.model_copy(update=given)).open()
 
 
-def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: str) -> ImageScorer:
+def _backbone_scorer(
+    model: StageRecord, store: FeatureStore | None, precision: str, forward: ForwardOptions
+) -> ImageScorer:
     quiet_tensorflow()
     from nlcli.networks.weights import load_backbone
 
@@ -378,7 +405,7 @@ def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: 
         raise NlcliError(f"{model.path} has no classes to score; pretrain it on the data set, or train a head")
     name = f"backbone {backbone.name}"
     if store is None:
-        reading = _reading(backbone, precision, scores=True)
+        reading = _reading(backbone, precision, forward, scores=True)
         return ImageScorer(model.path, name, backbone.classes, backbone.name, reading, None)
     if store.backbone_fingerprint != backbone.fingerprint:
         raise NlcliError(
@@ -392,9 +419,19 @@ def _backbone_scorer(model: StageRecord, store: FeatureStore | None, precision: 
     return ImageScorer(model.path, name, backbone.classes, backbone.name, store, apply)
 
 
-def _reading(backbone: Backbone | ForeignNetwork, precision: str, *, scores: bool = False) -> ImageNetwork:
-    infer = backbone.inference(precision, output="probabilities" if scores else "features")
-    return ImageNetwork(backbone.preparation, lambda images: np.asarray(infer(images)))
+def _reading(
+    backbone: Backbone | ForeignNetwork, precision: str, forward: ForwardOptions, *, scores: bool = False
+) -> ImageNetwork:
+    from nlcli.networks.forward import open_forward
+
+    output: Literal["probabilities", "features"] = "probabilities" if scores else "features"
+    engine = forward.engine_cpu
+    if engine == "auto":
+        from nlcli.networks.engine_choice import choose_engine
+
+        engine = choose_engine(backbone, precision, output, forward.batch_size)
+    infer = open_forward(backbone, precision, output, engine).compute
+    return ImageNetwork(backbone.preparation, lambda images: np.asarray(infer(images)), engine)
 
 
 def probabilities(logits: Values, activation: str) -> Values:

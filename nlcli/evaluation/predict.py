@@ -20,9 +20,10 @@ from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
-from nlcli.evaluation.image_scorer import ImageScorer, open_scorer
-from nlcli.evaluation.prediction_parts import Parts, open_parts
+from nlcli.evaluation.image_scorer import ForwardOptions, ImageNetwork, ImageScorer, open_scorer
+from nlcli.evaluation.prediction_parts import Parts, begun_recipe, open_parts
 from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
+from nlcli.networks.cpu_engines.catalogue import OTHERS, TENSORFLOW
 from nlcli.networks.image_files import find_images
 from nlcli.stages.config import field_names
 from nlcli.stages.engines.engine import Engine, InThisProcess, engine_of
@@ -52,7 +53,11 @@ def predict(config: Predict) -> dict[str, int]:
         raise NlcliError("several workers write a file together; pass --output, or leave out --engine and --devices")
     images = _images(config.images)
     model = read_stage(config.run, ("run", "backbone"))
-    scorer = open_scorer(model, backbone=config.backbone)
+    if config.engine_cpu == "auto":
+        config = _as_begun(config, model, images)
+    scorer = _scorer(config, model)
+    if isinstance(scorer.source, ImageNetwork):  # what auto chose
+        config = config.model_copy(update={"engine_cpu": scorer.source.engine_cpu})
     shown = _shown(config, model, scorer)
     longest = max(map(len, images))
     rows = _rows(config, scorer, shown, longest)
@@ -168,8 +173,21 @@ class Scoring(ShardWork):
         return make
 
 
-def _scorer(config: Predict) -> ImageScorer:
-    return open_scorer(read_stage(config.run, ("run", "backbone")), backbone=config.backbone)
+def _scorer(config: Predict, model: StageRecord | None = None) -> ImageScorer:
+    model = model or read_stage(config.run, ("run", "backbone"))
+    return open_scorer(model, backbone=config.backbone, forward=ForwardOptions(config.engine_cpu, config.batch_size))
+
+
+def _as_begun(config: Predict, model: StageRecord, images: dict[str, Path]) -> Predict:
+    """With the engine that wrote what is finished of the same file, where there is such; else as it is."""
+    begun = None if config.output is None else begun_recipe(config.output)
+    if begun is None:
+        return config
+    for name in (TENSORFLOW, *OTHERS):
+        candidate = config.model_copy(update={"engine_cpu": name})
+        if _recipe(candidate, model, images, Shown(config.top)) | {"thresholds": begun.get("thresholds")} == begun:
+            return candidate
+    return config
 
 
 def _rows(config: Predict, scorer: ImageScorer, shown: Shown, longest: int) -> Rows:

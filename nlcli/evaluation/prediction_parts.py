@@ -91,6 +91,16 @@ def open_parts(output: Path, recipe: Mapping[str, Any]) -> Iterator[Parts]:
             os.close(lock)
 
 
+def begun_recipe(output: Path) -> dict[str, Any] | None:
+    """What the parts of ``output`` that are finished belong to; None where there are none, or it cannot be read."""
+    path = work_path(place_of(output)) / RECIPE
+    try:
+        recipe = read_json(path) if path.is_file() else None
+    except NlcliError:
+        return None
+    return recipe if isinstance(recipe, dict) else None
+
+
 def _prepare(work: Path, recipe: dict[str, Any]) -> None:
     remove_temporary_files(work)
     before = read_json(work / RECIPE) if (work / RECIPE).is_file() else None

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlcli.errors import NlcliError, shortened
-from nlcli.networks.backbone import Backbone, Output, gpus, resolve_precision
 from nlcli.networks.cpu_engines.agreement import TOLERANCE, largest_difference, made_up_pictures
 from nlcli.networks.cpu_engines.catalogue import OTHERS, TENSORFLOW
 from nlcli.networks.cpu_engines.contract import Compute, CpuEngine, EngineRecord
 from nlcli.networks.foreign.base import ForeignNetwork
 from nlcli.runtime import chatter_held_back
+
+if TYPE_CHECKING:
+    from nlcli.networks.backbone import Backbone, Output
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def open_forward(
         return Forward(network.inference(precision, output))
     if engine == TENSORFLOW:
         return Forward(network.inference(precision, output))
+    from nlcli.networks.backbone import gpus, resolve_precision
+
     if gpus():
         raise NlcliError(
             f"--engine-cpu {engine} means something only without a GPU, and TensorFlow has one; leave it out, or hide "

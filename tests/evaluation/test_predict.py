@@ -303,6 +303,45 @@ def test_a_killed_command_goes_on(
     assert output.read_text() != at_once.read_text()
 
 
+def test_auto_goes_on_with_the_engine_that_it_began_with(
+    chain: Chain, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    import importlib
+
+    import nlcli.networks.images
+    from nlcli.networks import engine_choice
+
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    module = importlib.import_module("nlcli.evaluation.predict")
+    whole, left = nlcli.networks.images.iterate_images, [1]
+
+    def dying(sources, *args):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        yield from whole(sources, *args)
+
+    monkeypatch.setattr(module, "PART", 2)
+    monkeypatch.setattr(engine_choice, "choose_engine", lambda *_: "onnxruntime")
+    monkeypatch.setattr(nlcli.networks.images, "iterate_images", dying)
+    config = Predict(
+        images=photos, run=chain.backbone, format="jsonl", wide=True, output=tmp_path / "s.jsonl", engine_cpu="auto"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        predict(config)
+    assert read_json(tmp_path / "s.jsonl.partial/recipe.json")["config"]["engine_cpu"] == "onnxruntime"
+
+    left[0] = 99
+    monkeypatch.setattr(engine_choice, "choose_engine", lambda *_: pytest.fail("chosen again"))
+    assert predict(config) == {"images": 4, "errors": 1}
+    assert "going on with what is finished" in capsys.readouterr().err
+    expected = scores_of(chain, photos)
+    for line in map(json.loads, config.output.read_text().splitlines()):
+        if "error" not in line:
+            assert line["scores"] == pytest.approx(expected[line["image"]], abs=1e-5)
+
+
 def test_parts_of_somebody_else_are_left_alone(chain: Chain, photos: Path, tmp_path: Path) -> None:
     theirs = tmp_path / "scores.csv.partial"
     theirs.mkdir()

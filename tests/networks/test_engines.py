@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nlcli.errors import NlcliError
-from nlcli.networks import engine_choice, forward
+from nlcli.networks import backbone as backbones
+from nlcli.networks import engine_choice
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.cpu_engines.agreement import largest_difference, made_up_pictures
 from nlcli.networks.cpu_engines.catalogue import OTHERS
@@ -67,7 +68,7 @@ def test_engines_refuse_what_they_cannot(small: Backbone, monkeypatch: pytest.Mo
     monkeypatch.setitem(OTHERS, "absent", _fake("absent", _like(), modules=(("no_such_module", "no-such-package"),)))
     with pytest.raises(NlcliError, match=r"needs the package no-such-package; install it with: .*'nlcli\[fake\]'"):
         open_forward(small, "float32", "features", "absent")
-    monkeypatch.setattr(forward, "gpus", lambda: ["a GPU"])
+    monkeypatch.setattr(backbones, "gpus", lambda: ["a GPU"])
     with pytest.raises(NlcliError, match="means something only without a GPU"):
         open_forward(small, "float32", "features", "onnxruntime")
 
