@@ -148,6 +148,8 @@ def read_scores(path: Path) -> ScoredImages:
             truth = np.where(label.sum(axis=1) == 1, label.argmax(axis=1), -1)
             answers.append(Answers.of(truth, scores))
             keys += batch.column("key").to_pylist()
+        if not parts:  # whatever its footer says
+            raise ValueError("it has no rows")
     return ScoredImages(classes, np.array(keys, object), joined(parts), joined(answers))
 
 
