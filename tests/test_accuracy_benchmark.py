@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.accuracy.cases import Answer, Case, Truth
-from benchmarks.accuracy.cells import Cell, read_cells
+from benchmarks.accuracy.cells import Cell, Wanted, fill, read_cells
 from benchmarks.accuracy.measure import area, average_error, chosen_threshold, measured
 from benchmarks.accuracy.planting import by_image, by_matrix
-from benchmarks.accuracy.rows import WORLDS, rows
+from benchmarks.accuracy.rows import WORLDS, Row, rows
 from benchmarks.accuracy.table import difference, interval, write_tables
 
 
@@ -91,6 +92,34 @@ def test_verdicts_on_tags_by_hand() -> None:
     }  # fmt: skip
 
 
+def test_what_is_there_is_measured_again_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.array([0, 0, 1, 1])
+    case = Case(
+        name="made-up",
+        classes=2,
+        several=False,
+        features=np.zeros((4, 1)),
+        noisy=labels,
+        verified=np.array([0]),
+        known=np.array([1]),
+        test_features=np.zeros((2, 1)),
+        seed=0,
+    )
+    monkeypatch.setattr("benchmarks.accuracy.cells.case", lambda *_: (case, Truth(labels, labels[1:3])))
+    wanted = Wanted([Row(WORLDS[0], 5)], ["believed"], 1, tmp_path, tmp_path)
+    fill(wanted)
+    (place,) = tmp_path.glob("cells/*/*.json")
+    first = place.read_text()
+    changed = first.replace('"note": ""', '"note": "of other code"')
+    place.write_text(changed)
+    fill(wanted)
+    assert place.read_text() == changed != first
+    fill(replace(wanted, again=True))
+    assert [cell.note for cell in read_cells(tmp_path)] == [""]
+
+
 def test_a_table_of_cells(tmp_path: Path) -> None:
     folder = tmp_path / "cells" / "digits-class-38@5"
     folder.mkdir(parents=True)
@@ -129,9 +158,9 @@ def test_a_table_of_cells(tmp_path: Path) -> None:
     assert low_high[0] < np.mean([cell.metrics["top_1"] for cell in of["head:auto"]]) < low_high[1]
 
 
-def test_half_of_the_worlds_are_held_back(tmp_path: Path) -> None:
+def test_at_least_half_of_the_worlds_are_held_back(tmp_path: Path) -> None:
     held = [world for world in WORLDS if world.held_back]
-    assert 2 * len(held) in (len(WORLDS) - 1, len(WORLDS), len(WORLDS) + 1)
+    assert 2 * len(held) >= len(WORLDS) - 1
     names = [row.name for row in rows(["digits-*@5"], tmp_path)]
     assert "digits-image-40@5" in names
     with pytest.raises(SystemExit, match="no row is like"):

@@ -21,6 +21,7 @@ def main() -> None:
         help="references, head:NAME, detector:NAME, MODULE:FUNCTION (of a Case, to an Answer); default: all",
     )
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--again", action="store_true", help="measure what is there, too: a method has changed")
     parser.add_argument("--quick", action="store_true", help="one seed, 2,000 images, three rows: to try it")
     parser.add_argument("--table", action="store_true", help="measure nothing, write the table of what is there")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the data sets are, or are made")
@@ -46,6 +47,7 @@ def main() -> None:
                 runs=arguments.runs,
                 folder=folder,
                 most=2000 if arguments.quick else None,
+                again=arguments.again,
             )
         )
     print(write_tables(read_cells(folder), folder))

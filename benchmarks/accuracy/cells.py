@@ -50,6 +50,7 @@ class Wanted:
         runs: Where the data sets' directories are.
         folder: Where the cells go.
         most: Images outside test; None for all.
+        again: Whether cells that are there are measured again: nothing in them says which code they are of.
     """
 
     rows: list[Row]
@@ -58,17 +59,18 @@ class Wanted:
     runs: Path
     folder: Path
     most: int | None = None
+    again: bool = False
 
 
 def fill(wanted: Wanted) -> None:
-    """Measure the cells that are not there."""
+    """Measure the cells that are not there, or all of them."""
     for row in wanted.rows:
         for seed in range(wanted.seeds):
             asked, truth = case(row, seed, wanted.runs, wanted.most)
             with Stages() as stages:
                 for method in wanted.methods or [*references.REFERENCES, references.TRUE, *our_names(asked)]:
                     place = _place(wanted.folder, row, method, seed)
-                    if not place.exists():
+                    if wanted.again or not place.exists():
                         _measure(asked, truth, method, stages, place, row)
 
 
