@@ -162,7 +162,7 @@ def test_what_an_evaluation_holds(world: TagWorld, evaluations: list[Path]) -> N
     for kind, which in (("given", given), ("missing", ~given)):
         own = [row for row in bins if row["kind"] == kind]
         assert sum(int(row["labels"]) for row in own) == which.sum()
-        assert sum(int(row["labels"]) * float(row["was"]) for row in own) == pytest.approx(true[which].sum())
+        assert sum(int(row["labels"]) * float(row["was"]) for row in own) == pytest.approx(true[which].sum(), abs=1e-3)
         apart = sum(int(row["labels"]) * abs(float(row["said"]) - float(row["was"])) for row in own) / which.sum()
         name = "calibration_wrong" if kind == "given" else "calibration_missing"
         assert metrics.metrics[name].value == pytest.approx(apart, abs=1e-5)  # as many digits are written
