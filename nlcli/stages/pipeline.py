@@ -135,7 +135,8 @@ def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> S
     values = _resolved(entry.options, outputs, needs, where)
     known = stage.config_class().model_fields
     values |= {key: value for key, value in rehearsal.items() if key in known}
-    config = stage.config_class().parse({"output": entry.root / f"{entry.name}{stage.ending}", **values}, where)
+    name = entry.name if entry.name.endswith(stage.ending) else entry.name + stage.ending
+    config = stage.config_class().parse({"output": entry.root / name, **values}, where)
     return Step(entry.name, stage, config, tuple(dict.fromkeys(needs)))
 
 

@@ -107,14 +107,17 @@ def test_where_features_are_read_from_does_not_change_the_result(work: Work, res
     assert (streamed / "head.npz").read_bytes() == (residual_run / "head.npz").read_bytes()
 
 
-def test_features_larger_than_the_budget_are_read_in_blocks(work: Work, residual_run: Path) -> None:
-    blocks = train_head(work.config("blocks", memory=1e-5))
-    resident = train_head(work.config("resident-blocks", order="block-shuffled"))
+def test_features_larger_than_the_budget_are_read_in_blocks(work: Work) -> None:
+    """With weights of its own: a head that stays where it was solved is the same in any order."""
+    new = {"start": "new"}
+    blocks = train_head(work.config("blocks", memory=1e-5, options=new))
+    resident = train_head(work.config("resident-blocks", order="block-shuffled", options=new))
+    shuffled = train_head(work.config("resident", options=new))
     result = json.loads((blocks / "result.json").read_text())
     assert result["order"] == "block-shuffled"
     assert result["validation"]["AP_all"] > 0.8
     assert (blocks / "head.npz").read_bytes() == (resident / "head.npz").read_bytes()
-    assert (blocks / "head.npz").read_bytes() != (residual_run / "head.npz").read_bytes()
+    assert (blocks / "head.npz").read_bytes() != (shuffled / "head.npz").read_bytes()
 
 
 def test_half_precision_features(work: Work) -> None:
