@@ -269,7 +269,7 @@ def test_keys_that_are_no_text(tmp_path: Path, keys: pa.Array) -> None:
         open_vectors(tmp_path / "v.parquet", None, "vector")
 
 
-@pytest.mark.parametrize("block", [1, 2, 5, 1 << 20])
+@pytest.mark.parametrize("block", [pytest.param(1, marks=pytest.mark.slow), 5, 1 << 20])
 def test_keys_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     """With a mark at the beginning, lines that end in two ways, blanks, empty ones, and no end of the last."""
     monkeypatch.setattr(base, "BLOCK_BYTES", block)

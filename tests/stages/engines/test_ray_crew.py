@@ -48,8 +48,9 @@ def test_workers_of_each_node(gpus: dict[str, int], count: int, wanted: dict[str
     assert wanted_workers(gpus, count) == wanted
 
 
+@pytest.mark.slow
 def test_a_cluster_of_its_own(tmp_path: Path, importable: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """Starting one takes 3 seconds of a processor: the one test of Ray that is not slow. A worker dies in it."""
+    """A worker dies in it."""
     before = set(Path(tempfile.gettempdir()).glob("nlcli-ray-*"))
     work, shards = written_files(tmp_path, ["die.", "b", "-", "d", "e"])
     engine().finish(work, shards, "copying")
