@@ -228,7 +228,13 @@ def test_planted_truth_is_measured_where_nothing_is_verified(world: World, tmp_p
 # --- held-out classes ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", DETECTORS.ours)
+_LONG = {"cleannet", "drae", "label-propagation", "label-spreading"}
+"""Detectors that take long twice; the battery has one of each quickly."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in _LONG else name for name in DETECTORS.ours]
+)
 def test_nothing_leaks_of_held_out_classes(name: str, world: World) -> None:
     """Other verification of their images changes no score, no threshold and no verdict."""
     held = ("cat", "fox")
