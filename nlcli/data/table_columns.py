@@ -208,6 +208,8 @@ def _csv_columns(
         )
         for column in table.columns:
             for chunk in column.chunks:
+                if pa.types.is_null(chunk.type):  # no row at all has this column
+                    return None
                 if pc.any(pc.match_substring_regex(chunk.dictionary, _NOT_AS_IT_STANDS)).as_py():
                     return None
         texts = {name: _numbered_texts(path, name, table.column(number)) for number, name in used.items()}

@@ -157,3 +157,11 @@ def test_equal_texts_have_one_number() -> None:
     assert cells(texts) == ["b", "a", "b"]
     assert len(texts.values) == 2
     assert texts_of(["", "x", ""]).empty.tolist() == [True, False, True]
+
+
+def test_a_table_of_nothing_but_commas(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(",\n")
+    with pytest.raises(NlcliError):
+        read_columns(tmp_path / "t.csv", ("path", "label"), ("path",), pass_over=True)
+    (tmp_path / "t.csv").write_text("path,label\n")
+    assert read_columns(tmp_path / "t.csv", ("path", "label"), ("path",), pass_over=True).rows == 0
