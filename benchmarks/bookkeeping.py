@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, Written, shard_path, shard_records
 from nlcli.data.image_list import ImageList
-from nlcli.data.label_files import DESCRIPTION, DatasetRecord
+from nlcli.data.label_files import DESCRIPTION, DatasetRecord, images_schema
 from nlcli.data.pictures import pictures_changed, record_pictures
 from nlcli.stages.config import StageConfig
 from nlcli.stages.engines.handing_out import Crew, hand_out
@@ -72,7 +72,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
         whole = measured("see what is left", shards.left)
         if whole:
             raise RuntimeError(f"{len(whole)} shards are left")
-        measured("read all records", lambda: Written.of(root / "out", len(shards)))
+        measured("read all records", lambda: Written.of(shard_records(root / "out", len(shards))))
         records = shard_records(root / "out", len(shards))
         measured("write the index", lambda: write_index(root / "out" / INDEX, listed.columns, records))
         blocks = (listed.names(first, min(first + _BLOCK, pictures))[0] for first in range(0, pictures, _BLOCK))
@@ -87,19 +87,7 @@ def _make_list(root: Path, images: int) -> Path:
     """A data set of ``images`` images without labels."""
     config = ListConfig(output=root / "dataset", images=images)
     with open_stage("dataset", config, {}) as stage:
-        classes = pa.list_(pa.int32())
-        schema = pa.schema(
-            [
-                ("key", pa.string()),
-                ("path", pa.string()),
-                ("split", pa.string()),
-                ("noisy", classes),
-                ("noisy_confidence", pa.list_(pa.float32())),
-                ("present", classes),
-                ("absent", classes),
-                ("verification", pa.string()),
-            ]
-        )
+        schema = images_schema()
         with pq.ParquetWriter(stage.work / "images.parquet", schema) as file:
             for first in range(0, images, _BLOCK):
                 number = pa.array(range(first, min(first + _BLOCK, images)), pa.int64())
@@ -107,7 +95,7 @@ def _make_list(root: Path, images: int) -> Path:
                 key = pc.binary_join_element_wise(
                     "crawl/", pc.utf8_slice_codeunits(digits, 0, 5), "/", digits, ".jpg", ""
                 )
-                nothing = pa.array([[]], classes).take(pa.array([0] * len(key)))
+                nothing = pa.array([[]], pa.list_(pa.int32())).take(pa.array([0] * len(key)))
                 same = {"split": "train", "verification": "none"}
                 columns = [
                     key

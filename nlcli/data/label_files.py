@@ -30,7 +30,8 @@ REMEDY = "build the data set again"
 _GROUP_ROWS = 1 << 16
 
 
-def _schema() -> Any:
+def images_schema() -> Any:
+    """The columns of ``images.parquet``."""
     import pyarrow as pa
 
     classes = pa.list_(pa.int32())
@@ -83,7 +84,7 @@ def write_dataset(
 
     confidence = table.noisy.data.astype(np.float32, copy=False)
     with atomic_path(directory / "images.parquet") as temporary:
-        with pq.ParquetWriter(temporary, _schema()) as file:
+        with pq.ParquetWriter(temporary, images_schema()) as file:
             for start in range(0, max(len(table), 1), _GROUP_ROWS):
                 rows = slice(start, min(start + _GROUP_ROWS, len(table)))
                 columns = [
@@ -96,7 +97,7 @@ def write_dataset(
                     lists(table.absent, rows),
                     names(VERIFICATION, table.verification[rows]),
                 ]
-                file.write_table(pa.Table.from_arrays(columns, schema=_schema()))
+                file.write_table(pa.Table.from_arrays(columns, schema=images_schema()))
     record = {
         **info,
         "task": table.task,
@@ -192,7 +193,7 @@ def _read_header(path: Path | str) -> _Header:
     where = record.path / "images.parquet"
     described = DatasetRecord.read(record.path / DESCRIPTION)
     with damaged_as_sentence(where, REMEDY):
-        if not pq.read_schema(where).equals(_schema()):
+        if not pq.read_schema(where).equals(images_schema()):
             raise NlcliError(f"{where} does not have the columns of a data set; {REMEDY}")
         count = pq.read_metadata(where).num_rows
     return _Header(where, count, described, record.fingerprint)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -28,6 +27,8 @@ from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_
 from nlcli.stages.stage import PICTURES
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from nlcli.data.labels import LabelTable
 
 _FROM_HERE, _ROOT = b"from_here", b"root"  # where the pictures lie: as seen from the directory, and in all
@@ -140,19 +141,19 @@ def read_pictures(directory: Path) -> Pictures | None:
     Raises:
         NlcliError: the file is damaged.
     """
-    if not (directory / PICTURES).is_file():
-        return None
-    return next(_blocks(directory, sys.maxsize))
-
-
-def _blocks(directory: Path, rows: int = _GROUP_ROWS) -> Iterator[Pictures]:
-    """The same as consecutive parts of at most ``rows`` pictures; one without pictures where there are none."""
     path = directory / PICTURES
-    remedy = f"make {directory} again with --force"
+    return next(_recorded(directory, [read_own_table(path, _remedy(directory))])) if path.is_file() else None
+
+
+def _remedy(directory: Path) -> str:
+    return f"make {directory} again with --force"
+
+
+def _recorded(directory: Path, tables: Iterable[pa.Table]) -> Iterator[Pictures]:
+    """What ``tables``, consecutive parts of the record in ``directory``, say."""
     root: Path | None = None
-    tables = own_table_blocks(path, remedy, rows) if rows < sys.maxsize else iter([read_own_table(path, remedy)])
     for table in tables:
-        with damaged_as_sentence(path, remedy):
+        with damaged_as_sentence(directory / PICTURES, _remedy(directory)):
             metadata = table.schema.metadata or {}
             paths = table.column("path").to_pylist()
             numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
@@ -201,10 +202,11 @@ def pictures_changed(directory: Path, *, contents: bool = False) -> str | None:
     Args:
         contents: Compare what every picture holds, where that was recorded.
     """
-    if not (directory / PICTURES).is_file():
+    path = directory / PICTURES
+    if not path.is_file():
         return None
     count, changed, first, told = 0, 0, None, False
-    for before in _blocks(directory):
+    for before in _recorded(directory, own_table_blocks(path, _remedy(directory), _GROUP_ROWS)):
         if contents and before.contents is None and not told:
             told = True
             say(f"the pictures' contents of {directory} were not recorded; only their sizes and times are compared")

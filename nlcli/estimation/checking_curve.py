@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from nlcli.estimation.candidates import Images
 from nlcli.estimation.criterion import image_scores
 from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
-from nlcli.estimation.design import RowBlocks
-from nlcli.estimation.linear_model import LinearModel, Task
+from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.linear_search import Checked, choose
 from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.path import path_values
-from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.seeds import stream
 
 PARTS = (0.25, 0.5, 1.0)
@@ -72,37 +70,7 @@ class CheckingCurve:
         return gain, low, high
 
 
-@dataclass(frozen=True, eq=False)
-class CheckedImages:
-    """Images with noisy labels, and what is checked of some of them.
-
-    Attributes:
-        design: (n, D) features on the scale that is solved on.
-        noisy: (n, C) CSR, noisy labels.
-        labelled: (n,) bool: an image has noisy labels that count.
-        verified, known: (n, C) CSR, what a person said, and where.
-        checked: (n,) bool: a person said something; of one label an image, which class it is.
-    """
-
-    design: RowBlocks
-    task: Task
-    classes: int
-    noisy: Any
-    labelled: np.ndarray
-    verified: Any
-    known: Any
-    checked: np.ndarray
-
-    def terms(self, used: np.ndarray, weight: float) -> list[Term]:
-        """What is fitted to where only what is checked of the images ``used`` (n,) bool is known."""
-        clean, labelled = np.where(used, weight, 0.0), self.labelled.astype(np.float64)
-        if self.task == "single-label":
-            return [Term(self.noisy, np.where(used, 0.0, labelled)), Term(self.verified, clean)]
-        of_used = self.known.multiply(used[:, None].astype(np.uint8)).tocsr()
-        return [Term(self.noisy, labelled, Unknown(of_used)), Term(self.verified, clean, self.known)]
-
-
-def checking_curve(images: CheckedImages, seed: int) -> CheckingCurve | None:
+def checking_curve(images: Images, seed: int) -> CheckingCurve | None:
     """The curve; None where fewer than ``LEAST`` images are checked.
 
     Args:
@@ -116,19 +84,18 @@ def checking_curve(images: CheckedImages, seed: int) -> CheckingCurve | None:
     single = images.task == "single-label"
     folds = np.full(len(images.checked), -1)
     folds[rows] = stratified_folds(verified.argmax(axis=1) if single else strata_of_tags(verified), _FOLDS)
-    preconditioner = Preconditioner(images.design)
-    weight, l2, start = _strength(images, Checked(verified, known, rows=rows), preconditioner)
+    weight, l2, start = _strength(images, Checked(verified, known, rows=rows))
 
     def scores(used: np.ndarray) -> np.ndarray:
         logits = out_of_fold(
             images.design,
-            images.terms(used, weight),
+            _terms(images, used, weight),
             images.task,
             images.classes,
             l2,
             folds,
             start=start,
-            preconditioner=preconditioner,
+            preconditioner=images.preconditioner,
         )
         if single:
             right: np.ndarray = (logits.argmax(axis=1) == verified.argmax(axis=1)).astype(np.float64)
@@ -141,14 +108,21 @@ def checking_curve(images: CheckedImages, seed: int) -> CheckingCurve | None:
     return CheckingCurve(points, _mean(by_part[-1] - by_part[-2]), len(rows))
 
 
-def _strength(
-    images: CheckedImages, checked: Checked, preconditioner: Preconditioner
-) -> tuple[float, float, LinearModel]:
+def _terms(images: Images, used: np.ndarray, weight: float) -> list[Term]:
+    """What is fitted to where only what is checked of the images ``used`` (n,) bool is known."""
+    clean = np.where(used, weight, 0.0)
+    if images.task == "single-label":
+        return [Term(images.noisy, np.where(used, 0.0, images.labelled)), Term(images.verified, clean)]
+    of_used = images.known.multiply(used[:, None].astype(np.uint8)).tocsr()
+    return [Term(images.noisy, images.labelled, Unknown(of_used)), Term(images.verified, clean, images.known)]
+
+
+def _strength(images: Images, checked: Checked) -> tuple[float, float, LinearModel]:
     """What a checked image counts and how strong the penalty is, as all checked images prefer it; that classifier."""
-    candidates = {f"{weight}": images.terms(images.checked, weight) for weight in WEIGHTS}
+    candidates = {f"{weight}": _terms(images, images.checked, weight) for weight in WEIGHTS}
     values = path_values(images.design, _STRENGTHS)
     choice = choose(
-        images.design, candidates, images.task, images.classes, values, checked, preconditioner=preconditioner
+        images.design, candidates, images.task, images.classes, values, checked, preconditioner=images.preconditioner
     )
     return float(choice.points[choice.chosen].candidate), choice.solution.l2, choice.solution.model
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
-from nlcli.data.features.shards import shard_path, write_shard
+from nlcli.data.features.shards import Written, shard_path, write_shard
 from nlcli.data.label_files import write_dataset
 from nlcli.estimators.label_arrays import NOWHERE
 from nlcli.stages.config import StageConfig
@@ -85,11 +85,9 @@ def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: 
             return stage.output
         shard_rows = max(1, _SHARD_BYTES // (features.shape[1] * features.itemsize))
         (stage.work / "shards").mkdir(exist_ok=True)
-        records, hashes = [], {}
+        records = []
         for number, first in enumerate(range(0, len(features), shard_rows)):
-            path = shard_path(stage.work, number)
-            records.append(write_shard(path, features[first : first + shard_rows], []))
-            hashes[path.relative_to(stage.work).as_posix()] = records[-1].sha256
+            records.append(write_shard(shard_path(stage.work, number), features[first : first + shard_rows], []))
         write_index(stage.work / INDEX, lambda first, end: (keys[first:end], keys[first:end]), records)
         described = FeaturesRecord(
             images=len(keys),
@@ -105,7 +103,8 @@ def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: 
             image_root=str(NOWHERE),
         )
         described.write(stage.work / DESCRIPTION)
-        stage.finish({"images": len(keys), "num_features": features.shape[1]}, content=hashes)
+        summary = {"images": len(keys), "num_features": features.shape[1]}
+        stage.finish(summary, content=Written.of(records).hashes)
     return stage.output
 
 

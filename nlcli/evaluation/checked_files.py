@@ -11,6 +11,7 @@ import numpy as np
 
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
+from nlcli.stages.own_tables import damaged_as_sentence, read_own_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,16 +46,12 @@ def read_checked_table(
     Raises:
         NlcliError: missing, damaged, or of another schema.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
+    remedy = "evaluate the detection again"
+    table = read_own_table(path, remedy)
+    with damaged_as_sentence(path, remedy):
         classes = tuple(json.loads((table.schema.metadata or {}).get(b"classes", b"null")) or ())
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NlcliError(f"cannot read {path}: {error}; evaluate the detection again") from error
     of_class = table[class_column].to_numpy() if class_column in table.column_names else np.empty(0)
     inside = len(of_class) > 0 and 0 <= of_class.min() <= of_class.max() < len(classes)
     if not table.schema.equals(schema_of(classes)) or not inside or any(column.null_count for column in table.columns):
-        raise NlcliError(f"{path} does not hold the {what} of a detection; evaluate the detection again")
+        raise NlcliError(f"{path} does not hold the {what} of a detection; {remedy}")
     return table, classes

@@ -10,7 +10,8 @@ from scipy.sparse import csr_array
 from nlcli.console import say
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.labels import NONE, SPLITS, LabelTable, true_classes
-from nlcli.estimation.checking_curve import LEAST, CheckedImages, CheckingCurve, checking_curve
+from nlcli.estimation.candidates import Images
+from nlcli.estimation.checking_curve import LEAST, CheckingCurve, checking_curve
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.scale import FeatureScale
 from nlcli.seeds import stream
@@ -42,12 +43,12 @@ def gain_of_checking(features: Path, dataset: Path, table: LabelTable, seed: int
     say(f"what checking brings: 7 parts of {np.count_nonzero(checked):,} checked images, 5 folds each")
     verified, known = table.verified_matrices(rows, checked[rows])
     return checking_curve(
-        CheckedImages(
+        Images(
             design=ArrayBlocks(FeatureScale("unit").apply(store.read(place[rows]))),
             task=table.task,
             classes=table.num_classes,
             noisy=csr_array(table.noisy[rows] > 0),
-            labelled=noisy[rows],
+            labelled=noisy[rows].astype(np.float64),
             verified=verified,
             known=known,
             checked=checked[rows],

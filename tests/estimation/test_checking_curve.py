@@ -7,7 +7,8 @@ import pytest
 from scipy.sparse import csr_array
 
 from nlcli.estimation import checking_curve as module
-from nlcli.estimation.checking_curve import CheckedImages, CheckingCurve, Point, checking_curve
+from nlcli.estimation.candidates import Images
+from nlcli.estimation.checking_curve import CheckingCurve, Point, checking_curve
 from nlcli.estimation.design import ArrayBlocks
 
 CLASSES, WIDTH = 3, 6
@@ -17,7 +18,7 @@ def _one_hot(classes: np.ndarray) -> csr_array:
     return csr_array(np.eye(CLASSES, dtype=np.uint8)[classes])
 
 
-def _planted(rng: np.random.Generator, count: int, checked: int, wrong: float) -> tuple[CheckedImages, np.ndarray]:
+def _planted(rng: np.random.Generator, count: int, checked: int, wrong: float) -> tuple[Images, np.ndarray]:
     """Classes one standard deviation apart whose labels become the next class's in a share ``wrong`` of the images."""
     true = rng.integers(0, CLASSES, count)
     features = rng.standard_normal((count, WIDTH)).astype(np.float32)
@@ -26,12 +27,12 @@ def _planted(rng: np.random.Generator, count: int, checked: int, wrong: float) -
     of_checked = np.zeros(count, bool)
     of_checked[rng.choice(count, checked, replace=False)] = True
     known = csr_array(np.outer(of_checked, np.ones(CLASSES)).astype(np.uint8))
-    images = CheckedImages(
+    images = Images(
         design=ArrayBlocks(features),
         task="single-label",
         classes=CLASSES,
         noisy=_one_hot(noisy),
-        labelled=np.ones(count, bool),
+        labelled=np.ones(count),
         verified=csr_array(_one_hot(true).multiply(of_checked[:, None])),
         known=known,
         checked=of_checked,
@@ -73,10 +74,7 @@ def test_all_checked_is_the_same_as_another_librarys_classifier() -> None:
     verified = np.asarray(images.verified[rows].toarray(), np.float64)
     folds = np.full(500, -1)
     folds[rows] = module.stratified_folds(verified.argmax(axis=1), 5)
-    choice = module._strength(
-        images, module.Checked(verified, np.ones_like(verified), rows=rows), module.Preconditioner(images.design)
-    )
-    weight, l2, _ = choice
+    weight, l2, _ = module._strength(images, module.Checked(verified, np.ones_like(verified), rows=rows))
     features = np.concatenate([part for _, part in images.design.blocks()])
     labels = np.where(images.checked, true, images.noisy.toarray().argmax(axis=1))
     counts = np.where(images.checked, weight, 1.0)
@@ -119,12 +117,12 @@ def test_several_labels_an_image() -> None:
     checked = np.zeros(500, bool)
     checked[rng.choice(500, 160, replace=False)] = True
     rows = checked[:, None].astype(np.uint8)
-    images = CheckedImages(
+    images = Images(
         design=ArrayBlocks(features),
         task="multi-label",
         classes=CLASSES,
         noisy=csr_array(noisy.astype(np.uint8)),
-        labelled=np.ones(500, bool),
+        labelled=np.ones(500),
         verified=csr_array(true * rows),
         known=csr_array(np.ones_like(true) * rows),
         checked=checked,

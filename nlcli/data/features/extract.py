@@ -104,7 +104,7 @@ def extract_features(config: ExtractFeatures, *, force: bool = False) -> Path:
         forward = None if config.engine_cpu == "tensorflow" else _forward_of(config, backbone)
         work = Extraction(config, Path(os.path.abspath(stage.work)), backbone, forward)
         engine.finish(work, shards, f"features of {backbone.name}")
-        written = Written.of(stage.work, len(shards))
+        written = Written.of(shard_records(stage.work, len(shards)))
         if written.broken == len(images):
             reason = written.reason or "the data set is empty"
             raise NlcliError(f"none of the {len(images)} images of {config.dataset} could be read; the first: {reason}")

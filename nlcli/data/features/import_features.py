@@ -20,7 +20,7 @@ from nlcli.console import progress, say
 from nlcli.data.features.by_image import RUNS, Part, parts_by_image
 from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
-from nlcli.data.features.shards import ShardRecord, read_shard_record, shard_path, write_shard
+from nlcli.data.features.shards import ShardRecord, Written, read_shard_record, shard_path, write_shard
 from nlcli.data.features.vectors import Vectors, open_vectors
 from nlcli.data.pictures import pictures_changed, record_pictures, renew_pictures
 from nlcli.errors import NlcliError, printable
@@ -65,10 +65,10 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
             shutil.rmtree(stage.work / "shards", ignore_errors=True)
             raise
         write_index(stage.work / INDEX, lambda first, end: (keys[first:end], table.paths[first:end].tolist()), records)
-        missing = sum(len(record.errors) for record in records)
+        written = Written.of(records)
         described = FeaturesRecord(
             images=len(keys),
-            broken=missing,
+            broken=written.broken,
             num_features=vectors.reader.width,
             dtype=config.dtype,
             shards=len(records),
@@ -81,22 +81,18 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
         )
         described.write(stage.work / DESCRIPTION)
         shutil.rmtree(stage.work / RUNS, ignore_errors=True)
-        hashes = {
-            shard_path(stage.work, number).relative_to(stage.work).as_posix(): record.sha256
-            for number, record in enumerate(records)
-        }
         summary = described.model_dump(include={"images", "broken", "num_features", "dtype", "precision", "backbone"})
-        stage.finish(summary, content=hashes)
-    if missing:
+        stage.finish(summary, content=written.hashes)
+    if written.broken:
         first = [
             keys[number * config.shard_rows + position]
             for number, record in enumerate(records)
             for position, _ in record.errors[:_MOST_NAMED]
         ][:_MOST_NAMED]
-        more = " ..." if missing > _MOST_NAMED else ""
+        more = " ..." if written.broken > _MOST_NAMED else ""
         say(
-            f"{missing:,} of {len(keys):,} images have no vector in {config.source} ({', '.join(first)}{more}); column "
-            f"'error' of {config.output / INDEX} says so"
+            f"{written.broken:,} of {len(keys):,} images have no vector in {config.source} ({', '.join(first)}{more}); "
+            f"column 'error' of {config.output / INDEX} says so"
         )
     return stage.output
 

@@ -16,7 +16,7 @@ import hashlib
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,14 @@ class Written:
     hashes: dict[str, str]
 
     @classmethod
-    def of(cls, directory: Path, count: int) -> Written:
-        """Of ``count`` shards."""
+    def of(cls, records: Iterable[ShardRecord]) -> Written:
+        """Of all its shards, in their order."""
         broken, reason, hashes = 0, None, {}
-        for number, record in enumerate(shard_records(directory, count)):
+        for number, record in enumerate(records):
             if record.errors and reason is None:
                 reason = record.errors[0][1]
             broken += len(record.errors)
-            hashes[shard_path(directory, number).relative_to(directory).as_posix()] = record.sha256
+            hashes[shard_path(Path(), number).as_posix()] = record.sha256
         return cls(broken, reason, hashes)
 
 
