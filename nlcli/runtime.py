@@ -21,21 +21,27 @@ def quiet_tensorflow() -> None:
     """Import TensorFlow without its start-up chatter; call before anything else imports it.
 
     Its first lines are printed by native code before any setting of the log is read, so standard
-    error is held back at the descriptor meanwhile, and shown after all if the import fails. A
-    ``TF_CPP_MIN_LOG_LEVEL`` in the environment is left alone, so a user can still ask for the log.
+    error is held back at the descriptor meanwhile, and shown after all if the import fails. Whoever asks
+    for the log with a ``TF_CPP_MIN_LOG_LEVEL`` of 0 or 1 in the environment gets it; 2 and 3 ask for less.
     Keras runs on TensorFlow whatever ``keras.json`` says: methods and backbones are written for it.
     """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # Functions that TensorFlow compiles come here, too, and it warns of what it cannot compile by printing it:
+    # of the environment, all that stands in it. So it is touched before the import alone.
+    if "tensorflow" in sys.modules and "keras" in sys.modules:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if "tensorflow" in sys.modules or asked in ("0", "1"):
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2" if asked is None else asked
     with chatter_held_back():
         import keras  # noqa: F401
         import tensorflow
 
         tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
         tensorflow.config.list_physical_devices()  # complains of a missing GPU driver when first asked
-        del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
+        if asked is None:
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
 
 
 @contextmanager

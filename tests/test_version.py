@@ -75,3 +75,22 @@ def test_a_log_that_is_asked_for_does_not_change_the_backend(tmp_path: Path) -> 
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
     assert ended.stdout.strip() == "tensorflow"
+
+
+def test_whoever_asks_for_no_log_gets_none_and_no_environment_is_printed(tmp_path: Path) -> None:
+    """Level 3 is silence; a compiled function that comes to the import again warned with all of the environment."""
+    program = tmp_path / "compiled.py"
+    program.write_text(
+        "from nlcli.runtime import quiet_tensorflow\n"
+        "quiet_tensorflow()\n"
+        "import tensorflow\n"
+        "tensorflow.get_logger().setLevel('WARNING')\n"
+        "def compiled():\n"
+        "    quiet_tensorflow()\n"
+        "    return tensorflow.constant(7)\n"
+        "print(int(tensorflow.function(compiled)()))\n"
+    )
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(program)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    assert (ended.stdout, ended.stderr) == ("7\n", "")
