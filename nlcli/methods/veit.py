@@ -125,6 +125,7 @@ class Veit(StartedMethod):
             noisy_labels="all",
             monitor="L_clean",
             patience=settings.pretrain_patience,
+            trunk_factor=0.0,  # "just the label cleaning network" (section 4.3): h must not move, either
         )
         # "Until convergence" at one rate (section 4.4): by epochs of the clean set it would be gone long before.
         alone = replace(alone, rates={"cleaning": Schedule(settings.pretrain_rate)})

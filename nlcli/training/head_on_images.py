@@ -114,10 +114,11 @@ class MethodOnImages:
 
     Args:
         own: Phases that train the second of two networks.
+        still: Phases that leave the trunk as it is.
     """
 
-    def __init__(self, trunk: Trunk, method: Method, own: Collection[str] = ()) -> None:
-        self.trunk, self.method, self._own = trunk, method, own
+    def __init__(self, trunk: Trunk, method: Method, own: Collection[str] = (), still: Collection[str] = ()) -> None:
+        self.trunk, self.method, self._own, self._still = trunk, method, own, still
 
     def groups(self) -> Mapping[str, Sequence[keras.Variable]]:
         """The method's groups, and those of a trunk that is trained."""
@@ -144,7 +145,7 @@ class MethodOnImages:
 
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses on the features of uint8 images (b, S, S, 3)."""
-        features = self.trunk(inputs, training=True, own=phase in self._own)
+        features = self.trunk(inputs, training=phase not in self._still, own=phase in self._own)
         return self.method.losses(phase, self.method.scale(features), batch)
 
 
@@ -238,7 +239,12 @@ class ImageFeed:
         if self._two_trunks:
             how["two_trunks"] = True
         return Prepared(
-            model=MethodOnImages(self._trunk, method, [p.name for p in phases if method.own_trunk in p.rates]),
+            model=MethodOnImages(
+                self._trunk,
+                method,
+                own=[phase.name for phase in phases if method.own_trunk in phase.rates],
+                still=[phase.name for phase in phases if not phase.trunk_factor],
+            ),
             phases=self._with_trunk(method, phases) if trained else phases,
             source=ImageSource(
                 table,
@@ -266,16 +272,15 @@ class ImageFeed:
         )
 
     def _with_trunk(self, method: Method, phases: Sequence[Phase]) -> list[Phase]:
-        """``phases`` that train the trunk, too, its rate decaying as the method's do."""
+        """``phases`` that train the trunk, too, its rate decaying as the method's do, where they do not leave it."""
         rate = self._config.trunk_rate or method.trunk_rate() or TRUNK_RATE
-        schedules = [method.config.schedule(rate * phase.trunk_factor).scaled(self._config.scale) for phase in phases]
-        trained = [
-            (TRUNK, OWN_TRUNK) if self._two_trunks and method.own_trunk in phase.rates else (TRUNK,) for phase in phases
-        ]
-        return [
-            replace(phase, rates={**phase.rates, **dict.fromkeys(groups, schedule)})
-            for phase, schedule, groups in zip(phases, schedules, trained, strict=True)
-        ]
+
+        def trained(phase: Phase) -> Phase:
+            groups = (TRUNK, OWN_TRUNK) if self._two_trunks and method.own_trunk in phase.rates else (TRUNK,)
+            schedule = method.config.schedule(rate * phase.trunk_factor).scaled(self._config.scale)
+            return replace(phase, rates={**phase.rates, **dict.fromkeys(groups, schedule)})
+
+        return [trained(phase) if phase.trunk_factor else phase for phase in phases]
 
     def publish(self, method: Method, outcome: Outcome, clean: CleanLabels | None) -> dict[str, str]:
         """Save the backbone, with a linear method's layer as its last one."""

@@ -152,7 +152,8 @@ class Phase:
             is better).
         patience: validations without a better one before the phase ends; None: as the run is set.
         weight_decay: half of it times the squares of all trained kernels is added to the loss as it is returned.
-        trunk_factor: factor on the learning rate of a backbone that is trained along.
+        trunk_factor: factor on the learning rate of a backbone that is trained along. 0: the phase leaves it as it is,
+            as in inference, because something is held fixed behind it.
         average: steps that the trained weights are averaged over, exponentially; it is the average that is validated
             and kept. 0: the weights themselves.
     """
