@@ -357,6 +357,20 @@ def test_the_authors_first_stage_holds_the_noise_types_fixed(batch: tuple) -> No
     assert later["L_noise"] == pytest.approx(losses["L_noise"], rel=1e-6)
 
 
+def test_row_5_of_xiaos_table_begins_at_model_2() -> None:
+    """Table 1: the bottom-up model starts from the network that the clean set has trained, and is not trained on it again."""
+    bottom_up, _ = built("bottom-up", **get_method("bottom-up").presets["clothing1m"])
+    assert [(phase.name, phase.steps) for phase in bottom_up.phases()] == [("mixed", 160_000)]
+    assert [phase.name for phase in built("bottom-up", pretrain_steps=7)[0].phases()] == ["pretrain", "mixed"]
+
+
+def test_images_without_a_class_teach_a_whole_network_nothing_and_top_1_chooses_its_step() -> None:
+    """As ``pretrain-backbone`` has it: both leave out images that are known only not to be of their noisy class."""
+    method = get_method("finetune-whole")(configure("finetune-whole", {}), Problem(4, ("a", "b"), "single-label"))
+    (phase,) = method.phases()
+    assert (phase.rows, phase.clean_rows, phase.monitor) == ("clean", "named", "auto")
+
+
 def test_bottom_up_and_forward_by_hand(batch: tuple) -> None:
     features, noisy, verified, mask = batch
     bottom_up, w = built("bottom-up", clean_weight=0.4)
