@@ -30,7 +30,8 @@ a file          250 images of each class whose WordNet id stands in it, one a li
 ============== =======================================================================
 
 The list of semantic-308 was not published. The first hypernym of the first hypernym in WordNet 3.0
-makes 303 groups of the 1,000 classes; other readings (the last one, all of them) make 306 and 339.
+makes 303 groups of the 1,000 classes. 82 classes have several such; other choices among these make
+301 to 308 groups, and up to 316 are possible (docs/datasets/webvision.md).
 """
 
 from __future__ import annotations
