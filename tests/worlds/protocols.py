@@ -5,12 +5,14 @@ A protocol is a flat mapping of facts, so that two of them can be compared entry
 =================== =======================================================================================
 ``method``          of train-head or detect-noise; ``network on noisy labels`` and the like of pretrain-backbone
 ``optimizer``       ``batch``: images in a step; ``weight_decay``
-``steps.PHASE``     ``rate.PHASE.GROUP``: initial learning rates; ``trunk`` is a network that is trained along
+``steps.PHASE``     or ``CONVERGED`` of a phase that ends where validation no longer improves
+``rate.PHASE.GROUP`` initial learning rates; ``trunk`` is a network that is trained along
 ``decay.PHASE``     (factor, every, unit) or None
 ``start``           weights it begins with: ``imagenet``, ``none``, or the stage whose network it goes on from
 ``clean``           parts of the clean set; ``seeds``: how many runs a cell is the mean of
 ``select``          what chooses a step, on validation; ``score``: which of its classifiers is scored; ``split``
 ``option.X``        an option of the method, or of how images are shown to it
+``detection.X``     an option of a detector, or of that which weighs the images of train-head
 =================== =======================================================================================
 """
 
@@ -38,6 +40,7 @@ class Unstated:
 
 
 UNSTATED = Unstated()
+CONVERGED = "until it converges"
 
 # --- the papers ------------------------------------------------------------------------------
 
@@ -73,10 +76,11 @@ def facts(
 def _coco(year: int) -> dict[str, Facts]:
     """Rows that tables of Hu 2018 and Hu 2019 on extended MS-COCO share (section 4.2 of both)."""
     # "ResNet50 ... 64 as batch size ... learning rate as 1e-4 ... decay of 0.9 every 2 epochs ... 20,000 iterations."
-    backbone: dict[str, Any] = {"optimizer": "rmsprop", "batch": 64, "decay": EPOCHS_2, "start": "imagenet"}
-    if year == 2018:
-        backbone["flip"] = "both"  # "randomly flipped horizontally and vertically"
-        backbone["select"] = "AP_all"  # "early stopping based on AP_all on the validation set"
+    backbone: dict[str, Any] = {"optimizer": "rmsprop", "batch": 64, "decay": EPOCHS_2}
+    # 2018: "random flipped horizontally and vertically", "early stopping based on AP_all on the validation set", and no
+    # word on what it starts from. 2019, section 3.3: "the weights of ImageNet pre-trained model".
+    told_2018 = {"flip": "both", "select": "AP_all", "start": UNSTATED}
+    backbone |= told_2018 if year == 2018 else {"start": "imagenet", "flip": UNSTATED}
     return {
         "noisy": facts(
             "network on noisy labels", **backbone, steps={"noisy": 20_000}, rates={"noisy": {"network": 1e-4}}
@@ -92,12 +96,13 @@ def _coco(year: int) -> dict[str, Facts]:
 
 
 def _finetuned(start: str, **common: Any) -> dict[str, Facts]:
-    """FT-W, FT-L and FT-M, all with the same settings."""
-    steps, rate = common.pop("steps"), common.pop("rate")
+    """FT-W, FT-L and FT-M, all with the same settings; ``flip`` is of the images, which FT-W alone sees."""
+    steps, rate, flip = common.pop("steps"), common.pop("rate"), common.pop("flip", UNSTATED)
     return {
         "FT-W": facts(
             "network on verified labels",
             **common,
+            flip=flip,
             steps={"verified": steps},
             rates={"verified": {"network": rate}},
             start=start,
@@ -146,7 +151,10 @@ VEIT_SIZES = {"embedding": UNSTATED, "hidden": UNSTATED}
 def _veit(
     variant: str, clean: Any, optimizer: str, batch: int, cleaning: float, rate: float, steps: int, **more: Any
 ) -> Facts:
-    """Veit 2017, section 4.4: cleaning net and classifier; pre-trained "until convergence", then at the joint rates."""
+    """Veit 2017, section 4.4: cleaning net and classifier; pre-trained "until convergence", then at the joint rates.
+
+    ``steps`` are those of the joint training: "4 million batches each", Hu 2019's "200,000 iterations".
+    """
     first = variant == "pretrained"
     decay = more.pop("decay", NO_DECAY)
     alone = more.pop("alone", cleaning)
@@ -154,7 +162,7 @@ def _veit(
         "veit",
         optimizer,
         batch,
-        steps={**({"cleaning": steps} if first else {}), "joint": steps},
+        steps={**({"cleaning": CONVERGED} if first else {}), "joint": steps},
         rates={**({"cleaning": {"cleaning": alone}} if first else {}), "joint": {"cleaning": cleaning, "classifier": rate}},
         decay={"cleaning": NO_DECAY, "joint": decay},
         start=FEATURES,
@@ -187,12 +195,13 @@ def _residual_coco(activation: str, rate: float) -> Facts:
 
 COCO_2018, COCO_2019 = _coco(2018), _coco(2019)
 FT_2018 = _finetuned(
-    "backbone", optimizer="rmsprop", batch=64, steps=100_000, rate=1e-4, clean=ALL_2018, select="AP_all"
+    "backbone", optimizer="rmsprop", batch=64, steps=100_000, rate=1e-4, clean=ALL_2018, select="AP_all", flip="both"
 )
 FT_2019 = _finetuned("backbone", optimizer="adam", batch=32, steps=50_000, rate=1e-4, clean=ALL_2019)
 
 # Veit 2017, section 4.4: RMSProp 0.045, 0.94 every 2 epochs, 49 million steps of 32; fine-tuned for another 4 million,
 # last layer from 0.001, cleaning net from 0.015, and 0.001 once it is pre-trained. Two epochs of the 9,011,219 images.
+# The network is trained "from scratch using noisy labels" (section 2).
 OI_DECAY, OI_EPOCHS = (0.94, 2.0, "epochs"), (0.94, 563_200, "steps")
 OI_BACKBONE = facts(
     "network on noisy labels",
@@ -200,9 +209,10 @@ OI_BACKBONE = facts(
     32,
     steps={"noisy": 49_000_000},
     rates={"noisy": {"network": 0.045}},
-    decay=(0.94, 2.0, "epochs"),
-    start=UNSTATED,
+    decay=OI_DECAY,
+    start="none",
     select=None,
+    flip=UNSTATED,
 )
 # Sums over images: eq. (2) and (3) of Veit 2017, (3) and (4) of Hu 2018, (6) of Hu 2019. Every class of an image of
 # MS-COCO is verified, so that it is all the same there.
@@ -227,9 +237,10 @@ OI_VEIT = {
 OI_FT_2017 = _finetuned(
     "backbone", optimizer="rmsprop", batch=32, steps=4_000_000, rate=1e-3, decay=OI_EPOCHS, clean=(1.0,), select=None
 )
-# Hu 2018, section 4.2: "fine-tuning ... learning rate of 1e-4 ... additional 4 million iterations with a batch size of 32".
+# Hu 2018, section 4.2: "fine-tuning ... learning rate of 1e-4 ... additional 4 million iterations with a batch size of 32
+# ... early stopping based on AP_all on the validation set".
 OI_FT_2018 = _finetuned(
-    "backbone", optimizer="rmsprop", batch=32, steps=4_000_000, rate=1e-4, clean=(1.0,), select=None
+    "backbone", optimizer="rmsprop", batch=32, steps=4_000_000, rate=1e-4, clean=(1.0,), select="AP_all"
 )
 
 
@@ -242,6 +253,8 @@ def _misra(score: str) -> Facts:
         start=FEATURES,
         score=score,
         select=None,
+        labelled_if_present=UNSTATED,
+        labelled_if_absent=UNSTATED,
     )
 
 
@@ -277,6 +290,7 @@ def _clothing(method: str, start: str, phase: str, **options: Any) -> Facts:
         start=start,
         crop=UNSTATED,
         flip=UNSTATED,
+        weight_decay=UNSTATED,
         **options,
     )
 
@@ -320,7 +334,7 @@ def _alexnet(method: str, phase: str, start: str) -> Facts:
 
 
 def _mixed_alexnet(method: str, phases: Sequence[str], groups: Mapping[str, Sequence[str]], **options: Any) -> Facts:
-    """Rows 5 and 6, from model 2; the clean images "to half amount of the noisy data" (section 4)."""
+    """Rows 5 and 6, from model 2; the clean images "to half amount of the noisy data" (section 4), each like any other."""
     return facts(
         method,
         "sgd",
@@ -333,6 +347,8 @@ def _mixed_alexnet(method: str, phases: Sequence[str], groups: Mapping[str, Sequ
         crop=UNSTATED,
         flip=UNSTATED,
         weight_decay=UNSTATED,
+        clean_ratio=0.5,
+        clean_weight=0.5,
         **options,
     )
 
@@ -341,12 +357,26 @@ def _detector(method: str, features: Any = None, **options: Any) -> Facts:
     """Lee 2018, section 4.2: on pool5 features of a ResNet50 fine-tuned on the noisy labels."""
     start = features or ("features of food101n-network-0", "features of clothing1m-network-0")
     told: Facts = {"method": method, "start": start, "seeds": UNSTATED, "clean": (1.0,)}
-    return told | {f"option.{name}": value for name, value in options.items()}
+    return told | {f"detection.{name}": value for name, value in options.items()}
+
+
+def _unstated(*options: str) -> Facts:
+    return dict.fromkeys(options, UNSTATED)
+
+
+# "2-layer MLP", "implementations of kNN, SVM, label prop, and label spread are from scikit-learn", "we reimplemented DRAE".
+MLP = _unstated("hidden", "weight_decay", "iterations")
+KNN = _unstated("neighbours", "weights")
+SVM = _unstated("kernel", "c", "images")
+LABEL_PROP = _unstated("neighbours", "unlabelled", "iterations")
+FILTER = _unstated("steps", "batch_size", "learning_rate")
+DRAE = _unstated("hidden", "steps", "learning_rate", "discrimination", "images")
 
 
 # Lee 2018, section 3.1: 50 centroids, rho 0.1, beta and gamma 0.1.
 CLEANNET = {
     "references": 50,
+    "selection": "kmeans",  # "since the K-means approach shows slightly better result"
     "margin": 0.1,
     "reconstruction": 0.1,
     "reinforcement": 0.1,
@@ -355,7 +385,10 @@ CLEANNET = {
     "learning_rate": UNSTATED,
     "transform": UNSTATED,
     "batch_size": UNSTATED,
+    "weight_decay": UNSTATED,
+    "dropout": UNSTATED,
 }
+WEIGHED = {"detection.method": "cleannet"} | {f"detection.{name}": value for name, value in CLEANNET.items()}
 FOOD_FEATURES = ("features of food101n-network-0",)
 
 
@@ -370,7 +403,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
             f"Veit et al. ({name})": _veit(variant, ALL_2018, "rmsprop", 64, 1, 1, 1)
             | dict.fromkeys(
                 ("steps.joint", "rate.joint.cleaning", "rate.joint.classifier")
-                + (("steps.cleaning", "rate.cleaning.cleaning") if name == "WP" else ()),
+                + (("rate.cleaning.cleaning",) if name == "WP" else ()),
                 UNSTATED,
             )
             | {"select": "AP_all"}
@@ -388,7 +421,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "Veit et al. (TJ)": OI_VEIT["TJ"],
         "Proposed (teacher-student)": _teacher_student((1.0,))
         | {"batch": 32, "steps.joint": 4_000_000, "rate.joint.teacher": 1e-4, "rate.joint.student": 1e-5}
-        | {"select": None, "option.normalise": "images"},
+        | {"option.normalise": "images"},
     },
     "hu2018-table4": {
         "Proposed (Linear Feat. Trans.)": _teacher_student((0.05, 0.1), activation="linear"),
@@ -432,7 +465,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
     "hu2019-table4": {
         "1 ResNet50 (Noisy)": _clothing("noisy", "imagenet", "noisy"),
         "2 ResNet50 (Clean)": _clothing("clean", "imagenet", "clean", clean=(1.0,)),
-        "3 CleanNet-wsoft": _clothing("cleannet", "imagenet", "weighted", weights="soft"),
+        "3 CleanNet-wsoft": _clothing("cleannet", "imagenet", "weighted", weights="soft") | WEIGHED,
         "4 Fine-tune, from 3": _clothing("finetune-whole", "clothing1m-network-1", "verified", clean=(1.0,)),
         "5 Forward": _clothing("forward", "imagenet", "corrected", transition="pairs"),
         "6 Fine-tune, from 5": _clothing("finetune-whole", "clothing1m-forward", "verified", clean=(1.0,)),
@@ -471,23 +504,30 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "2 AlexNet, clean, ImageNet": _alexnet("clean", "clean", "caffenet"),
         "3 AlexNet, clean and noisy, random": _alexnet("clean-and-noisy", "mixed", "none"),
         "4 AlexNet, clean and noisy, ImageNet": _alexnet("clean-and-noisy", "mixed", "caffenet"),
-        "5 Bottom Up, from 2": _mixed_alexnet(
-            "bottom-up", ("pretrain", "mixed"), {"pretrain": ["head"], "mixed": ["head"]}, clean_ratio=0.5
-        ),
+        # Table 1: initialised by model 2, which the clean set has trained. Q is "Figure 6", of images that are not named.
+        "5 Bottom Up, from 2": _mixed_alexnet("bottom-up", ("mixed",), {"mixed": ["head"]}, pairs_of=UNSTATED),
+        # "Pretrain each CNN component with strongly supervised data" (section 4), C from D_c (3.2), the training set (5.1).
+        # Both kinds of gradients are added as they are; the losses are means over their rows.
         "6 Ours, from 2": _mixed_alexnet(
-            "noise-types", ("pretrain", "em"), {"pretrain": ["head", "types"], "em": ["head", "types"]}, clean_ratio=0.5
+            "noise-types",
+            ("pretrain", "em"),
+            {"pretrain": ["head", "types"], "em": ["head", "types"]},
+            pairs_of="train",
+            type_weight=0.5,
+            z_gradient=1.0,
         ),
     },
     "lee2018-table2": {
         "naive baseline": _detector("naive"),
-        "MLP": _detector("mlp"),
-        "kNN": _detector("knn"),
-        "SVM": _detector("svm"),
-        "label prop": _detector("label-propagation"),
-        "label spread": _detector("label-spreading"),
-        "classification filtering": _detector("classification-filter"),
-        "DRAE": _detector("drae"),
-        "average baseline": _detector("average"),
+        "MLP": _detector("mlp", **MLP),
+        "kNN": _detector("knn", **KNN),
+        "SVM": _detector("svm", **SVM),
+        "label prop": _detector("label-propagation", **LABEL_PROP),
+        "label spread": _detector("label-spreading", **LABEL_PROP, alpha=UNSTATED),
+        "classification filtering": _detector("classification-filter", **FILTER),
+        "DRAE": _detector("drae", **DRAE),
+        # "averages reference features": those of CleanNet.
+        "average baseline": _detector("average", references=50, selection="kmeans"),
         "CleanNet": _detector("cleannet", **CLEANNET),
         "CleanNet*": _detector(
             "cleannet", ("features of food101n-network-1", "features of clothing1m-network-1"), **CLEANNET
@@ -496,8 +536,8 @@ PAPERS: dict[str, dict[str, Facts]] = {
     "lee2018-table3": {
         "None, Food-101": _clothing("clean", "imagenet", "clean", clean=UNSTATED),
         "None, Food-101N": _clothing("noisy", "imagenet", "noisy"),
-        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", weights="hard"),
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft"),
+        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", weights="hard") | WEIGHED,
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft") | WEIGHED,
     },
     "lee2018-table4": {
         "1 None, 1M noisy, ImageNet": _clothing("noisy", "imagenet", "noisy"),
@@ -507,27 +547,29 @@ PAPERS: dict[str, dict[str, Facts]] = {
         # Section 3.3: step 3 fine-tunes the classifier of step 1.
         "5 CleanNet, w_hard, 1M noisy, ImageNet": _clothing(
             "cleannet", "clothing1m-network-0", "weighted", weights="hard"
-        ),
+        )
+        | WEIGHED,
         "6 CleanNet, w_soft, 1M noisy, ImageNet": _clothing(
             "cleannet", "clothing1m-network-0", "weighted", weights="soft"
-        ),
+        )
+        | WEIGHED,
         "7 None, 50k clean, from 6": _clothing("finetune-whole", "clothing1m-network-1", "verified", clean=(1.0,)),
     },
     "lee2018-table6": {
         "baseline": _clothing("noisy", UNSTATED, "noisy"),
         "every-image": _clothing("finetune-whole", "network-none", "verified", clean=UNSTATED),
         **{
-            condition: _clothing("cleannet", "network-none", "weighted", weights="soft")
+            condition: _clothing("cleannet", "network-none", "weighted", weights="soft") | WEIGHED
             for condition in ("all-1000", "semantic-308", "random-308", "random-118", "dogs-118")
         },
     },
     "lee2018-figure5": {
-        "CleanNet": _detector("cleannet", FOOD_FEATURES, **CLEANNET, use_held_out=False),
-        "MLP": _detector("mlp", FOOD_FEATURES, use_held_out=True),
-        "classification filtering": _detector("classification-filter", FOOD_FEATURES, use_held_out=False),
+        "CleanNet": _detector("cleannet", FOOD_FEATURES, **CLEANNET, use_held_out=False, transfer="trust"),
+        "MLP": _detector("mlp", FOOD_FEATURES, **MLP, use_held_out=True),
+        "classification filtering": _detector("classification-filter", FOOD_FEATURES, **FILTER, use_held_out=False),
     },
     "lee2018-figure6": {
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft"),
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft") | WEIGHED,
         "None": _clothing("noisy", "imagenet", "noisy"),
     },
 }
@@ -664,21 +706,28 @@ def _of_head(config: Any, outputs: Mapping[Path, Any]) -> Facts:
         start = _origin(config.from_images, outputs)
     else:
         start = _origin(config.weights, outputs)
+    detection: Facts = {}
+    if config.detection is not None:
+        of = _of_detection(outputs[config.detection].config, outputs)
+        detection = {"detection.method": of["method"]} | {k: v for k, v in of.items() if k.startswith("detection.")}
     uses_clean = cls.uses_pairs(settings) or any(phase.rows != "noisy" for phase in phases) or "train" in told
-    return facts(
-        config.method,
-        settings.optimizer,
-        settings.batch_size,
-        steps={phase.name: phase.steps for phase in phases},
-        rates=rates,
-        decay=decays,
-        start=start,
-        clean=(config.clean_fraction,) if uses_clean and config.method != "forward" else None,
-        seeds={config.seed},
-        select=_selected(config, outputs),
-        score=method.offered()[0],
-        split=(),
-        **told,
+    return (
+        facts(
+            config.method,
+            settings.optimizer,
+            settings.batch_size,
+            steps={phase.name: CONVERGED if phase.patience else phase.steps for phase in phases},
+            rates=rates,
+            decay=decays,
+            start=start,
+            clean=(config.clean_fraction,) if uses_clean and config.method != "forward" else None,
+            seeds={config.seed},
+            select=_selected(config, outputs),
+            score=method.offered()[0],
+            split=(),
+            **told,
+        )
+        | detection
     )
 
 
@@ -686,9 +735,12 @@ def _of_detection(config: Any, outputs: Mapping[Path, Any]) -> Facts:
     from nlcli.detection import make_detector
 
     told = make_detector(config.method, config.options).config.model_dump() | {"use_held_out": config.use_held_out}
+    partly = config.hold_out or outputs[config.dataset].stage.name == "build-webvision"
+    if not partly:  # every class has verified images, and nothing is there to be checked
+        told.pop("transfer", None)
     start = (f"features of {_origin(outputs[config.features].config.backbone, outputs)}",)
     found = {"method": config.method, "start": start, "seeds": {config.seed}, "clean": (config.clean_fraction,)}
-    return found | {f"option.{name}": value for name, value in told.items()}
+    return found | {f"detection.{name}": value for name, value in told.items()}
 
 
 def _origin(weights: str, outputs: Mapping[Path, Any]) -> str:
