@@ -825,6 +825,7 @@ def train_head(
     preset: str | None = None,
     init: StrPath | None = None,
     detection: StrPath | None = None,
+    image_weights: StrPath | None = None,
     clean_fraction: float = 1.0,
     seed: int = 0,
     steps: int | None = None,
@@ -860,6 +861,8 @@ def train_head(
         preset: A paper's settings, such as coco or open-images.
         init: Run of a linear head to start from instead of the backbone's last layer.
         detection: Detection whose scores weight the noisy labels, for methods such as cleannet.
+        image_weights: Table of key and weight: what an image counts in the loss, for methods that are solved
+            (default: 1 each).
         clean_fraction: Part of the verified training images used as clean set; smaller parts lie within larger
             ones.
         seed: Seed of the clean set, the initial weights and the batches.

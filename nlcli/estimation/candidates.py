@@ -73,6 +73,7 @@ class Images:
         labelled: (n,) how much the noisy labels of an image count, 0 where it has none.
         verified, known: (n, C) CSR, what a person said, and where.
         checked: (n,) bool: a person said something.
+        counts: (n,) what is verified of an image counts, besides what a candidate has it count; None: 1.
     """
 
     design: RowBlocks
@@ -83,6 +84,7 @@ class Images:
     verified: Any
     known: Any
     checked: np.ndarray
+    counts: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -114,7 +116,11 @@ class Images:
         true = np.where(used, self.true_class, -1)
         judged = np.asarray(self.known.multiply(self.noisy).sum(axis=1)).ravel() > 0
         wrong = used & (true < 0) & judged & (self.noisy_class >= 0)
-        return Observed(self.noisy_class, true, wrong, self.classes, self.beside)
+        return Observed(self.noisy_class, true, wrong, self.classes, self.beside, self.counts)
+
+    def of_verified(self, used: np.ndarray) -> np.ndarray:
+        """(n,) float64 weights of what is verified, 0 but of the images ``used`` (n,) bool."""
+        return used.astype(np.float64) if self.counts is None else np.where(used, self.counts, 0.0)
 
     def logits(self, model: LinearModel, chosen: np.ndarray) -> np.ndarray:
         """Those of ``chosen`` (n,) bool images, in their order."""
@@ -256,7 +262,7 @@ class Candidates:
         """Noisy labels where nothing is known, and verified ones."""
         images = self.images
         if self._one_of_each is not None:
-            return [Term(self._one_of_each, images.beside + weight * used)]
+            return [Term(self._one_of_each, images.beside + weight * images.of_verified(used))]
         if images.task == "single-label":
             return [Term(images.noisy, images.beside), self._clean(used, weight)]
         labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
@@ -275,7 +281,7 @@ class Candidates:
         return targets
 
     def _clean(self, used: np.ndarray, weight: float = 1.0) -> Term:
-        return Term(self.images.verified, weight * used, self.images.known)
+        return Term(self.images.verified, weight * self.images.of_verified(used), self.images.known)
 
     # --- what is believed of true classes ---
 

@@ -25,6 +25,7 @@ class Observed:
         wrong: (n,) bool: the noisy label is known to be wrong, and nothing more is.
         classes: C.
         weights: (n,) what noisy labels count in losses; None: 1.
+        counts: (n,) what verified classes count in losses, besides what a candidate has them count; None: 1.
     """
 
     noisy: np.ndarray
@@ -32,10 +33,15 @@ class Observed:
     wrong: np.ndarray
     classes: int
     weights: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     def of_noisy(self, rows: np.ndarray) -> np.ndarray:
         """(n,) float64 weights of noisy labels, 0 but in ``rows`` (n,) bool."""
         return rows.astype(np.float64) if self.weights is None else np.where(rows, self.weights, 0.0)
+
+    def of_verified(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) float64 weights of what is verified, 0 but in ``rows`` (n,) bool."""
+        return rows.astype(np.float64) if self.counts is None else np.where(rows, self.counts, 0.0)
 
     @property
     def verified(self) -> np.ndarray:
@@ -73,7 +79,7 @@ def plain_term(observed: Observed, weight: float = 1.0) -> Term:
     targets = csr_array((np.where(observed.wrong, 0.0, every), labels, places), shape=(count, observed.classes))
     mask = csr_array((every, labels, places), shape=targets.shape) if observed.wrong.any() else None
     weights = observed.of_noisy(~known & ~observed.wrong)
-    return Term(targets, weights + weight * (known | observed.wrong), mask)
+    return Term(targets, weights + weight * observed.of_verified(known | observed.wrong), mask)
 
 
 def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 1.0) -> list[Term]:
@@ -89,7 +95,7 @@ def corrected_terms(observed: Observed, transition: np.ndarray, weight: float = 
         labels = np.where(known, observed.true, observed.noisy)
         targets = csr_array((known.astype(np.float32), labels, places), shape=(count, classes))
         mask = csr_array((every, labels, places), shape=(count, classes)) if observed.wrong.any() else None
-        terms.append(Term(targets, weight * (known | observed.wrong), mask))
+        terms.append(Term(targets, weight * observed.of_verified(known | observed.wrong), mask))
     return terms
 
 

@@ -186,7 +186,8 @@ def classifier(
         return Classifier(plain.model, plain.iterations, plain.converged)
     terms = corrected_terms(observed, believed.transition, believed.weight)
     fitted = solved(terms, believed.l2, start)
-    soft = Term(believed.soft_labels(observed), None if observed.weights is None else _refit_weights(observed))
+    alike = observed.weights is None and observed.counts is None
+    soft = Term(believed.soft_labels(observed), None if alike else _refit_weights(observed))
     refitted = solved([soft], believed.l2 * _REFIT, fitted.model)
     return Classifier(
         mean_model((fitted.model, refitted.model)),
@@ -198,7 +199,8 @@ def classifier(
 def _refit_weights(observed: Observed) -> np.ndarray:
     """A verified image counts 1, others what their labels do: a posterior is no surer than the label that it is of."""
     known = observed.true >= 0
-    return observed.of_noisy(~known) + known
+    weights: np.ndarray = observed.of_noisy(~known) + observed.of_verified(known)
+    return weights
 
 
 def mean_model(models: Sequence[LinearModel]) -> LinearModel:

@@ -16,6 +16,7 @@ from nlcli.data.features.description import DESCRIPTION, FeaturesRecord
 from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import Written, shard_path, write_shard
 from nlcli.data.label_files import write_dataset
+from nlcli.estimators.feature_rows import Features, dense_parts
 from nlcli.estimators.label_arrays import NOWHERE
 from nlcli.stages.config import StageConfig
 from nlcli.stages.files import fingerprint_json
@@ -24,8 +25,6 @@ from nlcli.stages.stage import open_stage, read_stage
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
-
-_SHARD_BYTES = 1 << 26
 
 
 class ArrayLabels(StageConfig):
@@ -63,12 +62,17 @@ def backbone_of_arrays(num_features: int) -> str:
     return fingerprint_json(["arrays", num_features])
 
 
-def write_labels(table: LabelTable, folder: Path) -> Path:
-    """A data set directory of ``table``."""
+def fingerprint_of_labels(table: LabelTable) -> str:
+    """Of everything that a data set of ``table`` says but keys and paths, which are numbers of rows."""
     arrays = [table.split, table.verification]
     for matrix in (table.noisy, table.present, table.absent):
         arrays += [matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data.astype(np.float32)]
-    facts = fingerprint_json([table.task, table.classes, len(table), _digest(*arrays)])
+    return fingerprint_json([table.task, table.classes, len(table), _digest(*arrays)])
+
+
+def write_labels(table: LabelTable, folder: Path) -> Path:
+    """A data set directory of ``table``."""
+    facts = fingerprint_of_labels(table)
     with open_stage("dataset", ArrayLabels(output=place(folder, "labels", facts)), {"arrays": facts}) as stage:
         if not stage.up_to_date:
             write_dataset(stage.work, table, {"name": "arrays", "source": "arrays"})
@@ -76,18 +80,27 @@ def write_labels(table: LabelTable, folder: Path) -> Path:
     return stage.output
 
 
-def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: Path) -> Path:
+def write_row_weights(weights: np.ndarray, keys: np.ndarray, folder: Path) -> Path:
+    """A table of what each row counts, ``weights`` (n,) float64, for ``train-head``."""
+    from nlcli.training.image_weights import write_image_weights
+
+    path = place(folder, "weights", _digest(weights)).with_suffix(".parquet")
+    if not path.exists():
+        write_image_weights(path, keys, weights)
+    return path
+
+
+def write_vectors(features: Features, keys: list[str], dataset: Path, folder: Path) -> Path:
     """A features directory of ``features`` (n, D) float32, whose rows are the images ``keys`` of ``dataset``."""
-    facts, of = _digest(features), read_stage(dataset, "dataset")
+    facts, of = digest_of_rows(features), read_stage(dataset, "dataset")
     config = ArrayFeatures(dataset=dataset, output=place(folder, "features", facts, of.fingerprint))
     with open_stage("features", config, {"dataset": of, "arrays": facts}) as stage:
         if stage.up_to_date:
             return stage.output
-        shard_rows = max(1, _SHARD_BYTES // (features.shape[1] * features.itemsize))
         (stage.work / "shards").mkdir(exist_ok=True)
         records = []
-        for number, first in enumerate(range(0, len(features), shard_rows)):
-            records.append(write_shard(shard_path(stage.work, number), features[first : first + shard_rows], []))
+        for number, (_, rows) in enumerate(dense_parts(features)):
+            records.append(write_shard(shard_path(stage.work, number), rows, []))
         write_index(stage.work / INDEX, lambda first, end: (keys[first:end], keys[first:end]), records)
         described = FeaturesRecord(
             images=len(keys),
@@ -106,6 +119,14 @@ def write_vectors(features: np.ndarray, keys: list[str], dataset: Path, folder: 
         summary = {"images": len(keys), "num_features": features.shape[1]}
         stage.finish(summary, content=Written.of(records).hashes)
     return stage.output
+
+
+def digest_of_rows(features: Features) -> str:
+    """Of float32 rows, the same of an array and of a sparse matrix of equal numbers."""
+    digest = hashlib.sha256(f"{np.dtype(np.float32).str}{tuple(features.shape)}".encode())
+    for _, rows in dense_parts(features):
+        digest.update(rows.reshape(-1).view(np.uint8).data)
+    return "sha256:" + digest.hexdigest()
 
 
 def _digest(*arrays: np.ndarray) -> str:

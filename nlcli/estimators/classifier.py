@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from nlcli.console import quietly
 from nlcli.errors import NlcliError
-from nlcli.estimators.array_stages import place, workplace, write_labels, write_vectors
-from nlcli.estimators.checked_input import checked_arrays, seed_of, share_of_verified
+from nlcli.estimation.linear_model import log_softmax
+from nlcli.estimators.array_stages import place, workplace, write_labels, write_row_weights, write_vectors
+from nlcli.estimators.checked_input import checked_arrays, checked_features, seed_of, share_of_verified
 from nlcli.estimators.class_labels import WrongArray, places, plain_labels
+from nlcli.estimators.feature_rows import Features, dense_parts
 from nlcli.estimators.kept_run import KeptRun
 from nlcli.estimators.label_arrays import Checked, LabelArrays, draw_validation, matrix
 from nlcli.estimators.saved_classifier import ESTIMATOR, ClassifierRecord, kind_of
@@ -99,6 +102,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
+        tags.input_tags.sparse = True
         return tags
 
     # --- fitting ---
@@ -113,11 +117,12 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         present: Any = None,
         absent: Any = None,
         validation: Any = None,
+        sample_weight: Any = None,
     ) -> Self:
         """Train on noisy labels and what was checked of them. What is given for rows can be sliced with them.
 
         Args:
-            X: (n, D) features.
+            X: (n, D) features, dense or sparse.
             y: (n,) noisy labels, or (n, C) ones and zeros, dense or sparse, where a row may have several.
             verified: With one label a row: (n,) true labels, None (or NaN, or -1 where no class is) where nobody
                 looked. With several: (n,) booleans, rows of which every class was looked at.
@@ -125,14 +130,16 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             present, absent: With several: (n, C) ones where a person saw the class, and where it is not, dense or
                 sparse. What is in neither is unchecked, but in rows that ``verified`` calls so.
             validation: (n,) booleans, rows that choose and do not train.
+            sample_weight: (n,) what a row counts in the loss, from 0 on; only of methods that are solved, the default
+                among them. A row of 2 counts as two such rows, one of 0 as none. What chooses (the strength of
+                regularisation, candidates) counts every row above 0 once, and so does what says how labels go wrong.
 
         Raises:
             ValueError: arrays that do not fit together.
             NlcliError: what ``train-head`` refuses, such as a method that cannot be without verified labels.
         """
-        features, labels = checked_arrays(
-            self, X, y, Checked(verified=verified, right=right, present=present, absent=absent, validation=validation)
-        )
+        checked = Checked(verified=verified, right=right, present=present, absent=absent, validation=validation)
+        features, labels, weights = checked_arrays(self, X, y, checked, sample_weight)
         seed = seed_of(self.random_state)
         with quietly(not self.verbose):
             if validation is None:
@@ -140,12 +147,14 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 if share:
                     draw_validation(labels.table, share, seed)
             with workplace(self.work) as folder:
-                self.run_ = KeptRun.of(self._trained(features, labels, seed, folder))
+                self.run_ = KeptRun.of(self._trained(features, labels, weights, seed, folder))
         self.classes_, self._sparse = labels.classes, labels.sparse
         self.result_ = self.run_.result()
         return self
 
-    def _trained(self, features: np.ndarray, labels: LabelArrays, seed: int, folder: Path) -> Path:
+    def _trained(
+        self, features: Features, labels: LabelArrays, weights: np.ndarray | None, seed: int, folder: Path
+    ) -> Path:
         from nlcli.methods import get_method
         from nlcli.training.train_head import train_head
 
@@ -153,12 +162,14 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         vectors = write_vectors(features, labels.table.keys.tolist(), dataset, folder)
         method = get_method(self.method)
         more: dict[str, Path] = {}
+        if weights is not None:
+            more["image_weights"] = write_row_weights(weights, labels.table.keys, folder)
         if method.whole_network:
             raise NlcliError(f"method {self.method} trains the network that features come from; name another method")
         if method.needs_detection:
             more["detection"] = _detected(self.detector, dataset, vectors, self.clean_fraction, seed, folder)
         if method.needs_last_layer:
-            more["init"] = train_head(_at(folder, self._config(dataset, vectors, seed, "noisy")))
+            more["init"] = train_head(_at(folder, self._config(dataset, vectors, seed, "noisy", more)))
         return train_head(_at(folder, self._config(dataset, vectors, seed, more=more)))
 
     def _config(
@@ -205,18 +216,25 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities (n, C); with one label a row each row sums to 1, with several each class is by itself."""
-        scores = self._scores(X)
-        if self._several:
-            return scores
-        total = scores.sum(axis=1, keepdims=True)
-        return np.where(total > 0, scores / np.where(total > 0, total, 1), 1 / scores.shape[1])
+        parts = [expit(part) if self._several else np.exp(part) for part in self._decisions(X)]
+        return np.concatenate(parts)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """What orders rows as ``predict_proba`` does, also where that is all but 0 or 1.
+
+        Returns:
+            float64: with one label a row (n, C) log-probabilities, of two classes (n,) the log-odds of the second; with
+            several (n, C) log-odds.
+        """
+        decisions = np.concatenate(list(self._decisions(X)))
+        return decisions[:, 1] - decisions[:, 0] if decisions.shape[1] == 2 and not self._several else decisions
 
     def predict(self, X: Any) -> Any:
         """The likeliest label (n,); with several labels a row (n, C) ones where a class is likelier than not."""
-        scores = self._scores(X)
+        parts = list(self._decisions(X))
         if self._several:
-            return self._matrix(scores >= 0.5)
-        return self.classes_[scores.argmax(axis=1)]
+            return self._matrix(np.concatenate([part >= 0 for part in parts]))
+        return self.classes_[np.concatenate([part.argmax(axis=1) for part in parts])]
 
     def clean(self, X: Any, y: Any) -> Any:
         """Noisy labels ``y`` of ``X`` as the method has cleaned them, of one that does (``veit``, ``teacher-student``,
@@ -226,30 +244,33 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             NlcliError: it gives no cleaned labels; ``LabelNoiseDetector`` tells wrong ones of any data.
         """
         check_is_fitted(self)
-        features, several = self._features(X), self._several
-        classes = len(self.classes_)
+        features, several = checked_features(self, X), self._several
+        rows, classes = features.shape[0], len(self.classes_)
         if several:
-            noisy = matrix(y, (len(features), classes), "y").toarray()
+            noisy = matrix(y, (rows, classes), "y").toarray()
         else:
             given = plain_labels(np.asarray(y))
-            if given.shape != (len(features),) or not np.isin(given, self.classes_).all():
-                raise WrongArray(f"y has to be {len(features):,} of the classes that the estimator was fitted with")
+            if given.shape != (rows,) or not np.isin(given, self.classes_).all():
+                raise WrongArray(f"y has to be {rows:,} of the classes that the estimator was fitted with")
             noisy = np.eye(classes, dtype=np.uint8)[places(given, self.classes_)]
-        cleaned = self.run_.head.cleaned(noisy, features)
+        parts = dense_parts(features)
+        cleaned = np.concatenate([self.run_.head.cleaned(noisy[at : at + len(part)], part) for at, part in parts])
         return self._matrix(cleaned >= 0.5) if several else self.classes_[cleaned.argmax(axis=1)]
 
     @property
     def _several(self) -> bool:
         return bool(self.run_.head.task == "multi-label")
 
-    def _features(self, X: Any) -> np.ndarray:
-        checked: np.ndarray = validate_data(self, X, dtype=np.float32, order="C", reset=False)
-        return checked
-
-    def _scores(self, X: Any) -> np.ndarray:
+    def _decisions(self, X: Any) -> Iterator[np.ndarray]:
+        """(n, C) float64 log-odds of several labels, log-probabilities of one; some rows at a time."""
         check_is_fitted(self)
-        scores: np.ndarray = self.run_.head.score(self._features(X)).astype(np.float64)
-        return scores
+        for _, part in dense_parts(checked_features(self, X)):
+            logits = self.run_.head.logits(part)
+            if logits is None:
+                scores = self.run_.head.score(part).astype(np.float64)
+                yield _log_odds(scores) if self._several else np.log(_of_one(scores))
+            else:
+                yield logits if self._several else log_softmax(logits)
 
     def _matrix(self, of: np.ndarray) -> Any:
         whole = of.astype(np.int64)
@@ -305,11 +326,31 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return made
 
 
+_SMALL = np.finfo(np.float32)
+"""What scores are held in: there is nothing between its least numbers and 0 or 1."""
+
+
+def _of_one(scores: np.ndarray) -> np.ndarray:
+    """(n, C) probabilities of classes of which a row has one, all above 0."""
+    bounded = np.maximum(scores, _SMALL.tiny)
+    shares: np.ndarray = bounded / bounded.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    """(n, C) of probabilities, finite."""
+    bounded = np.clip(scores, _SMALL.tiny, 1 - _SMALL.epsneg)
+    odds: np.ndarray = np.log(bounded) - np.log1p(-bounded)
+    return odds
+
+
 def _at(folder: Path, config: TrainHead) -> TrainHead:
     """``config`` with its output in ``folder``, where its settings and inputs decide."""
     inputs = [
         None if path is None else path.name for path in (config.dataset, config.features, config.init, config.detection)
     ]
+    if config.image_weights is not None:
+        inputs.append(config.image_weights.name)
     return config.model_copy(update={"output": place(folder, "run", config.recipe(), inputs)})
 
 

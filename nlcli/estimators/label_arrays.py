@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array, issparse, vstack
 
 from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, single_label_table, strings
-from nlcli.data.sources.base import TRAIN, VALIDATION
+from nlcli.data.sources.base import TEST, TRAIN, VALIDATION
 from nlcli.data.sources.drawn_splits import deal_out
-from nlcli.estimators.class_labels import WrongArray, all_classes, class_names, known_labels, places
+from nlcli.errors import printable
+from nlcli.estimators.class_labels import (
+    WrongArray,
+    all_classes,
+    class_names,
+    known_labels,
+    places,
+    plain_labels,
+)
 
 NOWHERE = Path(os.devnull) / "arrays"
 """Where the pictures of arrays lie: below a file, so that there can be none."""
@@ -186,6 +194,51 @@ def _split(validation: Any, images: int) -> np.ndarray:
     if validation is None:
         return np.full(images, TRAIN, np.int8)
     return np.where(rows_of(validation, images, "validation"), VALIDATION, TRAIN).astype(np.int8)
+
+
+def with_new_rows(labels: LabelArrays, y: Any, rows: int) -> LabelArrays:
+    """``labels`` with ``rows`` more below them that belong to test: nothing is learned from those.
+
+    Args:
+        y: Their noisy labels, as ``fit`` took them.
+
+    Raises:
+        WrongArray: another shape, or a class that ``labels`` have not.
+    """
+    table = labels.table
+    added = _new_labels(labels, y, rows)
+    nothing = csr_array(added.shape, dtype=np.uint8)
+    names = strings(keys_of(len(table) + rows))
+    new = np.zeros(rows, np.int8)
+    return replace(
+        labels,
+        table=replace(
+            table,
+            keys=names,
+            paths=names,
+            split=np.concatenate([table.split, (new + TEST).astype(table.split.dtype)]),
+            verification=np.concatenate([table.verification, (new + NONE).astype(table.verification.dtype)]),
+            noisy=csr_array(vstack([table.noisy, added.astype(table.noisy.dtype)], format="csr")),
+            present=csr_array(vstack([table.present, nothing], format="csr")),
+            absent=csr_array(vstack([table.absent, nothing], format="csr")),
+        ),
+    )
+
+
+def _new_labels(labels: LabelArrays, y: Any, rows: int) -> csr_array:
+    """(rows, C) ones where ``y`` has a label."""
+    classes = labels.classes
+    if labels.several:
+        return matrix(y, (rows, len(classes)), "y")
+    given = plain_labels(np.asarray(y))
+    if given.shape != (rows,):
+        raise WrongArray(f"y has shape {given.shape}, and X has {rows:,} rows; give a label for each")
+    unknown = np.flatnonzero(~np.isin(given, classes))
+    if len(unknown):
+        shown = printable(repr(given[unknown[0]].item()))
+        raise WrongArray(f"y holds {shown}, which is no class of the labels that the detector was fitted to")
+    ones = np.ones(rows, np.uint8)
+    return csr_array((ones, places(given, classes), np.arange(rows + 1)), shape=(rows, len(classes)))
 
 
 def draw_validation(table: LabelTable, share: float, seed: int) -> None:

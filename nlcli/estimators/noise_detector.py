@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from nlcli.console import quietly
-from nlcli.estimators.array_stages import place, workplace, write_labels, write_vectors
-from nlcli.estimators.checked_input import checked_arrays, seed_of, share_of_verified
-from nlcli.estimators.label_arrays import Checked, LabelArrays, draw_validation
+from nlcli.estimators.array_stages import (
+    digest_of_rows,
+    fingerprint_of_labels,
+    place,
+    workplace,
+    write_labels,
+    write_vectors,
+)
+from nlcli.estimators.checked_input import checked_arrays, checked_features, seed_of, share_of_verified
+from nlcli.estimators.class_labels import WrongArray
+from nlcli.estimators.feature_rows import Features, one_below_the_other
+from nlcli.estimators.judgement import Judgement, judgement_of
+from nlcli.estimators.label_arrays import Checked, LabelArrays, draw_validation, with_new_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +34,28 @@ if TYPE_CHECKING:
     from nlcli.estimators.classifier import NoisyLabelClassifier
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a detector was fitted to, kept where new rows are to be judged beside it."""
+
+    features: Features
+    labels: LabelArrays
+    seed: int
+
+
+def _judges_new_rows(detector: LabelNoiseDetector) -> bool:
+    return detector.novelty
+
+
 class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn states no types
     """Tells wrong noisy labels from right ones, as ``nlcli detect-noise`` does; with several labels a row wrong and
     missing ones.
 
-    It judges the labels that it is fitted to and no others, so there is ``fit_predict`` and no ``predict``. Attributes
-    have an entry a row; with several labels a row they are CSR matrices (n, C) of the entries that are listed: given
-    labels and the likeliest of the others.
+    It judges the labels that it is fitted to (``fit_predict``) and, with ``novelty``, also others, as scikit-learn's
+    ``LocalOutlierFactor`` does: then ``predict(X, y)`` and ``score_samples(X, y)`` take rows that were not in ``fit``.
+    What is judged is a row with its label, so that both take labels, too. Attributes have an entry a row; with several
+    labels a row they are CSR matrices (n, C) of the entries that are listed: given labels and the likeliest of the
+    others.
 
     Args:
         method: Any detector; ``nlcli detectors`` lists them, and with ``--tags`` those of several labels a row.
@@ -46,6 +71,7 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         classifier: A fitted ``NoisyLabelClassifier`` whose scores are taken, by detectors that take some (``run``,
             ``classification-filter``).
         classes: Names of the columns of ``y`` with several labels a row; None: those of a data frame, else 0, 1, ...
+        novelty: Whether rows that were not in ``fit`` can be judged; the detector then keeps ``X``.
         random_state, work, verbose: As of ``NoisyLabelClassifier``.
 
     Attributes:
@@ -81,6 +107,7 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         floor: float = 0.05,
         classifier: NoisyLabelClassifier | None = None,
         classes: Sequence[str] | None = None,
+        novelty: bool = False,
         random_state: Any = 0,
         work: str | os.PathLike[str] | None = None,
         verbose: bool = False,
@@ -95,6 +122,7 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         self.floor = floor
         self.classifier = classifier
         self.classes = classes
+        self.novelty = novelty
         self.random_state = random_state
         self.work = work
         self.verbose = verbose
@@ -102,6 +130,7 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.input_tags.sparse = True
         return tags
 
     def fit(
@@ -121,21 +150,27 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
             ValueError: arrays that do not fit together.
             NlcliError: what ``detect-noise`` refuses, such as a detector that cannot be without verified labels.
         """
-        from nlcli.detection.detect_noise import detect_noise
-
-        features, labels = checked_arrays(
+        features, labels, _ = checked_arrays(
             self, X, y, Checked(verified=verified, right=right, present=present, absent=absent, validation=validation)
         )
         seed, share = seed_of(self.random_state), share_of_verified(self.validation_fraction)
         if validation is None and share:
             draw_validation(labels.table, share, seed)
+        judgement, self.record_ = self._detected(features, labels, seed)
+        self._take(judgement)
+        self.classes_ = labels.classes
+        self._seen: _Seen | None = _Seen(features, labels, seed) if self.novelty else None
+        self._answered: tuple[tuple[str, str], Judgement] | None = None
+        return self
+
+    def _detected(self, features: Features, labels: LabelArrays, seed: int) -> tuple[Judgement, dict[str, Any]]:
+        """What ``detect-noise`` says of all rows."""
+        from nlcli.detection.detect_noise import detect_noise
+
         with quietly(not self.verbose), workplace(self.work) as folder:
             dataset = write_labels(labels.table, folder)
             vectors = write_vectors(features, labels.table.keys.tolist(), dataset, folder)
-            config = self._config(labels, dataset, vectors, seed, folder)
-            self._take(detect_noise(config), labels)
-        self.classes_ = labels.classes
-        return self
+            return judgement_of(detect_noise(self._config(labels, dataset, vectors, seed, folder)), labels)
 
     def fit_predict(self, X: Any, y: Any, **checked: Any) -> Any:
         """``fit``, and which labels are called wrong: ``wrong_``."""
@@ -168,75 +203,58 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
 
     # --- what came of it ---
 
-    def _take(self, detection: Path, labels: LabelArrays) -> None:
-        if labels.several:
-            self._take_entries(detection, labels)
-        else:
-            self._take_labels(detection, labels)
+    def _take(self, judgement: Judgement) -> None:
+        self.wrong_, self.scores_, self.probability_ = judgement.wrong, judgement.scores, judgement.probability
+        self.suggested_ = judgement.suggested
+        if judgement.suggested_probability is not None:
+            self.suggested_probability_ = judgement.suggested_probability
+        self._judgement = judgement
 
-    def _take_labels(self, detection: Path, labels: LabelArrays) -> None:
-        from nlcli.data.detection_files import read_detection
-
-        found = read_detection(detection)
-        back = np.argsort(found.keys.astype(np.int64))  # the keys are the rows' numbers; all of them are there
-        self.wrong_ = found.verdict[back] == 0
-        self.scores_, self.probability_ = found.score[back], found.probability[back]
-        other = np.where(found.suggested >= 0, found.suggested, found.noisy)[back]
-        self.suggested_, self.suggested_probability_ = labels.classes[other], found.suggested_probability[back]
-        self._given = labels.classes[found.noisy[back]]
-        self.record_ = found.info.to_json()
-
-    def _take_entries(self, detection: Path, labels: LabelArrays) -> None:
-        from nlcli.data.tag_detection_files import read_tag_detection
-
-        found = read_tag_detection(detection)
-        entries = found.entries()
-        shape = (len(labels.table), labels.table.num_classes)
-        at = (entries.keys.astype(np.int64), entries.classes)
-
-        def listed(values: np.ndarray, which: np.ndarray | None = None) -> csr_array:
-            rows, columns = at if which is None else (at[0][which], at[1][which])
-            return csr_array((values if which is None else values[which], (rows, columns)), shape=shape)
-
-        self.wrong_ = listed(~entries.right, ~entries.right)
-        self.scores_, self.probability_ = listed(entries.score), listed(entries.probability)
-        should = entries.given == entries.right
-        self.suggested_ = listed(should.astype(np.uint8), should)
-        self._given = listed(entries.given.astype(np.uint8), entries.given)
-        self.record_ = found.info.to_json()
-
-    def issues(self) -> pd.DataFrame:
+    def issues(self, X: Any = None, y: Any = None) -> pd.DataFrame:
         """What is called wrong, the surest first.
+
+        Args:
+            X, y: Features and noisy labels that were not in ``fit``; only with ``novelty``. None: those of ``fit``.
 
         Returns:
             With one label a row: ``row, label, suggested, score, probability`` (that the label is right)
             ``, suggested_probability``. With several: ``row, class, issue`` (wrong or missing) ``, score,
             probability`` (that the class is present).
         """
-        import pandas as pd
-
         check_is_fitted(self)
-        if isinstance(self.wrong_, csr_array):
-            row, column = (axis.astype(np.int64) for axis in self.wrong_.nonzero())
-            given = np.asarray(self._given.tocsr()[row, column]).ravel() > 0
-            probability = np.asarray(self.probability_[row, column]).ravel()
-            doubt = np.where(given, probability, 1 - probability)
-            columns = {
-                "row": row,
-                "class": self.classes_[column],
-                "issue": np.where(given, "wrong", "missing"),
-                "score": np.asarray(self.scores_[row, column]).ravel(),
-                "probability": probability,
-            }
-        else:
-            row = np.flatnonzero(self.wrong_)
-            doubt = self.scores_[row]
-            columns = {
-                "row": row,
-                "label": self._given[row],
-                "suggested": self.suggested_[row],
-                "score": self.scores_[row],
-                "probability": self.probability_[row],
-                "suggested_probability": self.suggested_probability_[row],
-            }
-        return pd.DataFrame(columns).iloc[np.argsort(doubt, kind="stable")].reset_index(drop=True)
+        judgement = self._judgement if X is None and y is None else self._judged(X, y)
+        return judgement.issues(self.classes_)
+
+    # --- new rows ---
+
+    @available_if(_judges_new_rows)  # type: ignore[untyped-decorator]  # scikit-learn states no types
+    def predict(self, X: Any, y: Any) -> Any:
+        """Whether each noisy label ``y`` of new rows ``X`` is called wrong, as ``wrong_`` says of those of ``fit``.
+
+        Nothing of ``y`` is learned from. The detector is fitted to the rows of ``fit`` once more, so that this takes as
+        long as ``fit`` did; asked again about the same rows, it answers from memory.
+
+        Raises:
+            ValueError: arrays that do not fit together, or a class that ``fit`` has not seen.
+        """
+        return self._judged(X, y).wrong
+
+    @available_if(_judges_new_rows)  # type: ignore[untyped-decorator]  # scikit-learn states no types
+    def score_samples(self, X: Any, y: Any) -> Any:
+        """The score of each noisy label ``y`` of new rows ``X``, as ``scores_``; see ``predict``."""
+        return self._judged(X, y).scores
+
+    def _judged(self, X: Any, y: Any) -> Judgement:
+        check_is_fitted(self)
+        seen = self._seen
+        if seen is None:
+            raise WrongArray("new rows are judged by LabelNoiseDetector(novelty=True), which keeps X; fit it so")
+        features = checked_features(self, X)
+        count = len(seen.labels.table)
+        labels = with_new_rows(seen.labels, y, features.shape[0])
+        asked = (digest_of_rows(features), fingerprint_of_labels(labels.table))
+        if self._answered is None or self._answered[0] != asked:
+            both = one_below_the_other(seen.features, features)
+            whole, _ = self._detected(both, labels, seen.seed)
+            self._answered = asked, whole.of_rows(count, count + features.shape[0])
+        return self._answered[1]

@@ -130,7 +130,10 @@ def observed_of(labelled: Labelled) -> Observed:
     true = np.where(labelled.of_clean, verified, -1)
     judged = np.asarray(labelled.known.multiply(labelled.noisy).sum(axis=1)).ravel() > 0
     wrong = labelled.of_clean & (true < 0) & judged
-    return Observed(noisy, true, wrong, labelled.classes, labelled.weights)
+    weights = labelled.weights
+    if labelled.counts is not None:
+        weights = labelled.counts if weights is None else weights * labelled.counts
+    return Observed(noisy, true, wrong, labelled.classes, weights, labelled.counts)
 
 
 def _apart(labelled: Labelled) -> Apart | None:

@@ -136,7 +136,16 @@ class Case:
             start = layer
         clean = np.flatnonzero(table.verification[: len(table)] * (table.split == 0))
         data = labelled(
-            method, table, store, rows, validation, clean=clean, weights=weights, start=start, budget=1 << 30
+            method,
+            table,
+            store,
+            rows,
+            validation,
+            clean=clean,
+            weights=weights,
+            counts=None,
+            start=start,
+            budget=1 << 30,
         )
         validate = validation_of(method, table, validation)
         return solve_head(method, data, validate.metrics if verified else None, folder)

@@ -108,6 +108,15 @@ class TrainHead(StageConfig):
             "Detection whose scores weight the noisy labels, for methods such as cleannet.", panel="Data", role="input"
         ),
     ] = None
+    image_weights: Annotated[
+        Path | None,
+        Option(
+            "Table of key and weight: what an image counts in the loss, for methods that are solved (default: 1 each).",
+            panel="Data",
+            role="input",
+            since="0.2.0",
+        ),
+    ] = None
     clean_fraction: Annotated[
         float,
         Option(

@@ -120,6 +120,15 @@ def verified_rows(table: LabelTable) -> np.ndarray:
     return verified
 
 
+def image_weights(config: TrainHead, table: LabelTable, rows: TrainingRows) -> np.ndarray | None:
+    """What ``config.image_weights`` says that each of ``rows.used`` counts, float64; None without a table."""
+    if config.image_weights is None:
+        return None
+    from nlcli.training.image_weights import read_image_weights
+
+    return read_image_weights(config.image_weights, table.keys[rows.used.dataset])
+
+
 def detected_weights(config: TrainHead, method: Method, table: LabelTable, rows: TrainingRows) -> np.ndarray | None:
     """What a detection says that each of ``rows.used`` weighs in T, float32; None without a detection."""
     if config.detection is None:

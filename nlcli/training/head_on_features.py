@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.runtime import one_blas_thread
-from nlcli.training.head_feed import Prepared, Start, detected_weights, memory_budget, verified_rows
+from nlcli.training.head_feed import Prepared, Start, detected_weights, image_weights, memory_budget, verified_rows
 from nlcli.training.run_config import CONFIG, RunConfig
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ class FeatureFeed:
             validation,
             clean=clean,
             weights=weights,
+            counts=image_weights(config, table, rows),
             start=init,
             budget=budget,
         )

@@ -85,6 +85,19 @@ class Head:
             )
         return self._scorer(features, name)
 
+    def logits(self, features: np.ndarray) -> np.ndarray | None:
+        """(n, C) float64 whose soft-max, or with several labels whose sigmoid, its first score is; None: not linear.
+
+        Args:
+            features: (n, D) of the backbone it was trained on.
+        """
+        layer = self.method.last_layer()
+        if layer is None:
+            return None
+        scaled = self.method.scale.of_arrays().apply(np.asarray(features, np.float64))
+        logits: np.ndarray = scaled @ layer.kernel.astype(np.float64) + layer.bias.astype(np.float64)
+        return logits
+
     def cleaned(self, noisy: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Cleaned labels in [0, 1] of a method that gives some: (n, C) float32.
 

@@ -134,6 +134,7 @@ def labelled(
     *,
     clean: np.ndarray,
     weights: np.ndarray | None,
+    counts: np.ndarray | None,
     start: LinearLayer | None,
     budget: int,
 ) -> Labelled:
@@ -142,6 +143,7 @@ def labelled(
     Args:
         clean: Dataset rows of the run's clean set, which choose where validation has no verified image.
         weights: Of each of ``rows.used``, see ``detected_weights``.
+        counts: Of each of these, see ``image_weights``.
         start: On the method's scale.
     """
     from nlcli.methods.base.solution import Labelled
@@ -163,6 +165,7 @@ def labelled(
         noisy=csr_array(table.noisy[used] > 0),
         of_noisy=of_noisy,
         weights=weights,
+        counts=counts,
         verified=verified,
         known=known,
         of_clean=of_clean,

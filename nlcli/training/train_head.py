@@ -57,7 +57,7 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     from nlcli.data.pictures import begin_reading, pictures_changed
 
     settings = method_settings(config)
-    _check_inputs(config)
+    _check_inputs(config, settings)
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
         "init": read_stage(config.init, "run") if config.init is not None else None,
@@ -69,6 +69,8 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
         inputs |= NetworkSource(config.from_images, config.weights).inputs()
     elif config.features is not None:
         inputs["features"] = read_stage(config.features, "features")
+    if config.image_weights is not None:
+        inputs["image_weights"] = config.image_weights
     with open_stage("run", config, inputs, seed=config.seed, force=force, stale=pictures_changed) as stage:
         if stage.up_to_date:
             return stage.output
@@ -83,8 +85,8 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     return stage.output
 
 
-def _check_inputs(config: TrainHead) -> None:
-    from nlcli.methods import get_method
+def _check_inputs(config: TrainHead, settings: MethodConfig) -> None:
+    from nlcli.methods import METHODS, get_method
 
     if (config.features is None) == (config.from_images is None):
         raise NlcliError("a head needs --features DIRECTORY or --from-images BACKBONE, and not both")
@@ -93,6 +95,12 @@ def _check_inputs(config: TrainHead) -> None:
     if config.trunk == "frozen" and config.trunk_rate is not None:
         raise NlcliError("--trunk-rate is for a backbone that is trained; pass --trunk trained, or leave it out")
     method = get_method(config.method)
+    if config.image_weights is not None and not method.solved_with(settings):
+        others = ", ".join(name for name in METHODS.ours if METHODS.get(name).solvable)
+        raise NlcliError(
+            f"what each image counts (--image-weights) is for heads that are solved, and {config.method} takes steps "
+            f"here; leave it out, or choose {others} on features and without options of steps"
+        )
     if method.needs_detection and config.detection is None:
         raise NlcliError(
             f"method {config.method} weights noisy labels by a detection of wrong ones; run 'nlcli detect-noise' and "

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -18,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 import nlcli
 from nlcli import NlcliError
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, single_label_table, strings
+from nlcli.estimators import feature_rows
 from nlcli.methods import METHODS
 from worlds.arrays import CLASSES, SeveralLabels, SingleLabels, several_labels, single_labels
 from worlds.stage_builders import published
@@ -213,6 +215,141 @@ def test_what_cannot_be_one_thing_and_another() -> None:
         nlcli.NoisyLabelClassifier("residual", **SHORT).fit(SEVERAL.features, SEVERAL.noisy)
     with pytest.raises(NlcliError, match="trains the network that features come from"):
         fitted(method="finetune-whole")
+
+
+# --- sparse rows, weights, decisions ---------------------------------------------------------
+
+
+def test_sparse_rows_are_dense_ones_to_the_bit(tmp_path: Path, both: nlcli.NoisyLabelClassifier) -> None:
+    features = np.where(np.abs(SINGLE.features) < 0.5, 0, SINGLE.features).astype(np.float64)
+    dense = nlcli.NoisyLabelClassifier("clean-and-noisy", work=tmp_path)
+    dense.fit(features, SINGLE.noisy, verified=SINGLE.verified)
+    sparse = clone(dense).fit(csr_matrix(features), SINGLE.noisy, verified=SINGLE.verified)
+    assert len(list(tmp_path.glob("run-*"))) == 1  # the same rows: it was done already
+    for method in ("predict_proba", "decision_function", "predict"):
+        found = getattr(sparse, method)(csr_array(features))
+        np.testing.assert_array_equal(found, getattr(dense, method)(features), err_msg=method, strict=True)
+    with pytest.raises(ValueError, match="expecting 8 features"):
+        both.predict(csr_array(features[:, :7]))
+
+
+def test_sparse_rows_are_dense_in_parts_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fitted(method="noisy").decision_function(SINGLE.features)
+    monkeypatch.setattr(feature_rows, "PART_BYTES", 4 * 8 * 50)  # 50 of the 240 rows
+    largest = []
+    dense_rows = feature_rows.dense_rows
+
+    def seen(*args: Any) -> np.ndarray:
+        rows = dense_rows(*args)
+        largest.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(feature_rows, "dense_rows", seen)
+    sparse = nlcli.NoisyLabelClassifier("noisy").fit(csr_array(SINGLE.features), SINGLE.noisy)
+    assert max(largest) == 50
+    np.testing.assert_allclose(sparse.decision_function(csr_array(SINGLE.features)), expected, atol=1e-9)
+
+
+def test_decisions_order_rows_as_probabilities_do(both: nlcli.NoisyLabelClassifier) -> None:
+    decisions = both.decision_function(SINGLE.features)
+    np.testing.assert_allclose(np.exp(decisions), both.predict_proba(SINGLE.features), rtol=1e-12)
+    np.testing.assert_allclose(both.predict_proba(SINGLE.features), both.run_.head.score(SINGLE.features), atol=1e-6)
+    two = SINGLE.noisy != "cat"
+    binary = nlcli.NoisyLabelClassifier("noisy").fit(SINGLE.features[two], SINGLE.noisy[two])
+    odds, probabilities = binary.decision_function(SINGLE.features), binary.predict_proba(SINGLE.features)
+    np.testing.assert_allclose(odds, np.log(probabilities[:, 1] / probabilities[:, 0]), rtol=1e-9)
+    far = binary.decision_function(1e3 * SINGLE.features)  # no probability in float32 tells these from each other
+    assert np.isfinite(far).all()
+    assert len(np.unique(far)) == len(far)
+
+
+def test_decisions_of_several_labels_are_log_odds() -> None:
+    estimator = nlcli.NoisyLabelClassifier("noisy").fit(SEVERAL.features, SEVERAL.noisy)
+    odds, probabilities = estimator.decision_function(SEVERAL.features), estimator.predict_proba(SEVERAL.features)
+    np.testing.assert_allclose(odds, np.log(probabilities / (1 - probabilities)), rtol=1e-9)
+    np.testing.assert_array_equal(estimator.predict(SEVERAL.features), odds >= 0)
+
+
+@pytest.mark.slow
+def test_decisions_of_a_head_that_is_not_linear() -> None:
+    estimator = nlcli.NoisyLabelClassifier("residual", **SHORT)
+    estimator.fit(SEVERAL.features, SEVERAL.noisy, present=SEVERAL.present, absent=SEVERAL.absent)
+    scores = estimator.run_.head.score(SEVERAL.features).astype(np.float64)
+    np.testing.assert_allclose(
+        estimator.decision_function(SEVERAL.features), np.log(scores / (1 - scores)), rtol=1e-6, atol=1e-6
+    )
+
+
+TIMES = np.arange(240) % 3 + 1
+FIXED = {"weight_decay": 0.02, "feature_scale": "none"}
+
+
+@pytest.mark.parametrize("method", ["noisy", "clean"])
+def test_a_weight_of_two_is_the_row_twice(method: str) -> None:
+    estimator = nlcli.NoisyLabelClassifier(method, options=FIXED)
+    weighted = clone(estimator).fit(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified, sample_weight=TIMES)
+    rows = np.repeat(np.arange(240), TIMES)
+    repeated = clone(estimator).fit(SINGLE.features[rows], SINGLE.noisy[rows], verified=SINGLE.verified[rows])
+    found, expected = weighted.predict_proba(SINGLE.features), repeated.predict_proba(SINGLE.features)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+    alike = clone(estimator).fit(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified)
+    assert np.abs(alike.predict_proba(SINGLE.features) - expected).max() > 5e-3
+
+
+def test_a_weighted_head_is_that_of_logistic_regression() -> None:
+    estimator = nlcli.NoisyLabelClassifier("noisy", options=FIXED)
+    estimator.fit(SINGLE.features, SINGLE.noisy, sample_weight=TIMES)
+    peer = LogisticRegression(C=1 / (0.02 * TIMES.sum()), tol=1e-8, max_iter=1000)
+    peer.fit(SINGLE.features, SINGLE.noisy, sample_weight=TIMES)
+    np.testing.assert_allclose(estimator.predict_proba(SINGLE.features), peer.predict_proba(SINGLE.features), atol=5e-4)
+
+
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("auto", "posterior", "finetune-mixed", "forward")]
+
+
+@pytest.mark.parametrize("method", ["clean-and-noisy", *_SLOW])
+def test_a_row_of_weight_zero_is_not_there(method: str) -> None:
+    weights = (np.arange(240) % 4 != 1).astype(float)
+    estimator = nlcli.NoisyLabelClassifier(method)
+    weighted = clone(estimator).fit(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified, sample_weight=weights)
+    kept = weights > 0
+    left = clone(estimator).fit(SINGLE.features[kept], SINGLE.noisy[kept], verified=SINGLE.verified[kept])
+    np.testing.assert_array_equal(weighted.predict_proba(SINGLE.features), left.predict_proba(SINGLE.features))
+    heavy = np.where(SINGLE.noisy == "cat", 30.0, 1.0)
+    turned = clone(estimator).fit(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified, sample_weight=heavy)
+    assert (turned.predict(SINGLE.features) == "cat").sum() > (left.predict(SINGLE.features) == "cat").sum() + 5
+
+
+def test_weights_of_rows_of_several_labels() -> None:
+    weights = pd.Series(np.where(np.arange(240) < 200, 1.0, 0.0))
+    estimator = nlcli.NoisyLabelClassifier("clean-and-noisy")
+    checked: dict[str, Any] = {"present": csr_array(SEVERAL.present), "absent": pd.DataFrame(SEVERAL.absent)}
+    weighted = clone(estimator).fit(SEVERAL.features, SEVERAL.noisy, sample_weight=weights, **checked)
+    left = clone(estimator).fit(
+        SEVERAL.features[:200], SEVERAL.noisy[:200], present=SEVERAL.present[:200], absent=SEVERAL.absent[:200]
+    )
+    np.testing.assert_array_equal(weighted.predict_proba(SEVERAL.features), left.predict_proba(SEVERAL.features))
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(240), "every weight in sample_weight is zero"),
+        (-np.ones(240), "sample_weight holds -1"),
+        (np.ones(3), r"sample_weight has shape \(3,\)"),
+        (np.full(240, np.nan), "NaN"),
+    ],
+)
+def test_weights_that_are_none(weights: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nlcli.NoisyLabelClassifier("noisy").fit(SINGLE.features, SINGLE.noisy, sample_weight=weights)
+
+
+def test_methods_that_take_steps_take_no_weights() -> None:
+    with pytest.raises(NlcliError, match=r"--image-weights\) is for heads that are solved, and residual takes steps"):
+        nlcli.NoisyLabelClassifier("residual", **SHORT).fit(
+            SEVERAL.features, SEVERAL.noisy, present=SEVERAL.present, absent=SEVERAL.absent, sample_weight=TIMES
+        )
 
 
 # --- beside scikit-learn ---------------------------------------------------------------------

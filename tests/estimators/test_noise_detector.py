@@ -107,6 +107,98 @@ def test_a_trained_classifier_judges(tmp_path: Path) -> None:
         judged_tags("run")
 
 
+# --- rows that were not in fit ---------------------------------------------------------------
+
+SEEN = np.arange(240) < 180
+"""Rows of ``fit``; the others come later."""
+
+
+def _with_later_rows(method: str, **changes: Any) -> nlcli.LabelNoiseDetector:
+    detector = nlcli.LabelNoiseDetector(method, novelty=True, **changes)
+    return detector.fit(SINGLE.features[SEEN], SINGLE.noisy[SEEN], verified=SINGLE.verified[SEEN])
+
+
+def test_labels_of_new_rows_are_judged() -> None:
+    detector = _with_later_rows("margin")
+    X, y = SINGLE.features[~SEEN], SINGLE.noisy[~SEEN]
+    wrong, scores = detector.predict(X, y), detector.score_samples(X, y)
+    assert wrong.shape == scores.shape == (60,)
+    assert roc_auc_score(~WRONG[~SEEN], scores) > 0.9
+    np.testing.assert_array_equal(wrong, scores < detector.record_["threshold"]["value"])
+    issues = detector.issues(X, y)
+    assert issues["row"].tolist() == np.flatnonzero(wrong)[np.argsort(scores[wrong], kind="stable")].tolist()
+    assert len(detector.wrong_) == 180
+    assert len(detector.issues()) == detector.wrong_.sum()
+
+
+def test_a_new_row_is_judged_by_itself() -> None:
+    """Not by those that it comes with, and nothing is learned from its label: what was fitted stays."""
+    detector = _with_later_rows("margin")
+    X, y = SINGLE.features[~SEEN], SINGLE.noisy[~SEEN]
+    together = detector.score_samples(X, y)
+    alone = np.concatenate([detector.score_samples(X[i : i + 1], y[i : i + 1]) for i in (0, 7)])
+    np.testing.assert_allclose(alone, together[[0, 7]], atol=1e-6)
+    others = np.array(["ant"] * 60)
+    as_ant = detector.score_samples(X, others)
+    np.testing.assert_allclose(as_ant[y == "ant"], together[y == "ant"], atol=1e-6)
+
+
+def test_new_rows_that_were_in_fit_are_judged_as_new() -> None:
+    """A row that is there twice is judged by classifiers that may have seen it: it is another row."""
+    detector = _with_later_rows("naive")
+    assert not detector.predict(SINGLE.features[SEEN], SINGLE.noisy[SEEN]).any()
+
+
+def test_what_new_rows_cannot_be() -> None:
+    detector = _with_later_rows("naive")
+    with pytest.raises(ValueError, match="'dog', which is no class of the labels"):
+        detector.predict(SINGLE.features[:2], ["ant", "dog"])
+    with pytest.raises(ValueError, match=r"y has shape \(1,\), and X has 2 rows"):
+        detector.predict(SINGLE.features[:2], ["ant"])
+    with pytest.raises(ValueError, match="8 features"):
+        detector.predict(SINGLE.features[:2, :3], ["ant", "ant"])
+    assert not hasattr(nlcli.LabelNoiseDetector(), "predict")
+    assert not hasattr(nlcli.LabelNoiseDetector(), "score_samples")
+    with pytest.raises(ValueError, match="novelty=True"):
+        judged("naive").issues(SINGLE.features[:2], ["ant", "ant"])
+
+
+def test_new_rows_after_a_pickle_and_sparse_ones() -> None:
+    detector = pickle.loads(pickle.dumps(_with_later_rows("margin")))
+    X, y = SINGLE.features[~SEEN], SINGLE.noisy[~SEEN]
+    expected = detector.score_samples(X, y)
+    np.testing.assert_array_equal(detector.score_samples(csr_array(X), y), expected)
+    sparse = nlcli.LabelNoiseDetector("margin", novelty=True)
+    sparse.fit(csr_array(SINGLE.features[SEEN]), SINGLE.noisy[SEEN], verified=SINGLE.verified[SEEN])
+    np.testing.assert_array_equal(sparse.score_samples(X, y), expected)
+
+
+def test_tags_of_new_rows_are_judged() -> None:
+    detector = nlcli.LabelNoiseDetector("posterior", novelty=True)
+    detector.fit(
+        SEVERAL.features[SEEN], SEVERAL.noisy[SEEN], present=SEVERAL.present[SEEN], absent=SEVERAL.absent[SEEN]
+    )
+    X, y = SEVERAL.features[~SEEN], SEVERAL.noisy[~SEEN]
+    wrong = detector.predict(X, y)
+    assert isinstance(wrong, csr_array)
+    assert wrong.shape == (60, 4)
+    true = SEVERAL.true[~SEEN].astype(bool)
+    should = y.astype(bool) ^ wrong.toarray()
+    assert (should == true).mean() > (y == true).mean()
+    assert len(detector.issues(X, y)) == wrong.sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS.names())
+def test_every_detector_judges_new_rows(name: str) -> None:
+    if name == "confident-learning":
+        pytest.importorskip("cleanlab")
+    detector = _with_later_rows(name, options={"transform": "l2"} if name == "cleannet" else None)
+    X, y = SINGLE.features[~SEEN], SINGLE.noisy[~SEEN]
+    together = detector.score_samples(X, y)
+    np.testing.assert_allclose(detector.score_samples(X[:1], y[:1]), together[:1], atol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS.names())
 def test_every_detector(name: str) -> None:

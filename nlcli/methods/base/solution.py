@@ -39,6 +39,7 @@ class Labelled:
         unverified: Whether it has none.
         measure: Metrics of (m, C) scores of the checked images.
         start: The layer to start from, on the method's scale; None: new weights.
+        counts: (n,) what each image counts in losses, by its noisy labels and by verified ones alike; None: 1.
     """
 
     design: RowBlocks
@@ -54,6 +55,15 @@ class Labelled:
     unverified: bool
     measure: Measure
     start: LinearModel | None = None
+    counts: np.ndarray | None = None
+
+    @property
+    def noisy_weights(self) -> np.ndarray:
+        """(n,) float64 what the noisy labels of T weigh; 0 in others."""
+        weights = self.of_noisy.astype(np.float64)
+        if self.weights is not None:
+            weights *= self.weights
+        return weights if self.counts is None else weights * self.counts
 
     def noisy_term(self, *, verified: bool = False, transition: np.ndarray | None = None) -> Term:
         """The noisy labels of T.
@@ -62,9 +72,7 @@ class Labelled:
             verified: Whether what is verified of an image stands in for its noisy labels elsewhere, so that these
                 count only where nothing is.
         """
-        weights = self.of_noisy.astype(np.float64)
-        if self.weights is not None:
-            weights *= self.weights
+        weights = self.noisy_weights
         mask = None
         if verified and self.task == "single-label":
             weights *= ~self.of_clean
@@ -74,7 +82,8 @@ class Labelled:
 
     def clean_term(self, weight: float = 1.0) -> Term:
         """What is verified of V, each image of which counts ``weight``."""
-        return Term(self.verified, weight * self.of_clean, self.known)
+        counts = 1.0 if self.counts is None else self.counts
+        return Term(self.verified, weight * self.of_clean * counts, self.known)
 
 
 @dataclass(frozen=True)
@@ -117,19 +126,17 @@ class Solved:
 
 def images_and_judges(labelled: Labelled) -> tuple[Images, Judges | None]:
     """The training images as candidates are fitted to them, and verified ones that are not trained on."""
-    counts = labelled.of_noisy.astype(np.float64)
-    if labelled.weights is not None:
-        counts = counts * labelled.weights
     known = np.asarray(labelled.known.sum(axis=1)).ravel() > 0
     images = Images(
         design=labelled.design,
         task=labelled.task,
         classes=labelled.classes,
         noisy=labelled.noisy,
-        labelled=counts,
+        labelled=labelled.noisy_weights,
         verified=labelled.verified,
         known=labelled.known,
         checked=labelled.of_clean & known,
+        counts=labelled.counts,
     )
     checked = labelled.checked
     if checked.design is None or labelled.unverified:
