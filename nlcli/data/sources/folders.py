@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.class_names import as_read, spellings
+from nlcli.data.class_names import names_of_list, spellings
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table, strings
@@ -188,9 +188,9 @@ def _settle_names(config: BuildFolders, listed: Listed) -> None:
     if config.classes is None:
         without = "empty these cells" if config.table is not None else "move this folder elsewhere"
         listed.rename(spellings(counts, config.class_names, where, without), where)
-    elif config.class_names == "merge":  # the list says how a class is spelled
-        spelled = {as_read(name): name for name in read_names(config.classes)}
-        listed.rename({name: spelled.get(as_read(name), name) for name in counts}, where)
+    else:
+        names = read_names(config.classes)
+        listed.rename(names_of_list(counts, names, config.class_names, where), where)
 
 
 def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.class_names import Spelling, as_read, doubts, spellings
+from nlcli.data.class_names import Spelling, doubts, names_of_list, spellings
 from nlcli.data.labels import FULL, NONE, PARTIAL, LabelTable, strings
 from nlcli.data.lists import read_names, shown
 from nlcli.data.sources.base import TRAIN, enumerate_some
@@ -152,8 +152,7 @@ def settle_names(
         ordered = tuple(dict.fromkeys(every))
     else:
         ordered = read_names(classes)
-        spelled = {as_read(name): name for name in ordered} if spelling == "merge" else {}
-        final = {name: spelled.get(as_read(name), name) for name in counts}
+        final = names_of_list(counts, ordered, spelling, where)
         for name in final.values():
             if name not in set(ordered):
                 raise NlcliError(f"{classes}: {unknown_name(name, ordered, 'class')}")
