@@ -1195,6 +1195,7 @@ def evaluate(
     bootstrap: int = 1000,
     examples: int = 12,
     precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
     seed: int = 0,
     batch_size: int = 32,
     workers: int = 0,
@@ -1214,6 +1215,8 @@ def evaluate(
         bootstrap: Bootstrap resamples over images (0: no intervals).
         examples: Examples with their top predictions.
         precision: Arithmetic of a backbone that reads images.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
         seed: Seed of the bootstrap and of the choice of examples.
         batch_size: Images in a forward pass, for a backbone that reads images.
         workers: Decoding threads (0: one a core).

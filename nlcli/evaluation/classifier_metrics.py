@@ -30,7 +30,7 @@ from nlcli.errors import NlcliError
 from nlcli.evaluation import noise_examples, noise_ranking, plots
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.examples import examples_of, examples_plot, write_examples
-from nlcli.evaluation.image_scorer import ImageScorer, ScoredBatch, Values, open_scorer
+from nlcli.evaluation.image_scorer import ForwardOptions, ImageScorer, ScoredBatch, Values, open_scorer
 from nlcli.evaluation.measured import MeasuredRanking
 from nlcli.evaluation.metrics_file import (
     METRICS,
@@ -153,7 +153,9 @@ def _scorer_of(
 
         store = FeatureStore(features.path)
         store.require_images_of(table, dataset.path)
-    return open_scorer(model, store, score=config.score, precision=config.precision).for_classes(table.classes)
+    forward = ForwardOptions(config.engine_cpu, config.batch_size)
+    scorer = open_scorer(model, store, score=config.score, precision=config.precision, forward=forward)
+    return scorer.for_classes(table.classes)
 
 
 def _score(

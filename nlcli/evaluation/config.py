@@ -48,6 +48,7 @@ class Evaluate(StageConfig):
     )
     examples: Annotated[int, Option("Examples with their top predictions.", panel="Output", ge=0, le=100)] = 12
     precision: Annotated[Precision, Option("Arithmetic of a backbone that reads images.", panel="Machine")] = "float32"
+    engine_cpu: EngineCpu = "tensorflow"
     seed: Annotated[int, Option("Seed of the bootstrap and of the choice of examples.", panel="Measures", ge=0)] = 0
     batch_size: Annotated[
         int,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from nlcli.data.pictures import pictures_changed
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.metrics_file import FORMAT
+from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
+
+if TYPE_CHECKING:
+    from nlcli.networks.backbone import Backbone
+    from nlcli.networks.foreign.base import ForeignNetwork
 
 
 def evaluate(config: Evaluate, *, force: bool = False) -> Path:
@@ -20,7 +26,8 @@ def evaluate(config: Evaluate, *, force: bool = False) -> Path:
 
     Raises:
         NlcliError: features of another backbone or another data set, classes that are not the data
-            set's, a split without images or without verified labels, a score that is not a number;
+            set's, a split without images or without verified labels, a score that is not a number,
+            an engine for a network that is not run;
             of a detection: options that mean nothing to it, a split that it was not measured on.
     """
     model = read_stage(config.model, ("run", "backbone", "detection"))
@@ -41,6 +48,7 @@ def _classifier(config: Evaluate, model: StageRecord, force: bool) -> Path:
     features = _features_of(model, config)
     dataset = _dataset_of(model, features, config)
     inputs: dict[str, StageRecord | Path | str | None] = {"model": model, "features": features, "dataset": dataset}
+    config = _with_engine(config, model, features, inputs)
     made = open_stage(
         "evaluation", config, inputs, seed=config.seed, force=force, format=FORMAT, stale=pictures_changed
     )
@@ -50,6 +58,39 @@ def _classifier(config: Evaluate, model: StageRecord, force: bool) -> Path:
 
             stage.finish(measure_classifier(config, split, model, features, dataset, stage.work))
     return stage.output
+
+
+def _with_engine(
+    config: Evaluate,
+    model: StageRecord,
+    features: StageRecord | None,
+    inputs: dict[str, StageRecord | Path | str | None],
+) -> Evaluate:
+    """``config`` with what really runs the forward pass on a CPU: that of which the recipe tells."""
+    if config.engine_cpu == "tensorflow":
+        return config
+    if features is not None:
+        if config.engine_cpu == "auto":
+            return config.model_copy(update={"engine_cpu": "tensorflow"})
+        raise NlcliError(
+            f"{features.path} holds the features of these images, so that no network is run; leave out --engine-cpu"
+        )
+    if config.engine_cpu != "auto":
+        return config
+    quiet_tensorflow()
+    from nlcli.networks.engine_choice import with_engine
+
+    def network() -> Backbone | ForeignNetwork:
+        from nlcli.evaluation.image_scorer import network_of_run
+        from nlcli.networks.weights import load_backbone
+        from nlcli.training.saved_head import load_head
+
+        if model.kind == "backbone":
+            return load_backbone(model.path)
+        return network_of_run(model, load_head(model.path), precision=config.precision).backbone
+
+    output: Literal["probabilities", "features"] = "probabilities" if model.kind == "backbone" else "features"
+    return with_engine(config, "evaluation", inputs, network, output, FORMAT)
 
 
 def _features_of(model: StageRecord, config: Evaluate) -> StageRecord | None:
@@ -79,7 +120,8 @@ def _detection(config: Evaluate, model: StageRecord, force: bool) -> Path:
     from nlcli.data.detection_files import read_detection
     from nlcli.data.tag_detection_files import detects_tags, read_tag_detection
 
-    for name, value in (("features", config.features), ("score", config.score)):
+    engine = None if config.engine_cpu in ("tensorflow", "auto") else config.engine_cpu
+    for name, value in (("features", config.features), ("score", config.score), ("engine-cpu", engine)):
         if value is not None:
             raise NlcliError(f"{model.path} is a detection of label noise; leave out --{name}")
     if detects_tags(model.path):
@@ -97,7 +139,7 @@ def _detection(config: Evaluate, model: StageRecord, force: bool) -> Path:
         raise NlcliError(f"{model.path} was measured on {measured_on}, not on {config.split}; leave out --split")
     split = config.split or measured_on
     output = config.output or _beside(config.model, split)
-    config = config.model_copy(update={"split": split, "output": output})
+    config = config.model_copy(update={"split": split, "output": output, "engine_cpu": "tensorflow"})
     if config.dataset is not None:
         dataset = read_stage(config.dataset, "dataset")
     else:

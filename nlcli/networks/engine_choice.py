@@ -62,6 +62,7 @@ def with_engine(
     inputs: Mapping[str, StageRecord | Path | str | None],
     open_network: Callable[[], Backbone | ForeignNetwork],
     output: Output = "features",
+    format: int = 0,
 ) -> _Config:
     """``config`` with an engine in the place of ``auto``: that of what its output holds already, else the fastest.
 
@@ -69,10 +70,10 @@ def with_engine(
 
     Args:
         config: With ``engine_cpu``, ``precision`` and ``batch_size``.
-        kind, inputs: As ``open_stage`` has them.
+        kind, inputs, format: As ``open_stage`` has them.
     """
     candidates = [config.model_copy(update={"engine_cpu": name}) for name in (TENSORFLOW, *OTHERS)]
-    begun = begun_as(kind, candidates, inputs)
+    begun = begun_as(kind, candidates, inputs, format)
     if begun is not None:
         return begun
     settings: Any = config
