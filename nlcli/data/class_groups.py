@@ -1,8 +1,8 @@
 """Classes put into groups: by category, and into equal parts by frequency and by annotation quality.
 
-Veit et al. 2017, figure 5: the classes are sorted and cut into ten equally sized groups. How common a
-class is counts its noisy annotations in train; how good its annotations are is the share of its noisy
-annotations that a person found right, over every verified image of the data set.
+Veit et al. 2017, figure 5: the classes are sorted and cut into ten equally sized groups, here between different
+values only. How common a class is counts its noisy annotations in train; how good its annotations are is the
+share of its noisy annotations that a person found right, over every verified image of the data set.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def equal_groups(values: np.ndarray, usable: np.ndarray, most: int = 10) -> list
     """Classes sorted by ``values`` from low to high and cut into groups of equal size.
 
     Sizes differ by one at most, the larger groups first. There are ``most`` groups, or fewer where a
-    group would hold a single class. Classes of one value stay in class order, so that a cut may run
-    through them.
+    group would hold a single class. Classes of one value are in one group, or the alphabet would say which of them
+    are the better ones: a cut that would part them is moved to their nearer end (the lower one of two as near), and
+    two cuts that meet there are one.
 
     Args:
         values: ``(C,)`` floats.
@@ -94,7 +95,12 @@ def equal_groups(values: np.ndarray, usable: np.ndarray, most: int = 10) -> list
     if not len(chosen):
         return []
     order = chosen[np.argsort(values[chosen], kind="stable")]
-    return np.array_split(order, max(1, min(most, len(order) // 2)))
+    groups = max(1, min(most, len(order) // 2))
+    equal = np.cumsum([len(part) for part in np.array_split(order, groups)])[:-1]
+    ends = np.flatnonzero(np.diff(values[order])) + 1  # between different values
+    ends = np.concatenate(([0], ends, [len(order)]))
+    cuts = ends[np.abs(ends[None, :] - equal[:, None]).argmin(axis=1)]
+    return [part for part in np.split(order, np.unique(cuts)) if len(part)]
 
 
 def categories(groups: tuple[str | None, ...] | None) -> dict[str, np.ndarray]:

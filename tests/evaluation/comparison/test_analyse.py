@@ -66,13 +66,13 @@ def as_lists(groups: list[np.ndarray]) -> list[list[int]]:
 def test_equal_groups_by_hand():
     values = np.array([5.0, 1, 3, 3, 2, 9, 7])
     usable = np.array([True, True, True, True, True, False, True])
-    # sorted: 1 (1), 4 (2), 2 (3), 3 (3), 0 (5), 6 (7); of the two threes the first class comes first
+    # sorted: 1 (1), 4 (2), 2 (3), 3 (3), 0 (5), 6 (7)
     assert as_lists(equal_groups(values, usable, 3)) == [[1, 4], [2, 3], [0, 6]]
     assert as_lists(equal_groups(values, usable, 10)) == [[1, 4], [2, 3], [0, 6]]  # no group of one class
-    assert as_lists(equal_groups(values, usable, 2)) == [[1, 4, 2], [3, 0, 6]]  # a cut through a tie
+    assert as_lists(equal_groups(values, usable, 2)) == [[1, 4], [2, 3, 0, 6]]  # no cut through a tie
     every = np.ones(7, bool)
-    assert as_lists(equal_groups(values, every, 3)) == [[1, 4, 2], [3, 0], [6, 5]]
-    assert as_lists(equal_groups(np.zeros(5), np.ones(5, bool), 2)) == [[0, 1, 2], [3, 4]]
+    assert as_lists(equal_groups(values, every, 3)) == [[1, 4], [2, 3, 0], [6, 5]]
+    assert as_lists(equal_groups(np.zeros(5), np.ones(5, bool), 2)) == [[0, 1, 2, 3, 4]]
     assert as_lists(equal_groups(values, np.arange(7) == 4, 10)) == [[4]]
     assert equal_groups(values, np.zeros(7, bool), 10) == []
 
@@ -81,6 +81,18 @@ def test_ten_groups_of_6012_classes():
     groups = equal_groups(np.random.default_rng(0).random(6012), np.ones(6012, bool), 10)
     assert sorted(map(len, groups), reverse=True) == [602, 602, *[601] * 8]
     assert sorted(np.concatenate(groups).tolist()) == list(range(6012))
+
+
+def test_the_order_of_the_classes_decides_no_group():
+    """Qualities of few checked labels are often the same, those of all that are right above all."""
+    rng = np.random.default_rng(1)
+    quality = np.minimum(rng.integers(2, 9, 300) / 6, 1.0)  # 1 of about four in seven
+    groups = equal_groups(quality, np.ones(300, bool), 10)
+    order = rng.permutation(300)
+    others = [np.sort(order[group]) for group in equal_groups(quality[order], np.ones(300, bool), 10)]
+    assert as_lists(others) == [sorted(group) for group in as_lists(groups)]
+    assert [set(quality[group]) for group in groups][-1] == {1.0}
+    assert 2 <= len(groups) < 10
 
 
 def test_means_leave_out_classes_without_positives():
