@@ -277,6 +277,7 @@ def _deviations(evaluations: Sequence[_Measured], names: Sequence[str], publishe
     if not evaluations:
         return ["nothing was measured"]
     told = list(dict.fromkeys(_measured_on(e.metrics) for e in evaluations))
+    told += list(dict.fromkeys(text for e in evaluations if (text := _left_out_of_mean(e.metrics))))
     scales = {e.metrics.model.scale for e in evaluations} - {1.0}
     if scales:
         told.append(f"training shortened to {', '.join(f'{100 * s:g} %' for s in sorted(scales))} of its steps")
@@ -315,6 +316,16 @@ def _measured_on(metrics: ClassifierMetrics | NoiseMetrics) -> str:
     told = f"measured on {metrics.images:,} {what} of {where}"
     fitted = isinstance(metrics, NoiseMetrics) and metrics.cross_fitted
     return told + (", each image's threshold chosen without its fold" if fitted else "")
+
+
+def _left_out_of_mean(metrics: ClassifierMetrics | NoiseMetrics) -> str:
+    """How many classes have no AP, where the figure is their mean: Veit 2017, section 4.2, divides by all of them."""
+    if isinstance(metrics, NoiseMetrics) or metrics.task != "multi-label":
+        return ""
+    without, classes = metrics.classes_without_positives.count, metrics.classes
+    if not without:
+        return ""
+    return f"mAP is of the {classes - without:,} of {classes:,} classes that have a positive in split '{metrics.split}'"
 
 
 # --- files -----------------------------------------------------------------------------------

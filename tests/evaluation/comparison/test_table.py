@@ -43,6 +43,7 @@ def classifier(output: Path, settings: dict[str, Any], values: dict[str, float],
         "task": "multi-label",
         "split": "test",
         "selection": Selection(clean=made_clean_set(settings.get("clean_fraction", 1.0))),
+        "classes_without_positives": Named(count=0),
     }
     metrics = ClassifierMetrics(
         version=FORMAT,
@@ -55,7 +56,6 @@ def classifier(output: Path, settings: dict[str, Any], values: dict[str, float],
         metrics={name: Estimate(value=value, rests_on=90, counted="images") for name, value in values.items()},
         verified_entries=500,
         positives=100,
-        classes_without_positives=Named(count=0),
         **(told | more),
     )
     return written(metrics, output)
@@ -103,6 +103,14 @@ def test_cells_are_means_and_spreads_over_seeds_beside_the_published(tmp_path: P
     assert (output / "table.png").stat().st_size > 5000
     show_table([output])
     assert "52.00 ± 2.00 (56.82)" in capsys.readouterr().out
+
+
+def test_classes_without_an_ap_are_told(tmp_path: Path) -> None:
+    """Veit 2017, section 4.2, takes the mean over all d classes; two of five have no positive here."""
+    without = Named(count=2, names=("a", "b"))
+    made = classifier(tmp_path / "e", {"seed": 0}, {"mAP": 0.5, "AP_all": 0.6}, classes_without_positives=without)
+    table = json.loads((paper_table(Table(rows={"mine": [made]}, output=tmp_path / "t")) / "table.json").read_text())
+    assert "mAP is of the 3 of 5 classes that have a positive in split 'test'" in table["deviations"]
 
 
 def test_a_model_without_clean_labels_stands_in_every_column(tmp_path: Path, capsys) -> None:
