@@ -370,6 +370,7 @@ KNN = _unstated("neighbours", "weights")
 SVM = _unstated("kernel", "c", "images")
 LABEL_PROP = _unstated("neighbours", "unlabelled", "iterations")
 FILTER = _unstated("steps", "batch_size", "learning_rate")
+LISTED = {"hold_out": "listed"}  # "Lists of the held-out classes are available in the Food-101N dataset."
 DRAE = _unstated("hidden", "steps", "learning_rate", "discrimination", "images")
 
 
@@ -564,12 +565,16 @@ PAPERS: dict[str, dict[str, Facts]] = {
         },
     },
     "lee2018-figure5": {
-        "CleanNet": _detector("cleannet", FOOD_FEATURES, **CLEANNET, use_held_out=False, transfer="trust"),
-        "MLP": _detector("mlp", FOOD_FEATURES, **MLP, use_held_out=True),
-        "classification filtering": _detector("classification-filter", FOOD_FEATURES, **FILTER, use_held_out=False),
+        "CleanNet": _detector("cleannet", FOOD_FEATURES, **CLEANNET, **LISTED, use_held_out=False, transfer="trust"),
+        "MLP": _detector("mlp", FOOD_FEATURES, **MLP, **LISTED, use_held_out=True),
+        "classification filtering": _detector(
+            "classification-filter", FOOD_FEATURES, **FILTER, **LISTED, use_held_out=False
+        ),
     },
     "lee2018-figure6": {
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft") | WEIGHED,
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft")
+        | WEIGHED
+        | {"detection.hold_out": "listed"},
         "None": _clothing("noisy", "imagenet", "noisy"),
     },
 }
@@ -735,6 +740,8 @@ def _of_detection(config: Any, outputs: Mapping[Path, Any]) -> Facts:
     from nlcli.detection import make_detector
 
     told = make_detector(config.method, config.options).config.model_dump() | {"use_held_out": config.use_held_out}
+    if config.hold_out or config.hold_out_classes:
+        told["hold_out"] = "listed" if config.hold_out_classes else "drawn"
     partly = config.hold_out or outputs[config.dataset].stage.name == "build-webvision"
     if not partly:  # every class has verified images, and nothing is there to be checked
         told.pop("transfer", None)
