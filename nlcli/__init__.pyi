@@ -1367,7 +1367,7 @@ def predict(
 
     Args:
         images: Image file or folder.
-        run: Run or backbone directory.
+        run: Directory of a run, a backbone or an exported model.
         backbone: Backbone directory (default: the run's own, or the one its features came from).
         format: Output format.
         output: File to write (default: standard output).

@@ -61,7 +61,7 @@ class Predict(StageConfig):
     """Score a folder of images with a trained head and its backbone."""
 
     images: Annotated[Path, Option("Image file or folder.", panel="Data", place="argument")]
-    run: Annotated[Path, Option("Run or backbone directory.", panel="Method")]
+    run: Annotated[Path, Option("Directory of a run, a backbone or an exported model.", panel="Method")]
     backbone: Annotated[
         Path | None,
         Option("Backbone directory (default: the run's own, or the one its features came from).", panel="Method"),

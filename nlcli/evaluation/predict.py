@@ -20,6 +20,8 @@ from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
+from nlcli.evaluation.exported_model import EXPORT, ExportRecord
+from nlcli.evaluation.exported_scorer import open_exported_scorer
 from nlcli.evaluation.image_scorer import ForwardOptions, ImageNetwork, ImageScorer, open_scorer
 from nlcli.evaluation.prediction_parts import Parts, begun_recipe, open_parts
 from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
@@ -52,8 +54,10 @@ def predict(config: Predict) -> dict[str, int]:
     if config.output is None and not isinstance(engine, InThisProcess):
         raise NlcliError("several workers write a file together; pass --output, or leave out --engine and --devices")
     images = _images(config.images)
-    model = read_stage(config.run, ("run", "backbone"))
-    if config.engine_cpu == "auto":
+    model = _model(config)
+    if model.kind == "model":
+        _refuse_for_exported(config, model)
+    elif config.engine_cpu == "auto":
         config = _as_begun(config, model, images)
     scorer = _scorer(config, model)
     if isinstance(scorer.source, ImageNetwork):  # what auto chose
@@ -76,6 +80,8 @@ def _shown(config: Predict, model: StageRecord, scorer: ImageScorer) -> Shown:
         return Shown(config.top, np.full(len(scorer.classes), config.threshold))
     if not config.decide:
         return Shown(config.top)
+    if model.kind == "model":
+        return _decided_by_export(config, model)
     table, scored = scored_validation(
         model, scorer, classes=scorer.classes, batch_size=config.batch_size, workers=config.workers
     )
@@ -84,6 +90,29 @@ def _shown(config: Predict, model: StageRecord, scorer: ImageScorer) -> Shown:
     thresholds = choose_thresholds(scored)
     say(f"thresholds: chosen on {thresholds.images:,} verified validation images")
     return Shown(config.top, thresholds.values)
+
+
+def _model(config: Predict) -> StageRecord:
+    return read_stage(config.run, ("run", "backbone", "model"))
+
+
+def _refuse_for_exported(config: Predict, model: StageRecord) -> None:
+    """An exported model has its network in it and says by what it is run."""
+    if config.backbone is not None:
+        raise NlcliError(f"{model.path} is an exported model and has its network in it; leave out --backbone")
+    if config.engine_cpu != TENSORFLOW:
+        raise NlcliError(f"{model.path} is an exported model, run by its format's program; leave out --engine-cpu")
+
+
+def _decided_by_export(config: Predict, model: StageRecord) -> Shown:
+    """By the thresholds that validation chose when the model was exported."""
+    record = ExportRecord.read(model.path / EXPORT)
+    if record.task == "single-label":
+        return Shown(1)
+    if record.thresholds is None:
+        why = f": {record.unchosen}" if record.unchosen else ""
+        raise NlcliError(f"{model.path} has no thresholds{why}; pass --threshold, or leave out --decide")
+    return Shown(config.top, record.thresholds.values)
 
 
 # --- images in, scores out -------------------------------------------------------------------
@@ -174,7 +203,9 @@ class Scoring(ShardWork):
 
 
 def _scorer(config: Predict, model: StageRecord | None = None) -> ImageScorer:
-    model = model or read_stage(config.run, ("run", "backbone"))
+    model = model or _model(config)
+    if model.kind == "model":
+        return open_exported_scorer(model)
     return open_scorer(model, backbone=config.backbone, forward=ForwardOptions(config.engine_cpu, config.batch_size))
 
 

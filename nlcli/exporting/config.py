@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
+from nlcli.networks.model_formats import Format
 from nlcli.stages.config import StageConfig
 from nlcli.stages.options import InferenceBatch, Option, Output, Workers
-
-Format = Literal["keras", "saved-model", "onnx", "litert", "openvino"]
 
 
 class ExportModel(StageConfig):

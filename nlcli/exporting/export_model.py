@@ -23,16 +23,17 @@ from nlcli.console import say
 from nlcli.data.labels import LabelTable, Task
 from nlcli.errors import NlcliError
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
+from nlcli.evaluation.exported_model import EXPORT, Checked, ExportRecord, Given, HowGood, Source
 from nlcli.evaluation.image_scorer import ImageScorer, network_of_run, open_scorer, reading_of
 from nlcli.evaluation.metrics_file import ClassifierMetrics, estimates, read_metrics
 from nlcli.evaluation.scored_images import ScoredImages, measure
 from nlcli.exporting.config import ExportModel
-from nlcli.exporting.exported import EXPORT, Checked, ExportRecord, Given, HowGood, Source
-from nlcli.exporting.file_formats import FORMATS, OUTPUT, model_files, remove_model, write_model
+from nlcli.exporting.file_formats import model_files, remove_model, write_model
 from nlcli.exporting.gate import COUNT, VECTORS, Gate, made_up_features, made_up_images, tolerance_of
 from nlcli.exporting.model_card import CARD, model_card
 from nlcli.networks.foreign.source import is_foreign
 from nlcli.networks.images import ImageError, Preprocessing, load_image
+from nlcli.networks.model_formats import FORMATS, OUTPUT
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import atomic_path
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -54,7 +55,7 @@ def export_model(config: ExportModel, *, force: bool = False) -> Path:
         NlcliError: not a run or a backbone with classes, a network that is gone or another one, a package that is
             missing, a method that is no graph of Keras's layers, or a written model with other scores than ``predict``.
     """
-    FORMATS[config.format].require(config.format)
+    FORMATS[config.format].require(f"--format {config.format}")
     source = read_stage(config.run, ("run", "backbone"))
     evaluation = _evaluation_of(config, source)
     with open_stage("model", config, {"run": source, "evaluation": evaluation}, force=force) as stage:

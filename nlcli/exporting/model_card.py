@@ -6,8 +6,8 @@ import re
 
 from nlcli.console import markdown_table
 from nlcli.errors import printable
+from nlcli.evaluation.exported_model import EXPORT, ExportRecord, HowGood
 from nlcli.evaluation.metrics_file import Estimate
-from nlcli.exporting.exported import EXPORT, ExportRecord, HowGood
 from nlcli.exporting.gate import VECTORS
 from nlcli.metrics.names import shown_metrics
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +16,19 @@ import pytest
 from nlcli.data.config import ExtractFeatures, ImportFeatures
 from nlcli.data.features.extract import extract_features
 from nlcli.data.features.import_features import import_features
+from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
-from nlcli.evaluation.config import Evaluate
+from nlcli.evaluation.config import Evaluate, Predict
 from nlcli.evaluation.evaluate import evaluate
+from nlcli.evaluation.exported_model import EXPORT, ExportRecord
 from nlcli.evaluation.metrics_file import read_metrics
+from nlcli.evaluation.predict import predict
 from nlcli.exporting.config import ExportModel
 from nlcli.exporting.export_model import export_model
-from nlcli.exporting.exported import EXPORT, ExportRecord
-from nlcli.exporting.file_formats import FORMATS, write_model
+from nlcli.exporting.file_formats import write_model
 from nlcli.exporting.gate import FLOAT32, VECTORS, Gate, made_up_features, made_up_images, tolerance_of
 from nlcli.exporting.model_card import CARD, model_card
+from nlcli.networks.model_formats import FORMATS
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
@@ -162,6 +167,69 @@ def test_every_format_gives_the_same(chain: Chain, exported: Path, tmp_path: Pat
     for count in (1, 3, 8):
         np.testing.assert_allclose(apply(images[:count]), scores[:count], atol=FLOAT32)
     assert set(ExportRecord.read(output / EXPORT).libraries) == {package for _, package in FORMATS[format].packages}
+    predicted = predictions(output, chain, tmp_path)
+    of_run = predictions(chain.run("residual", hidden=8, feature_scale="length"), chain, tmp_path)
+    assert list(predicted) == list(of_run)
+    for name, expected in of_run.items():
+        np.testing.assert_allclose(predicted[name], expected, atol=FLOAT32, err_msg=name)
+
+
+def predictions(model: Path, chain: Chain, folder: Path) -> dict[str, list[float]]:
+    """Scores of some images of the data set, by ``predict``; a score for each class."""
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+    table = read_dataset(chain.dataset)
+    for row in range(5):
+        shutil.copy(table.image_path(row), pictures / f"{row}{table.image_path(row).suffix}")
+    (pictures / "broken.png").write_bytes(b"\x89PNG cut short")
+    output = folder / "scores.csv"
+    config = Predict(images=pictures, run=model, format="csv", wide=True, output=output)
+    assert predict(config) == {"images": 5, "errors": 1}
+    with open(output, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if not row["error"]]
+    return {row["image"]: [float(row[name]) for name in CLASSES] for row in rows}
+
+
+def test_predict_takes_the_model_for_keras(chain: Chain, exported: Path, tmp_path: Path) -> None:
+    of_run = predictions(chain.run("residual", hidden=8, feature_scale="length"), chain, tmp_path)
+    predicted = predictions(exported, chain, tmp_path)
+    assert len(predicted) == 5
+    for name, expected in of_run.items():
+        np.testing.assert_allclose(predicted[name], expected, atol=FLOAT32, err_msg=name)
+
+
+def test_predict_decides_by_the_thresholds_in_the_export(chain: Chain, exported: Path, tmp_path: Path) -> None:
+    scores = predictions(exported, chain, tmp_path)
+    output = tmp_path / "given.csv"
+    config = Predict(images=tmp_path / "pictures", run=exported, format="csv", wide=True, decide=True, output=output)
+    predict(config)
+    with open(output, newline="", encoding="utf-8") as file:
+        given = {row["image"]: [row[name] for name in CLASSES] for row in csv.DictReader(file) if not row["error"]}
+    limits = ExportRecord.read(exported / EXPORT).thresholds.values
+    assert given == {name: [str(int(s >= t)) for s, t in zip(own, limits, strict=True)] for name, own in scores.items()}
+
+
+def test_what_predict_refuses_of_an_exported_model(chain: Chain, exported: Path, tmp_path: Path) -> None:
+    picture = exported / CARD  # nothing is looked at before the model is
+    with pytest.raises(NlcliError, match="has its network in it; leave out --backbone"):
+        predict(Predict(images=picture, run=exported, backbone=chain.backbone))
+    with pytest.raises(NlcliError, match="run by its format's program; leave out --engine-cpu"):
+        predict(Predict(images=picture, run=exported, engine_cpu="auto"))
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    record = read_json(copy / EXPORT)
+    write_json(copy / EXPORT, record | {"classes": ["one", "two"], "thresholds": None})
+    with pytest.raises(NlcliError, match=r"gives scores of shape \(1, 3\), not of 2 classes"):
+        predict(Predict(images=picture, run=copy))
+    write_json(copy / EXPORT, record | {"format": "../other"})
+    with pytest.raises(NlcliError, match=r"the format '\.\./other' is not known"):
+        predict(Predict(images=picture, run=copy))
+    write_json(copy / EXPORT, record | {"thresholds": None, "unchosen": "nothing was verified"})
+    with pytest.raises(NlcliError, match="has no thresholds: nothing was verified; pass --threshold"):
+        predict(Predict(images=picture, run=copy, decide=True))
+    (copy / "model.keras").write_bytes(b"no archive")
+    with pytest.raises(NlcliError, match="cannot be run; export it again"):
+        predict(Predict(images=picture, run=copy))
 
 
 @pytest.mark.slow  # 17 methods in 5 formats: minutes
@@ -216,6 +284,8 @@ def test_a_head_on_imported_features_is_exported_alone(single: Chain, tmp_path: 
     np.testing.assert_allclose(FORMATS["keras"].open(tmp_path / "model" / "model.keras")(given), scores, atol=1e-6)
     np.testing.assert_allclose(scores, load_head(run).score(given), atol=1e-6)
     assert "That network is not part of the model" in (tmp_path / "model" / CARD).read_text()
+    with pytest.raises(NlcliError, match="is a head alone: it takes features, not images"):
+        predict(Predict(images=tmp_path / "keys.txt", run=tmp_path / "model"))
 
 
 def test_a_head_on_features_of_another_library_is_exported_alone(single: Chain, tmp_path: Path) -> None:

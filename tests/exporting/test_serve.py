@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from nlcli.evaluation.config import Predict
+from nlcli.evaluation.exported_model import EXPORT, ExportRecord
 from nlcli.evaluation.predict import predict
 from nlcli.exporting.config import ExportModel
 from nlcli.exporting.export_model import export_model
-from nlcli.exporting.exported import EXPORT, ExportRecord
 from worlds.scored_chain import Chain, shared_chain
 
 ROOT = Path(__file__).parents[2]

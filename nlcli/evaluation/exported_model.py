@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal, cast
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from nlcli.data.labels import Task
+from nlcli.errors import NlcliError, printable, sentence
 from nlcli.evaluation.decision_thresholds import DecisionThresholds
 from nlcli.evaluation.metrics_file import Estimate
 from nlcli.networks.images import Preprocessing
+from nlcli.networks.model_formats import FORMATS, Apply, Format
+from nlcli.runtime import chatter_held_back
 from nlcli.stages.records import Record
 
 EXPORT = "export.json"
@@ -116,3 +121,24 @@ class ExportRecord(Record):
     measured: tuple[HowGood, ...]
     checked: Checked
     libraries: dict[str, str]
+
+
+def open_exported(path: Path) -> tuple[ExportRecord, Apply]:
+    """What ``export.json`` says of the model in the directory ``path``, and the model: rows to scores (n, C) float32.
+
+    Raises:
+        NlcliError: a format of another version, a package that is missing, or a model that is damaged or does not give
+            a score for each class.
+    """
+    record = ExportRecord.read(path / EXPORT)
+    format = FORMATS.get(cast(Format, record.format))
+    if format is None:
+        raise NlcliError(f"{path / EXPORT}: the format '{printable(record.format)}' is not known here; export it again")
+    format.require(f"the {record.format} model in {path}")
+    model, expected = path / format.file, len(record.classes)
+    with sentence(f"{model} cannot be run; export it again"), chatter_held_back():
+        apply = format.open(model)
+        shape = apply(np.zeros((1, *record.given.shape), record.given.dtype)).shape
+    if shape != (1, expected):
+        raise NlcliError(f"{model} gives scores of shape {shape}, not of {expected} classes; export it again")
+    return record, apply
