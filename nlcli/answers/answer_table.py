@@ -14,17 +14,13 @@ from pathlib import Path
 from nlcli.answers.answer import Answer
 from nlcli.data.labels import Task
 from nlcli.data.lists import shown
+from nlcli.data.marks import MARKS, YES
 from nlcli.data.tables import read_rows, row_unit
 from nlcli.errors import NlcliError
 
 _COLUMNS = ("key", "path", "label", "right", "verified", "annotator", "time", "skipped")
 _PASSED_OVER = ("noisy_label", "suggested", "given", "reason")
-_MARKS = {
-    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
-    "": -1,
-}
-_VERIFIED = {"full": True, **dict.fromkeys(("listed", "1", "yes", "true", ""), False)}
+_VERIFIED = {"full": True, **dict.fromkeys(("listed", *YES, ""), False)}
 
 
 def read_answers(path: Path, task: Task) -> Iterator[Answer]:
@@ -51,7 +47,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _mark(row: dict[str, str], name: str, where: str) -> int:
-    mark = _MARKS.get(row.get(name, "").lower())
+    mark = MARKS.get(row.get(name, "").lower())
     if mark is None:
         raise NlcliError(f"{where}: {name} '{shown(row[name])}' is none of 1, yes, true, 0, no, false and empty")
     return mark

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nlcli.errors import NlcliError, printable
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 _LONGEST_LINE = 1 << 16
 
@@ -23,6 +24,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with open(path, "rb") as file:
             for number, raw in enumerate(file, start=1):
+                if number == 1:
+                    _require_plain_text(path, raw)
                 if len(raw) > _LONGEST_LINE:
                     raise NlcliError(f"{path}, line {number}: {len(raw):,} bytes in one line; this is not such a list")
                 try:
@@ -34,6 +37,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, line
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _require_plain_text(path: Path, start: bytes) -> None:
+    kind = foreign_kind(start[:FIRST_BYTES])
+    if kind is not None:
+        raise NlcliError(f"{path} {kind}")
+    encoding = encoding_of(start[:FIRST_BYTES])
+    if not encoding.startswith("utf-8"):
+        raise NlcliError(f"{path} is text in {encoding.upper()}; save it as UTF-8")
 
 
 def read_keys(path: Path) -> list[str]:

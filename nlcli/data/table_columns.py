@@ -8,28 +8,27 @@ column may hold real lists.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nlcli.data.lists import shown
+from nlcli.data.json_lines import is_json_lines, json_lines, json_text
 from nlcli.data.tables import (
-    LONGEST_CELL,
+    as_known,
     cell_texts,
-    header_cells,
     is_parquet,
     known_columns,
-    likely_delimiter,
+    read_header,
     read_rows,
     row_unit,
     text_encoding,
 )
 from nlcli.errors import NlcliError, shortened
+from nlcli.stages.foreign_files import FIRST_BYTES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,17 +118,12 @@ class Columns:
         """The file, and the line or row of ``row``, for a sentence."""
         row = row if self.kept is None else int(self.kept[row])
         if is_json_lines(self.path):
-            number = next(islice(_json_lines(self.path), row, None))[0]
+            number = next(islice(json_lines(self.path), row, None))[0]
             return f"{self.path}, line {number}"
         if is_parquet(self.path):
             return f"{self.path}, row {row + 1}"
         number = next(islice(read_rows(self.path, self.known, self.required, pass_over=self.pass_over), row, None))[0]
         return f"{self.path}, {row_unit(self.path)} {number}"
-
-
-def is_json_lines(path: Path) -> bool:
-    """Whether ``path`` is read as JSONL, by its ending."""
-    return path.suffix.lower() in (".jsonl", ".ndjson")
 
 
 def read_columns(
@@ -182,16 +176,16 @@ def _csv_columns(
 
     try:
         with open(path, "rb") as raw:
-            encoding = text_encoding(path, raw.read(4))
+            encoding = text_encoding(path, raw.read(FIRST_BYTES))
             raw.seek(0)
             with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
-                header = file.readline(LONGEST_CELL)
-        if "\0" in header or not header.strip():
+                header = read_header(path, file, known)
+        if header.line > 1:
             return None
         if _quotation_marks(path) % 2:  # one is missing, and pyarrow would not say so
             return None
-        delimiter = likely_delimiter(header, known)
-        columns = known_columns(path, header_cells(header, delimiter), known, required, pass_over)
+        delimiter = header.delimiter
+        columns = known_columns(path, header.names, known, required, pass_over)
         numbered = [str(number) for number in range(len(columns))]
         used = {number: name for number, name in zip(numbered, columns, strict=True) if name is not None}
         table = csv.read_csv(
@@ -254,13 +248,14 @@ def _parquet_columns(
 
     try:
         schema = pq.read_schema(path)
-        names = [n for n in known_columns(path, schema.names, known, required, pass_over) if n is not None]
-        plain = [name for name in names if pa.types.is_string(schema.field(name).type)]
-        table = pq.read_table(path, columns=names, read_dictionary=plain, partitioning=None)
+        called = known_columns(path, as_known(schema.names, known), known, required, pass_over)
+        names = {given: name for given, name in zip(schema.names, called, strict=True) if name is not None}
+        plain = [given for given in names if pa.types.is_string(schema.field(given).type)]
+        table = pq.read_table(path, columns=list(names), read_dictionary=plain, partitioning=None)
         texts: dict[str, Texts] = {}
         found_lists: dict[str, TextLists] = {}
-        for name in names:
-            column, kind = table.column(name), table.column(name).type
+        for given, name in names.items():
+            column, kind = table.column(given), table.column(given).type
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
                 if name not in lists:
                     raise NlcliError(f"{path}: column '{name}' holds lists, expected one value a cell; convert it")
@@ -329,25 +324,6 @@ def _stripped(values: pa.Array) -> pa.Array:
 # --- JSONL -----------------------------------------------------------------------------------
 
 
-def _json_lines(path: Path) -> Any:
-    """Number and object of every line that is not empty."""
-    number = 0
-    try:
-        with open(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                if not line.strip():
-                    continue
-                value = json.loads(line)
-                if not isinstance(value, dict):
-                    raise NlcliError(f"{path}, line {number}: not a JSON object; expected one object a line")
-                yield number, value
-    except OSError as error:
-        raise NlcliError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # also bytes that are no text, and numbers of thousands of digits
-        raise NlcliError(f"{path}, line {number}: not valid JSON ({shortened(error)}); correct the line") from error
-
-
 def _json_columns(
     path: Path, known: Sequence[str], required: Sequence[str], lists: Sequence[str], pass_over: bool
 ) -> tuple[dict[str, Texts], dict[str, TextLists], int]:
@@ -364,7 +340,7 @@ def _json_columns(
         if name in cells:
             cells[name] += [""] * (rows - len(cells[name]))
 
-    for number, value in _json_lines(path):
+    for number, value in json_lines(path):
         for name, cell in value.items():
             if name not in names:
                 known_columns(path, [*required, name] if name not in required else required, known, required, pass_over)
@@ -376,13 +352,13 @@ def _json_columns(
                     raise NlcliError(f"{path}, line {number}: '{name}' is a list, expected one value; correct the line")
                 lengths.setdefault(name, [])
                 fill(name)
-                words = [_json_text(item, path, number, name) for item in cell]
+                words = [json_text(item, path, number, name) for item in cell]
                 items.setdefault(name, []).extend(words)
                 lengths[name].append(len(words))
             elif cell is not None:
                 cells.setdefault(name, [])
                 fill(name)
-                cells[name].append(_json_text(cell, path, number, name))
+                cells[name].append(json_text(cell, path, number, name))
         rows += 1
     known_columns(path, list(names), known, required, pass_over)
     for name in {**cells, **lengths}:
@@ -401,22 +377,3 @@ def _json_columns(
         for name, counts in lengths.items()
     }
     return {name: texts_of(column) for name, column in cells.items()}, found_lists, rows
-
-
-def _json_text(value: Any, path: Path, number: int, name: str) -> str:
-    """``value`` as Parquet's reader writes it."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise NlcliError(
-                f"{path}, line {number}: '{name}' holds half a character ({shown(value)}); correct the line"
-            ) from None
-        return value.strip()
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return "" if value != value else str(int(value)) if value.is_integer() else str(value)
-    raise NlcliError(f"{path}, line {number}: '{name}' holds neither text nor a number; correct the line")

@@ -7,19 +7,25 @@ apostrophe that ``csv_cell`` puts before text that a spreadsheet would run is ta
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
+import math
 import os
+import re
+import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nlcli.console import Bar, progress
+from nlcli.data.json_lines import is_json_lines, json_lines, json_text
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.stages.files import csv_text
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,15 +34,27 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LONGEST_CELL = 1 << 16
 _LARGE = 16  # MiB; a table of so many takes seconds, and a bar shows how far it is
 _ROWS_A_LOOK = 10_000
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _INDEX_COLUMNS = ("", "index", "level_0", "Unnamed: 0", "__index_level_0__")
 """What pandas calls the numbers of rows that it writes beside the columns."""
+_OTHER_NAMES = {
+    "path": (
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "image",
+        "image_path",
+        "img",
+        "img_path",
+        "images",
+    ),
+    "file_name": ("file", "filename", "path", "image"),
+    "label": ("class", "category", "target", "tag", "class_name", "name"),
+}
+"""What people call the columns that must be there."""
+_MOST_LINES_BEFORE = 20  # empty ones before the header
+_SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?[,;\t|]*", re.IGNORECASE)  # which Excel writes and takes away again
 
 
 def is_parquet(path: Path) -> bool:
@@ -52,11 +70,11 @@ def row_unit(path: Path) -> str:
 def read_rows(
     path: Path, known: Sequence[str], required: Sequence[str], *, pass_over: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number and cells by column of every row of a CSV or Parquet table, in its order.
+    """Number and cells by column of every row of a CSV, Parquet or JSONL table, in its order.
 
     Args:
-        path: A ``.parquet`` file; anything else is read as CSV with commas, semicolons, tabs or bars, in UTF-8 or,
-            with a byte-order mark, UTF-16 or UTF-32.
+        path: A ``.parquet`` or a ``.jsonl`` file; anything else is read as CSV with commas, semicolons, tabs or bars,
+            in UTF-8, UTF-16 or, with a byte-order mark, UTF-32.
         known: The columns that mean something; another one is refused, pandas' own index is passed over.
         required: Those that must be there.
         pass_over: Pass over other columns, too.
@@ -64,7 +82,7 @@ def read_rows(
     Raises:
         NlcliError: naming the file and, where it lies in one, the line (CSV) or row from 1 (Parquet).
     """
-    read = _parquet_rows if is_parquet(path) else _csv_rows
+    read = _json_rows if is_json_lines(path) else _parquet_rows if is_parquet(path) else _csv_rows
     return read(path, known, required, pass_over)
 
 
@@ -89,11 +107,13 @@ def known_columns(
         if name not in names:
             raise NlcliError(
                 f"{path}: there is no column '{name}' among {shown(', '.join(names))}; expected "
-                f"{', '.join(known)}, of which {' and '.join(required)} must be there"
+                f"{', '.join(known)}, of which {' and '.join(required)} must be there{advice_on_column(name, names)}"
             )
-    for name in names:
-        if name not in known and name not in _INDEX_COLUMNS and not pass_over:
-            raise NlcliError(f"{path}: {unknown_name(shown(name), known, 'column')}")
+    strange = [name for name in names if name not in known and name not in _INDEX_COLUMNS and not pass_over]
+    if strange:
+        raise NlcliError(
+            f"{path}: {unknown_name(shown(strange[0]), known, 'column')}{_advice_on_strange(strange, known)}"
+        )
     used = [name if name in known else None for name in names]
     repeated = next((name for name in known if used.count(name) > 1), None)
     if repeated is not None:
@@ -101,34 +121,104 @@ def known_columns(
     return used
 
 
+def advice_on_column(name: str, names: Sequence[str]) -> str:
+    """What to do where the column ``name`` is not among ``names``, behind a sentence."""
+    meant = next((given for given in names if plain_column(given) in _OTHER_NAMES.get(name, ())), None)
+    if meant is not None:
+        return f"; call '{shown(meant)}' so if it is that one"
+    return "; the first line names the columns" if any("/" in given or "." in given for given in names) else ""
+
+
+def _advice_on_strange(strange: Sequence[str], known: Sequence[str]) -> str:
+    if len(strange) == 1:
+        return "; rename it, or leave the column out"
+    if "noisy" in known:
+        return (
+            f"; {len(strange) - 1:,} more are unknown: leave them out, or where a column is a tag, write the tags "
+            "of an image into one column 'noisy' with | between, for nlcli build-tags"
+        )
+    return f"; {len(strange) - 1:,} more are unknown: rename them, or leave these columns out"
+
+
+def plain_column(name: str) -> str:
+    """``name`` as columns are called: in small letters, with ``_`` for a space."""
+    return "_".join(name.strip().casefold().replace("-", "_").split())
+
+
+def as_known(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """``names`` of columns, each as it is known where it differs in capitals or spaces alone."""
+    return [name if name in known or plain_column(name) not in known else plain_column(name) for name in names]
+
+
 # --- CSV -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a table that holds something.
+
+    Attributes:
+        names: Of its columns.
+        delimiter: Between them.
+        line: Its number.
+    """
+
+    names: list[str]
+    delimiter: str
+    line: int
+
+
+def read_header(path: Path, file: TextIO, known: Collection[str]) -> Header:
+    """The header of a CSV file, which is left behind it.
+
+    Raises:
+        NlcliError: it is no text, or there is none.
+    """
+    delimiter = None
+    for number in range(1, _MOST_LINES_BEFORE + 1):
+        line = file.readline(LONGEST_CELL)
+        if "\0" in line:
+            raise NlcliError(f"{path} is not a text file; expected CSV, or Parquet with the ending .parquet")
+        said = _SEPARATOR_LINE.fullmatch(line.strip())
+        if said is not None and said[1] in DELIMITERS:
+            delimiter = said[1]
+        elif line.strip():
+            delimiter = delimiter or likely_delimiter(line, known)
+            names = as_known(header_cells(line, delimiter), known)
+            while len(names) > 1 and not names[-1]:  # as spreadsheets leave them
+                names.pop()
+            return Header(names, delimiter, number)
+        elif not line:
+            break
+    raise NlcliError(f"{path} is empty; expected a table whose first line names the columns")
 
 
 def _csv_rows(
     path: Path, known: Sequence[str], required: Sequence[str], pass_over: bool
 ) -> Iterator[tuple[int, dict[str, str]]]:
     reader: Any = None
+    header: Header | None = None
     try:
         with open(path, "rb") as raw:
-            encoding = text_encoding(path, raw.read(4))
+            encoding = text_encoding(path, raw.read(FIRST_BYTES))
             raw.seek(0)
             with io.TextIOWrapper(raw, encoding=encoding, newline="") as file:
-                header = file.readline(LONGEST_CELL)
-                if "\0" in header:
-                    raise NlcliError(f"{path} is not a text file; expected CSV, or Parquet with the ending .parquet")
-                delimiter = likely_delimiter(header, known)
-                columns = known_columns(path, header_cells(header, delimiter), known, required, pass_over)
-                reader = csv.reader(file, delimiter=delimiter, strict=True)
+                header = read_header(path, file, known)
+                delimiter = header.delimiter
+                columns = known_columns(path, header.names, known, required, pass_over)
+                reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
                 with _bar(path, os.fstat(raw.fileno()).st_size) as bar:
                     for cells in reader:
                         if not any(cells):
                             continue
-                        line = reader.line_num + 1  # the header was read apart
+                        line = reader.line_num + header.line  # which was read apart
+                        while len(cells) > len(columns) and not cells[-1].strip():  # as spreadsheets leave them
+                            cells.pop()
                         if len(cells) != len(columns):
-                            raise NlcliError(
-                                f"{path}, line {line}: {len(cells)} cells, expected {len(columns)}; quote values that "
-                                f"hold {DELIMITERS[delimiter]}"
-                            )
+                            do = f"quote values that hold {DELIMITERS[delimiter]}"
+                            if len(cells) < len(columns):
+                                do = "is the line cut off, or are there other lines than of the table?"
+                            raise NlcliError(f"{path}, line {line}: {len(cells)} cells, expected {len(columns)}; {do}")
                         yield (
                             line,
                             {
@@ -144,10 +234,10 @@ def _csv_rows(
     except UnicodeDecodeError as error:
         raise NlcliError(
             f"{path} is not in UTF-8 (byte {error.object[error.start]:#04x}); save it as 'CSV UTF-8', or convert it: "
-            f"iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8.csv"
+            f"iconv -f WINDOWS-1252 -t UTF-8 {shlex.quote(str(path))} > utf8.csv (WINDOWS-1252 is of western Europe)"
         ) from error
     except csv.Error as error:
-        line = f", line {reader.line_num + 1}" if reader is not None else ""
+        line = "" if reader is None or header is None else f", line {reader.line_num + header.line}"
         raise NlcliError(f"cannot read {path}{line}: {error}; is a quotation mark missing there?") from error
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror or error}") from error
@@ -157,21 +247,27 @@ def text_encoding(path: Path, start: bytes) -> str:
     """The encoding of a text file, by its first bytes.
 
     Raises:
-        NlcliError: it is Parquet.
+        NlcliError: it is a file of another kind.
     """
-    if start.startswith(b"PAR1"):
-        raise NlcliError(f"{path} is a Parquet file; give it the ending .parquet")
-    return next((encoding for bom, encoding in _BOMS if start.startswith(bom)), "utf-8")
+    kind = foreign_kind(start)
+    if kind is not None:
+        raise NlcliError(f"{path} {kind}")
+    return encoding_of(start)
 
 
 def header_cells(header: str, delimiter: str) -> list[str]:
     """The names in the first line of a table."""
-    return [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    reader = csv.reader([header], delimiter=delimiter, skipinitialspace=True)
+    return [cell.strip() for cell in next(reader, [])]
 
 
 def likely_delimiter(header: str, known: Collection[str]) -> str:
     """The one that makes most known columns of the header; a comma where none makes any."""
-    return max(DELIMITERS, key=lambda delimiter: sum(cell in known for cell in header_cells(header, delimiter)))
+
+    def cells_of(delimiter: str) -> list[str]:
+        return as_known(header_cells(header, delimiter), known)
+
+    return max(DELIMITERS, key=lambda delimiter: sum(cell in known for cell in cells_of(delimiter)))
 
 
 # --- Parquet ---------------------------------------------------------------------------------
@@ -185,15 +281,18 @@ def _parquet_rows(
 
     try:
         with pq.ParquetFile(path) as file:
-            names = known_columns(path, file.schema_arrow.names, known, required, pass_over)
-            columns = [name for name in names if name is not None]
+            given = file.schema_arrow.names
+            names = known_columns(path, as_known(given, known), known, required, pass_over)
+            columns = [column for column, name in zip(given, names, strict=True) if name is not None]
+            called = dict(zip(given, names, strict=True))
             number, size = 0, path.stat().st_size
             with _bar(path, size) as bar:
                 for batch in file.iter_batches(columns=columns):
                     cells = [cell_texts(path, name, batch.column(name)) for name in batch.schema.names]
+                    own = [called[name] or "" for name in batch.schema.names]
                     for row in zip(*cells, strict=True):
                         number += 1
-                        yield number, dict(zip(batch.schema.names, row, strict=True))
+                        yield number, dict(zip(own, row, strict=True))
                     if bar is not None:
                         bar.advance((size * number // file.metadata.num_rows >> 20) - bar.done)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -210,14 +309,34 @@ def cell_texts(path: Path, name: str, values: pa.Array) -> list[str]:
 
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if pa.types.is_boolean(kind):
-        return ["" if value is None else str(int(value)) for value in values.to_pylist()]
+        return ["" if value is None else str(value) for value in values.to_pylist()]  # as pandas writes CSV
     if pa.types.is_floating(kind):
         return ["" if value is None or value != value else _number(value) for value in values.to_pylist()]
+    if pa.types.is_decimal(kind):
+        return ["" if value is None else _number(value) for value in values.to_pylist()]
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     if not (text or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise NlcliError(f"{path}: column '{name}' has the type {kind}, expected text or numbers; convert it")
     return ["" if value is None else str(value).strip() for value in values.to_pylist()]
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() else str(value)
+def _number(value: float | Decimal) -> str:
+    return str(int(value)) if math.isfinite(value) and value == int(value) else str(value)
+
+
+# --- JSONL -----------------------------------------------------------------------------------
+
+
+def _json_rows(
+    path: Path, known: Sequence[str], required: Sequence[str], pass_over: bool
+) -> Iterator[tuple[int, dict[str, str]]]:
+    names = list(dict.fromkeys(name for _, value in json_lines(path) for name in value))
+    used = [name for name in known_columns(path, names, known, required, pass_over) if name is not None]
+    for number, value in json_lines(path):
+        row = {}
+        for name in used:
+            cell = value.get(name)
+            if isinstance(cell, list):
+                raise NlcliError(f"{path}, line {number}: '{name}' is a list, expected one value; correct the line")
+            row[name] = "" if cell is None else json_text(cell, path, number, name)
+        yield number, row

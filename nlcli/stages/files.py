@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nlcli.errors import NlcliError, shortened
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,8 +102,16 @@ def _jsonable(value: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Parsed JSON file; a missing or malformed one becomes a sentence with its place."""
     try:
-        with open(path, encoding="utf-8-sig") as file:  # some programs write a byte-order mark
-            return parse_json(file.read(), path)
+        with open(path, "rb") as file:
+            start = file.read(FIRST_BYTES)
+            kind = foreign_kind(start)
+            if kind is not None:
+                raise NlcliError(f"{path} {kind}")
+            if not start:
+                raise NlcliError(f"{path} is empty; download or write the file again")
+            file.seek(0)
+            with io.TextIOWrapper(file, encoding=encoding_of(start)) as text:  # some programs write other than UTF-8
+                return parse_json(text.read(), path)
     except UnicodeDecodeError as error:
         raise NlcliError(f"{path}: not valid JSON, byte {error.start} is not UTF-8") from error
     except OSError as error:

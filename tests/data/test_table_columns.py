@@ -129,7 +129,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert cells(columns.texts["path"]) == ["a", "b", "c"]
     assert cells(columns.texts["label"]) == ["", "", "2"]
     assert columns.lists["tags"].starts.tolist() == [0, 0, 3, 3]
-    assert cells(columns.lists["tags"].items) == ["x", "3", "1"]
+    assert cells(columns.lists["tags"].items) == ["x", "3", "True"]
     assert columns.where(2) == f"{path}, line 5"
 
 

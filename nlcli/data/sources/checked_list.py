@@ -16,6 +16,7 @@ import numpy as np
 from nlcli.console import say
 from nlcli.data.class_names import as_read
 from nlcli.data.lists import plain_path, shown
+from nlcli.data.marks import MARKS
 from nlcli.data.sources.base import enumerate_some
 from nlcli.data.sources.image_table import Listed, contradict
 from nlcli.data.tables import read_rows, row_unit
@@ -23,11 +24,6 @@ from nlcli.errors import NlcliError
 
 MOST_UNMATCHED = 0.01
 _COLUMNS = ("path", "key", "label", "right", "clean_label", "verification")
-_RIGHT = {
-    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
-    **dict.fromkeys(("-1", "-1.0", ""), -1),
-}
 
 
 # --- matching --------------------------------------------------------------------------------
@@ -132,7 +128,7 @@ def read_checked(path: Path) -> list[CheckedImage]:
                 "(or verification), or both"
             )
         mark = marks[0] if marks else ""
-        right = _RIGHT.get(mark.lower())
+        right = MARKS.get(mark.lower())
         if right is None:
             raise NlcliError(
                 f"{where}: '{shown(mark)}' is none of right, 1, true or yes, wrong, 0, false or no, and empty (not "

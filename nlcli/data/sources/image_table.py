@@ -17,10 +17,11 @@ import numpy as np
 from nlcli.data.class_names import as_read
 from nlcli.data.labels import SPLITS
 from nlcli.data.lists import image_name, shown
+from nlcli.data.marks import MARKS
 from nlcli.data.sources.base import TEST, TRAIN, VALIDATION
 from nlcli.data.sources.tagged_images import odd_paths
-from nlcli.data.table_columns import Texts, is_json_lines, read_columns
-from nlcli.data.tables import read_rows, row_unit
+from nlcli.data.table_columns import Texts, read_columns
+from nlcli.data.tables import advice_on_column, read_rows, row_unit
 from nlcli.errors import NlcliError, unknown_name
 
 SPLIT_NAMES = {
@@ -34,11 +35,6 @@ SPLIT_NAMES = {
 COLUMNS = ("path", "noisy_label", "label", "clean_label", "verification", "split", "group")
 _OF_TAGS = ("noisy", "present", "absent")
 _NO_MARK = -2
-_VERIFICATION = {
-    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
-    **dict.fromkeys(("-1", "-1.0", ""), -1),
-}
 
 
 @dataclass
@@ -98,8 +94,6 @@ def read_image_table(path: Path) -> Listed:
 
 def _at_once(path: Path) -> Listed | None:
     """The table column by column, each distinct cell looked at once; None where a row is to be looked at."""
-    if is_json_lines(path):
-        return None
     columns = read_columns(path, (*COLUMNS, *_OF_TAGS), ("path",))
     texts, rows = columns.texts, columns.rows
     labels = [name for name in ("noisy_label", "label") if name in texts]
@@ -111,7 +105,7 @@ def _at_once(path: Path) -> Listed | None:
     noisy, clean = _named(texts[labels[0]], rows), _named(texts.get("clean_label"), rows)
     right = np.full(rows, -1, np.int8)
     if marks is not None:
-        right = np.array([_VERIFICATION.get(mark.lower(), _NO_MARK) for mark in marks.names], np.int8)[marks.codes]
+        right = np.array([MARKS.get(mark.lower(), _NO_MARK) for mark in marks.names], np.int8)[marks.codes]
     known, called = (np.array([name is not None for name in names], bool) for names in (clean, noisy))
     doubtful = (right == _NO_MARK) | ~(known | called) | ((right >= 0) & ~called)
     doubtful |= (right >= 0) & known & (np.equal(clean, noisy) != (right == 1))
@@ -180,7 +174,7 @@ def _require_one_label_column(path: Path, row: Mapping[str, str]) -> None:
     if not named:
         raise NlcliError(
             f"{path}: there is no column 'noisy_label' among {shown(', '.join(row))}; expected {', '.join(COLUMNS)}, "
-            "of which path and noisy_label (or label) must be there"
+            f"of which path and noisy_label (or label) must be there{advice_on_column('label', list(row))}"
         )
     if len(named) > 1:
         raise NlcliError(
@@ -194,7 +188,7 @@ def _add(listed: Listed, name: str, row: Mapping[str, str], where: str) -> None:
     if noisy is None and clean is None:
         raise NlcliError(f"{where}: '{name}' has neither a noisy nor a clean label; leave the row out")
     mark = row.get("verification", "")
-    right = _VERIFICATION.get(mark.lower())
+    right = MARKS.get(mark.lower())
     if right is None:
         raise NlcliError(
             f"{where}: verification '{shown(mark)}' is none of 1, true or yes (right), 0, false or no (wrong), -1 or "

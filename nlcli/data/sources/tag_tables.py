@@ -15,6 +15,7 @@ import numpy as np
 
 from nlcli.data.labels import SPLITS
 from nlcli.data.lists import image_name, plain_path, shown
+from nlcli.data.marks import MARKS, NO, NOT_SAID, YES
 from nlcli.data.sources.image_table import SPLIT_NAMES
 from nlcli.data.sources.tagged_images import (
     CHECKED,
@@ -38,16 +39,13 @@ _OF_ONE_LABEL = ("noisy_label", "clean_label", "verification")
 _KNOWN = tuple(dict.fromkeys((*WIDE, *LONG, *_OF_CHECKED, *_OF_ONE_LABEL)))
 _METADATA_TAGS = ("noisy", "labels", "tags", "label")
 VERIFIED = {
-    "": UNSAID,
-    **dict.fromkeys(("0", "false", "no", "none"), UNCHECKED),
+    **dict.fromkeys(NOT_SAID, UNSAID),
+    **dict.fromkeys((*NO, "none"), UNCHECKED),
     **dict.fromkeys(("partial", "listed"), LISTED),
     **dict.fromkeys(("full", "all"), EVERYTHING),
-    **dict.fromkeys(("1", "true", "yes"), CHECKED),
+    **dict.fromkeys(YES, CHECKED),
 }
-_RIGHT = {
-    **dict.fromkeys(("1", "1.0", "true", "yes", "right"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "no", "wrong"), 0),
-}
+_RIGHT = {word: mark for word, mark in MARKS.items() if word not in NOT_SAID}
 PEOPLE = ("human", "person", "verification", "crowdsource-verification")
 MACHINES = ("", "machine", "noisy", "classifier")
 
@@ -295,10 +293,8 @@ def _list_column(columns: Columns, name: str) -> TextLists | None:
     empty = np.flatnonzero(lists.items.empty)
     if len(empty):
         row = int(np.searchsorted(lists.starts, empty[0], "right")) - 1
-        raise NlcliError(
-            f"{columns.where(row)}: an empty name among the tags of '{name}'; is there a bar too many? (\\| is a bar "
-            "in a name)"
-        )
+        do = "is there a bar too many? (\\| is a bar in a name)" if name in columns.texts else "take it out of the list"
+        raise NlcliError(f"{columns.where(row)}: there is an empty entry in '{name}'; {do}")
     return lists
 
 

@@ -135,7 +135,7 @@ def test_metadata_of_an_image_folder(tmp_path: Path) -> None:
         ("path,noisy\na\\b.jpg,x\n", "write / between folders"),
         ("path,noisy\n,x\n", "line 2: '' is not a path inside"),
         ("path,noisy\na.jpg,x\nb.jpg,y\n./a.jpg,y\n", r"line 4: 'a\.jpg' already stands in line 2"),
-        ("path,noisy\na.jpg,x||y\n", "line 2: an empty name among the tags of 'noisy'"),
+        ("path,noisy\na.jpg,x||y\n", "line 2: there is an empty entry in 'noisy'; is there a bar too many"),
         ("path,noisy,confidence\na.jpg,x|y,0.5\n", "line 2: 1 confidences of 2 noisy tags"),
         ("path,noisy,confidence\na.jpg,x,1\nb.jpg,y,1.5\n", r"line 3: confidence '1\.5' of a noisy tag"),
         ("path,noisy,verified\na.jpg,x,perhaps\n", "line 2: verified 'perhaps' is none of full, listed"),
