@@ -48,7 +48,7 @@ def forked_in_turn(
         code = 121
         try:
             for arguments in commands:
-                code = _run(arguments, folder, streams, before)
+                code = run_here(arguments, folder, streams, before)
                 if code:
                     break
         finally:  # whatever happens, this is not the parent
@@ -67,8 +67,10 @@ def forked_in_turn(
     return Ended(os.waitstatus_to_exitcode(status), errors, output)
 
 
-def _run(arguments: Sequence[str], folder: Path, streams: tuple[Path, Path], before: Callable[[], None] | None) -> int:
-    """Inside the child; its exit code."""
+def run_here(
+    arguments: Sequence[str], folder: Path, streams: tuple[Path, Path], before: Callable[[], None] | None = None
+) -> int:
+    """``nlcli ARGUMENTS`` in this process, a child that does nothing after it; its exit code."""
     for number, path in zip((1, 2), streams, strict=True):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(descriptor, number)

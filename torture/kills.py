@@ -3,15 +3,19 @@
 Two thirds of the kills are of ``every_stage.yaml``, whose stages take seconds, the rest of both demos. SIGKILL to all
 processes of the command, SIGKILL to the first one alone (its workers must not go on for ever), SIGTERM, and SIGINT
 (Ctrl-C), which must say that the same command continues.
+
+A command uses many seconds of the processors before it works, above all for importing TensorFlow. So that 300 kills are
+affordable, most commands are forks of a process that has imported it; the others are started as a person starts them,
+which those of several jobs always are. Moments are drawn on the clock of what the command has used of the processors,
+which is the same on a busy machine: a few in its start, most behind it, exponentially distributed, so that no part of
+the work is safer than another and a run to its end takes about a dozen kills.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torture._report import Count
+from torture._running import ROOT, Running, forked, started
 from torture._world import content, difference, leftovers
 
-ROOT = Path(__file__).parents[1]
 SMALL = ("--scale", "0.02", "--limit", "240")
 KILLS = 300
+A_RUN = 12
+"""Kills behind the start that a run to its end takes on average."""
+IN_THE_START = 0.1
+AS_A_PERSON = 0.1
+"""Of the commands with one job; those that are not are forks."""
+SEVERAL_JOBS = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,95 +50,144 @@ PIPELINES = {
     "demo at small size": _Pipeline("pipelines/demo.yaml", SMALL, 1 / 6),
     "demo-single-label at small size": _Pipeline("pipelines/demo_single_label.yaml", SMALL, 1 / 6),
 }
-LONGEST = 1800.0  # seconds of one command
+LONGEST = 7200.0  # seconds of one command
 
 
-def _command(pipeline: _Pipeline, workdir: Path, jobs: int) -> list[str]:
-    run = [sys.executable, "-m", "nlcli", "run", str(ROOT / pipeline.path)]
-    return [*run, "--workdir", str(workdir), "--jobs", str(jobs), *pipeline.small]
+@dataclass(frozen=True)
+class _Way:
+    """How a command is started: with how many jobs, and whether forked of this process."""
+
+    jobs: int
+    fork: bool
+
+    def start(self, pipeline: _Pipeline, folder: Path, work: Path) -> Running:
+        """The pipeline's command, working in ``folder``."""
+        arguments = ["run", str(ROOT / pipeline.path), "--workdir", str(work), "--jobs", str(self.jobs)]
+        return (forked if self.fork else started)([*arguments, *pipeline.small], folder)
 
 
-def _start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+FORKED, STARTED, TWO_JOBS = _Way(1, True), _Way(1, False), _Way(2, False)
 
 
-def _orphans_end(group: int, seconds: float = 60) -> bool:
-    """Whether every process of ``group`` is gone within ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    os.killpg(group, signal.SIGKILL)
-    return False
+def moment(draw: random.Random, start: float, work: float) -> float:
+    """Seconds of the processors after which a command is killed.
+
+    Args:
+        start: What it uses before it works.
+        work: What the whole work uses.
+    """
+    if draw.random() < IN_THE_START:
+        return draw.uniform(0, start)
+    return start + draw.expovariate(A_RUN / work)
 
 
-def _disturb(process: subprocess.Popen[str], how: str, count: Count) -> None:
+def _drawn_way(draw: random.Random) -> _Way:
+    if draw.random() < SEVERAL_JOBS:
+        return TWO_JOBS
+    return STARTED if draw.random() < AS_A_PERSON else FORKED
+
+
+def _disturb(command: Running, how: str, count: Count) -> None:
     """Send ``how`` and wait for the end."""
-    if how == "all":
-        os.killpg(process.pid, signal.SIGKILL)
-    elif how == "first":
-        process.kill()
+    if how in ("all", "first"):
+        command.send(signal.SIGKILL, everyone=how == "all")
     else:
-        process.send_signal(signal.SIGTERM if how == "term" else signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    count.expect(_orphans_end(process.pid), f"{how}: workers live on without the process that started them")
-    if how == "int" and process.returncode != 0:
-        count.expect(process.returncode == 130, f"Ctrl-C ends with {process.returncode}, expected 130")
+        command.send(signal.SIGTERM if how == "term" else signal.SIGINT)
+    command.wait(LONGEST)
+    count.expect(command.orphans_end(), f"{how}: workers live on without the process that started them")
+    errors = command.errors()
+    if how == "int" and command.code != 0:
+        count.expect(command.code == 130, f"Ctrl-C ends with {command.code}, expected 130")
         count.expect("the same command continues" in errors, f"Ctrl-C does not say how to go on: {errors[-200:]}")
         count.expect("Traceback" not in errors, f"Ctrl-C gives a traceback: {errors[-300:]}")
     if how == "term":
-        count.expect(process.returncode in (0, -15, 143), f"SIGTERM ends with {process.returncode}")
+        count.expect(command.code in (0, -15, 143), f"SIGTERM ends with {command.code}")
 
 
-def _campaign(name: str, pipeline: _Pipeline, kills: int, jobs: int, draw: random.Random) -> Count:
-    count = Count("kills", f"{name}, --jobs {jobs}: killed at random moments until it is done")
+def _campaign(name: str, pipeline: _Pipeline, kills: int, draw: random.Random) -> Count:
+    count = Count("kills", f"{name}: killed at random moments until it is done")
     with tempfile.TemporaryDirectory() as root:
-        folder, work = Path(root), Path(root) / "work"
-        started = time.monotonic()
-        whole = _start(_command(pipeline, work, jobs), folder)
-        _, errors = whole.communicate(timeout=LONGEST)
-        seconds = time.monotonic() - started
-        count.expect(whole.returncode == 0, f"undisturbed it ends with {whole.returncode}: {errors[-300:]}")
-        if whole.returncode:
+        folder = Path(root) / "here"
+        folder.mkdir()
+        work = folder / "work"
+        undisturbed = STARTED.start(pipeline, folder, work)
+        undisturbed.wait(LONGEST)
+        count.expect(
+            undisturbed.code == 0, f"undisturbed it ends with {undisturbed.code}: {undisturbed.errors()[-300:]}"
+        )
+        if undisturbed.code:
             return count
         expected = content(work)
+        starts: dict[_Way, float] = {}
+        for way in (STARTED, FORKED):
+            again = way.start(pipeline, folder, work)
+            again.wait(LONGEST)
+            starts[way] = again.seconds
+        starts[TWO_JOBS] = starts[STARTED] + 2 * (starts[STARTED] - starts[FORKED])  # each worker imports, too
+        seconds = undisturbed.seconds - starts[STARTED]
+        _say(
+            f"{name}: {seconds:.0f} s of work behind a start of {starts[STARTED]:.1f} s, {starts[FORKED]:.1f} s forked"
+        )
         while count.times < kills:
             shutil.rmtree(work)
-            while True:
-                process = _start(_command(pipeline, work, jobs), folder)
-                try:
-                    _, errors = process.communicate(timeout=draw.uniform(0.02, 0.5) * seconds)
-                except subprocess.TimeoutExpired:
-                    _disturb(process, draw.choice(("all", "all", "all", "first", "term", "int")), count)
-                    count.times += 1
-                    if count.times < kills:
-                        continue
-                    process = _start(_command(pipeline, work, jobs), folder)
-                    _, errors = process.communicate(timeout=LONGEST)
-                count.expect(process.returncode == 0, f"afterwards it ends with {process.returncode}: {errors[-300:]}")
+            try:
+                ended = _run_killed(name, pipeline, kills, folder, starts, seconds, draw, count)
+            except TimeoutError as error:
+                ended = False
+                count.failures.append(f"after {count.times} kills: {error}")
+            if not ended:
                 break
             differing = difference(expected, content(work))
             count.expect(differing is None, f"after {count.times} kills: {differing}")
             count.expect(not leftovers(work), f"left behind: {leftovers(work)}")
-            if process.returncode:
-                break
+            _say(f"{name}: a run is done, {len(count.failures)} promises broken so far")
     return count
 
 
+def _run_killed(
+    name: str, pipeline: _Pipeline, kills: int, folder: Path, starts: dict[_Way, float], seconds: float,
+    draw: random.Random, count: Count,
+) -> bool:  # fmt: skip
+    """One run, killed until it is done, or until there are enough kills; whether it came to its end."""
+    work = folder / "work"
+    while True:
+        way = _drawn_way(draw)
+        how = draw.choice(("all", "all", "all", "first", "term", "int"))
+        at = moment(draw, starts[way], seconds)
+        if how == "int":
+            at = max(at, 2.0)  # Python itself, before it knows of nlcli, ends with a traceback
+        command = way.start(pipeline, folder, work)
+        if count.times < kills and not command.ends(at, LONGEST):
+            time.sleep(draw.uniform(0, 0.1))  # also where it waits for a disk
+            _disturb(command, how, count)
+            count.times += 1
+            _say(f"{name}: {count.times} kills of {kills}; {how} after {at:.1f} s with --jobs {way.jobs}")
+            continue
+        if command.code is None:
+            command.wait(LONGEST)
+        count.expect(command.code == 0, f"afterwards it ends with {command.code}: {command.errors()[-300:]}")
+        return command.code == 0
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def preload() -> None:
+    """Import once, here, what every forked command would import; a fork would not survive that anything is computed."""
+    import nlcli.networks.architectures
+    from nlcli.stages.commands import commands
+    from torture import events
+
+    commands()
+    events.preload()
+    del nlcli
+
+
 def run(quick: bool, seed: int, kills: int = KILLS) -> list[Count]:
-    """``kills`` in all, with one process and with two (``quick``: none, a pipeline takes too long)."""
+    """``kills`` in all (``quick``: none, a pipeline takes too long)."""
     if quick:
         return []
+    preload()
     draw = random.Random(seed)
-    return [
-        _campaign(name, pipeline, round(kills * pipeline.part / 2), jobs, draw)
-        for name, pipeline in PIPELINES.items()
-        for jobs in (1, 2)
-    ]
+    return [_campaign(name, pipeline, round(kills * pipeline.part), draw) for name, pipeline in PIPELINES.items()]
