@@ -492,7 +492,7 @@ def _readers_of_tags() -> list[Reader]:
             lambda f, p: _drained(f(p, None, None)),
             "v.npz",
         ),
-        Reader("vectors in HDF5", opened, _vectors_in_hdf5(), "bytes", lambda f, p: _drained(f(p, None, None)), "v.h5"),
+        Reader("vectors in HDF5", opened, _vectors_in_hdf5(), "bytes", _tried_in_a_fork, "v.h5"),
         Reader(
             "vectors in safetensors",
             opened,
@@ -503,6 +503,24 @@ def _readers_of_tags() -> list[Reader]:
         ),
     ]
     return made
+
+
+def _tried_in_a_fork(function: Any, path: Path) -> object:
+    """As ``_drained``; the process that looks at the file first is a fork, which need not import anything."""
+    from nlcli.stages import hdf5_trial
+
+    def trial(path: Path, archive: bool) -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(0)
+                hdf5_trial.look(path, archive, 1)
+            finally:
+                os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    hdf5_trial.trial = trial
+    return _drained(function(path, None, None))
 
 
 def _drained(vectors: Any) -> object:

@@ -13,6 +13,7 @@ the work is safer than another and a run to its end takes about a dozen kills.
 
 from __future__ import annotations
 
+import gc
 import random
 import shutil
 import signal
@@ -176,11 +177,19 @@ def _say(line: str) -> None:
 def preload() -> None:
     """Import once, here, what every forked command would import; a fork would not survive that anything is computed."""
     import nlcli.networks.architectures
-    from nlcli.stages.commands import commands
+    from nlcli.registry import load, registry_of
+    from nlcli.stages.commands import StageCommand, commands
     from torture import events
 
-    commands()
     events.preload()
+    for command in commands().values():
+        load(command.config), load(command.function)
+        if isinstance(command, StageCommand) and command.show is not None:
+            load(command.show)
+    for kind in ("method", "detector"):
+        dict(registry_of(kind).items())
+    gc.collect()
+    gc.freeze()  # what is there now, a fork need not look through after each stage
     del nlcli
 
 

@@ -24,6 +24,7 @@ from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import atomic_path
+from nlcli.stages.hdf5_trial import require_readable
 
 _MODEL = "model.keras"
 
@@ -199,6 +200,7 @@ def weights_from_file(architecture: Architecture, path: Path) -> Weights:
     """Weights from a Keras weights file of ``architecture``, of the format of Keras 3 or of before."""
     if not path.is_file():
         raise NlcliError(f"there is no weights file {path}; pass 'imagenet', 'none', or the path of one")
+    require_readable(path)
     legacy, shapes = _stored_shapes(path)
     size = architecture.preprocessing.size
     body = sorted(tuple(w.shape) for w in architecture.network(size, None).weights)
@@ -421,6 +423,7 @@ def _producer(tensor: Any) -> tuple[Any, Any]:
 def _load_model(path: Path) -> Any:
     if not path.is_file():
         raise NlcliError(f"there is no file {path}")
+    require_readable(path, archive=True)
     with sentence(f"cannot load {path}: it is damaged, not of Keras 3, or contains code, which is refused"):
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if isinstance(model, keras.Sequential):

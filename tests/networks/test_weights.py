@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import iterate_images
-from nlcli.networks.weights import build_backbone, load_backbone, load_keras_file, open_backbone, save_backbone
+from nlcli.networks.weights import (
+    build_backbone,
+    load_backbone,
+    load_keras_file,
+    open_backbone,
+    save_backbone,
+    weights_from_file,
+)
+from nlcli.stages import hdf5_trial
+from worlds.damaged_hdf5 import endless, write_an_attribute
 from worlds.networks import pixels
 
 
@@ -120,6 +130,18 @@ def test_weights_files_with_links_are_refused(mobilenet_files: dict[str, Path], 
         file["layers/conv2d/vars/0"] = h5py.ExternalLink("/etc/passwd", "/")
     with pytest.raises(NlcliError, match="links are refused"):
         build_backbone("mobilenet_v2", path)
+
+
+def test_files_over_which_the_library_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_trial, "SECONDS", 1)
+    damaged = endless(write_an_attribute(tmp_path / "model.weights.h5"))
+    with pytest.raises(NlcliError, match="never come to an end"):
+        weights_from_file(BACKBONES["mobilenet_v2"], damaged)
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.write(damaged, damaged.name)
+    (tmp_path / "names.txt").write_text("one\n")
+    with pytest.raises(NlcliError, match="never come to an end"):
+        load_keras_file(tmp_path / "model.keras", tmp_path / "names.txt")
 
 
 def test_legacy_weights_files(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from nlcli.networks.preparation import StatedPreprocessing
 from nlcli.networks.weight_hash import hash_weights
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import fingerprint_json, read_json
+from nlcli.stages.hdf5_trial import require_readable
 
 _LARGEST = 2048
 _OURS = ("", "keras_hub", "keras")  # under which packages classes are registered
@@ -135,7 +136,7 @@ def _channels(value: Any, default: float) -> tuple[float, ...]:
 
 
 def _require_harmless(path: Path) -> None:
-    """A preset names the class that it is of: only classes of KerasHub are made."""
+    """A preset names the class that it is of: only classes of KerasHub are made, of weights that come to an end."""
     for name in ("config.json", "image_converter.json"):
         if not (path / name).is_file():
             raise NlcliError(f"{path} is not the directory of a preset with images: it has no {name}")
@@ -146,6 +147,8 @@ def _require_harmless(path: Path) -> None:
                     f"{path / name} names '{printable(module)}.{printable(registered)}', which is not of KerasHub; "
                     "only its own classes are loaded"
                 )
+    for weights in sorted(path.glob("*.h5")):
+        require_readable(weights)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

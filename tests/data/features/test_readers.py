@@ -18,6 +18,8 @@ from nlcli.data.features.readers import base
 from nlcli.data.features.readers.base import VectorReader
 from nlcli.data.features.vectors import open_vectors
 from nlcli.errors import NlcliError
+from nlcli.stages import hdf5_trial
+from worlds.damaged_hdf5 import endless
 from worlds.weight_files import write_safetensors
 
 KEYS = [f"höhe/{i}.jpg" for i in range(23)]
@@ -214,6 +216,11 @@ def test_several_arrays(tmp_path: Path) -> None:
     assert np.array_equal(next(chosen.blocks()).values, 2 * VALUES)
     np.savez(tmp_path / "v.npz", keys=np.array(KEYS[:5]), a=VALUES)
     _refused(tmp_path / "v.npz", "expected a key for each of the 23 rows of 'a'")
+
+
+def test_hdf5_whose_texts_never_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_trial, "SECONDS", 1)
+    _refused(endless(_h5(tmp_path)), "v.h5 is damaged: the HDF5 library would never come to an end over it")
 
 
 def test_hdf5_that_points_elsewhere(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Vectors in an HDF5 file: what lies in the file itself, packed by filters that the library itself has.
 
 Links, data in other files and filters that are plugins are refused: each makes reading one file do something else.
+So is damage over which the library would not end.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nlcli.data.features.readers.base import (
     require_matrix,
 )
 from nlcli.errors import NlcliError, printable, shortened
+from nlcli.stages.hdf5_trial import require_readable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +40,7 @@ class Hdf5File(VectorReader):
 
     def __init__(self, path: Path, column: str | None) -> None:
         self.path = path
+        require_readable(path)
         with self._opened() as file:
             arrays, elsewhere = _arrays(path, file)
             tables = [name for name, array in arrays.items() if array.ndim == 2 and array.dtype.kind == "f"]

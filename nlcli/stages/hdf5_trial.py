@@ -1,0 +1,138 @@
+"""HDF5 from outside, tried in a process of its own before it is read.
+
+The HDF5 library takes a file's structure at its word: over some damaged files it never ends, of others it dies, and
+nothing in Python can stop it (such as a free object of size 0 in a heap of texts, which is "skipped" for ever). So a
+process that may die looks first at all that is not plain numbers: names, attributes, indices of chunks, texts. It may
+use a number of seconds of the processor for each part of it; waiting for a disk does not count.
+
+This file is also that process's program, and imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import resource
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+SECONDS = 20
+_TEXTS = 1 << 16
+"""Texts in a part."""
+_MOST_ARRAYS = 10_000
+
+
+def require_readable(path: Path, *, archive: bool = False) -> None:
+    """Refuse a file over which the HDF5 library does not end, or of which it dies.
+
+    What else is wrong with the file its reader says.
+
+    Args:
+        path: HDF5, or anything else.
+        archive: Whether it is a ZIP archive (``.keras``); its members that end in ``.h5`` are tried.
+
+    Raises:
+        NlcliError: it is such a file.
+    """
+    from nlcli.errors import NlcliError
+
+    code = trial(path, archive)
+    if code >= 0:
+        return
+    if code == -signal.SIGXCPU:
+        what = "the HDF5 library would never come to an end over it"
+    elif code == -signal.SIGKILL:
+        what = "a process that tried to read it was killed, probably for memory"
+    else:
+        what = f"the HDF5 library dies of it ({signal.Signals(-code).name})"
+    raise NlcliError(f"{path} is damaged: {what}; save it again, or get it again")
+
+
+def trial(path: Path, archive: bool) -> int:
+    """Try the file in another process; its exit code, minus the signal's number when one ended it."""
+    if not sys.executable:  # inside another program
+        return 0
+    # What is imported there is what would be imported here, and no filter that is a plugin.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HDF5_PLUGIN_PRELOAD": "::"}
+    kind = "archive" if archive else "file"
+    command = [sys.executable, "-P", __file__, kind, os.fspath(path.absolute()), str(SECONDS)]
+    silent = subprocess.DEVNULL
+    done = subprocess.run(command, env=environment, stdin=silent, stdout=silent, stderr=silent, check=False)
+    return done.returncode
+
+
+# --- in the other process --------------------------------------------------------------------
+
+
+def look(path: Path, archive: bool, seconds: int) -> None:
+    """Read what is not plain numbers, and die of SIGXCPU where that does not end."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _allow(seconds)
+    import h5py
+
+    if not archive:
+        with contextlib.suppress(Exception), h5py.File(path, "r") as file:  # damaged files raise nearly anything
+            _walk(file, seconds)
+        return
+    with contextlib.suppress(Exception), zipfile.ZipFile(path) as members:
+        for name in members.namelist():
+            if name.endswith(".h5"):
+                with contextlib.suppress(Exception), h5py.File(io.BytesIO(members.read(name)), "r") as file:
+                    _walk(file, seconds)
+
+
+def _allow(seconds: int) -> None:
+    """This many seconds of the processor from now on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most))
+
+
+def _walk(group: Any, seconds: int, seen: set[int] | None = None) -> None:
+    """Every group and array below ``group``; links, and what lies in other files, are left alone."""
+    import h5py
+
+    seen = set() if seen is None else seen
+    _attributes(group)
+    for name in group:
+        with contextlib.suppress(Exception):  # the next one may be what never ends
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen or len(seen) > _MOST_ARRAYS:
+                continue
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                _walk(item, seconds, seen)
+            elif isinstance(item, h5py.Dataset):
+                _attributes(item)
+                _array(item, seconds)
+
+
+def _attributes(item: Any) -> None:
+    for name in item.attrs:
+        with contextlib.suppress(Exception):
+            item.attrs[name]
+
+
+def _array(array: Any, seconds: int) -> None:
+    if array.external or array.is_virtual:
+        return
+    if array.chunks is not None:
+        array.id.get_num_chunks()  # goes through their index
+    if not array.dtype.hasobject or not array.ndim:
+        return
+    for first in range(0, array.shape[0], _TEXTS):
+        _allow(seconds)
+        array[first : first + _TEXTS]
+
+
+if __name__ == "__main__":
+    look(Path(sys.argv[2]), sys.argv[1] == "archive", int(sys.argv[3]))
