@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
 from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
-from nlcli.data.pictures import look_at_pictures, picture_root, refuse_one_file_in_two_splits
+from nlcli.data.one_picture import refuse_one_picture_in_two_splits
+from nlcli.data.pictures import look_at_pictures, picture_root
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
@@ -58,11 +59,11 @@ def write_dataset(
 
     Args:
         info: ``name`` and ``source`` at least, and what else is worth keeping, as JSON values.
-        derived: The table was made of another data set, so its images were looked at before.
+        derived: Its images were looked at before, such as in the data set that the table was made of.
         contents: Record a hash of every picture's content, too.
 
     Raises:
-        NlcliError: one image file is in two splits under two names.
+        NlcliError: one picture is in two splits under two names.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -70,7 +71,7 @@ def write_dataset(
     if table.image_root.is_dir():
         pictures, facts = look_at_pictures(table.image_root, table.paths.tolist(), contents=contents)
         if not derived:
-            refuse_one_file_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
+            refuse_one_picture_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
         pictures.write(directory)
 
     def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
-from nlcli.networks.file_facts import FileFacts, is_linked, look_at, one_file
+from nlcli.networks.file_facts import FileFacts, look_at
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.stage import PICTURES
@@ -252,53 +252,6 @@ def require_pictures(root: Path, directory: Path | str) -> None:
         raise NlcliError(
             f"the pictures of {directory} are gone: there is no folder {root}; put them back there, or run the command "
             f"that made {directory} again with the folder where they are now, and --force"
-        )
-
-
-# --- one picture under two names -------------------------------------------------------------
-
-
-def refuse_one_file_in_two_splits(
-    root: Path, paths: np.ndarray, split: np.ndarray, names: Sequence[str], facts: FileFacts | None = None
-) -> None:
-    """Refuse a picture that is in two splits because two names lead to its file, and count hard links.
-
-    Args:
-        paths: (N,) paths in ``root``.
-        split: (N,) index into ``names``.
-        facts: What the file system says of the pictures, where somebody looked already.
-
-    Raises:
-        NlcliError: with two of the names.
-    """
-    if not root.is_dir():
-        return
-    if facts is None:
-        facts = look_at(root, paths.tolist())
-    pairs, linked, files = [], 0, 0
-    for group in one_file(facts):
-        group_paths = [str(paths[row]) for row in group]
-        if int(facts.names[group[0]]) == 1:  # a file with one name: the others are links or spellings of it
-            again = list(range(1, len(group)))
-        else:
-            again = is_linked(root, group_paths)
-        for position in again:
-            others = [i for i in range(len(group)) if split[group[i]] != split[group[position]]]
-            if others:
-                pairs.append((int(group[others[0]]), int(group[position])))
-        if len(again) < len(group) - 1:
-            linked, files = linked + len(group) - len(again), files + 1
-    if pairs:
-        one, other = pairs[0]
-        more = f", and {len(pairs) - 1:,} more such images" if len(pairs) > 1 else ""
-        raise NlcliError(
-            f"'{paths[other]}' ({names[split[other]]}) and '{paths[one]}' ({names[split[one]]}) in {root} are one "
-            f"file, by a link or another spelling{more}; an image may be in one split only: remove one of the two"
-        )
-    if linked:
-        say(
-            f"note: {linked:,} of {len(paths):,} images are hard links to {files:,} files; one picture may so be in "
-            "several splits: nlcli deduplicate finds them"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,23 +93,58 @@ def one_file(facts: FileFacts) -> Iterator[np.ndarray]:
             yield group
 
 
-def is_linked(root: Path, paths: Sequence[str]) -> list[int]:
-    """Positions in ``paths``, which are one file, of those that lead to the same place as an earlier one.
+class Places:
+    """Where names in ``root`` lead to, so that hard links, names of equal right, are told from other spellings."""
 
-    The others are hard links: names of equal right. ``./a`` and ``a``, or a symbolic link and what it leads to, lead
-    to the same place.
-    """
-    real_folder: dict[str, str] = {}
-    places: set[str] = set()
-    again = []
-    for position, path in enumerate(paths):
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, tuple[int, int] | str] = {}
+        self._entries: dict[tuple[int, int] | str, set[str]] = {}
+
+    def again(self, paths: Sequence[str]) -> list[int]:
+        """Positions in ``paths``, which are one file, of those that lead to the same place as an earlier one.
+
+        ``./a`` and ``a``, a symbolic link and what it leads to, and names that only a file system without capitals
+        takes for one, lead to the same place. The others are hard links.
+        """
+        places: dict[tuple[object, str], list[str]] = {}
+        again = []
+        for position, path in enumerate(paths):
+            folder, name = self._place(path)
+            alike = places.setdefault((folder, folded(name)), [])
+            if name in alike or (alike and not {name, *alike} <= self._names(path, folder)):
+                again.append(position)
+            alike.append(name)
+        return again
+
+    def _place(self, path: str) -> tuple[tuple[int, int] | str, str]:
         folder, _, name = path.rpartition("/")
-        if folder not in real_folder:
-            real_folder[folder] = os.path.realpath(root / folder)
-        place = os.path.join(real_folder[folder], name)
-        if os.path.islink(place):
-            place = os.path.realpath(place)
-        if place in places:
-            again.append(position)
-        places.add(place)
-    return again
+        at = os.path.join(self._root, path)
+        if os.path.islink(at):
+            folder, name = os.path.split(os.path.realpath(at))
+        if folder not in self._folders:
+            self._folders[folder] = _itself(os.path.join(self._root, folder))
+        return self._folders[folder], name
+
+    def _names(self, path: str, folder: tuple[int, int] | str) -> set[str]:
+        """The names that there really are in the folder of ``path``."""
+        if folder not in self._entries:
+            at = os.path.realpath(os.path.join(self._root, path)) if os.path.islink(self._root / path) else path
+            self._entries[folder] = set(os.listdir(os.path.join(self._root, os.path.dirname(at))))
+        return self._entries[folder]
+
+
+def folded(name: str) -> str:
+    """What is the same for names that a file system may take for one: of other capitals, or composed otherwise."""
+    return (
+        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    )
+
+
+def _itself(folder: str) -> tuple[int, int] | str:
+    """What is the same for all names of a folder."""
+    try:
+        found_out = os.stat(folder)
+    except OSError:
+        return folder
+    return found_out.st_dev, found_out.st_ino

@@ -1,4 +1,4 @@
-"""What pictures were: noticed when they change, found when they move, one file under two names."""
+"""What pictures were: noticed when they change, found when they move."""
 
 from __future__ import annotations
 
@@ -152,32 +152,6 @@ def test_what_reads_pictures_is_made_again(project: Path, capsys: pytest.Capture
     assert np.flatnonzero((before != after).any(axis=1)).tolist() == [0]
     hash_images(config)
     assert "hashes is up to date" in capsys.readouterr().err
-
-
-# --- one file under two names ----------------------------------------------------------------
-
-
-def test_a_link_across_splits_is_refused(tmp_path: Path) -> None:
-    root = tmp_path / "img"
-    pictures(root, "train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg", "validation/a/3.jpg")
-    (root / "test/b/again.jpg").symlink_to(root / "train/b/1.jpg")
-    told = r"'train/b/1.jpg' \(train\) and 'test/b/again.jpg' \(test\) in .* are one file, by a link or another"
-    with pytest.raises(NlcliError, match=told):
-        build_folders(BuildFolders(images=root, output=tmp_path / "out"))
-    (root / "test/b/again.jpg").unlink()
-    (root / "test/c").symlink_to(root / "train/b")
-    with pytest.raises(NlcliError, match=r"'train/b/1.jpg' \(train\) and 'test/c/1.jpg' \(test\)"):
-        build_folders(BuildFolders(images=root, output=tmp_path / "out"))
-
-
-def test_hard_links_are_counted_and_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "img"
-    pictures(root, "train/a/1.jpg", "train/b/1.jpg", "test/a/2.jpg", "test/b/2.jpg", "validation/a/3.jpg")
-    os.link(root / "train/b/1.jpg", root / "test/b/again.jpg")
-    os.link(root / "train/b/1.jpg", root / "test/b/more.jpg")
-    build_folders(BuildFolders(images=root, output=tmp_path / "out"))
-    assert "3 of 7 images are hard links to 1 files" in capsys.readouterr().err
-    assert len(read_dataset(tmp_path / "out")) == 7
 
 
 def test_a_record_of_a_killed_run_stays(project: Path) -> None:

@@ -31,6 +31,7 @@ from nlcli.data.class_map import ClassMap, class_map_path, read_class_map
 from nlcli.data.config import Annotate, BuildCoco
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import FULL, SPLITS, LabelTable
+from nlcli.data.one_picture import refuse_one_picture_in_two_splits
 from nlcli.data.pictures import pictures_changed
 from nlcli.data.sources.base import advice_on_missing
 from nlcli.data.sources.coco_annotations import Instances, read_instances
@@ -82,6 +83,8 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
         ]
         classes, groups = _classes(sources, class_map)
         listing = _match(sources, folders, on_disk, config.allow_missing)
+        split = _splits(listing, config.seed)
+        refuse_one_picture_in_two_splits(listing.root, listing.paths, split, SPLITS)
         predictions = annotate(
             annotation,
             force=force,
@@ -89,7 +92,7 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
             check=lambda names: check_class_map(class_map, names),
         )
         say("mapping the predictions and counting the labels")
-        table, reason, split = _label(config, class_map, classes, groups, sources, listing, predictions)
+        table, reason = _label(config, class_map, classes, groups, sources, listing, split, predictions)
         statistics = label_statistics(table)
         statistics["dropped"] = _count_dropped(reason, split)
         statistics["unlisted_images"] = listing.unlisted
@@ -111,6 +114,7 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
                 "predictions": read_stage(predictions).fingerprint,
                 "top_k": config.top_k,
             },
+            derived=True,  # looked at above, before the long part
         )
         write_statistics(stage.work, statistics)
         _write_dropped(stage.work / "dropped.csv", listing, reason, split)
@@ -275,6 +279,14 @@ def halve(count: int, seed: int) -> np.ndarray:
     return chosen
 
 
+def _splits(listing: _Listing, seed: int) -> np.ndarray:
+    """(N,) int8, the split of every listed image."""
+    count = len(listing.keys)
+    split = np.zeros(count, np.int8)
+    split[listing.from_train :] = np.where(halve(count - listing.from_train, seed), _VALIDATION, _TEST)
+    return split
+
+
 # --- labels ----------------------------------------------------------------------------------
 
 
@@ -285,15 +297,13 @@ def _label(
     groups: tuple[str | None, ...],
     sources: Sequence[Instances],
     listing: _Listing,
+    split: np.ndarray,
     predictions: Path,
-) -> tuple[LabelTable, np.ndarray, np.ndarray]:
-    """The label table of the images that are kept; reason and split of every listed image."""
+) -> tuple[LabelTable, np.ndarray]:
+    """The label table of the images that are kept; the reason of every listed image."""
     from scipy.sparse import csr_array
 
     count = len(listing.keys)
-    split = np.zeros(count, np.int8)
-    split[listing.from_train :] = np.where(halve(count - listing.from_train, config.seed), _VALIDATION, _TEST)
-
     predicted = read_predictions(predictions)
     position = {key: row for row, key in enumerate(predicted.keys.tolist())}
     there = np.asarray([image is not None for image in listing.images])
@@ -337,7 +347,7 @@ def _label(
         absent=csr_array((len(kept), len(classes)), dtype=np.uint8),
         verification=np.full(len(kept), FULL, np.uint8),
     )
-    return table, reason, split
+    return table, reason
 
 
 def _count_dropped(reason: np.ndarray, split: np.ndarray) -> dict[str, dict[str, int]]:

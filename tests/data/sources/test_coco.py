@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,18 @@ def test_both_splits_may_share_a_folder(tmp_path: Path, classifier) -> None:
     config.val_annotations.write_text(json.dumps(content))
     with pytest.raises(NlcliError, match=r"listed both in .*train2014/train00.png"):
         build_coco(change(config, val_images=config.train_images, output=tmp_path / "twice"))
+
+
+def test_two_editions_are_refused_before_the_classifier_looks(tmp_path: Path, classifier: WrittenClassifier) -> None:
+    config = write_world(tmp_path)
+    old, new = "COCO_train2014_000000000100.jpg", "000000000100.jpg"
+    shutil.copy(tmp_path / "train2014/train00.png", tmp_path / "train2014" / old)
+    shutil.copy(tmp_path / "train2014/train00.png", tmp_path / "val2014" / new)
+    edit(config.train_annotations, _set("images", "file_name", old))
+    edit(config.val_annotations, _set("images", "file_name", new))
+    with pytest.raises(NlcliError, match=f"{old}' .*train.* and .*{new}' .* are one picture in two editions of COCO"):
+        build_coco(config)
+    assert classifier.seen == 0
 
 
 def _set(part: str, field: str, value: Any, index: int = 0) -> Any:
