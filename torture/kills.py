@@ -29,12 +29,12 @@ from torture._world import content, difference, leftovers
 
 SMALL = ("--scale", "0.02", "--limit", "240")
 KILLS = 300
-A_RUN = 12
+A_RUN = 15
 """Kills behind the start that a run to its end takes on average."""
 IN_THE_START = 0.1
-AS_A_PERSON = 0.1
+AS_A_PERSON = 0.06
 """Of the commands with one job; those that are not are forks."""
-SEVERAL_JOBS = 0.2
+SEVERAL_JOBS = 0.06
 
 
 @dataclass(frozen=True)
