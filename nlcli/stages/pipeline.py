@@ -45,8 +45,9 @@ from typing import Any
 from nlcli.console import duration, say
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.stages.commands import find_stage
+from nlcli.stages.files import write_json
 from nlcli.stages.pipeline_file import Entry, read_pipeline_file
-from nlcli.stages.until import Until
+from nlcli.stages.until import Judged, Until
 from nlcli.stages.workers import Step
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -208,12 +209,21 @@ def run_pipeline(plan: Plan, *, only: tuple[str, ...] = (), force: bool = False,
     about = f" - {plan.about}" if plan.about else ""
     say(f"{plan.name}: {most}{len(steps)} stages into {plan.workdir}{about}")
     ended: dict[str, int] = {}
+    judgements: list[Judged] = []
     for until in plan.until:
+        judged: Judged | None = None
         for number in range(1, until.count + 1):
             go(until.through(number, steps), steps)
-            if not until.goes_on(number, {step.name: step for step in steps}):
+            judged = until.judge(number, {step.name: step for step in steps}) or judged
+            if judged is not None and not judged.goes_on:
                 ended[until.where] = number
                 break
+        if judged is not None:
+            judged.tell()
+            judgements.append(judged)
+    if judgements:
+        name = re.sub(r"[^\w.-]", "_", plan.name)
+        write_json(plan.workdir / f"rounds-{name}.json", [judged.record() for judged in judgements])
     if ended and plan.ending is not None:
         plan = plan.ending(ended)
         steps = selected(plan, tuple(each for each in only if fnmatch.filter((s.name for s in plan.steps), each)))

@@ -68,25 +68,71 @@ class Until:
         last = max((i for i, step in enumerate(steps) if step.name in names), default=-1)
         return list(steps[: last + 1])
 
-    def goes_on(self, number: int, steps: Mapping[str, Step]) -> bool:
-        """Whether round ``number`` was better than all before it; also where none of its judged stages was to be run.
+    def judge(self, number: int, steps: Mapping[str, Step]) -> Judged | None:
+        """How good round ``number`` and all before it are; None where none of its judged stages was to be run.
 
         Raises:
             NlcliError: a stage tells nothing that was measured on validation.
         """
         if not set(self.judged[number]) <= set(steps):
-            return True
+            return None
         told = [_quality([steps[name] for name in names if name in steps]) for names in self.judged[: number + 1]]
-        values = [value for value, _ in told if value is not None]
-        metric = told[number][1]
-        best = max(values[:-1], default=None)
-        if best is None or values[-1] > best:
-            return True
-        say(
-            f"{', '.join(self.judged[number])}: {metric} {values[-1]:.4f} is no better than {best:.4f} before; "
-            f"the rounds end after {number}"
-        )
-        return False
+        values = {i: value for i, (value, _) in enumerate(told) if value is not None}
+        return Judged(self.where, self.judged, told[number][1], values)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How good rounds are on validation.
+
+    Attributes:
+        where: File and position.
+        stages: Names of the judged stages of every round, round 0 being what stands before.
+        metric: Name of the metric.
+        values: It by round, up to the last that was run.
+    """
+
+    where: str
+    stages: tuple[tuple[str, ...], ...]
+    metric: str
+    values: Mapping[int, float]
+
+    @property
+    def last(self) -> int:
+        """The last round that was run."""
+        return max(self.values)
+
+    @property
+    def best(self) -> int:
+        """The best round; of equal ones the first."""
+        return max(self.values, key=lambda number: (self.values[number], -number))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last round was better than all before it."""
+        return self.best == self.last
+
+    def tell(self) -> None:
+        """Say which round is the best, and whether the last one ends them."""
+        last, best = (", ".join(self.stages[number]) for number in (self.last, self.best))
+        value, most = f"{self.values[self.last]:.4f}", f"{self.values[self.best]:.4f}"
+        if self.goes_on:
+            say(
+                f"{last}: {self.metric} {self.values[self.last]:.4f}; round {self.last}, the last there is, is the best"
+            )
+        else:
+            say(
+                f"{last}: {self.metric} {value} is no better than {most} before; the rounds end after {self.last}, and "
+                f"the best is {best} (round {self.best})"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        rounds = [
+            {"round": number, "stages": list(self.stages[number]), "value": value}
+            for number, value in self.values.items()
+        ]
+        return {"where": self.where, "metric": self.metric, "best": self.best, "last": self.last, "rounds": rounds}
 
 
 def _quality(steps: Sequence[Step]) -> tuple[float | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,17 +241,22 @@ stages:
 
 
 @pytest.mark.parametrize(
-    ("good", "rounds", "told"),
+    ("good", "rounds", "best", "told"),
     [
-        ((0.5, 0.6, 0.7, 0.7, 0.9), 3, "net-3: good 0.7000 is no better than 0.7000 before; the rounds end after 3"),
-        ((0.5, 0.4, 0.9, 0.9, 0.9), 1, "net-1: good 0.4000 is no better than 0.5000 before; the rounds end after 1"),
+        ((0.5, 0.6, 0.7, 0.7, 0.9), 3, 2, "net-3: good 0.7000 is no better than 0.7000 before; the rounds end after 3"),
+        ((0.5, 0.4, 0.9, 0.9, 0.9), 1, 0, "net-1: good 0.4000 is no better than 0.5000 before; the rounds end after 1"),
         # Better than the round before is not enough: it has to be better than the best.
-        ((0.6, 0.7, 0.65, 0.68, 0.9), 2, "net-2: good 0.6500 is no better than 0.7000 before; the rounds end after 2"),
-        ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 5, ""),
+        (
+            (0.6, 0.7, 0.65, 0.68, 0.9),
+            2,
+            1,
+            "net-2: good 0.6500 is no better than 0.7000 before; the rounds end after 2",
+        ),
+        ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6), 5, 5, "net-5: good 0.6000; round 5, the last there is, is the best"),
     ],
 )
 def test_rounds_end_when_a_stage_gets_no_better(
-    tmp_path: Path, good: tuple[float, ...], rounds: int, told: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, good: tuple[float, ...], rounds: int, best: int, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     GOOD.update({f"net-{i}": value for i, value in enumerate(good)})
     results = run_pipeline(plan(tmp_path, UNTIL))
@@ -260,7 +266,12 @@ def test_rounds_end_when_a_stage_gets_no_better(
     assert names == list(results)
     sources = read_stage(tmp_path / "work" / "last-1").config["sources"]
     assert [Path(source).name for source in sources] == [f"test-{i}" for i in range(rounds + 1)]
-    assert told in capsys.readouterr().err
+    assert (told if best == rounds else f"{told}, and the best is net-{best} (round {best})") in capsys.readouterr().err
+    [record] = json.loads((tmp_path / "work/rounds-p.json").read_text())
+    assert (record["metric"], record["best"], record["last"]) == ("good", best, rounds)
+    assert [(entry["stages"], entry["value"]) for entry in record["rounds"]] == [
+        ([f"net-{i}"], value) for i, value in enumerate(good[: rounds + 1])
+    ]
     RAN.clear()
     assert run_pipeline(plan(tmp_path, UNTIL)) == results
     assert RAN == []
