@@ -15,7 +15,7 @@ from pathlib import Path
 from torture._command import run_here
 
 ROOT = Path(__file__).parents[1]
-_POLL = 0.02  # seconds
+_POLL, _SEARCH = 0.02, 0.25  # seconds
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,6 +36,8 @@ class Running:
     code: int | None = None
     seconds: float = 0.0
     _begun: float = field(default_factory=time.monotonic)
+    _searched: float = 0.0
+    _members: list[str] = field(default_factory=list)
 
     def ends(self, at: float, limit: float = float("inf")) -> bool:
         """Wait until it ended or has used ``at`` seconds of the processors; whether it ended.
@@ -88,15 +90,20 @@ class Running:
     def _used(self) -> float:
         if not os.path.exists("/proc/self/stat"):
             return time.monotonic() - self._begun
-        ticks = 0
-        for number in filter(str.isdigit, os.listdir("/proc")):
+        search = time.monotonic() - self._searched > _SEARCH
+        ticks, members = 0, []
+        for number in filter(str.isdigit, os.listdir("/proc")) if search else self._members:
             try:
-                told = Path(f"/proc/{number}/stat").read_bytes()
+                with open(f"/proc/{number}/stat", "rb") as file:
+                    told = file.read()
             except OSError:  # ended meanwhile
                 continue
             facts = told[told.rindex(b")") + 2 :].split()  # the name before it may hold anything
             if int(facts[3]) == self.process:
+                members.append(number)
                 ticks += sum(map(int, facts[11:15]))  # its own, and those of its children that ended
+        if search:
+            self._searched, self._members = time.monotonic(), members
         return ticks / _TICKS
 
 

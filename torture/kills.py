@@ -14,6 +14,7 @@ the work is safer than another and a run to its end takes about a dozen kills.
 from __future__ import annotations
 
 import gc
+import json
 import random
 import shutil
 import signal
@@ -138,11 +139,25 @@ def _campaign(name: str, pipeline: _Pipeline, kills: int, draw: random.Random) -
                 count.failures.append(f"after {count.times} kills: {error}")
             if not ended:
                 break
-            differing = difference(expected, content(work))
+            found = content(work)
+            differing = difference(expected, found)
+            if differing is not None:
+                differing += f", kept: {_kept(differing.partition(' ')[0], expected, found)}"
             count.expect(differing is None, f"after {count.times} kills: {differing}")
             count.expect(not leftovers(work), f"left behind: {leftovers(work)}")
-            _say(f"{name}: a run is done, {len(count.failures)} promises broken so far")
+            _say(f"{name}: a run is done, {len(count.failures)} promises broken so far {count.failures[-1:]}")
     return count
+
+
+def _kept(name: str, expected: dict[str, object], found: dict[str, object]) -> Path:
+    """Where the file ``name`` is kept as it should be and as it is, to look for the reason."""
+    folder = Path(tempfile.mkdtemp(prefix="nlcli-torture-"))
+    for which, content_of in (("expected", expected), ("found", found)):
+        value = content_of.get(name)
+        if value is not None:
+            data = value if isinstance(value, bytes) else json.dumps(value, indent=2).encode()
+            (folder / f"{which}-{name.rpartition('/')[2]}").write_bytes(data)
+    return folder
 
 
 def _run_killed(

@@ -131,7 +131,8 @@ def _refuse_editions(listed: _Listed) -> None:
         return
     numbers = np.asarray([number for _, number, _ in known])
     edition_of = {row: edition for row, _, edition in known}
-    pairs, doubtful = [], 0
+    pairs: list[tuple[int, int]] = []
+    doubtful = 0
     for rows in _groups(np.asarray([row for row, _, _ in known]), numbers):
         for row in rows:
             others = [r for r in rows if r < row and edition_of[r] != edition_of[row]]
