@@ -1,7 +1,8 @@
 """Annotations by high-level category, class frequency and annotation quality: Veit 2017, table 1 and figure 4.
 
 Counted are the images on which people looked at machine labels, which are Open Images' validation images: "the
-probability that an image labeled with a class actually contains that class" is known there alone.
+probability that an image labeled with a class actually contains that class" is known there alone. The paper's table
+counts "ground-truth annotations", which are people's; the machine's stand beside these.
 """
 
 from __future__ import annotations

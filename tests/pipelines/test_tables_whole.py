@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nlcli.stages.files import read_json
@@ -41,6 +42,28 @@ TOGETHER: dict[str, tuple[tuple[Callable[[Path], None], ...], tuple[str, ...], f
 }
 
 
+# What the figures hold besides: of a stage's file, how many different values a column has at least.
+FIGURES: dict[tuple[str, str, str], tuple[str, int]] = {
+    ("hu2018_table2", "hu2018-figure6", "examples.csv"): ("model", 3),
+    ("hu2018_table2", "hu2018-cleaned", "changes.csv"): ("key", 1),
+    ("hu2019_table2", "hu2019-figure3", "examples.csv"): ("model", 3),
+    ("hu2019_table2", "hu2019-figure4", "learning_curves.csv"): ("model", 3),
+    ("hu2019_table2_open_images", "hu2019-figure3-open-images", "examples.csv"): ("model", 3),
+    ("hu2019_table4", "hu2019-figure5", "examples.csv"): ("change", 2),
+    ("veit2017_table2", "veit2017-cleaned", "changes.csv"): ("key", 1),
+    ("veit2017_table2", "dataset", "categories.csv"): ("category", 9),  # table 1: eight, and others
+    ("veit2017_table3", "veit2017-figures", "gains.csv"): ("by", 3),  # figure 5, and table 3
+    ("veit2017_table3", "veit2017-figures", "precision_recall.csv"): ("category", 9),  # figure 6: all, and the eight
+    ("veit2017_table3", "veit2017-figures", "examples.csv"): ("model", 5),
+    ("xiao2015_table2", "clothing1m", "label_confusion.csv"): ("true", 14),
+    ("xiao2015_table2", "validation-alexnet-noise-types", "noise_examples.csv"): ("key", 2),
+    ("xiao2015_table2", "validation-alexnet-noise-types", "rank_precision.csv"): ("rank", 28),
+    ("lee2018_table2", "lee2018-figure7-clothing1m", "examples.csv"): ("verdict", 2),
+    ("lee2018_figure5", "food101n-noise-1", "attention.csv"): ("class", 4),
+    ("lee2018_figure5", "lee2018-figure7", "examples.csv"): ("model", 2),
+}
+
+
 def test_every_table_is_run() -> None:
     made = {file.stem for file in PIPELINES.glob("*.yaml") if file.stem[:3] in ("hu2", "lee", "vei", "xia")}
     assert made == {name for _, names, _ in TOGETHER.values() for name in names}
@@ -59,6 +82,11 @@ def test_every_published_row_that_is_evaluated_is_measured(
     for name in names:
         plan = read_pipeline(folder / f"{name}.yaml", scale=scale)
         run_pipeline(plan, jobs=1)
+        outputs = {step.name: step.output for step in plan.steps}
+        for (file, stage, path), (column, least) in FIGURES.items():
+            if file == name:
+                rows = pd.read_csv(outputs[stage] / path)
+                assert rows[column].nunique() >= least, f"{stage}/{path}"
         for step in plan.steps:
             if step.stage.name != "table":
                 continue
