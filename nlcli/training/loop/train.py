@@ -17,12 +17,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nlcli.console import Bar, progress
+from nlcli.console import Bar, progress, say
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase, Schedule
 from nlcli.training.loop import checkpoints, pace
 from nlcli.training.loop.checkpoints import BestEvaluation, Checkpoint, Position
 from nlcli.training.loop.contract import Block, Outcome, Settings, Source, Trainable
+from nlcli.training.loop.fading import fading_note
 from nlcli.training.loop.history import Evaluation, append_to_history, write_history
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
@@ -116,6 +117,9 @@ class _Run:
         schedules = [phase.rates[name] for name in groups]
         epoch_steps = self.source.epoch_steps(phase)
         if self.at.step == 0:
+            fading = fading_note(phase, epoch_steps)
+            if fading is not None:
+                say(f"note: {fading}")
             self.model.begin(phase.name, self.source.inputs)
             self._evaluation(phase, {}, bar)
         with closing(self._blocks(phase)) as blocks:
