@@ -52,7 +52,8 @@ FIGURES: dict[tuple[str, str, str], tuple[str, int]] = {
     ("hu2019_table4", "hu2019-figure5", "examples.csv"): ("change", 2),
     ("veit2017_table2", "veit2017-cleaned", "changes.csv"): ("key", 1),
     ("veit2017_table2", "dataset", "categories.csv"): ("category", 9),  # table 1: eight, and others
-    ("veit2017_table3", "veit2017-figures", "gains.csv"): ("by", 3),  # figure 5, and table 3
+    ("veit2017_table3", "veit2017-figures", "gains.csv"): ("by", 2),  # figure 5: frequency and quality
+    ("veit2017_table3", "veit2017-figures", "categories.csv"): ("category", 8),  # table 3 with intervals
     ("veit2017_table3", "veit2017-figures", "precision_recall.csv"): ("category", 9),  # figure 6: all, and the eight
     ("veit2017_table3", "veit2017-figures", "examples.csv"): ("model", 5),
     ("xiao2015_table2", "clothing1m", "label_confusion.csv"): ("true", 14),
