@@ -319,7 +319,7 @@ def _measured_on(metrics: ClassifierMetrics | NoiseMetrics) -> str:
 
 
 def _left_out_of_mean(metrics: ClassifierMetrics | NoiseMetrics) -> str:
-    """How many classes have no AP, where the figure is their mean: Veit 2017, section 4.2, divides by all of them."""
+    """How many classes have no AP, where mAP is their mean: Veit 2017, section 4.2, divides by all of them."""
     if isinstance(metrics, NoiseMetrics) or metrics.task != "multi-label":
         return ""
     without, classes = metrics.classes_without_positives.count, metrics.classes
