@@ -59,7 +59,7 @@ FIGURES: dict[tuple[str, str, str], tuple[str, int]] = {
     ("xiao2015_table2", "clothing1m", "label_confusion.csv"): ("true", 14),
     ("xiao2015_table2", "validation-alexnet-noise-types", "noise_examples.csv"): ("key", 2),
     ("xiao2015_table2", "validation-alexnet-noise-types", "rank_precision.csv"): ("rank", 28),
-    ("lee2018_table2", "lee2018-figure7-clothing1m", "examples.csv"): ("verdict", 2),
+    ("lee2018_table2", "lee2018-figure7-clothing1m", "examples.csv"): ("key", 12),
     ("lee2018_figure5", "food101n-noise-1", "attention.csv"): ("class", 4),
     ("lee2018_figure5", "lee2018-figure7", "examples.csv"): ("model", 2),
 }
