@@ -57,7 +57,8 @@ def test_tags_as_the_run_cleans_them(several: tuple[Work, Path], tmp_path: Path)
     others = np.array([i for i in train if not told[i] and before.keys[i] not in store.errors], np.int64)
     clean = head.cleaned(noisy[others].astype(np.float32), store.read(store.rows_of(before.keys[others])))
     record = json.loads((output / "cleaning.json").read_text())
-    low = {claim["kind"]: claim["threshold"] for claim in record["claims"]}
+    # A threshold is the score of the last change; the last digit of a score depends on which rows are scored together.
+    low = {claim["kind"]: claim["threshold"] - 1e-6 for claim in record["claims"]}
     gone = noisy[others] & (clean < 0.5) & (1 - clean >= (low.get("remove") or 2))
     come = ~noisy[others] & (clean > 0.5) & (clean >= (low.get("add") or 2))
     np.testing.assert_array_equal(now[others], (noisy[others] & ~gone) | come)
