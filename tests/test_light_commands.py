@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nlcli.data.detection_files import read_detection
 from worlds.cleaned import detected, planted
@@ -18,33 +20,57 @@ from worlds.stage_builders import published, verified_table
 
 ROOT = Path(__file__).parents[1]
 _WITHOUT = """
-import json, sys
+import io, json, os, sys, traceback
+from contextlib import redirect_stdout
 sys.modules["tensorflow"] = sys.modules["keras"] = None
 from nlcli.cli import main
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["nlcli", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        assert not end.code, (arguments, end.code)
+for line in sys.stdin:
+    folder, commands = json.loads(line)
+    os.chdir(folder)
+    printed, fault = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), None
+    for arguments in commands:
+        sys.argv = ["nlcli", *arguments]
+        try:
+            with redirect_stdout(printed):
+                main()
+        except SystemExit as end:
+            fault = fault or (end.code and f"{arguments} ends with {end.code}")
+        except BaseException:
+            fault = traceback.format_exc()
+    print(json.dumps([fault, printed.buffer.getvalue().decode()]), flush=True)
 """
+Light = Callable[..., str]
 
 
-def without_tensorflow(folder: Path, *commands: list[str]) -> str:
-    """What the commands print, one after the other in one process."""
-    done = subprocess.run(
-        [sys.executable, "-c", _WITHOUT, json.dumps(commands)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def without_tensorflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
+    """A function of a folder and commands, run there one after the other, to what they print.
+
+    All run in one process, which can import neither TensorFlow nor Keras: what a command needs is imported once.
+    """
+    errors = tmp_path_factory.mktemp("light") / "errors"
+    with errors.open("w") as told:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _WITHOUT], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told,
+        )  # fmt: skip
+
+    def run(folder: Path, *commands: list[str]) -> str:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(json.dumps([str(folder), commands]) + "\n")
+        child.stdin.flush()
+        answer = child.stdout.readline()
+        assert answer, errors.read_text()[-2000:]
+        fault, printed = json.loads(answer)
+        assert not fault, f"{fault}\n{errors.read_text()[-2000:]}"
+        return str(printed)
+
+    yield run
+    child.communicate()
 
 
-def test_cards(tmp_path: Path) -> None:
+def test_cards(tmp_path: Path, without_tensorflow: Light) -> None:
     from nlcli.detection import DETECTORS
     from nlcli.methods import METHODS
 
@@ -58,7 +84,7 @@ def test_cards(tmp_path: Path) -> None:
     assert text.count('"citation"') == len(cards) > 25
 
 
-def test_data_sets(tmp_path: Path) -> None:
+def test_data_sets(tmp_path: Path, without_tensorflow: Light) -> None:
     for name in ("cat", "dog"):
         for i in range(12):
             path = tmp_path / "photos" / name / f"{i}.jpg"
@@ -75,7 +101,7 @@ def test_data_sets(tmp_path: Path) -> None:
     assert "residual" in text
 
 
-def test_cleaned_labels(tmp_path: Path) -> None:
+def test_cleaned_labels(tmp_path: Path, without_tensorflow: Light) -> None:
     dataset, detection = detected(tmp_path, planted(images=100, verified=40))
     exports = [word for name in ("csv", "parquet", "coco", "labelstudio", "cvat") for word in ("--export", name)]
     asked = ["--dataset", str(dataset), "--from", str(detection), "--precision", "0", "--max-changes", "1"]
@@ -90,7 +116,7 @@ def test_cleaned_labels(tmp_path: Path) -> None:
     assert (tmp_path / "again" / "images.parquet").read_bytes() == (dataset / "images.parquet").read_bytes()
 
 
-def test_what_to_check_next(tmp_path: Path) -> None:
+def test_what_to_check_next(tmp_path: Path, without_tensorflow: Light) -> None:
     dataset, detection = detected(tmp_path, planted(images=100, verified=40))
     tools = ["--export", "labelstudio", "--export", "cvat", "--export", "csv"]
     (tmp_path / "answers.csv").write_text("path,label\nk00060.jpg,class 1\n")
@@ -103,7 +129,7 @@ def test_what_to_check_next(tmp_path: Path) -> None:
     assert "1 images are known" in text
 
 
-def test_reports(tmp_path: Path) -> None:
+def test_reports(tmp_path: Path, without_tensorflow: Light) -> None:
     table = verified_table(60, 3, splits=(20, 20))
     dataset = published(table, tmp_path / "data")
     rng = np.random.default_rng(0)
@@ -119,7 +145,7 @@ def test_reports(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").is_file()
 
 
-def test_heads_that_are_solved_and_what_is_done_with_them(tmp_path: Path) -> None:
+def test_heads_that_are_solved_and_what_is_done_with_them(tmp_path: Path, without_tensorflow: Light) -> None:
     """Also whatever else scores cached features: here a head of two nets, whose weights nobody trained."""
     world = make_world(tmp_path)
     dataset, features = str(world.dataset()), str(world.stored())
@@ -152,7 +178,7 @@ def _make_residual(run: Path) -> None:
     save_weights(run, get_method("residual")(settings, record.problem, arrays=True))
 
 
-def test_detections_that_train_no_network(tmp_path: Path) -> None:
+def test_detections_that_train_no_network(tmp_path: Path, without_tensorflow: Light) -> None:
     """All detectors but CleanNet, DRAE and a classification filter without a classifier."""
     from nlcli.detection import DETECTORS
 
