@@ -23,6 +23,7 @@ from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import STRENGTHS, clearly_worse, path_values, simplest_near_best, solve_path
 from nlcli.estimation.preconditioner import Preconditioner
+from nlcli.estimation.random_features import RandomFeatures, WithRandomFeatures
 from nlcli.estimation.scale import FeatureScale
 from nlcli.estimation.solver import Solution, solve
 from nlcli.estimation.tempering import tempered_class_losses
@@ -36,7 +37,7 @@ _ENOUGH = 2000
 """Held-out images by which a point of the path is chosen: folds are added until there are so many."""
 _FEWEST = 50
 """Images with a known true class from which on they choose what they count."""
-_WORK = 2e10
+WORK = 2e10
 """Multiplications of one pass over the images: of more images than that takes a part is drawn."""
 
 
@@ -273,16 +274,23 @@ class _Problem:
         return ChosenBlocks(design, kept)
 
 
-def unit_design(data: Data, positions: np.ndarray) -> RowBlocks:
-    """Features of training images, of unit length: in memory where that has room for them, else read each time."""
-    if 8 * len(positions) * data.num_features <= memory_available() // 2:  # and the part of a fold beside it
-        held = np.empty((len(positions), data.num_features), np.float32)
+def unit_design(data: Data, positions: np.ndarray, more: RandomFeatures | None = None) -> RowBlocks:
+    """Features of training images, of unit length: in memory where that has room for them, else read each time.
+
+    Args:
+        more: What stands beside them.
+    """
+    width = data.num_features + (0 if more is None else more.count)
+    if 8 * len(positions) * width <= memory_available() // 2:  # and the part of a fold beside it
+        held = np.empty((len(positions), width), np.float32)
         first = 0
         for part, features in data.parts(data.train, positions):
-            held[first : first + len(part)] = FeatureScale("unit").apply(features)
+            unit = FeatureScale("unit").apply(features)
+            held[first : first + len(part)] = unit if more is None else more.apply(unit)
             first += len(part)
         return _HeldBlocks(held)
-    return _ReadBlocks(data, positions)
+    read = _ReadBlocks(data, positions)
+    return read if more is None else WithRandomFeatures(read, more)
 
 
 class _HeldBlocks:
@@ -323,7 +331,7 @@ def _losses(design: RowBlocks, model: LinearModel, chosen: np.ndarray, classes: 
 def _drawn(data: Data, known: np.ndarray, seed: int) -> np.ndarray:
     """Positions of the training images to fit on: all verified ones and of the others as many as are bearable."""
     train, classes = data.train, len(data.classes)
-    most = max(100, int(_WORK / (data.num_features * classes * classes)))
+    most = max(100, int(WORK / (data.num_features * classes * classes)))
     parts = []
     for c in range(classes):
         of_class = train.of_class(c)

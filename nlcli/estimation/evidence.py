@@ -69,7 +69,13 @@ def bounded_log(probabilities: np.ndarray) -> np.ndarray:
     return bounded
 
 
-def combine(evidence: Sequence[np.ndarray], true: np.ndarray, folds: np.ndarray, expected: np.ndarray) -> Combined:
+def combine(
+    evidence: Sequence[np.ndarray],
+    true: np.ndarray,
+    folds: np.ndarray,
+    expected: np.ndarray,
+    ridges: Sequence[tuple[float, float]] = RIDGES,
+) -> Combined:
     """Fit the combination to the verified images.
 
     Args:
@@ -77,6 +83,7 @@ def combine(evidence: Sequence[np.ndarray], true: np.ndarray, folds: np.ndarray,
         true: (n,) class, -1 where it is not known.
         folds: (n,) the parts that take turns; an image's evidence came from the others.
         expected: (K,) weights that the ridge holds to.
+        ridges: Of weights and of shifts, among which cross-fitting chooses.
     """
     classes = evidence[0].shape[1]
     prior = Combination(np.asarray(expected, np.float64), np.zeros(classes))
@@ -88,7 +95,7 @@ def combine(evidence: Sequence[np.ndarray], true: np.ndarray, folds: np.ndarray,
     if len(known) < FEWEST or len(numbers) < 2:
         return Combined(prior, result, None, -result[known, y])
     best: tuple[float, tuple[float, float], np.ndarray] | None = None
-    for ridge in RIDGES:
+    for ridge in ridges:
         crossed = np.empty((len(known), classes))
         for number in numbers:
             held = parts == number

@@ -80,6 +80,7 @@ class Believed:
 
     Attributes:
         log_prior: (n, C) log p(c | x) by a classifier that has not seen the image.
+        log_transition: (n, C) log T[c, noisy label]; of a verified image by a T that it had no part in.
         combined: log p(c | x, noisy label), and the exponents.
         transition: (C, C) T [true, noisy] that classifiers were fitted with.
         models: Classifiers of the true class by fold.
@@ -90,6 +91,7 @@ class Believed:
     """
 
     log_prior: np.ndarray
+    log_transition: np.ndarray
     combined: Combined
     transition: np.ndarray
     models: tuple[LinearModel, ...]
@@ -154,7 +156,17 @@ def believe(
     log_transition = _crossed_log_transition(log_prior, observed, folds, transition, factor)
     pieces = [bounded_log(np.exp(log_prior)), log_transition, *evidence]
     combined = combine(pieces, observed.true, folds, np.array([*WEIGHTS, *expected]))
-    return Believed(log_prior, combined, transition, chosen.models, corrected, chosen.l2, chosen.weight, path.notes)
+    return Believed(
+        log_prior,
+        log_transition,
+        combined,
+        transition,
+        chosen.models,
+        corrected,
+        chosen.l2,
+        chosen.weight,
+        path.notes,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ def believed_of(log_p: np.ndarray) -> Believed:
     from nlcli.estimation.evidence import Combination, Combined
 
     combined = Combined(Combination(np.ones(2), np.zeros(3)), log_p, None, np.empty(0))
-    return Believed(log_p, combined, np.eye(3), (), True, 1.0, 1.0)
+    return Believed(log_p, log_p, combined, np.eye(3), (), True, 1.0, 1.0)
 
 
 def test_a_class_is_lost_where_it_is_hardly_predicted() -> None:

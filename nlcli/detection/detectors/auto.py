@@ -26,8 +26,9 @@ from nlcli.metrics.ranking import roc_area
 from nlcli.seeds import stream
 
 MIXTURE, BELIEVING = "mixture", "every label believed"
-EXPECTED = {"margin": 0.3, "posterior": 0.6, "neighbours": 0.1}
-"""The candidates that the mixture is made of, and the weights that it is expected to have."""
+EXPECTED = {"margin": 0.1, "posterior": 0.9, "neighbours": 0.03}
+"""The candidates that the mixture is made of, and the weights that it is expected to have. Neighbours are in it where
+``posterior`` is not, which hears them itself."""
 TRUSTED = (MIXTURE, "posterior", "margin", "confident-learning", "neighbours")
 """Candidates in the order in which they are trusted before any label is verified; the first one within a standard error
 of the best is kept."""
@@ -168,7 +169,8 @@ class Auto(Detector):
             self.notes["weights"] = dict(zip(self._mixed(), weights, strict=True))
 
     def _mixed(self) -> list[str]:
-        return [name for name in self._detectors if name in EXPECTED]
+        heard = "posterior" in self._detectors
+        return [name for name in self._detectors if name in EXPECTED and not (heard and name == "neighbours")]
 
     def _candidates(self) -> list[str]:
         return [*([MIXTURE] if len(self._mixed()) > 1 else []), *self._detectors]
