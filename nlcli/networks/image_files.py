@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,24 +13,70 @@ from pathlib import Path
 
 from nlcli.console import say
 from nlcli.errors import NlcliError
+from nlcli.stages.publishing import RECIPE, RECORD
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".jpe",
+        ".jif",
+        ".pjpeg",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    }
+)
+_UNREAD_SUFFIXES = frozenset(
+    {
+        *(
+            ".heic",
+            ".heif",
+            ".hif",
+            ".jxl",
+            ".svg",
+            ".psd",
+            ".ai",
+            ".eps",
+            ".xcf",
+            ".ico",
+            ".tga",
+            ".exr",
+            ".hdr",
+            ".pdf",
+        ),
+        *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw"),
+        *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".3gp", ".wmv"),
+        *(".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"),
+    }
 )
 _MOST_NAMED = 3
 
 DRIVES = "left by drives, desktops and programs"
 HIDDEN = "hidden"
 UNFINISHED = "unfinished downloads and temporary files"
+UNREAD = "pictures, films and archives of kinds that are not read"
+OURS = "made by nlcli"
 OTHER = "not images"
 BESIDE = "beside the folders of classes"
 _LEFT_BY_DRIVES = frozenset(
     {
         *("@eadir", "#recycle", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "@__thumb", "#snapshot"),
         *("__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder"),
+        *("$winreagent", "$sysreset", "$getcurrent", "$windows.~bt", "$windows.~ws"),
         *("$recycle.bin", "system volume information", "desktop.ini", "autorun.inf"),
         *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "zbthumbnail.info", "pspbrwse.jbf"),
-        *("picasa.ini", "lost+found", "found.000", "lost.dir", "__pycache__"),
+        *("picasa.ini", "lost+found", "lost.dir", "__pycache__", "node_modules"),
+        *("recycler", "recycled", "recycle bin", "config.msi", "~snapshot", "captureone"),
+        *("thumbnails", "_thumbnails", "_thumbs", "aquota.user", "aquota.group"),
     }
 )
 """Names in lower case."""
@@ -37,9 +84,11 @@ _HIDDEN_BY_PROGRAMS = frozenset(
     {
         *(".thumbnails", ".thumb", ".thumbs", ".picasaoriginals", ".picasa.ini", ".ipynb_checkpoints", ".directory"),
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".apdisk", ".appledouble", ".trash"),
+        *(".bridgecache", ".bridgecachet", ".@__thumb", ".snapshot", ".zfs", ".stversions", ".nomedia"),
         *(".documentrevisions-v100", ".localized", ".synologyworkingdirectory", ".sync", ".stfolder", ".dropbox.cache"),
     }
 )
+_NUMBERED_BY_DRIVES = re.compile(r"found\.\d{3}|\.trash-\d+|\.fuse_hidden\w+|\.nfs\w+")
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".!ut", ".aria2", "~")
 
 
@@ -57,10 +106,14 @@ class LeftOut:
         if len(some) <= _MOST_NAMED:
             some[name] = None
 
+    def kinds(self) -> str:
+        """How many of each kind, and some of their names."""
+        parts = [f"{count:,} {kind} ({name_some(list(self.names[kind]))})" for kind, count in self.counts.items()]
+        return "; ".join(parts)
+
     def sentence(self, root: Path) -> str | None:
         """What to say of it; None where nothing was left out."""
-        parts = [f"{count:,} {kind} ({name_some(list(self.names[kind]))})" for kind, count in self.counts.items()]
-        return f"note: left out below {root}: {'; '.join(parts)}" if parts else None
+        return f"note: left out below {root}: {self.kinds()}" if self.counts else None
 
 
 @dataclass(frozen=True)
@@ -113,7 +166,7 @@ def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
                 require_utf8(entry.name, folder / os.path.dirname(name))
                 files[name] = ImageFile(f"{label}/{name}", folder / name, _size(entry))
             else:
-                left_out.add(OTHER, entry.name)
+                left_out.add(kind_of_other(name), entry.name)
         told = left_out.sentence(folder)
         if told is not None:
             say(told)
@@ -132,12 +185,17 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
+def kind_of_other(name: str) -> str:
+    """Which kind of thing that is left out a file of that name is, which is not taken for an image."""
+    return UNREAD if os.path.splitext(name)[1].lower() in _UNREAD_SUFFIXES else OTHER
+
+
 def walk_files(
     root: Path, inside: str = "", *, left_out: LeftOut | None = None, above: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Files in a folder and its subfolders with their paths in ``root``, sorted; links to folders are followed.
 
-    What is hidden, and what drives and desktops leave beside pictures, is left out.
+    What is hidden, what drives and desktops leave beside pictures, and directories of stages are left out.
 
     Args:
         root: The folder.
@@ -232,11 +290,14 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _never(entry: os.DirEntry[str]) -> str | None:
     """Which kind of thing that is never a picture or a class ``entry`` is; None for the others."""
-    name = entry.name.lower()
-    if name in _LEFT_BY_DRIVES:
+    name = entry.name.lower().rstrip(" ")
+    if name in _LEFT_BY_DRIVES or _NUMBERED_BY_DRIVES.fullmatch(name):
         return DRIVES
     if name.startswith((".", "~$")):
         return DRIVES if name.startswith(("._", ".ds_store")) or name in _HIDDEN_BY_PROGRAMS else HIDDEN
-    if name.endswith(_UNFINISHED) and not is_folder(entry):
+    folder = is_folder(entry)
+    if name.endswith(_UNFINISHED) and not folder:
         return UNFINISHED
+    if folder and any(os.path.lexists(os.path.join(entry.path, ours)) for ours in (RECORD, RECIPE)):
+        return OURS
     return None

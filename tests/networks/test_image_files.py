@@ -17,6 +17,7 @@ from nlcli.networks.image_files import (
     name_some,
     walk_files,
 )
+from worlds.folders import touch
 
 
 @pytest.fixture
@@ -111,7 +112,31 @@ def test_names_that_are_not_utf8_are_named_with_their_bytes(tmp_path: Path) -> N
         find_images([tmp_path / "a"])
 
 
-@pytest.mark.parametrize(("name", "image"), [("a.jpeg", True), ("A.WebP", True), ("a.jpg.txt", False), ("jpg", False)])
+def test_what_stages_made_beside_pictures_is_no_picture(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "a/x.png", "b/y.jfif", "ds/stage.json", "ds/noise.png", "ds.partial/recipe.json", "ds.partial/p.png"
+    )
+    touch(tmp_path, "a/out/stage.json", "a/out/plot.png", "stage.json")
+    left_out = LeftOut()
+    assert class_folders(tmp_path, left_out) == ["a", "b"]
+    assert left_out.counts == {"made by nlcli": 2, "beside the folders of classes": 1}
+    assert list(find_images([tmp_path])[tmp_path]) == ["a/x.png", "b/y.jfif"]
+
+
+def test_more_of_what_drives_leave_and_what_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ("RECYCLER", "Recycled", "FOUND.001", "$WinREAgent", "~snapshot", "@eaDir ", "_thumbs", "Thumbnails")
+    touch(tmp_path, "a/x.png", "a/y.HEIC", "a/z.cr2", "a/film.mov", "a/n.txt", *(f"{name}/x.png" for name in folders))
+    assert list(find_images([tmp_path])[tmp_path]) == ["a/x.png"]
+    told = capsys.readouterr().err
+    assert "8 left by drives, desktops and programs" in told
+    assert "3 pictures, films and archives of kinds that are not read (film.mov, y.HEIC, z.cr2)" in told
+    assert "1 not images (n.txt)" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [("a.jpeg", True), ("a.JFIF", True), ("a.heic", False), ("A.WebP", True), ("a.jpg.txt", False), ("jpg", False)],
+)
 def test_suffixes(name: str, image: bool) -> None:
     assert is_image(name) is image
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from nlcli.console import say
 from nlcli.data.labels import SPLITS, LabelTable, only_class, take_rows
+from nlcli.data.sources.missing_cause import probable_cause
 from nlcli.errors import NlcliError
 from nlcli.stages.files import write_csv
 
@@ -45,33 +46,6 @@ def missing_files(root: Path, paths: Sequence[str]) -> np.ndarray:
             listed[folder] = names
         missing[position] = name not in names
     return missing
-
-
-def probable_cause(root: Path, names: Sequence[str]) -> str | None:
-    """Why images of these names are not in ``root``, as a clause with what to do; None where that is not seen.
-
-    Args:
-        names: Some of those that are not there.
-    """
-    tried = names[:_MOST_TRIED]
-    if tried and all((root.parent / name).is_file() for name in tried):
-        return f"their names begin with the folder's own: give {root.parent} as the folder of images"
-    inner = [name.partition("/")[2] for name in tried]
-    if tried and all(name and (root / name).is_file() for name in inner):
-        first = tried[0].partition("/")[0]
-        return f"'{inner[0]}' is there: take '{first}/' off the names, or put the images into a folder '{first}' there"
-    for name in tried:
-        folder, _, last = name.rpartition("/")
-        try:
-            alike = [other for other in os.listdir(root / folder) if other.casefold() == last.casefold()]
-            stems = [other for other in os.listdir(root / folder) if last and os.path.splitext(other)[0] == last]
-        except OSError:
-            continue
-        if alike:
-            return f"'{last}' is there as '{alike[0]}': names must be the same in capitals, too; correct the list"
-        if stems:
-            return f"'{last}' is there as '{stems[0]}': the names lack their ending; add it in the list"
-    return None
 
 
 def advice_on_missing(root: Path, missing: Sequence[str], share: float) -> str:

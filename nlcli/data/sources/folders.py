@@ -18,6 +18,7 @@ drawn among these. Images are never copied.
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,18 @@ from nlcli.data.sources.image_table import SPLIT_NAMES, Listed, read_image_table
 from nlcli.data.sources.one_label_documents import document_files, is_document, read_documents
 from nlcli.data.statistics import noise_summary, write_single_label_statistics
 from nlcli.errors import NlcliError, unknown_name
-from nlcli.networks.image_files import OTHER, LeftOut, class_folders, is_image, require_utf8, walk_files
+from nlcli.networks.image_files import (
+    OTHER,
+    UNREAD,
+    LeftOut,
+    class_folders,
+    is_image,
+    kind_of_other,
+    list_folder,
+    name_some,
+    require_utf8,
+    walk_files,
+)
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.stage import open_stage
 
@@ -121,6 +133,7 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     require_utf8(os.path.abspath(root), "the path of the images")
     left_out = LeftOut()
     first = class_folders(root, left_out)
+    _refuse_other_layouts(root, first, left_out)
     splits = {name: SPLIT_NAMES[name.lower()] for name in first if name.lower() in SPLIT_NAMES}
     if splits and len(splits) < len(first):
         other = next(name for name in first if name not in splits)
@@ -144,8 +157,36 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     told = left_out.sentence(root)
     if told is not None:
         say(told)
-    listed.ignored = left_out.counts[OTHER]
+    listed.ignored = left_out.counts[OTHER] + left_out.counts[UNREAD]
     return listed
+
+
+_LIKE_A_SPLIT = re.compile(
+    r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval(uation)?|holdout)([ _-]?(set|data|images?|split|\d+))*",
+    re.ASCII,
+)
+
+
+def _refuse_other_layouts(root: Path, first: list[str], left_out: LeftOut) -> None:
+    """Say what is meant where folders are neither classes nor splits."""
+    beside = [entry.name for entry in list_folder(root) if is_image(entry.name)] if not first else []
+    if beside:
+        raise NlcliError(
+            f"{len(beside):,} images lie in {root} itself ({name_some(beside)}), and no folder of a class; put the "
+            "images of each class into a folder of its name, or list them with their classes in a --table"
+        )
+    if len(first) == 1 and first[0].lower() not in SPLIT_NAMES:
+        inner = class_folders(root / first[0])
+        if len(inner) > 1 and not any(is_image(entry.name) for entry in list_folder(root / first[0])):
+            raise NlcliError(
+                f"{root} has one folder, with folders in it; give {root / first[0]} as the folder of images"
+            )
+    alike = [name for name in first if name.lower() not in SPLIT_NAMES and _LIKE_A_SPLIT.fullmatch(name.lower())]
+    if alike and len([name for name in first if name in alike or name.lower() in SPLIT_NAMES]) == len(first):
+        raise NlcliError(
+            f"the folder '{shown(alike[0])}' in {root} is called like a split; rename the splits to train, validation "
+            "and test, or list the images with their classes in a --table if it is the name of a class"
+        )
 
 
 def _add_class(
@@ -158,15 +199,21 @@ def _add_class(
     left_out: LeftOut,
 ) -> None:
     known = SPLITS[TRAIN if split is None else split] in verified
-    images = []
+    images, others = [], LeftOut()
     for path, entry in walk_files(root, f"{folder}/", left_out=left_out):
         if is_image(path):
             require_utf8(entry.name, root / os.path.dirname(path))
             images.append(path)
         else:
-            left_out.add(OTHER, entry.name)
+            others.add(kind_of_other(path), entry.name)
+            left_out.add(kind_of_other(path), entry.name)
     images.sort()
     if not images:
+        if others.counts[UNREAD]:
+            raise NlcliError(
+                f"class folder {root / folder} has no images that are read, but {others.kinds()}; convert them (to "
+                "JPEG or PNG), or remove the folder"
+            )
         raise NlcliError(f"class folder {root / folder} has no images; remove it, or put the images in")
     for path in images:
         if not is_inside(path):

@@ -16,6 +16,7 @@ from nlcli.data.labels import FULL, LabelTable
 from nlcli.data.sources.folders import build_folders
 from nlcli.data.sources.image_table import read_image_table
 from nlcli.errors import NlcliError
+from nlcli.stages.stage import read_stage
 from worlds.folders import by_key, touch
 
 
@@ -152,6 +153,34 @@ def test_no_limit_leaves_the_recipe_as_it_was_before_limits() -> None:
     config = BuildFolders(images=Path("a"), output=Path("b"))
     assert "limit" not in config.recipe()
     assert config.model_copy(update={"limit": 5}).recipe()["limit"] == 5
+
+
+def test_folders_of_another_layout_are_told_what_to_do(tmp_path: Path) -> None:
+    touch(tmp_path / "flat", "1.jpg", "2.jpg")
+    with pytest.raises(NlcliError, match=r"2 images lie in .*flat itself \(1\.jpg, 2\.jpg\), and no folder of a class"):
+        build(tmp_path, tmp_path / "flat")
+    touch(tmp_path / "wrapped", "photos/a/1.jpg", "photos/b/1.jpg")
+    with pytest.raises(NlcliError, match=r"give .*wrapped/photos as the folder of images"):
+        build(tmp_path, tmp_path / "wrapped")
+    touch(tmp_path / "sets", "training_set/a/1.jpg", "training_set/b/1.jpg", "test_set/a/1.jpg", "test_set/b/1.jpg")
+    with pytest.raises(NlcliError, match="'test_set' in .* is called like a split; rename the splits"):
+        build(tmp_path, tmp_path / "sets")
+    touch(tmp_path / "years", "train2017/a/1.jpg", "train2017/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg")
+    with pytest.raises(NlcliError, match="'train2017' in .* is called like a split"):
+        build(tmp_path, tmp_path / "years")
+    touch(tmp_path / "phone", "a/1.jpg", "b/1.HEIC", "b/2.heic")
+    with pytest.raises(
+        NlcliError, match=r"has no images that are read, but 2 pictures, .*1\.HEIC, 2\.heic.*convert them"
+    ):
+        build(tmp_path, tmp_path / "phone")
+
+
+def test_the_result_may_lie_among_the_images(tmp_path: Path) -> None:
+    touch(tmp_path / "images", *(f"{c}/{i}.jpg" for c in "ab" for i in range(12)))
+    config = BuildFolders(images=tmp_path / "images", output=tmp_path / "images" / "ds")
+    before = read_stage(build_folders(config)).fingerprint
+    assert read_stage(build_folders(config)).fingerprint == before  # up to date: it is not taken for a class
+    assert read_dataset(config.output).classes == ("a", "b")
 
 
 def test_folders_that_cannot_be_read_as_classes(tmp_path: Path) -> None:

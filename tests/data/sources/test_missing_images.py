@@ -9,9 +9,10 @@ import pytest
 
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import read_dataset
-from nlcli.data.sources.base import advice_on_missing, probable_cause
+from nlcli.data.sources.base import advice_on_missing
 from nlcli.data.sources.coco_annotations import read_instances
 from nlcli.data.sources.folders import build_folders
+from nlcli.data.sources.missing_cause import probable_cause
 from nlcli.errors import NlcliError
 from worlds.coco import instances
 from worlds.folders import touch
@@ -31,6 +32,36 @@ def test_causes_by_hand(tmp_path: Path) -> None:
         "complete the folder, or leave them out with --allow-missing 0.26"
     )
     assert "--allow-missing" not in advice_on_missing(root, ["c/9.jpg"], 1.0)
+
+
+def test_more_causes_by_hand(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    touch(
+        root, "a/1.jpg", "a/2.jpg", "red hat/3.jpg", "Hu\u0308t/4.jpg", "inner/b/5.jpg", "c/COCO_7.jpg", "c/COCO_8.jpg"
+    )
+
+    def cause(*names: str) -> str:
+        return str(probable_cause(root, names))
+
+    assert cause("http:/x.org/a/1.jpg", "s3:/b/a/2.jpg") == (
+        f"these are addresses: download the pictures, and write their paths in {root} in their place"
+    )
+    assert str(probable_cause(tmp_path / "gone", ["a/1.jpg"])).startswith(f"there is no folder {tmp_path / 'gone'}")
+    assert cause("data/v1/a/1.jpg", "data/v1/a/2.jpg").startswith("'a/1.jpg' is there: take 'data/v1/' off the names")
+    assert cause("b/5.jpg") == f"they are in {root / 'inner'}: give that as the folder of images"
+    assert cause("red%20hat/3.jpg").startswith("'red%20hat' is there as 'red hat': the list has characters as %")
+    assert cause("a%2F1.jpg").startswith("'a%2F1.jpg' is there as 'a': the list has characters as %")
+    assert cause("'a/1.jpg'").endswith("the list has quotes around the names; take them off")
+    assert cause("A/1.JPG") == "'A' is there as 'a': names must be the same in capitals, too; correct the list"
+    assert "in different Unicode forms; make both the composed one" in cause("H\u00fct/4.jpg")
+    assert cause("a/1.jpeg") == "'1.jpeg' is there as '1.jpg': the endings differ; correct the list"
+    assert cause("c/7.jpg", "c/8.jpg").startswith("the files' names begin with 'COCO_', which the list lacks")
+    assert cause("a/img_1.jpg", "a/img_2.jpg").startswith("the files' names lack 'img_'")
+    assert cause("a/img_1.jpg", "a/pic_2.jpg") == "None"
+    assert cause("a/9.jpg", "b/9.jpg") == "None"
+    touch(root, "a/9.jpg")  # what a folder holds is looked at anew
+    assert cause("A/9.jpg").startswith("'A' is there as 'a'")
+    assert str(probable_cause(root / "a", ["red hat/3.jpg"])) == f"they are there: give {root} as the folder of images"
 
 
 def test_the_advice_on_a_prefix_works(tmp_path: Path) -> None:
