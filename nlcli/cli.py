@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import inspect
 import json
 import os
@@ -369,6 +370,9 @@ def info(
         print_lineage(description)
 
 
+_STOPPED = 130
+
+
 def main() -> None:
     """Entry point: every failure that a user can mend is one sentence and exit code 1."""
     try:
@@ -378,15 +382,21 @@ def main() -> None:
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         atexit._run_exitfuncs()  # what worker processes share is given back
-        os._exit(130)  # an interrupt that met code made from text would have Python end by the signal after all
+        os._exit(_STOPPED)  # an interrupt that met code made from text would have Python end by the signal after all
 
 
 def _run_command() -> None:
+    for number, name in ((1, "stdout"), (2, "stderr")):  # closed by ``>&-``: what is said goes nowhere
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of any script, in any locale
     try:
         try:
             app()
-        except SystemExit:  # what cannot be written must be known before the interpreter ends
+        except SystemExit as ended:  # what cannot be written must be known before the interpreter ends
+            if ended.code == _STOPPED:  # an interrupt while options were read: Typer ends without a word
+                raise Stopped from None
             sys.stdout.flush()
             raise
     except NlcliError as error:
@@ -394,10 +404,20 @@ def _run_command() -> None:
     except BrokenPipeError:  # such as `nlcli ... | head`
         _fail(None)
     except OSError as error:
-        where = "" if error.filename is None else f"{error.filename}: "
-        _fail(f"{where}{error.strerror or error}")
+        _fail(_told(error))
     except MemoryError:
         _fail("there is not enough memory; try a smaller --memory or --batch-size")
+
+
+def _told(error: OSError) -> str:
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror or error}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the working directory was removed; change into another one (cd) and run the command again"
+    where = "cannot write to standard output: " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _fail(sentence: str | None) -> NoReturn:

@@ -143,3 +143,44 @@ def test_what_the_system_refuses_is_a_sentence(error: BaseException, words: str,
     code, out, err = nlcli("info", "x", monkeypatch=monkeypatch, capsys=capsys)
     assert (code, out) == (1, "")
     assert err.startswith(words)
+
+
+def test_closed_and_full_outputs_and_a_removed_working_directory(tmp_path: Path) -> None:
+    def shell(line: str) -> subprocess.CompletedProcess[str]:
+        line = line.replace("nlcli", f"{sys.executable} -m nlcli")
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, check=False, env=env)
+
+    assert shell("nlcli --version >&-").returncode == 0
+    assert shell("nlcli --version >&- 2>&-").returncode == 0
+    if Path("/dev/full").exists():
+        full = shell("nlcli --version > /dev/full")
+        assert (full.returncode, full.stderr) == (
+            1,
+            "nlcli: cannot write to standard output: No space left on device\n",
+        )
+    gone = shell("mkdir gone; cd gone; rmdir ../gone; nlcli build-digits --output x")
+    assert gone.returncode == 1
+    assert "the working directory was removed; change into another one (cd)" in gone.stderr
+
+
+@pytest.mark.parametrize("module", ["nlcli.cli", "typer"])
+def test_an_interrupt_while_the_program_is_read_is_a_sentence(module: str, tmp_path: Path) -> None:
+    """The moment of the import is hit by a module in its place that sends the signal itself."""
+    place = tmp_path / "sitecustomize.py"
+    place.write_text(
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "nlcli", "methods"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr) == (130, "nlcli: stopped; the same command continues where it was\n")

@@ -24,6 +24,7 @@ from nlcli.data.tables import (
     known_columns,
     read_header,
     read_rows,
+    require_file,
     row_unit,
     text_encoding,
 )
@@ -144,6 +145,7 @@ def read_columns(
     Raises:
         NlcliError: as ``read_rows``; or a column holds lists that may not.
     """
+    require_file(path)
     if is_json_lines(path):
         texts, found_lists, rows = _json_columns(path, known, required, lists, pass_over)
     elif is_parquet(path):

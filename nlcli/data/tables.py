@@ -82,8 +82,21 @@ def read_rows(
     Raises:
         NlcliError: naming the file and, where it lies in one, the line (CSV) or row from 1 (Parquet).
     """
+    require_file(path)
     read = _json_rows if is_json_lines(path) else _parquet_rows if is_parquet(path) else _csv_rows
     return read(path, known, required, pass_over)
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file on a disk, such as a pipe: a table is read more than once.
+
+    Raises:
+        NlcliError: with what to do.
+    """
+    if path.is_dir():
+        raise NlcliError(f"{path} is a folder; give the file with the table")
+    if path.exists() and not path.is_file():
+        raise NlcliError(f"{path} is a pipe or a device; write the table into a file first, and give that")
 
 
 def _bar(path: Path, size: int) -> AbstractContextManager[Bar | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nlcli.console import say
 from nlcli.errors import NlcliError
-from nlcli.stages.publishing import RECIPE, RECORD
+from nlcli.stages.publishing import is_ours
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -298,6 +298,6 @@ def _never(entry: os.DirEntry[str]) -> str | None:
     folder = is_folder(entry)
     if name.endswith(_UNFINISHED) and not folder:
         return UNFINISHED
-    if folder and any(os.path.lexists(os.path.join(entry.path, ours)) for ours in (RECORD, RECIPE)):
+    if folder and is_ours(Path(entry.path)):
         return OURS
     return None

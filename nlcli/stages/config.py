@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -75,11 +76,13 @@ class StageConfig(BaseModel):
     def parse(cls, values: dict[str, Any], where: str = "configuration") -> Self:
         """Validate ``values``; a mistake becomes one sentence naming the key and its neighbour.
 
-        A path is taken where a name or a path is wanted as text.
+        A path is taken where a name or a path is wanted as text, and ``~/`` in front of one is the home folder: no shell
+        writes it out in ``--output=~/x``, and none reads a pipeline file.
         """
         unknown = sorted(set(values) - set(cls.model_fields))
         if unknown:
             raise NlcliError(f"{where}: {cls._not_known(unknown[0])}")
+        values = {name: _from_home(value) for name, value in values.items()}
         for name in field_names(cls, "input"):
             if isinstance(values.get(name), os.PathLike) and shape_of(cls.model_fields[name]).item is str:
                 values = values | {name: os.fspath(values[name])}
@@ -89,6 +92,15 @@ class StageConfig(BaseModel):
             raise NlcliError(f"{where}: {first_problem(error)}") from error
         except NlcliError as error:
             raise NlcliError(f"{where}: {error}") from error
+
+
+def _from_home(value: Any) -> Any:
+    """``value``, or each of several, with the home folder for ``~/`` at its beginning."""
+    if isinstance(value, list | tuple):
+        return type(value)(_from_home(one) for one in value)
+    if isinstance(value, str | Path) and str(value).startswith(f"~{os.sep}") and not os.path.lexists(value):
+        return type(value)(os.path.expanduser(value))
+    return value
 
 
 def options_of(model: type[StageConfig]) -> dict[str, Option]:

@@ -34,7 +34,15 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVA
 
 
 def work_path(output: Path) -> Path:
-    """Where a stage writes before ``output`` is there."""
+    """Where a stage writes before ``output`` is there.
+
+    Raises:
+        NlcliError: it is the root of the disk, beside which there is no place.
+    """
+    if not output.name:  # '.', or the root
+        output = Path(os.path.abspath(output))
+    if not output.name:
+        raise NlcliError(f"{output} is the root of the disk, and no place for a result; choose another --output")
     return output.with_name(output.name + WORK)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -188,3 +189,16 @@ def test_one_table_in_three_formats_has_one_text(tmp_path: Path) -> None:
     decimals = pa.table({"path": ["a", "b"], "label": pa.array([1, None], pa.int64()).cast(pa.decimal128(21, 2))})
     pq.write_table(decimals, tmp_path / "d.parquet")
     assert [row["label"] for _, row in rows(tmp_path / "d.parquet")] == ["1", ""]
+
+
+def test_what_is_no_file_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "folder.csv").mkdir()
+    for name, told in (
+        ("pipe.csv", "is a pipe or a device; write the table into a file first"),
+        ("folder.csv", "folder"),
+    ):
+        with pytest.raises(NlcliError, match=told):
+            rows(tmp_path / name)
+        with pytest.raises(NlcliError, match=told):
+            read_columns(tmp_path / name, KNOWN, ("path",))

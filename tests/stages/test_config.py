@@ -165,3 +165,13 @@ def test_pairs() -> None:
     for mistaken in ("A", "=a", "A="):
         with pytest.raises(NlcliError, match=r"--row .*expected NAME=VALUE, such as --row"):
             read_groups("--row", [mistaken])
+
+
+def test_the_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    config = BuildFolders.parse({"images": Path("~/photos"), "output": "~/out"})
+    assert (config.images, config.output) == (tmp_path / "photos", tmp_path / "out")
+    assert BuildFolders.parse({"images": "~photos", "output": "a~/b"}).output == Path("a~/b")
+    (tmp_path / "~" / "photos").mkdir(parents=True)  # a folder of that name is meant
+    assert BuildFolders.parse({"images": "~/photos", "output": "b"}).images == Path("~/photos")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nlcli.errors import NlcliError
+from nlcli.stages.lineage import describe_path
 from nlcli.stages.publishing import RECIPE, RECORD, is_ours, old_path, place_of, publish, tidy, work_path
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.stage_builders import MakeConfig
@@ -171,3 +172,19 @@ def test_marks(tmp_path: Path) -> None:
     assert names(tmp_path / "mine") == ["mine.txt"]
     with pytest.raises(FileNotFoundError):
         publish(tmp_path / "nothing")
+
+
+def test_the_root_of_the_disk_is_no_place_for_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (Path("/"), Path(os.sep) / ".."):
+        with pytest.raises(NlcliError, match="is the root of the disk"):
+            make(path)
+    monkeypatch.chdir(folder(tmp_path / "here"))
+    assert work_path(Path()) == tmp_path / "here.partial"
+
+
+def test_a_finished_directory_is_told_of_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    assert describe_path(Path())["complete"] is True
+    with pytest.raises(NlcliError, match="the root of the disk"):
+        describe_path(Path("/"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.lists import is_inside
+from nlcli.data.lists import is_inside, plain_path
 from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json
 
@@ -77,9 +77,9 @@ def _read(path: Path) -> Instances:
         if not isinstance(content.get(part), list):
             raise NlcliError(f"{path}: there is no list '{part}'; expected COCO's instances_*.json")
     ids = _column(path, content, "images", "id", int)
-    names = _column(path, content, "images", "file_name", str)
+    names = [plain_path(name) for name in _column(path, content, "images", "file_name", str)]
     category_ids = _column(path, content, "categories", "id", int)
-    category_names = _column(path, content, "categories", "name", str)
+    category_names = [name.strip() for name in _column(path, content, "categories", "name", str)]
     for number, entry in enumerate(content["annotations"], start=1):  # pycocotools alone needs them
         if isinstance(entry, dict):
             entry["id"] = number
@@ -135,7 +135,10 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 def _column(path: Path, content: dict[str, Any], part: str, field: str, kind: type) -> list[Any]:
-    """``field`` of every entry of ``part``; the first that lacks it or has another type is named."""
+    """``field`` of every entry of ``part``; the first that lacks it or has another type is named.
+
+    Whole numbers with a fraction, as pandas writes a column with gaps, are made integers, in ``content`` too.
+    """
     entries = content[part]
     try:
         values = [entry[field] for entry in entries]
@@ -149,10 +152,12 @@ def _column(path: Path, content: dict[str, Any], part: str, field: str, kind: ty
             raise NlcliError(f"{where} is not an object; expected COCO's instances_*.json")
         if field not in entry:
             raise NlcliError(f"{where} has no '{field}'; expected COCO's instances_*.json")
+        if kind is int and type(entry[field]) is float and entry[field].is_integer():
+            entry[field] = int(entry[field])
         if type(entry[field]) is not kind:
             wanted = "a whole number" if kind is int else "a text"
             raise NlcliError(f"{where}: '{field}' is {str(entry[field])[:60]!r}, expected {wanted}")
-    raise AssertionError("one of the entries was not as it should be")
+    return [entry[field] for entry in entries]
 
 
 def _integers(path: Path, part: str, values: Sequence[int]) -> np.ndarray:

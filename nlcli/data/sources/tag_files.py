@@ -94,6 +94,17 @@ def _document(path: Path, checked: bool) -> TaggedImages:
     document = read_json(path)
     if isinstance(document, dict) and isinstance(document.get("images"), list):
         return read_coco(path, document, checked=checked)
+    first = document[0] if isinstance(document, list) and document else None
+    if isinstance(first, dict) and "data" not in first:
+        if "image_id" in first:
+            raise NlcliError(
+                f"{path} is a list of COCO's results, without the names of images and categories; give the document "
+                "with images, annotations and categories"
+            )
+        if {"path", "file_name"} & set(first):
+            raise NlcliError(
+                f"{path} is one list; write one object a line, with the ending .jsonl (jq -c '.[]' does so)"
+            )
     if isinstance(document, list):
         return read_label_studio(path, document, checked=checked)
     raise NlcliError(

@@ -89,3 +89,25 @@ def test_annotations_with_a_byte_order_mark_and_without_ids(tmp_path: Path) -> N
     (tmp_path / "slashes.json").write_text(json.dumps(content))
     with pytest.raises(NlcliError, match="has backslashes; write / between folders"):
         read_instances(tmp_path / "slashes.json")
+
+
+def test_annotations_as_other_programs_write_them(tmp_path: Path) -> None:
+    """Ids with a fraction, names with a dot in front, spaces around a category's name: the same as without."""
+    content = instances("train", {0: [(17, 0), (17, 0)], 1: [(18, 1)]})
+    (tmp_path / "plain.json").write_text(json.dumps(content))
+    for entry in content["images"]:
+        entry |= {"id": float(entry["id"]), "file_name": f"./{entry['file_name']}"}
+    for entry in content["annotations"]:
+        entry |= {"image_id": float(entry["image_id"]), "category_id": float(entry["category_id"])}
+    for entry in content["categories"]:
+        entry |= {"id": float(entry["id"]), "name": f" {entry['name']} "}
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    plain, other = (read_instances(tmp_path / f"{name}.json") for name in ("plain", "other"))
+    assert (other.names, other.categories) == (plain.names, plain.categories)
+    assert {c: rows.tolist() for c, rows in other.shown.items()} == {
+        c: rows.tolist() for c, rows in plain.shown.items()
+    }
+    content["images"][1]["file_name"] = content["images"][0]["file_name"].removeprefix("./")
+    (tmp_path / "twice.json").write_text(json.dumps(content))
+    with pytest.raises(NlcliError, match="image file name 'train00.png' is listed twice"):
+        read_instances(tmp_path / "twice.json")

@@ -235,3 +235,40 @@ def test_entities_are_never_expanded(tmp_path: Path) -> None:
     (tmp_path / "t.xml").write_text(f'<!DOCTYPE a [<!ENTITY l0 "ha">{laughs}]><annotations>&l9;</annotations>')
     with pytest.raises(NlcliError, match="declares a document type, which CVAT does not write"):
         read_tags(tmp_path / "t.xml")
+
+
+def test_ids_as_pandas_writes_them(tmp_path: Path) -> None:
+    """Whole numbers with a fraction are whole numbers; text and numbers are not one id, and it is said."""
+    plain, content = coco(), coco()
+    for part, names in (("images", ["id"]), ("categories", ["id"]), ("annotations", ["image_id", "category_id"])):
+        for entry in content[part]:
+            entry |= {name: float(entry[name]) for name in names if isinstance(entry[name], int)}
+    (tmp_path / "plain.json").write_text(json.dumps(plain))
+    (tmp_path / "floats.json").write_text(json.dumps(content))
+    one, other = (read_tags(tmp_path / f"{name}.json") for name in ("plain", "floats"))
+    assert (one.paths, one.names) == (other.paths, other.names)
+    for kind in ("noisy", "present", "absent"):
+        ours, theirs = getattr(one, kind), getattr(other, kind)
+        assert ours.image.tolist() == theirs.image.tolist()
+        assert ours.name.tolist() == theirs.name.tolist()
+    plain["annotations"][0]["image_id"] = "7"
+    (tmp_path / "mixed.json").write_text(json.dumps(plain))
+    with pytest.raises(NlcliError, match="no image with the id '7', but one with 7; write ids all as numbers or all"):
+        read_tags(tmp_path / "mixed.json")
+    plain["categories"][0]["name"] = 7
+    (tmp_path / "number.json").write_text(json.dumps(plain))
+    with pytest.raises(NlcliError, match="category 1 has the name 7, expected text"):
+        read_tags(tmp_path / "number.json")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ([{"image_id": 1, "category_id": 1, "score": 0.5}], "a list of COCO's results, without the names"),
+        ([{"path": "a.jpg", "noisy": ["x"]}], r"is one list; write one object a line, with the ending \.jsonl"),
+    ],
+)
+def test_other_lists_of_json_are_called_by_what_they_are(tmp_path: Path, document: object, told: str) -> None:
+    (tmp_path / "t.json").write_text(json.dumps(document))
+    with pytest.raises(NlcliError, match=told):
+        read_tags(tmp_path / "t.json")
