@@ -51,7 +51,8 @@ def printable(text: str, most: int | None = _MOST_SHOWN, keep: str = "") -> str:
 def unknown_name(name: str, known: Any, kind: str) -> str:
     """A sentence for an unknown ``name``, with the nearest known one or the whole list."""
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(name[:_MOST_SHOWN], names, n=1)
+    near = [k for k in names if k.casefold() == name.strip().casefold()][:1]
+    near = near or difflib.get_close_matches(name[:_MOST_SHOWN], names, n=1)
     if near:
         return f"unknown {kind} '{printable(name)}'; did you mean '{printable(near[0])}'?"
     listed = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))

@@ -51,3 +51,7 @@ def test_printable_and_shortened() -> None:
     assert shortened(ValueError("one\n two\x1b[0m")) == "one two?[0m"
     with pytest.raises(NlcliError, match=r"^cannot read it \(two lines\)$"), sentence("cannot read it"):
         raise ValueError("two\nlines")
+
+
+def test_a_name_in_other_capitals_is_the_near_one() -> None:
+    assert unknown_name("DRESS", ("dress", "hat"), "class") == "unknown class 'DRESS'; did you mean 'dress'?"

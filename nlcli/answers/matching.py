@@ -80,6 +80,11 @@ def match(
         lost.setdefault((answer.key, answer.path), answer.file)
     if len(lost) > MOST_UNMATCHED * len(images):
         names = [shown(path or key) for key, path in lost]
+        if all("\\" in (path or key) for key, path in lost):
+            raise NlcliError(
+                f"{len(lost):,} of {len(images):,} images that were answered are named with backslashes "
+                f"({enumerate_some(names[:4], len(names))}); write / between folders"
+            )
         raise NlcliError(
             f"{len(lost):,} of {len(images):,} images that were answered are not in the data set "
             f"({enumerate_some(names[:4], len(names))}), and more than one in a hundred is too many; give the data set "

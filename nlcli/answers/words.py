@@ -16,6 +16,7 @@ import numpy as np
 from nlcli.answers.answer import Answer
 from nlcli.answers.config import Scope
 from nlcli.answers.queue import Asked
+from nlcli.data.class_names import means_no_label
 from nlcli.data.exports.exported_image import xml_names
 from nlcli.data.labels import LabelTable, noisy_classes
 from nlcli.data.lists import shown
@@ -98,6 +99,10 @@ class Words:
     def _class(self, name: str, answer: Answer) -> int:
         number = self._number.get(name)
         if number is None:
+            if means_no_label(name):
+                raise NlcliError(
+                    f"{answer.where}: '{shown(name)}' reads as if nothing were said; empty the cell, or skip"
+                )
             raise NlcliError(f"{answer.where}: {unknown_name(name, self._table.classes, 'class')}")
         return number
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from nlcli.errors import NlcliError, printable
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 _LONGEST_LINE = 1 << 16
+_MOST_FOLDERS = 100
 
 
 # --- lists -----------------------------------------------------------------------------------
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line of a UTF-8 file, without its line end; empty ones are skipped.
+    """Number (from 1) and text of every line of a UTF-8 file, without spaces at its end; empty ones are skipped.
 
     Raises:
         NlcliError: the file cannot be read, or a line is not text or longer than 64 KiB.
@@ -32,7 +34,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     raise NlcliError(f"{path}, line {number}: byte {error.start} is not UTF-8 text") from error
-                line = line.rstrip("\r\n")
+                line = line.rstrip("\r\n ")
                 if line.strip():
                     yield number, line
     except OSError as error:
@@ -51,7 +53,8 @@ def _require_plain_text(path: Path, start: bytes) -> None:
 def read_keys(path: Path) -> list[str]:
     """A list of relative file paths, one a line; a path that is listed twice is refused."""
     line_of: dict[str, int] = {}
-    for number, line in read_lines(path):
+    for number, given in read_lines(path):
+        line = plain_path(given)
         check_inside(line, path, number)
         if line in line_of:
             raise NlcliError(
@@ -81,6 +84,7 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
             raise NlcliError(
                 f"{path}, line {number}: class {label} is not among 0 to {num_classes - 1}; correct the line"
             )
+        key = plain_path(key)
         check_inside(key, path, number)
         if label_of.setdefault(key, int(label)) != int(label):
             raise NlcliError(
@@ -106,6 +110,7 @@ def read_names(path: Path, count: int | None = None, skip: int = 0) -> tuple[str
     return tuple(line_of)
 
 
+_UNPLAIN = re.compile(r"^\./|//|/\./|/$|/\.$|^\.$")
 _INSIDE = re.compile(r"[^/\\\x00-\x1f]+(?:/[^/\\\x00-\x1f]+)*")
 
 
@@ -126,7 +131,7 @@ def check_inside(name: str, path: Path, line: int) -> None:
 
 def plain_path(given: str) -> str:
     """``./a//b.jpg`` as every stage writes it, ``a/b.jpg``; a path from the root stays."""
-    if given.startswith("/"):
+    if given.startswith("/") or not _UNPLAIN.search(given):
         return given
     return "/".join(part for part in given.split("/") if part not in ("", "."))
 
@@ -161,4 +166,14 @@ def find_file(folders: Sequence[Path], name: str, what: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     places = " or ".join(str(folder) for folder in folders)
-    raise NlcliError(f"{name} is not in {places}; give the folder where {what} was unpacked")
+    near = next((place for place in _near(folders) if (place / name).is_file()), None)
+    there = "" if near is None else f" (it is in {near})"
+    raise NlcliError(f"{name} is not in {places}; give the folder where {what} was unpacked{there}")
+
+
+def _near(folders: Sequence[Path]) -> Iterator[Path]:
+    """Folders above, and below by one or two."""
+    for folder in folders:
+        yield folder.parent
+        for pattern in ("*", "*/*"):
+            yield from islice((path for path in folder.glob(pattern) if path.is_dir()), _MOST_FOLDERS)

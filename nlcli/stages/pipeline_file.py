@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.stages.files import parse_yaml
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 _TOP_KEYS = ("name", "about", "workdir", "include", "stages")
 _STAGE_KEYS = ("name", "run", "each", "with")
@@ -130,7 +132,12 @@ class _Reader:
         if outer is not None and (self.workdir is not None or "workdir" not in content):
             return outer
         root = self.workdir or Path(str(content.get("workdir", f"runs/{self.name(path, content)}")))
-        return root.with_name(root.name + self.suffix)
+        if not self.suffix:
+            return root
+        whole = root if root.name else Path(os.path.abspath(root))  # '.', or the root of the disk
+        if not whole.name:
+            raise NlcliError(f"{whole} is the root of the disk; give --workdir a directory of its own")
+        return whole.with_name(whole.name + self.suffix)
 
     def read(self, path: Path, outer: Path | None, above: tuple[Path, ...]) -> dict[str, Any]:
         """Append the entries of ``path``, behind those of what it includes."""
@@ -201,9 +208,15 @@ class _Reader:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise NlcliError(f"cannot read pipeline {path}: {error}") from error
+        raw = path.read_bytes()
+        kind = foreign_kind(raw[:FIRST_BYTES])
+        if kind is not None:
+            raise NlcliError(f"{path} {kind}")
+        content = parse_yaml(raw.decode(encoding_of(raw[:FIRST_BYTES])), str(path))
+    except UnicodeDecodeError as error:
+        raise NlcliError(f"cannot read pipeline {path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
+    except OSError as error:
+        raise NlcliError(f"cannot read pipeline {path}: {error.strerror or error}") from error
     if not isinstance(content, dict):
         raise NlcliError(f"{path}: expected a mapping with a list 'stages'")
     return content
@@ -220,7 +233,8 @@ def _included(path: Path, content: dict[str, Any]) -> Iterator[Path]:
 def _check_keys(mapping: dict[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in mapping:
         if key not in known:
-            raise NlcliError(f"{where}: {unknown_name(str(key), known, 'key')}")
+            within = "; options of a stage stand under 'with'" if "with" in known and "run" in known else ""
+            raise NlcliError(f"{where}: {unknown_name(str(key), known, 'key')}{within}")
 
 
 def _is_count(value: Any) -> bool:

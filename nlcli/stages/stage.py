@@ -158,6 +158,8 @@ def _read_file(path: Path, remedy: str = "make the directory again") -> StageFil
     where = path if path.is_file() else path / RECORD
     content = read_embedded(path) if path.is_file() else read_json(where)
     if content is None:
+        if (path.parent / RECORD).is_file():
+            raise NlcliError(f"{path} is a file of a directory made by nlcli; give the directory, {path.parent}")
         raise NlcliError(f"{path} is not a page made by nlcli")
     format = content.get("schema") if isinstance(content, dict) else None
     if isinstance(format, int) and format > SCHEMA:

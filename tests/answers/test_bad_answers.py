@@ -98,6 +98,9 @@ def test_damaged_cvat(text: str, told: str, dataset: Path, tmp_path: Path) -> No
         ([["path", "right"], ["k01", "perhaps"]], "none of 1, yes, true"),
         ([["path", "label", "right"], ["k01", "b", "1"]], "contradict each other"),
         ([["path", "label"], ["k01", "=HYPERLINK()"]], "unknown class"),
+        ([["path", "label"], ["k01", "A"]], "unknown class 'A'; did you mean 'a'?"),
+        ([["path", "label"], ["k01", "Unsure"]], "'Unsure' reads as if nothing were said; empty the cell"),
+        ([["path", "label"], ["x\\\\k01", "a"]], "1 of 1 images that were answered are named with backslashes"),
         ([["path", "label"], ["elsewhere/k01", "a"]], "not by the name of its file"),
     ],
 )

@@ -432,3 +432,35 @@ def test_a_rehearsal_shortens_every_stage_in_a_directory_of_its_own() -> None:
     assert configs["build-coco"]["limit"] == 200
     assert configs["pretrain-backbone"]["scale"] == configs["train-head"]["scale"] == 0.01
     assert all(short.workdir in step.output.parents for step in short.steps)
+
+
+def test_the_directory_of_work_may_be_this_one_but_not_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "p.yaml").write_text("stages: [{run: make, name: a}]")
+    assert [step.output for step in read_pipeline(tmp_path / "p.yaml", Path()).steps] == [Path("a")]
+    shortened = read_pipeline(tmp_path / "p.yaml", Path(), limit=5).steps[0].output
+    assert shortened.parent.parent == tmp_path
+    assert shortened.parent.name.startswith("here")
+    with pytest.raises(NlcliError, match="is the root of the disk"):
+        read_pipeline(tmp_path / "p.yaml", Path("/"), limit=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("name: Hütchen".encode("latin-1"), "byte 7 is not UTF-8; save it as UTF-8"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+        (b"stages: [{run: make, name: a, size: 3}]", "unknown key 'size'; .*; options of a stage stand under 'with'"),
+    ],
+)
+def test_files_that_are_no_pipeline(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "p.yaml").write_bytes(content)
+    with pytest.raises(NlcliError, match=told):
+        read_pipeline(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_bytes("stages: [{run: make, name: a}]".encode("utf-16"))
+    assert [step.name for step in read_pipeline(tmp_path / "p.yaml").steps] == ["a"]
+    with pytest.raises(NlcliError, match=r"cannot read pipeline .*q\.yaml: No such file or directory$"):
+        read_pipeline(tmp_path / "q.yaml")

@@ -180,7 +180,7 @@ def test_read_stage_refuses_what_is_not_one(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b'{"a": 1,\n  b}', "line 2, column 3"),
-        (b"", "line 1"),
+        (b"", "is empty; download or write the file again"),
         (b'"\xff"', "not UTF-8"),
         (b"[" * 100_000, "not valid JSON"),
     ],
@@ -280,3 +280,14 @@ def test_a_stage_refused_before_its_first_file_leaves_nothing(tmp_path: Path) ->
             (stage.work / "done.txt").write_text("finished work")
             raise NlcliError("something is wrong")
     assert (tmp_path / "out.partial" / "done.txt").exists()
+
+
+def test_a_file_of_a_directory_is_not_the_directory(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with open_stage("made", MakeConfig(output=output), {}) as stage:
+        (stage.work / "part.txt").write_text("x")
+        stage.finish({})
+    with pytest.raises(
+        NlcliError, match=r"part\.txt is a file of a directory made by nlcli; give the directory, .*out$"
+    ):
+        read_stage(output / "part.txt")

@@ -73,7 +73,9 @@ def refuse_unmatched(given: Sequence[str], found: np.ndarray, keys: Sequence[str
         return
     names = {os.path.basename(key): key for key in keys}
     alike = next((names[os.path.basename(path)] for path in lost if os.path.basename(path) in names), None)
-    if alike is None:
+    if all("\\" in path for path in lost):
+        do = "write / between folders"
+    elif alike is None:
         do = f"write the paths as they are in {root}"
     else:
         do = (

@@ -96,7 +96,7 @@ def _with_prefix(root: Path, tried: Sequence[str]) -> str | None:
 _SAME: tuple[tuple[Callable[[str], str], str], ...] = (
     (str.casefold, "names must be the same in capitals, too; correct the list"),
     (unquote, "the list has characters as % and two digits, as addresses do; write them out in the list"),
-    (lambda name: name.strip("'\" "), "the list has quotes around the names; take them off"),
+    (lambda name: name.strip("'\" "), "the list has quotes or spaces around the names; take them off"),
     (
         lambda name: unicodedata.normalize("NFC", name),
         "the two write accents in different Unicode forms; make both the composed one (in the folder: convmv -f utf8 "

@@ -51,7 +51,7 @@ def test_more_causes_by_hand(tmp_path: Path) -> None:
     assert cause("b/5.jpg") == f"they are in {root / 'inner'}: give that as the folder of images"
     assert cause("red%20hat/3.jpg").startswith("'red%20hat' is there as 'red hat': the list has characters as %")
     assert cause("a%2F1.jpg").startswith("'a%2F1.jpg' is there as 'a': the list has characters as %")
-    assert cause("'a/1.jpg'").endswith("the list has quotes around the names; take them off")
+    assert cause("'a/1.jpg'").endswith("the list has quotes or spaces around the names; take them off")
     assert cause("A/1.JPG") == "'A' is there as 'a': names must be the same in capitals, too; correct the list"
     assert "in different Unicode forms; make both the composed one" in cause("H\u00fct/4.jpg")
     assert cause("a/1.jpeg") == "'1.jpeg' is there as '1.jpg': the endings differ; correct the list"
