@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlcli.errors import printable
+from nlcli.fonts import drawable, others, own_font, runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from PIL.Image import Image as PicturePixels
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
 # Blue and orange tell apart for every common colour vision; what is right or wrong also carries a sign.
@@ -78,8 +79,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     _make_plain(figure)
     with warnings.catch_warnings():
-        # A script that the font has not is drawn as boxes, and where many long names leave no room they overlap; in the
-        # tables they are whole.
+        # Where many long names leave no room they overlap; in the tables they are whole. A number at an axis may have a
+        # sign that no font has.
         warnings.filterwarnings("ignore", message=r"Glyph \d+ |constrained_layout not applied")
         if path.suffix == ".png":
             _write_png(figure, drawn)
@@ -116,6 +117,28 @@ def _make_plain(figure: Figure) -> None:
         if isinstance(text, Text) and id(text) not in numbers:
             text.set_parse_math(False)
             text.set_text(_plain(text.get_text(), names.get(id(text), int(width / _CHARACTER))))
+    _give_fonts(figure)
+
+
+def _give_fonts(figure: Figure) -> None:
+    """To all texts the fonts of the system that one of them needs, behind matplotlib's own."""
+    from matplotlib.ft2font import FT2Font
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    labels = [
+        label.get_text() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()
+    ]
+    files = others([*labels, *(text.get_text() for text in texts)])
+    if not files:
+        return
+    from matplotlib.font_manager import fontManager
+
+    for file in files:
+        fontManager.addfont(file)
+    families = [FT2Font(str(file)).family_name for file in (own_font(), *files)]
+    for text in texts:
+        text.set_fontfamily(families)
 
 
 def _plain_label(formatter: Callable[[float, int | None], str], most: int, value: float, place: int | None) -> str:
@@ -128,7 +151,8 @@ def _fitting(inches: float) -> int:
 
 
 def _plain(text: str, most: int) -> str:
-    return "\n".join(cut(line, most) for line in printable(text, None, keep="\n").split("\n")[:_MOST_LINES])
+    shown = drawable(printable(text, None, keep="\n"))
+    return "\n".join(cut(line, most) for line in shown.split("\n")[:_MOST_LINES])
 
 
 def _write_png(figure: Figure, to: io.BytesIO) -> None:
@@ -175,7 +199,7 @@ def photograph_grid(
     room = int(columns * (_SIDE + _GAP) / _CHARACTER)
     foot = [part for told in meaning.splitlines() for part in textwrap.wrap(told, room)]
     picture = Image.new("RGB", (columns * (side + gap) + gap, sum(heights) + gap + line * len(foot)), "white")
-    draw, font = ImageDraw.Draw(picture), _font(_DPI * _POINTS / 72)
+    draw = ImageDraw.Draw(picture)
     top = gap
     for row, height in zip(grid, heights, strict=True):
         for column, i in enumerate(row):
@@ -183,16 +207,18 @@ def photograph_grid(
             photograph, lines = cells[i]
             if photograph is None:
                 draw.rectangle((left, top, left + side - 1, bottom - 1), fill=(225, 225, 225))
-                draw.text((left + side / 2, top + side / 2), _UNREADABLE, _rgb("0.3"), font, anchor="mm")
+                draw.text(
+                    (left + side / 2, top + side / 2), _UNREADABLE, _rgb("0.3"), _font(_DPI * _POINTS / 72), anchor="mm"
+                )
             else:
                 seen = _scaled(photograph, side)
                 picture.paste(seen, (left, bottom - seen.height))
             for number, (text, color) in enumerate(lines):
                 words = _plain(text, _LONGEST_NAME).replace("\n", " ")
-                draw.text((left, bottom + 7 + line * number), words, _rgb(color), font)
+                _write(draw, left, bottom + 7 + line * number, words, _rgb(color))
         top += height
     for number, text in enumerate(foot):
-        draw.text((gap, top + line * number), text, _rgb("0.4"), font)
+        _write(draw, gap, top + line * number, _plain(text, len(text)), _rgb("0.4"))
     drawn = io.BytesIO()
     picture.save(drawn, format="png", dpi=(_DPI, _DPI), **_PHOTOGRAPHS_PACKED)
     path.write_bytes(drawn.getvalue())
@@ -216,14 +242,20 @@ def _rgb(color: str) -> tuple[int, int, int]:
 
 
 @cache
-def _font(size: float) -> FreeTypeFont:
-    """Matplotlib's own, so that all plots have one and the signs are in it; found without importing that."""
+def _font(size: float, path: Path | None = None) -> FreeTypeFont:
     from PIL import ImageFont
 
-    found = find_spec("matplotlib")
-    assert found is not None
-    assert found.origin is not None
-    return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    return ImageFont.truetype(path or own_font(), size)
+
+
+def _write(draw: ImageDraw, left: float, top: float, words: str, color: tuple[int, int, int]) -> None:
+    """A line of text, each part of it in the font that has it, on one base line."""
+    size = _DPI * _POINTS / 72
+    bottom = top + _font(size).getmetrics()[0]
+    for part, path in runs(words):
+        font = _font(size, path)
+        draw.text((left, bottom), part, color, font, anchor="ls")
+        left += font.getlength(part)
 
 
 def show_photograph(axes: Any, photograph: Photograph | None) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from nlcli import fonts
 from nlcli.drawing import cut, new_figure, photograph_grid, save_figure
+from worlds.fonts import write_font
 
 HOSTILE = (
     "$\\frac$ and $x_",
@@ -35,7 +39,14 @@ def test_any_name_can_be_drawn_without_a_warning(tmp_path: Path, suffix: str) ->
         warnings.simplefilter("error")
         save_figure(figure, tmp_path / f"x.{suffix}")
     ticks = [label.get_text() for label in axes.get_yticklabels()]
-    assert ticks == [HOSTILE[0], "tab?here ?[31m?", HOSTILE[2], "n" * 47 + " ...", HOSTILE[4], HOSTILE[5]]
+    assert ticks == [
+        HOSTILE[0],
+        "tab?here ?[31m?",
+        fonts.drawable(HOSTILE[2]),
+        "n" * 47 + " ...",
+        HOSTILE[4],
+        HOSTILE[5],
+    ]
     assert any(
         "mathdefault" in label.get_text() for label in axes.get_xticklabels()
     )  # powers of ten are formulas still
@@ -59,3 +70,52 @@ def test_a_long_word_keeps_its_beginning() -> None:
     assert cut("n02084071_domestic_dog", 12) == "n0208407 ..."
     assert cut("twelve signs", 12) == "twelve signs"
     assert len(cut("a name of words", 12)) <= 12
+
+
+# --- scripts ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fonts_with_a_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The system has one font, in which 漢 is a square of 0.8 of its size, and a file that is none."""
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    path = write_font(tmp_path / "square.ttf", "Square", {"漢": 800})
+    fonts.font_of.cache_clear()
+    monkeypatch.setattr(fonts, "system_fonts", lambda: (tmp_path / "broken.ttf", path))
+    yield
+    fonts.font_of.cache_clear()
+
+
+def test_what_a_font_of_the_system_has_is_drawn_and_other_signs_are_numbers(fonts_with_a_sign: None) -> None:
+    assert fonts.drawable("plain é ✓ 漢字 \U0001f9ff\n") == "plain é ✓ 漢\\u5b57 \\U0001f9ff\n"
+    assert [part for part, _ in fonts.runs("a漢漢b")] == ["a", "漢漢", "b"]
+    assert [font.name for font in fonts.others(["a", "漢", "é漢"])] == ["square.ttf"]
+
+
+def _dark(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("L")) < 128
+
+
+def test_a_sign_of_another_font_is_drawn_in_a_grid(fonts_with_a_sign: None, tmp_path: Path) -> None:
+    photograph_grid([(None, [("漢", "0.0")])], tmp_path / "one.png")
+    photograph_grid([(None, [("", "0.0")])], tmp_path / "none.png")
+    rows, columns = np.nonzero(_dark(tmp_path / "one.png") & ~_dark(tmp_path / "none.png"))
+    side = 0.8 * 8.5 / 72 * 120  # inches of the size, times dots
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == pytest.approx((side, side), abs=1.1)
+    assert len(rows) > 0.9 * (side - 1) ** 2  # filled, as a box of a sign that is missing is not
+
+
+@pytest.mark.parametrize("where", ["tick", "title"])
+def test_a_sign_of_another_font_is_drawn_in_a_figure(where: str, fonts_with_a_sign: None, tmp_path: Path) -> None:
+    for name in ("漢漢", "  "):
+        figure = new_figure(3, 2)
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0.5, 0.2, 0.4, 0.5))
+        axes.set_yticks([0.5], [name if where == "tick" else "  "], fontsize=20)
+        axes.set_title(name if where == "title" else "  ", fontsize=20)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            save_figure(figure, tmp_path / f"{len(name.strip())}.png")
+    side = 0.8 * 20 / 72 * 120
+    more = int(_dark(tmp_path / "2.png").sum()) - int(_dark(tmp_path / "0.png").sum())
+    assert more == pytest.approx(2 * side * side, rel=0.1)

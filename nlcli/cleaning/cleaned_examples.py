@@ -27,8 +27,9 @@ from nlcli.stages.files import write_csv
 
 TABLE, PLOT = "cleaned_examples.csv", "cleaned_examples.png"
 _CHANGES = 5  # of an image, the likeliest
-_MEANING = """− goes, + comes, with how likely that is right; where that is too little, the label stays
-✓ right   ✗ wrong, by what a person saw, which was not learned from   ? not checked   (images drawn at random)"""
+_VERDICTS = (
+    "✓ right   ✗ wrong, by what a person saw, which was not learned from   ? not checked   (images drawn at random)"
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,19 @@ def write_cleaned_examples(work: Path, examples: Sequence[CleanedExample]) -> No
     photographs = [read_photograph(example.path) for example in examples]
     if any(photograph is not None for photograph in photographs):
         cells = [(photograph, _lines(e)) for photograph, e in zip(photographs, examples, strict=True)]
-        photograph_grid(cells, work / PLOT, meaning=_MEANING)
+        photograph_grid(cells, work / PLOT, meaning=meaning(examples))
+
+
+def meaning(examples: Sequence[CleanedExample]) -> str:
+    """What signs and colours below the examples say: of those signs that there are."""
+    changes = [change for example in examples for change in example.changes]
+    kinds = (
+        ("a → b becomes another", any(change.old and change.new for change in changes)),
+        ("− goes", any(not change.new for change in changes)),
+        ("+ comes", any(not change.old for change in changes)),
+    )
+    told = ", ".join(kind for kind, there in kinds if there)
+    return f"{told}, with how likely that is right; where that is too little, the label stays\n{_VERDICTS}"
 
 
 def _lines(example: CleanedExample) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nlcli.cleaning.cleaned_examples import PLOT, TABLE, cleaned_examples, write_cleaned_examples
+from nlcli.cleaning.cleaned_examples import PLOT, TABLE, cleaned_examples, meaning, write_cleaned_examples
 from nlcli.cleaning.plan import KEPT, RULES, Plan
 from nlcli.cleaning.proposals import NONE, Proposals, make_proposals
 from worlds.stage_builders import small_table
@@ -84,6 +84,20 @@ def test_proposals_that_the_policy_only_lists_are_shown() -> None:
 def test_half_of_them_are_checked(count: int, split: set[str]) -> None:
     plan = planned(OURS, ["detector", "detector", "detector"])
     assert {e.split for e in cleaned_examples(small_table(), both(), plan, LOWEST, count)} == split
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ([A, A], [B, C], "a → b becomes another, with"),
+        ([NONE, A], [B, NONE], "− goes, + comes, with"),
+        ([NONE, NONE], [B, C], "+ comes, with"),
+    ],
+)
+def test_the_legend_explains_the_signs_that_there_are(old: list[int], new: list[int], told: str) -> None:
+    changes = make_proposals([0, 1], old, new, [0.9, 0.9])
+    examples = cleaned_examples(small_table(), changes, planned(changes, ["detector", "detector"]), LOWEST, 4)
+    assert meaning(examples).startswith(told)
 
 
 def test_the_files(tmp_path: Path) -> None:

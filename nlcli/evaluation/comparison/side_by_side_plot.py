@@ -131,6 +131,7 @@ def _beside(rows: Sequence[Row], names: Sequence[str]) -> Figure:
                 ha="center",
                 fontsize=7,
                 color="0.3",
+                bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"},  # over the dashed line
             )
         first = rows[0].metrics[name].value
         if first is not None:

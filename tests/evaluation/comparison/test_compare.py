@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from nlcli.errors import NlcliError
+from nlcli.evaluation.comparison import side_by_side_plot
 from nlcli.evaluation.comparison.compare import compare, compare_evaluations, show_evaluations, show_report
-from nlcli.evaluation.comparison.model_rows import Comparison
+from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
 from nlcli.evaluation.comparison.side_by_side_table import comparison_table
 from nlcli.evaluation.config import Compare
 from nlcli.evaluation.metrics_file import Bootstrap
@@ -107,6 +109,27 @@ def test_report_directory(chain: Chain, tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     show_report([report])
     assert capsys.readouterr().out.splitlines()[0].split()[:3] == ["model", "clean", "mAP"]
+
+
+def test_no_line_runs_through_a_number(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The dashed line at the first model's value stands behind the numbers, which cover it."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(side_by_side_plot, "save_figure", lambda figure, path: figures.append(figure))
+    row = Row(
+        label="one", clean_fraction=None, clean_images=None, seeds=(0,), selected_by="", planted=None,
+        metrics={"mAP": OverSeeds(value=0.5)},
+    )  # fmt: skip
+    comparison = Comparison(
+        task="multi-label", split="test", images=9, images_left_out=0, images_of_unknown_class=0,
+        classes_without_positives=0, resamples=0, reference="one", naive={}, rows=(row,),
+    )  # fmt: skip
+    side_by_side_plot.comparison_plot(comparison, tmp_path / "x.png")
+    (axes,) = figures[0].axes
+    (number,) = axes.texts
+    (line,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    assert number.get_text() == "0.500"
+    assert number.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+    assert number.get_zorder() > line.get_zorder()
 
 
 @pytest.mark.slow
