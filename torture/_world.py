@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-VOLATILE = frozenset({"seconds", "versions", "path", "images_per_second", "steps_per_second"})
+VOLATILE = frozenset({"seconds", "versions", "path", "images_per_second", "steps_per_second", "date_saved"})
 """Keys of JSON records that tell of the moment or the place, not of the result."""
 
 
@@ -26,16 +27,23 @@ def write_photographs(root: Path, classes: int = 3, images: int = 6, side: int =
 
 
 def content(folder: Path) -> dict[str, object]:
-    """Every file below ``folder`` by its path: bytes, or the stable part of a JSON record."""
+    """Every file below ``folder`` by its path: bytes, the stable part of a JSON record, the members of a ``.keras``."""
     files: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
             if name.startswith("tensorboard/") or "/tensorboard/" in name or path.name == "pictures.parquet":
                 continue
-            data = path.read_bytes()
-            files[name] = _stable(json.loads(data)) if path.suffix == ".json" else data
+            if path.suffix == ".keras":  # an archive, which carries its time of writing
+                with zipfile.ZipFile(path) as archive:
+                    files |= {f"{name}/{member}": _read(member, archive.read(member)) for member in archive.namelist()}
+            else:
+                files[name] = _read(name, path.read_bytes())
     return files
+
+
+def _read(name: str, data: bytes) -> object:
+    return _stable(json.loads(data)) if name.endswith(".json") else data
 
 
 def _stable(value: object) -> object:
@@ -45,13 +53,13 @@ def _stable(value: object) -> object:
 
 
 def difference(one: dict[str, object], other: dict[str, object]) -> str | None:
-    """The first file in which two results differ; None when they are equal."""
-    for name in sorted(set(one) | set(other)):
-        if name not in one or name not in other:
-            return f"{name} is only in one of the two"
-        if one[name] != other[name]:
-            return f"{name} differs"
-    return None
+    """The first file in which two results differ, and how many others do; None when they are equal."""
+    differing = [name for name in sorted(set(one) | set(other)) if one.get(name) != other.get(name)]
+    if not differing:
+        return None
+    first = differing[0]
+    how = "differs" if first in one and first in other else "is only in one of the two"
+    return f"{first} {how}" + (f", and {len(differing) - 1} more do" if len(differing) > 1 else "")
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -152,11 +152,16 @@ def _campaign(name: str, pipeline: _Pipeline, kills: int, draw: random.Random) -
 def _kept(name: str, expected: dict[str, object], found: dict[str, object]) -> Path:
     """Where the file ``name`` is kept as it should be and as it is, to look for the reason."""
     folder = Path(tempfile.mkdtemp(prefix="nlcli-torture-"))
-    for which, content_of in (("expected", expected), ("found", found)):
-        value = content_of.get(name)
-        if value is not None:
-            data = value if isinstance(value, bytes) else json.dumps(value, indent=2).encode()
-            (folder / f"{which}-{name.rpartition('/')[2]}").write_bytes(data)
+    for name in sorted(set(expected) | set(found)):
+        if expected.get(name) == found.get(name):
+            continue
+        for which, content_of in (("expected", expected), ("found", found)):
+            value = content_of.get(name)
+            if value is not None:
+                data = value if isinstance(value, bytes) else json.dumps(value, indent=2).encode()
+                at = folder / which / name
+                at.parent.mkdir(parents=True, exist_ok=True)
+                at.write_bytes(data)
     return folder
 
 

@@ -22,6 +22,7 @@ from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, i
 from nlcli.networks.foreign.source import is_foreign
 from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import Preprocessing, Scaling
+from nlcli.networks.keras_archive import forget_time
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import atomic_path
 from nlcli.stages.hdf5_trial import require_readable
@@ -268,14 +269,15 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
     """Write ``backbone.json``, ``model.keras`` and, with classes, ``last_layer.npz``.
 
     Returns:
-        The fingerprint. A ``.keras`` file carries its time of writing, so that a stage that
-        publishes one passes ``content={"model.keras": fingerprint}`` to ``Stage.finish``.
+        The fingerprint. A ``.keras`` file may count its layers from those that the process made before, so that
+        a stage that publishes one passes ``content={"model.keras": fingerprint}`` to ``Stage.finish``.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with atomic_path(directory / _MODEL) as temporary, tempfile.TemporaryDirectory() as folder:
         named = Path(folder) / _MODEL  # Keras insists on the suffix
         named.symlink_to(temporary.resolve())
         backbone.model.save(named)
+        forget_time(temporary)
     last = backbone.last_layer
     if last is not None:
         last.save(directory / LAST_LAYER)
