@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from nlcli.stages.commands import StageCommand
+from torture import kills
 from torture.__main__ import parts
+from torture._running import started
+from torture._world import content, difference
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("events", "places", "hostile", "fuzz")
@@ -43,3 +48,44 @@ def test_every_kind_of_stage_is_killed_or_named() -> None:
     from_outside = {"import-features", "import-verification", "import-weights", "build-tags"}
     of_papers = {"build-clothing1m", "build-food101n", "build-webvision", "build-openimages"}
     assert stages - killed == {*from_outside, *of_papers, "tune"}
+
+
+# --- the campaign itself ---------------------------------------------------------------------
+
+
+def test_moments_of_kills_are_in_the_start_or_spread_over_the_work() -> None:
+    draw = random.Random(0)
+    moments = [kills.moment(draw, start=10, work=60) for _ in range(20_000)]
+    early = [at for at in moments if at < 10]
+    assert len(early) / len(moments) == pytest.approx(kills.IN_THE_START, abs=0.01)
+    assert sum(early) / len(early) == pytest.approx(5, abs=0.2)
+    late = [at - 10 for at in moments if at >= 10]
+    assert sum(late) / len(late) == pytest.approx(60 / kills.A_RUN, rel=0.03)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a session's use of the processors is told by /proc")
+def test_a_command_is_watched_by_what_it_uses(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    command = started(["info", "nothing"], folder)
+    command.wait(120)
+    assert command.code == 1
+    assert command.seconds > 0
+    assert "nothing" in command.errors()
+    command = started(["build-digits", "--output", "digits"], folder)
+    assert not command.ends(0.05)
+    command.send(signal.SIGKILL, everyone=True)
+    command.wait(120)
+    assert command.code == -signal.SIGKILL
+    assert command.orphans_end()
+
+
+def test_results_are_compared_by_what_lasts(tmp_path: Path) -> None:
+    for name, seconds, value in (("one", 1, 2), ("other", 9, 2), ("third", 1, 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stage.json").write_text(f'{{"seconds": {seconds}, "value": {value}}}')
+        (tmp_path / name / "rows.csv").write_text("a\\n")
+    one, other, third = (content(tmp_path / name) for name in ("one", "other", "third"))
+    assert difference(one, other) is None
+    assert difference(one, third) == "stage.json differs"
+    assert difference(one, {**third, "more.csv": b""}) == "more.csv is only in one of the two, and 1 more do"
