@@ -16,6 +16,7 @@ import numpy as np
 
 from nlcli.errors import NlcliError
 from nlcli.networks.conversion import openvino_module
+from nlcli.stages.hdf5_trial import require_readable
 
 Format = Literal["keras", "saved-model", "onnx", "litert", "openvino"]
 OUTPUT = "scores"
@@ -54,6 +55,7 @@ class ModelFormat:
 def _open_keras(path: Path) -> Apply:
     import keras
 
+    require_readable(path, archive=True)
     model = keras.models.load_model(path, compile=False, safe_mode=True)
     return lambda rows: np.asarray(model(rows, training=False))
 

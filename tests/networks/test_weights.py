@@ -19,6 +19,7 @@ from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import iterate_images
+from nlcli.networks.model_formats import FORMATS
 from nlcli.networks.weights import (
     build_backbone,
     load_backbone,
@@ -142,6 +143,8 @@ def test_files_over_which_the_library_never_ends(tmp_path: Path, monkeypatch: py
     (tmp_path / "names.txt").write_text("one\n")
     with pytest.raises(NlcliError, match="never come to an end"):
         load_keras_file(tmp_path / "model.keras", tmp_path / "names.txt")
+    with pytest.raises(NlcliError, match="never come to an end"):
+        FORMATS["keras"].open(tmp_path / "model.keras")
 
 
 def test_legacy_weights_files(tmp_path: Path) -> None:
