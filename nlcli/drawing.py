@@ -124,11 +124,16 @@ def _give_fonts(figure: Figure) -> None:
     """To all texts the fonts of the system that one of them needs, behind matplotlib's own."""
     from matplotlib.ft2font import FT2Font
     from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    labels = [
-        label.get_text() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()
+    axes_with_names = [
+        axis
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if isinstance(axis.get_major_formatter(), FuncFormatter)  # numbers need no other font
     ]
+    labels = [label.get_text() for axis in axes_with_names for label in axis.get_ticklabels()]
     files = others([*labels, *(text.get_text() for text in texts)])
     if not files:
         return
