@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import zipfile
+import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-VOLATILE = frozenset({"seconds", "versions", "path", "images_per_second", "steps_per_second", "date_saved"})
+VOLATILE = frozenset({"seconds", "versions", "path", "images_per_second", "steps_per_second"})
 """Keys of JSON records that tell of the moment or the place, not of the result."""
+_DURATIONS = re.compile(rb'Took [^<.]+(\.\d+)?[^<.]*\.|"(fingerprint": "sha256:[0-9a-f]+|seconds": [\d.e-]+)')
 
 
 def write_photographs(root: Path, classes: int = 3, images: int = 6, side: int = 24) -> Path:
@@ -27,23 +28,22 @@ def write_photographs(root: Path, classes: int = 3, images: int = 6, side: int =
 
 
 def content(folder: Path) -> dict[str, object]:
-    """Every file below ``folder`` by its path: bytes, the stable part of a JSON record, the members of a ``.keras``."""
+    """Every file below ``folder`` by its path: bytes, or the stable part of a JSON record or a page."""
     files: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
             if name.startswith("tensorboard/") or "/tensorboard/" in name or path.name == "pictures.parquet":
                 continue
-            if path.suffix == ".keras":  # an archive, which carries its time of writing
-                with zipfile.ZipFile(path) as archive:
-                    files |= {f"{name}/{member}": _read(member, archive.read(member)) for member in archive.namelist()}
-            else:
-                files[name] = _read(name, path.read_bytes())
+            files[name] = _read(path)
     return files
 
 
-def _read(name: str, data: bytes) -> object:
-    return _stable(json.loads(data)) if name.endswith(".json") else data
+def _read(path: Path) -> object:
+    data = path.read_bytes()
+    if path.suffix == ".html":  # a page tells how long its stages took, and carries a record of itself
+        return _DURATIONS.sub(b"", data)
+    return _stable(json.loads(data)) if path.suffix == ".json" else data
 
 
 def _stable(value: object) -> object:

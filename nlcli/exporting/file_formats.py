@@ -11,7 +11,7 @@ import numpy as np
 
 from nlcli.errors import sentence
 from nlcli.networks.conversion import openvino_module, to_onnx, to_openvino
-from nlcli.networks.keras_archive import forget_time
+from nlcli.networks.keras_archive import settle_archive
 from nlcli.networks.model_formats import FORMATS, OUTPUT, Apply, Format
 from nlcli.runtime import chatter_held_back
 
@@ -59,7 +59,7 @@ def _signature(model: Any) -> Any:
 
 def _write_keras(model: Any, path: Path) -> None:
     model.save(path)
-    forget_time(path)
+    settle_archive(path)
 
 
 def _write_saved_model(model: Any, path: Path) -> None:

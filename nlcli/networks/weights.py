@@ -22,7 +22,7 @@ from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, i
 from nlcli.networks.foreign.source import is_foreign
 from nlcli.networks.imagenet import imagenet_classes
 from nlcli.networks.images import Preprocessing, Scaling
-from nlcli.networks.keras_archive import forget_time
+from nlcli.networks.keras_archive import settle_archive
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import atomic_path
 from nlcli.stages.hdf5_trial import require_readable
@@ -277,7 +277,7 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
         named = Path(folder) / _MODEL  # Keras insists on the suffix
         named.symlink_to(temporary.resolve())
         backbone.model.save(named)
-        forget_time(temporary)
+        settle_archive(temporary)
     last = backbone.last_layer
     if last is not None:
         last.save(directory / LAST_LAYER)
