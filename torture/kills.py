@@ -142,26 +142,24 @@ def _campaign(name: str, pipeline: _Pipeline, kills: int, draw: random.Random) -
             found = content(work)
             differing = difference(expected, found)
             if differing is not None:
-                differing += f", kept: {_kept(differing.partition(' ')[0], expected, found)}"
+                differing += f", kept: {_kept(expected, found)}"
             count.expect(differing is None, f"after {count.times} kills: {differing}")
             count.expect(not leftovers(work), f"left behind: {leftovers(work)}")
             _say(f"{name}: a run is done, {len(count.failures)} promises broken so far {count.failures[-1:]}")
     return count
 
 
-def _kept(name: str, expected: dict[str, object], found: dict[str, object]) -> Path:
-    """Where the file ``name`` is kept as it should be and as it is, to look for the reason."""
+def _kept(expected: dict[str, object], found: dict[str, object]) -> Path:
+    """Where the files that differ are kept as they should be and as they are, to look for the reason."""
     folder = Path(tempfile.mkdtemp(prefix="nlcli-torture-"))
     for name in sorted(set(expected) | set(found)):
         if expected.get(name) == found.get(name):
             continue
-        for which, content_of in (("expected", expected), ("found", found)):
-            value = content_of.get(name)
+        for which, value in (("expected", expected.get(name)), ("found", found.get(name))):
             if value is not None:
-                data = value if isinstance(value, bytes) else json.dumps(value, indent=2).encode()
                 at = folder / which / name
                 at.parent.mkdir(parents=True, exist_ok=True)
-                at.write_bytes(data)
+                at.write_bytes(value if isinstance(value, bytes) else json.dumps(value, indent=2).encode())
     return folder
 
 
