@@ -26,6 +26,7 @@ from nlcli.methods.base.contract import Batch, Phase, Problem, Schedule
 from nlcli.methods.base.method import Method
 from nlcli.methods.citations import LEE_2018
 from nlcli.networks.linear_layer import LinearLayer
+from nlcli.runtime import one_blas_thread
 from nlcli.seeds import stream
 from nlcli.training.loop.feature_source import RowFeatures
 from nlcli.training.loop.pools import StoredRows
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 MONITOR = "average_error"
 _CLASSES = 32  # whose references are encoded at a time outside training
+_STAIRS = {"sgd": (0.1, 2), "adam": (0.7, 8)}  # by what the rate is multiplied, and in how many parts of the steps
+_NARROWER = 0.9  # of features, that a basis has to be to be worth it
 
 
 class MatchingNetwork(Method):
@@ -50,6 +53,7 @@ class MatchingNetwork(Method):
     Args:
         references: Of the problem's classes.
         seed: Of initial weights and dropout.
+        basis: Of ``reference_basis``, in which references then enter their encoder; None: as they are.
     """
 
     name = "cleannet"
@@ -58,8 +62,15 @@ class MatchingNetwork(Method):
     scores = ("similarity",)
     config: Any
 
-    def __init__(self, config: CleanNetConfig, problem: Problem, references: References, seed: int = 0) -> None:
-        self.raw = references
+    def __init__(
+        self,
+        config: CleanNetConfig,
+        problem: Problem,
+        references: References,
+        seed: int = 0,
+        basis: np.ndarray | None = None,
+    ) -> None:
+        self.raw, self.basis = references, basis
         super().__init__(config, problem, None, seed)  # type: ignore[arg-type]
 
     def build(self, init: LinearLayer | None) -> None:
@@ -67,24 +78,44 @@ class MatchingNetwork(Method):
         self.references = transformed(tf.constant(self.raw.vectors), settings.transform)
         self.mask = tf.constant(self.raw.mask)
         drops = int(stream(self.seed, "dropout", "reference").integers(2**31))
+        initial = self.glorot
+        if self.basis is not None:
+            self.references = ops.matmul(self.references, self.basis)
+            initial = self._initial_in_basis
         self.of_references = self.add(
-            "reference", ReferenceEncoder(self.glorot, settings.dropout, drops, name="reference"), width
+            "reference",
+            ReferenceEncoder(initial, settings.dropout, drops, name="reference"),
+            self.references.shape[-1],
         )
         self.of_query = self.add("query", QueryEncoder(self.glorot, width, name="query"), width)
         self._encode = tf.function(
             lambda first, stop: self.of_references(self.references[first:stop], self.mask[first:stop], training=False)
         )
 
+    def _initial_in_basis(self, name: str) -> Any:
+        """As ``glorot``; what meets references begins as it would without a basis, seen in it."""
+        drawn = self.glorot(name)
+        if name != "reference/first":
+            return drawn
+        assert self.basis is not None
+        basis = self.basis
+
+        def projected(shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+            return ops.matmul(basis.T, drawn((len(basis), shape[1]), dtype=dtype))
+
+        return projected
+
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config
-        rate = Schedule(settings.learning_rate, 0.1, math.ceil(settings.steps / 2), "steps")
+        factor, stairs = _STAIRS[settings.optimizer]
+        rate = Schedule(settings.learning_rate, factor, math.ceil(settings.steps / stairs), "steps")
         return (
             Phase(
                 "matching",
                 "mixed",
                 settings.steps,
                 {"head": rate},
-                "sgd",
+                settings.optimizer,
                 clean_share=0.5,
                 clean_rows="pairs",
                 noisy_labels="all",
@@ -144,6 +175,23 @@ class MatchingNetwork(Method):
 
         compiled = tf.function(similarity, reduce_retracing=True)
         return lambda features, noisy: compiled(tf.constant(features), tf.constant(noisy)).numpy()
+
+
+def reference_basis(references: References, transform: Transform) -> np.ndarray | None:
+    """An orthonormal basis of what the references span, (D, C K) float32; None where that is no narrower than D.
+
+    A step's largest product is that of all references with the first layer. They never change, so that only what
+    this layer does to their span has an effect, or a gradient; momentum and weight decay are the same in any
+    orthonormal basis. By SGD a network in the basis is therefore the same as one without, but for rounding. Adam
+    scales steps by coordinate, so it takes another way there; its rate was measured in the basis.
+    """
+    classes, count, width = references.vectors.shape
+    if classes * count > _NARROWER * width:
+        return None
+    entered = transformed(tf.constant(references.vectors), transform).numpy().reshape(-1, width)
+    with one_blas_thread():
+        basis, _ = np.linalg.qr(entered.T.astype(np.float64))
+    return np.asarray(basis, np.float32)
 
 
 def transformed(features: Tensor, how: Transform) -> Tensor:

@@ -315,8 +315,8 @@ DEVIATIONS = [
         "what the paper does not state of CleanNet is as in the authors' program: omega 5, SGD at 0.01, a tenth of it after "
         r"30,000 of 60,000 steps of 64, features as log\(1 \+ x\), weight decay 1e-4, dropout 0.2 of references",
         r"(?!MLP|kNN|SVM|label|classification|DRAE).*",
-        r"detection\.(negative_weight|steps|learning_rate|transform|batch_size|weight_decay|dropout)",
-        lambda t, d, g: values(d, ".*") == {5.0, 60_000, 0.01, "log", 64, 1e-4, 0.2},
+        r"detection\.(negative_weight|steps|optimizer|learning_rate|transform|batch_size|weight_decay|dropout)",
+        lambda t, d, g: values(d, ".*") == {5.0, 60_000, "sgd", 0.01, "log", 64, 1e-4, 0.2},
     ),
     Named(
         "what the paper does not state of the other detectors is as on their cards",

@@ -61,11 +61,12 @@ class CleanNetDetector(Detector):
 
     def _trained(self, data: Data, references: References, seed: int, work: Path) -> tuple[MatchingNetwork, Outcome]:
         quiet_tensorflow()
-        from nlcli.detection.cleannet_matching import MatchingNetwork, Validation
+        from nlcli.detection.cleannet_matching import MatchingNetwork, Validation, reference_basis
         from nlcli.detection.noisy_training import train_on_noisy_labels
 
         problem = Problem(data.num_features, data.classes, "single-label")
-        network = MatchingNetwork(self.config, problem, references, seed)
+        basis = reference_basis(references, self.config.transform)
+        network = MatchingNetwork(self.config, problem, references, seed, basis)
         (phase,) = network.phases()
         if len(data.train.verified) == len(data.train):  # nothing is left that is not verified
             phase = replace(phase, rows="clean")
@@ -140,6 +141,8 @@ class CleanNetDetector(Detector):
             "classes": list(network.problem.classes),
             "num_features": network.problem.num_features,
         }
+        if network.basis is not None:
+            arrays["basis"] = network.basis
         path = Path(path)
         told = {"record": np.asarray(json.dumps(record)), "vectors": network.raw.vectors, "counts": network.raw.counts}
         write_arrays(path, told | arrays)
@@ -163,7 +166,8 @@ class CleanNetDetector(Detector):
                 shape = (problem.num_classes, config.references, problem.num_features)
                 if references.vectors.shape != shape or references.counts.shape != shape[:1]:
                     raise ValueError(f"references have shape {references.vectors.shape}, expected {shape}")
-                network = MatchingNetwork(config, problem, references)
+                # 0.1.0 saved no basis.
+                network = MatchingNetwork(config, problem, references, basis=arrays.get("basis"))
                 for name, variable in network.weights().items():
                     variable.assign(arrays[f"weights/{name}"])
         except Exception as error:  # damaged archives raise many kinds

@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from nlcli.detection import make_detector
+from nlcli.detection import cleannet_matching, make_detector
 from nlcli.detection.base import Data
-from nlcli.detection.cleannet_matching import MatchingNetwork, transformed
+from nlcli.detection.cleannet_matching import MatchingNetwork, reference_basis, transformed
 from nlcli.detection.cleannet_network import (
     ReferenceEncoder,
     attention,
@@ -244,17 +244,25 @@ def test_features_enter_by_their_logarithm_their_direction_or_as_they_are() -> N
 
 
 def test_schedule_and_batches_are_the_papers() -> None:
-    (phase,) = network(3, steps=60_000).phases()
+    (phase,) = network(3, steps=60_000, optimizer="sgd", learning_rate=0.01).phases()
     rates = phase.rates["head"].at(np.array([0, 29_999, 30_000, 59_999]), 1.0)
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.001])
     assert (phase.optimizer, phase.weight_decay, phase.clean_share) == ("sgd", 1e-4, 0.5)
+
+
+def test_by_default_adam_slows_down_in_eight_stairs() -> None:
+    (phase,) = network(3).phases()
+    rates = phase.rates["head"].at(np.array([0, 124, 125, 999]), 1.0)
+    np.testing.assert_allclose(rates, 0.0015 * np.array([1, 1, 0.7, 0.7**7]), rtol=1e-6)
+    assert (phase.optimizer, phase.steps) == ("adam", 1000)
 
 
 # --- planted noise ---------------------------------------------------------------------------
 
 CLASSES, PER_CLASS, WIDTH = 24, 60, 32
 HELD_OUT = np.arange(0, CLASSES, 4)
-QUICK = {"steps": 300, "references": 10, "learning_rate": 0.03}
+PAPER = {"optimizer": "sgd", "batch_size": 64}
+QUICK = {"steps": 300, "references": 10, "learning_rate": 0.03, **PAPER}
 
 
 class World:
@@ -417,6 +425,51 @@ def test_saved_and_loaded_it_scores_the_same(tmp_path: Path) -> None:
         CleanNetDetector.load(tmp_path / "cut.npz")
 
 
+def wide(folder: Path) -> tuple[Data, np.ndarray, np.ndarray]:
+    """As ``small``, with 40 features: more than 3 classes have references."""
+    noisy = np.arange(60) % 3
+    features = np.abs(rng().normal(size=(60, 40)) + 2 * np.eye(40)[noisy]).astype(np.float32)
+    label = rng(1).integers(-1, 2, 60)
+    return detection_data(folder, features, noisy, label, 3, np.arange(60) // 48), features, noisy
+
+
+def test_in_the_span_of_the_references_sgd_learns_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, features, noisy = wide(tmp_path)
+    places = {name: tmp_path / name for name in ("in-plain", "in-narrow")}
+    for place in places.values():
+        place.mkdir()
+    monkeypatch.setattr(cleannet_matching, "reference_basis", lambda *_: None)
+    plain = fitted("cleannet", data, places["in-plain"], **SHORT | {"optimizer": "sgd", "learning_rate": 0.01})
+    assert plain.network.of_references.first.kernel.shape == (40, 512)
+    monkeypatch.undo()
+    narrow = fitted("cleannet", data, places["in-narrow"], **SHORT | {"optimizer": "sgd", "learning_rate": 0.01})
+    assert narrow.network.of_references.first.kernel.shape == (12, 512)
+    losses, expected = (
+        [[line["train"][part] for part in ("L_cos", "L_r", "L_unsup")] for line in history(place / "cleannet")[1:]]
+        for place in (places["in-narrow"], places["in-plain"])
+    )
+    np.testing.assert_allclose(losses, expected, rtol=1e-3, atol=1e-5)
+    assert expected[-1][0] < 0.9 * expected[0][0]  # it has learned
+    score = narrow.score(features, noisy)
+    np.testing.assert_allclose(score, plain.score(features, noisy), atol=1e-4)
+    narrow.save(tmp_path / "narrow.npz")
+    np.testing.assert_array_equal(CleanNetDetector.load(tmp_path / "narrow.npz").score(features, noisy), score)
+    plain.save(tmp_path / "plain.npz")  # as 0.1.0 wrote it
+    expected = plain.score(features, noisy)
+    np.testing.assert_array_equal(CleanNetDetector.load(tmp_path / "plain.npz").score(features, noisy), expected)
+
+
+def test_a_basis_keeps_all_of_the_references() -> None:
+    vectors = rng(8).random((2, 3, 9), np.float32)
+    vectors[1, 2] = 0.0  # a class with two references
+    basis = reference_basis(References(vectors, np.array([3, 2])), "none")
+    assert basis is not None
+    assert basis.shape == (9, 6)
+    np.testing.assert_allclose(basis.T @ basis, np.eye(6), atol=1e-6)
+    np.testing.assert_allclose(vectors @ basis @ basis.T, vectors, atol=1e-6)
+    assert reference_basis(References(vectors[..., :6], np.array([3, 2])), "none") is None  # as many as features
+
+
 def test_scores_are_cosines_to_the_own_class(learned: Learned) -> None:
     data, detector, features, noisy = learned.data, learned.detector, learned.features, learned.noisy
     every = detector.network.score(tf.constant(features), "similarity").numpy()
@@ -511,14 +564,14 @@ def test_what_does_not_hold_for_other_classes_gives_way_to_the_margin(tmp_path: 
     made = make_world(tmp_path)
     label = np.where(made.verified & (made.split < 2) & (made.noisy > 1), made.right, -1)
     data = data_of(made, label)
-    cleannet = fitted("cleannet", data, tmp_path, steps=60, references=8, learning_rate=0.03)
+    cleannet = fitted("cleannet", data, tmp_path, steps=60, references=8, learning_rate=0.03, **PAPER)
     assert cleannet.notes["transfer"]["holds"] is False
     assert cleannet.notes["transfer"]["area"] < cleannet.notes["transfer"]["area_of_margin"]
     (remark,) = cleannet.remarks
     assert remark.startswith("what it learns of verified classes does not hold for others (area under the ROC curve 0.")
     rows = np.flatnonzero((made.noisy < 2) & (made.split == 0))
     score = cleannet.score(made.features[rows], made.noisy[rows], rows)
-    trusting = fitted("trusting", data, tmp_path, steps=60, references=8, learning_rate=0.03, transfer="trust")
+    trusting = fitted("trusting", data, tmp_path, steps=60, references=8, learning_rate=0.03, transfer="trust", **PAPER)
     alone = trusting.score(made.features[rows], made.noisy[rows], rows)
     assert roc_area(made.right[rows], score) > max(0.8, roc_area(made.right[rows], alone) + 0.05)
     others = np.flatnonzero(made.noisy > 1)
