@@ -1016,8 +1016,8 @@ def detect_noise(
             them.
         hold_out_classes: Instead: a file of the classes whose verification is withheld, one a line.
         use_held_out: Use the verification of the held-out classes all the same, and only report on them apart.
-        classifier: Run whose predictions classification-filter takes (default: the features' own last layer, or a
-            classifier trained on the noisy labels).
+        classifier: Run whose predictions classification-filter takes (default: the features' own last layer, or
+            classifiers solved on the noisy labels).
         clean_fraction: Part of the verified training images whose verification is used.
         from_run: With several labels an image: trained head whose scores are taken, instead of a detector.
         score: Which of that run's scores (default: cleaned labels, or the method's own choice). Only with from_run.

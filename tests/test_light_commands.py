@@ -179,12 +179,12 @@ def _make_residual(run: Path) -> None:
 
 
 def test_detections_that_train_no_network(tmp_path: Path, without_tensorflow: Light) -> None:
-    """All detectors but CleanNet, DRAE and a classification filter without a classifier."""
+    """All detectors but CleanNet and DRAE."""
     from nlcli.detection import DETECTORS
 
     world = make_world(tmp_path)
     asked = ["detect-noise", "--dataset", str(world.dataset()), "--features", str(world.stored()), "--suspects", "0"]
-    light = [name for name in DETECTORS.ours if name not in ("cleannet", "drae", "classification-filter")]
+    light = [name for name in DETECTORS.ours if name not in ("cleannet", "drae")]
     without_tensorflow(tmp_path, *([*asked, "--method", name, "--output", name] for name in light))
     for name in light:
         assert read_detection(tmp_path / name).method == name

@@ -51,7 +51,7 @@ class DetectNoise(StageConfig):
     classifier: Annotated[
         Path | None,
         Option(
-            "Run whose predictions classification-filter takes (default: the features' own last layer, or a classifier trained on the noisy labels).",
+            "Run whose predictions classification-filter takes (default: the features' own last layer, or classifiers solved on the noisy labels).",
             panel="Method",
             role="input",
         ),

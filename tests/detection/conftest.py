@@ -18,7 +18,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "svm": {},
     "label-propagation": {},
     "label-spreading": {},
-    "classification-filter": {"steps": 400, "learning_rate": 0.02},
+    "classification-filter": {},
     "confident-learning": {},
     "margin": {},
     "posterior": {},

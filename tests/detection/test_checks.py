@@ -25,7 +25,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "svm": {},
     "label-propagation": {},
     "label-spreading": {},
-    "classification-filter": {"steps": 200, "learning_rate": 0.02},
+    "classification-filter": {},
     "drae": {"steps": 50},
     "one-class-svm": {},
     "average": {"references": 8},

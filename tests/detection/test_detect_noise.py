@@ -31,7 +31,7 @@ from worlds.detection import CLASSES, World, relabelled
 from worlds.stage_builders import published
 
 QUICK: dict[str, dict[str, Any]] = {
-    "classification-filter": {"steps": 20},
+    "classification-filter": {"l2": 1e-3},
     "drae": {"steps": 20},
     "average": {"references": 4},
     "cleannet": {"steps": 20, "references": 4},
@@ -322,7 +322,7 @@ def test_verification_of_held_out_classes_can_be_used_and_reported_apart(world: 
 
 def test_without_verification_a_detector_s_own_threshold(world: World) -> None:
     nothing = world.with_label("nothing", np.full(len(world.keys), -1))
-    made = info_of(detect_noise(world.config("own", "classification-filter", options={"steps": 20}, **nothing)))
+    made = info_of(detect_noise(world.config("own", "classification-filter", options={"l2": 1e-3}, **nothing)))
     assert made["threshold"] == {
         "value": -1,
         "chosen_on": "detector",

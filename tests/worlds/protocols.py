@@ -369,7 +369,7 @@ MLP = _unstated("hidden", "weight_decay", "iterations")
 KNN = _unstated("neighbours", "weights")
 SVM = _unstated("kernel", "c", "images")
 LABEL_PROP = _unstated("neighbours", "unlabelled", "iterations")
-FILTER = _unstated("steps", "batch_size", "learning_rate")
+FILTER = _unstated("folds", "l2")
 LISTED = {"hold_out": "listed"}  # "Lists of the held-out classes are available in the Food-101N dataset."
 DRAE = _unstated("hidden", "steps", "learning_rate", "discrimination", "images")
 
@@ -383,6 +383,7 @@ CLEANNET = {
     "reinforcement": 0.1,
     "negative_weight": UNSTATED,
     "steps": UNSTATED,
+    "optimizer": UNSTATED,
     "learning_rate": UNSTATED,
     "transform": UNSTATED,
     "batch_size": UNSTATED,

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from nlcli.data.features.store import FeatureStore
 from nlcli.detection import make_detector
 from nlcli.detection.base import Data
 from nlcli.detection.detectors.classification_filter import ranks
+from nlcli.detection.fold_classifiers import FoldSettings, fold_classifiers
 from nlcli.detection.verification import withheld
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LinearLayer
@@ -25,7 +27,7 @@ def test_ranks_by_hand() -> None:
 
 def test_classification_filter_recovers_planted_noise(world: World, fitted: Any) -> None:
     detector, data, _ = fitted("classification-filter")
-    assert detector.notes["classifier"] == "trained on the noisy labels"
+    assert detector.notes["classifier"] == "solved on the noisy labels"
     rows, found = scores_of(detector, data, "test")
     right = world.right[rows] == 1
     assert np.mean(found[right] == -1) > 0.75  # right labels are what the classifier says
@@ -34,6 +36,24 @@ def test_classification_filter_recovers_planted_noise(world: World, fitted: Any)
     assert detector.explain(-3.5) == "the label is among the top 3 of the classifier's 6 classes"
     assert detector.explain(-1) == "the label is among the top 1 of the classifier's 6 classes"
     assert detector.explain(-200) == "the label is among the top 6 of the classifier's 6 classes"
+
+
+def test_classification_filter_ranks_training_images_by_a_classifier_that_has_not_seen_them(
+    world: World, fitted: Any
+) -> None:
+    detector, data, _ = fitted("classification-filter")
+    rows, found = scores_of(detector, data, "train")
+    x = world.features / np.linalg.norm(world.features, axis=1, keepdims=True)
+    fold = fold_classifiers(data, 0, Path("not written: shared"), FoldSettings(weights=())).fold_of[rows]
+    strength = detector.notes["l2_strength"]
+    expected = np.empty(len(rows))
+    for number in range(5):
+        own, others = rows[fold == number], rows[fold != number]
+        penalty = strength * x[rows].astype(np.float64).var(axis=0).sum() * len(others)
+        model = LogisticRegression(C=1 / penalty, tol=1e-9, max_iter=5000).fit(x[others], world.noisy[others])
+        expected[fold == number] = -ranks(model.decision_function(x[own]), world.noisy[own])
+    assert np.mean(found == expected) > 0.99  # near ties may fall either way
+    assert len(np.unique(expected)) > 3
 
 
 def test_classification_filter_takes_the_features_own_layer(world: World, tmp_path: Path) -> None:
