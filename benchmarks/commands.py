@@ -48,6 +48,9 @@ def commands() -> dict[str, list[str]]:
         "table": ["table", "--row", "noisy=noisy-test", "--row", "auto=auto-test", "--by", "none", "-o", "table"],
         "detect-noise, naive": ["detect-noise", *asked, "--method", "naive", "-o", "naive"],
         "detect-noise, margin": ["detect-noise", *asked, "--method", "margin", "-o", "margin"],
+        "detect-noise, classification-filter": [
+            *("detect-noise", *asked, "--method", "classification-filter", "-o", "filter"),
+        ],
         "detect-noise, knn": ["detect-noise", *asked, "--method", "knn", "-o", "knn"],
         "clean-labels": [
             *("clean-labels", "--dataset", "data", "--from", "margin"),

@@ -34,7 +34,7 @@ def run(quick: bool) -> list[dict]:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:  # its memory is not ours
-            images = pool.submit(_made, root, classes, verified, others, width).result()
+            images = pool.submit(made_world, root, classes, verified, others, width).result()
         before = _peak()
         for method, options in (("knn", {}), ("label-spreading", {"unlabelled": others})):
             seconds, error = _stage(root, method, options)
@@ -68,7 +68,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _made(root: Path, classes: int, verified: int, others: int, width: int) -> int:
+def made_world(root: Path, classes: int, verified: int, others: int, width: int) -> int:
     """A data set and its features; how many images."""
     from nlcli.data.label_files import write_dataset
     from nlcli.data.labels import single_label_table
