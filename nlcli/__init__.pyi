@@ -72,6 +72,7 @@ def clean(
     output: StrPath,
     labels: StrPath | None = None,
     checked: StrPath | None = None,
+    answers: Sequence[StrPath] = (),
     task: Literal["auto", "single-label", "multi-label"] = "auto",
     verified_means: Literal["full", "listed"] | None = None,
     class_names: Literal["ask", "keep", "merge"] = "ask",
@@ -100,11 +101,14 @@ def clean(
     The same as ``nlcli clean`` on the command line.
 
     Args:
-        photos: Folder of the pictures; without --labels, its folders are the labels.
+        photos: Folder of the pictures; without --labels, its folders are the labels. With --answers, what nlcli
+            clean made of them before.
         output: Directory for all that is made.
         labels: Table of the labels: path and label (a row a label), or path and noisy (a row an image, tags with |
             between).
         checked: Table of the images that people checked: path and label, or path and present.
+        answers: Answers to what the clean before asked, such as its to-check/answers.csv filled in: clean again
+            with them.
         task: Whether an image has one label or several; auto tells by the table.
         verified_means: Of several labels: what is known of a tag that is not listed on a checked image. It is wrong
             (full), or nothing (listed).
@@ -120,7 +124,7 @@ def clean(
         duplicates: Near-duplicates of other pictures: left out of training, or kept.
         detector: How wrong labels are told; 'nlcli detectors' lists them.
         method: How the classifier is trained; 'nlcli methods' lists them.
-        policy: Correct labels, only take wrong ones away, or only list proposals.
+        policy: Only list proposals (suggest), correct labels (fix), or only take wrong ones away (drop).
         precision: Share of the changes that shall be right.
         max_changes: Most labels of a class that may change, as a share of them.
         check_next: Images that are chosen to be checked next.
@@ -130,153 +134,6 @@ def clean(
         jobs: Processes for stages that do not need each other (0: by the machine).
         plan_only: Write the pipeline and run nothing.
         force: Replace what was made with other settings.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def build_digits(
-    *,
-    output: StrPath,
-    kind: Literal["scenes", "single", "pile", "scene-pile"] = "scenes",
-    train_images: int = 4000,
-    val_images: int = 2600,
-    size: int | None = None,
-    checked: float = 0.05,
-    seed: int = 0,
-    force: bool = False,
-) -> Path:
-    """Write the embedded data: scenes of digits in COCO format, or single digits in folders.
-
-    The same as ``nlcli build-digits`` on the command line.
-
-    Args:
-        output: Directory to write.
-        kind: Several digits an image, for build-coco; one, for build-folders; or a pile of pictures with bad labels
-            and a few checked ones, of one digit or of several each, for clean.
-        train_images: Training images to draw, or all of a pile.
-        val_images: Images to draw for validation and test together.
-        size: Side of an image in pixels (default: 96 for scenes, 32 for single digits).
-        checked: Share of a pile that a person looked at.
-        seed: Seed of everything random.
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def annotate(
-    *,
-    images: Sequence[StrPath],
-    output: StrPath,
-    classifier: StrPath = "inception_v3",
-    weights: StrPath = "imagenet",
-    classifier_classes: StrPath | None = None,
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
-    keep: int = 20,
-    batch_size: int = 32,
-    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
-    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
-    decode: Literal["exact", "fast"] = "exact",
-    workers: int = 0,
-    engine: Literal["local", "ray"] = "local",
-    address: str | None = None,
-    devices: int = 0,
-    force: bool = False,
-) -> Path:
-    """Predict the top classes of every image with a trained classifier.
-
-    The same as ``nlcli annotate`` on the command line.
-
-    Args:
-        images: Folders of images.
-        output: Directory to write.
-        classifier: Registered network, saved backbone, or .keras file.
-        weights: 'imagenet', or a weights file for a registered network.
-        classifier_classes: Class names of a .keras classifier, one a line.
-        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
-            found out).
-        keep: Predictions kept for every image.
-        batch_size: Images in a forward pass.
-        precision: Arithmetic of the forward pass.
-        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
-            machine.
-        decode: JPEG decoding: full size, or reduced scale.
-        workers: Decoding threads (0: one a core).
-        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
-        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
-            own, here).
-        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
-            without them).
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def build_coco(
-    *,
-    train_images: StrPath,
-    train_annotations: StrPath,
-    val_images: StrPath,
-    val_annotations: StrPath,
-    output: StrPath,
-    class_map: StrPath = "imagenet-coco56",
-    top_k: int = 8,
-    classifier: StrPath = "inception_v3",
-    weights: StrPath = "imagenet",
-    classifier_classes: StrPath | None = None,
-    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
-    predictions: StrPath | None = None,
-    keep: int = 20,
-    allow_missing: float = 0.01,
-    limit: int | None = None,
-    seed: int = 0,
-    batch_size: int = 32,
-    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
-    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
-    decode: Literal["exact", "fast"] = "exact",
-    workers: int = 0,
-    force: bool = False,
-) -> Path:
-    """Build the extended MS-COCO data set: verified labels, noisy labels, splits.
-
-    The same as ``nlcli build-coco`` on the command line.
-
-    Args:
-        train_images: Folder of the training images (train2014 or train2017).
-        train_annotations: instances_train*.json.
-        val_images: Folder of the images that become validation and test.
-        val_annotations: instances_val*.json.
-        output: Directory to write.
-        class_map: Class map: a shipped one's name or a CSV file.
-        top_k: Predictions of each image that become noisy labels.
-        classifier: Registered network, saved backbone, or .keras file.
-        weights: 'imagenet', or a weights file for a registered network.
-        classifier_classes: Class names of a .keras classifier, one a line.
-        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
-            found out).
-        predictions: Where predictions are kept (default: OUTPUT-predictions).
-        keep: Predictions kept for every image.
-        allow_missing: Share of the listed images that may be missing on disk; they are left out.
-        limit: Use only so many images of either folder, drawn by the seed, for rehearsals.
-        seed: Seed of the halving of val into validation and test.
-        batch_size: Images in a forward pass.
-        precision: Arithmetic of the forward pass.
-        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
-            machine.
-        decode: JPEG decoding: full size, or reduced scale.
-        workers: Decoding threads (0: one a core).
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
 
     Raises:
         NlcliError: what the command line would print.
@@ -374,6 +231,68 @@ def build_tags(
         limit: Use only so many images of every split, drawn by the seed, for rehearsals.
         check_contents: Record and compare what every picture holds, not only its size and time.
         seed: Seed of the splits that are drawn.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def build_coco(
+    *,
+    train_images: StrPath,
+    train_annotations: StrPath,
+    val_images: StrPath,
+    val_annotations: StrPath,
+    output: StrPath,
+    class_map: StrPath = "imagenet-coco56",
+    top_k: int = 8,
+    classifier: StrPath = "inception_v3",
+    weights: StrPath = "imagenet",
+    classifier_classes: StrPath | None = None,
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
+    predictions: StrPath | None = None,
+    keep: int = 20,
+    allow_missing: float = 0.01,
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
+    decode: Literal["exact", "fast"] = "exact",
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Build the extended MS-COCO data set: verified labels, noisy labels, splits.
+
+    The same as ``nlcli build-coco`` on the command line.
+
+    Args:
+        train_images: Folder of the training images (train2014 or train2017).
+        train_annotations: instances_train*.json.
+        val_images: Folder of the images that become validation and test.
+        val_annotations: instances_val*.json.
+        output: Directory to write.
+        class_map: Class map: a shipped one's name or a CSV file.
+        top_k: Predictions of each image that become noisy labels.
+        classifier: Registered network, saved backbone, or .keras file.
+        weights: 'imagenet', or a weights file for a registered network.
+        classifier_classes: Class names of a .keras classifier, one a line.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
+            found out).
+        predictions: Where predictions are kept (default: OUTPUT-predictions).
+        keep: Predictions kept for every image.
+        allow_missing: Share of the listed images that may be missing on disk; they are left out.
+        limit: Use only so many images of either folder, drawn by the seed, for rehearsals.
+        seed: Seed of the halving of val into validation and test.
+        batch_size: Images in a forward pass.
+        precision: Arithmetic of the forward pass.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
+        decode: JPEG decoding: full size, or reduced scale.
+        workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -524,6 +443,91 @@ def build_openimages(
         NlcliError: what the command line would print.
     """
 
+def build_digits(
+    *,
+    output: StrPath,
+    kind: Literal["scenes", "single", "pile", "scene-pile"] = "scenes",
+    train_images: int = 4000,
+    val_images: int = 2600,
+    size: int | None = None,
+    checked: float = 0.05,
+    seed: int = 0,
+    force: bool = False,
+) -> Path:
+    """Write the embedded data: scenes of digits in COCO format, or single digits in folders.
+
+    The same as ``nlcli build-digits`` on the command line.
+
+    Args:
+        output: Directory to write.
+        kind: Several digits an image, for build-coco; one, for build-folders; or a pile of pictures with bad labels
+            and a few checked ones, of one digit or of several each, for clean.
+        train_images: Training images to draw, or all of a pile.
+        val_images: Images to draw for validation and test together.
+        size: Side of an image in pixels (default: 96 for scenes, 32 for single digits).
+        checked: Share of a pile that a person looked at.
+        seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def annotate(
+    *,
+    images: Sequence[StrPath],
+    output: StrPath,
+    classifier: StrPath = "inception_v3",
+    weights: StrPath = "imagenet",
+    classifier_classes: StrPath | None = None,
+    classifier_scaling: Literal["raw", "unit", "tf", "caffe"] | None = None,
+    keep: int = 20,
+    batch_size: int = 32,
+    precision: Literal["float32", "bfloat16", "float16", "auto"] = "float32",
+    engine_cpu: Literal["tensorflow", "openvino", "onnxruntime", "auto"] = "tensorflow",
+    decode: Literal["exact", "fast"] = "exact",
+    workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    devices: int = 0,
+    force: bool = False,
+) -> Path:
+    """Predict the top classes of every image with a trained classifier.
+
+    The same as ``nlcli annotate`` on the command line.
+
+    Args:
+        images: Folders of images.
+        output: Directory to write.
+        classifier: Registered network, saved backbone, or .keras file.
+        weights: 'imagenet', or a weights file for a registered network.
+        classifier_classes: Class names of a .keras classifier, one a line.
+        classifier_scaling: Pixels a .keras classifier takes: 0 to 255, [0, 1], [-1, 1], or BGR minus mean (default:
+            found out).
+        keep: Predictions kept for every image.
+        batch_size: Images in a forward pass.
+        precision: Arithmetic of the forward pass.
+        engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
+            machine.
+        decode: JPEG decoding: full size, or reduced scale.
+        workers: Decoding threads (0: one a core).
+        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
+            own, here).
+        devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
+            without them).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
 def add_noise(
     *,
     dataset: StrPath,
@@ -602,108 +606,6 @@ def deduplicate(
             own, here).
         devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
             without them).
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def import_weights(
-    *,
-    weights: StrPath,
-    output: StrPath,
-    network: str,
-    classes: StrPath | None = None,
-    activation: Literal["sigmoid", "softmax"] | None = None,
-    resize: Literal["stretch", "crop"] = "stretch",
-    force: bool = False,
-) -> Path:
-    """Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.
-
-    The same as ``nlcli import-weights`` on the command line.
-
-    Args:
-        weights: CaffeNet's .caffemodel or .npz, a TensorFlow 1 checkpoint, a .pth, .pt or .safetensors of
-            torchvision, or a Keras .h5.
-        output: Directory to write.
-        network: The network they are of: alexnet, resnet50 or inception_v3 (.h5: any).
-        classes: Names of the last layer's classes, one a line (default: ImageNet's, where there are 1000).
-        activation: Of the last layer (needed with --classes; ImageNet's is softmax).
-        resize: Squeeze the whole image into the network's square, or cut out its middle.
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def pretrain_backbone(
-    *,
-    dataset: StrPath,
-    output: StrPath,
-    backbone: str = "resnet50",
-    weights: StrPath = "imagenet",
-    labels: Literal["noisy", "verified"] = "noisy",
-    clean_fraction: float = 1.0,
-    steps: int = 20000,
-    scale: float = 1.0,
-    batch_size: int = 64,
-    optimizer: Literal["adam", "rmsprop", "sgd"] = "rmsprop",
-    learning_rate: float = 0.0001,
-    decay: float = 0.9,
-    decay_epochs: float = 2.0,
-    flip: Literal["none", "horizontal", "both"] = "both",
-    crop: float = 1.0,
-    trainable: Literal["all", "last"] = "all",
-    image_size: int | None = None,
-    decode: Literal["exact", "fast"] = "exact",
-    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = "none",
-    xla: bool = False,
-    eval_every: int = 500,
-    patience: int = 0,
-    seed: int = 0,
-    devices: int = 0,
-    memory: float | None = None,
-    workers: int = 0,
-    force: bool = False,
-) -> Path:
-    """Fine-tune a whole network on noisy or on verified labels.
-
-    The same as ``nlcli pretrain-backbone`` on the command line.
-
-    Args:
-        dataset: Data set directory.
-        output: Directory to write.
-        backbone: Registered network.
-        weights: 'imagenet', 'none' (from scratch), a weights file, or a saved backbone.
-        labels: Labels to train on; verified is Backbone (GT) or FT-W.
-        clean_fraction: Part of the clean set used when labels are verified.
-        steps: Training steps.
-        scale: Factor on the steps, for rehearsals.
-        batch_size: Images in a step, of all devices together.
-        optimizer: Optimizer.
-        learning_rate: Initial learning rate.
-        decay: Factor on the rate every decay_epochs.
-        decay_epochs: Epochs between two decays.
-        flip: Random flips.
-        crop: Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).
-        trainable: Train the whole network, or only the last layer with the rest as in inference.
-        image_size: Side of the input (default: the network's own).
-        decode: JPEG decoding: full size, or reduced scale.
-        mixed_precision: Precision of the convolutions below float32; auto takes what the machine is fast at.
-        xla: Compile the step with XLA (one device only).
-        eval_every: Steps between validations.
-        patience: Validations without improvement before stopping (0: never).
-        seed: Seed of everything random.
-        devices: GPUs that share each batch (0: all of this machine).
-        memory: GiB that decoded images may take; more are decoded as they are needed (default: half of what is
-            free).
-        workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -814,112 +716,67 @@ def import_features(
         NlcliError: what the command line would print.
     """
 
-def train_head(
+def pretrain_backbone(
     *,
     dataset: StrPath,
     output: StrPath,
-    features: StrPath | None = None,
-    from_images: StrPath | None = None,
-    method: str = "auto",
-    options: Mapping[str, Any] = {},
-    preset: str | None = None,
-    init: StrPath | None = None,
-    detection: StrPath | None = None,
-    image_weights: StrPath | None = None,
-    clean_fraction: float = 1.0,
-    seed: int = 0,
-    steps: int | None = None,
-    scale: float = 1.0,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    eval_every: int | None = None,
-    patience: int = 0,
-    order: Literal["auto", "shuffled", "block-shuffled"] = "auto",
-    memory: float | None = None,
+    backbone: str = "resnet50",
     weights: StrPath = "imagenet",
-    trunk: Literal["frozen", "trained"] = "frozen",
-    trunk_rate: float | None = None,
+    labels: Literal["noisy", "verified"] = "noisy",
+    clean_fraction: float = 1.0,
+    steps: int = 20000,
+    scale: float = 1.0,
+    batch_size: int = 64,
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "rmsprop",
+    learning_rate: float = 0.0001,
+    decay: float = 0.9,
+    decay_epochs: float = 2.0,
     flip: Literal["none", "horizontal", "both"] = "both",
     crop: float = 1.0,
+    trainable: Literal["all", "last"] = "all",
     image_size: int | None = None,
-    decode: Literal["exact", "fast"] | None = None,
+    decode: Literal["exact", "fast"] = "exact",
     mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = "none",
+    xla: bool = False,
+    eval_every: int = 500,
+    patience: int = 0,
+    seed: int = 0,
+    devices: int = 0,
+    memory: float | None = None,
     workers: int = 0,
     force: bool = False,
 ) -> Path:
-    """Train a head on cached features or from images, with few clean labels and many noisy ones.
+    """Fine-tune a whole network on noisy or on verified labels.
 
-    The same as ``nlcli train-head`` on the command line.
+    The same as ``nlcli pretrain-backbone`` on the command line.
 
     Args:
         dataset: Data set directory.
         output: Directory to write.
-        features: Features directory of that data set.
-        from_images: Instead of features: a saved backbone or registered network to put the head on.
-        method: Method; 'nlcli methods' lists them.
-        options: Options of the method (see its card), such as alpha=0.2.
-        preset: A paper's settings, such as coco or open-images.
-        init: Run of a linear head to start from instead of the backbone's last layer.
-        detection: Detection whose scores weight the noisy labels, for methods such as cleannet.
-        image_weights: Table of key and weight: what an image counts in the loss, for methods that are solved
-            (default: 1 each).
-        clean_fraction: Part of the verified training images used as clean set; smaller parts lie within larger
-            ones.
-        seed: Seed of the clean set, the initial weights and the batches.
-        steps: Training steps (default: the method's).
-        scale: Factor on the steps of every phase, for rehearsals of long presets.
-        batch_size: Rows in a step (default: the method's).
-        learning_rate: Learning rate (default: the method's).
-        eval_every: Steps between validations (default: a fortieth of the steps).
+        backbone: Registered network.
+        weights: 'imagenet', 'none' (from scratch), a weights file, or a saved backbone.
+        labels: Labels to train on; verified is Backbone (GT) or FT-W.
+        clean_fraction: Part of the clean set used when labels are verified.
+        steps: Training steps.
+        scale: Factor on the steps, for rehearsals.
+        batch_size: Images in a step, of all devices together.
+        optimizer: Optimizer.
+        learning_rate: Initial learning rate.
+        decay: Factor on the rate every decay_epochs.
+        decay_epochs: Epochs between two decays.
+        flip: Random flips.
+        crop: Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).
+        trainable: Train the whole network, or only the last layer with the rest as in inference.
+        image_size: Side of the input (default: the network's own).
+        decode: JPEG decoding: full size, or reduced scale.
+        mixed_precision: Precision of the convolutions below float32; auto takes what the machine is fast at.
+        xla: Compile the step with XLA (one device only).
+        eval_every: Steps between validations.
         patience: Validations without improvement before stopping (0: never).
-        order: Order of rows: auto shuffles freely when features fit in memory, blocks when not.
-        memory: GiB that features or images may take; more are read as needed (default: half of what is free).
-        weights: For a registered network: 'imagenet', 'none', a weights file, or a saved backbone. Only with
-            from_images.
-        trunk: The network runs as in inference, or is trained along with the head. Only with from_images.
-        trunk_rate: Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).
-            Only with from_images.
-        flip: Random flips. Only with from_images.
-        crop: Least side of a random crop, enlarged, as a part of the image's (1: no crops). Only with from_images.
-        image_size: Side of the input (default: the network's own). Only with from_images.
-        decode: JPEG decoding (default: as the backbone was trained). Only with from_images.
-        mixed_precision: Precision of the convolutions below float32. Only with from_images.
-        workers: Decoding threads (0: one a core). Only with from_images.
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def export_model(
-    *,
-    run: StrPath,
-    output: StrPath,
-    format: Literal["keras", "saved-model", "onnx", "litert", "openvino"] = "keras",
-    score: str | None = None,
-    backbone: StrPath | None = None,
-    evaluation: StrPath | None = None,
-    tolerance: float | None = None,
-    batch_size: int = 32,
-    workers: int = 0,
-    force: bool = False,
-) -> Path:
-    """Write a trained head and its network as one model that other programs run.
-
-    The same as ``nlcli export-model`` on the command line.
-
-    Args:
-        run: Run or backbone directory.
-        output: Directory to write.
-        format: Of the model; onnx, litert and openvino are extras to install.
-        score: Which of the method's scores (default: the method's own choice).
-        backbone: Backbone directory (default: the run's own, or the one its features came from).
-        evaluation: Evaluation of the run, whose metrics the card tells, too (default: none).
-        tolerance: Most that a score may differ from that of predict (default: 1e-4, more below float32).
-        batch_size: Images in a forward pass.
+        seed: Seed of everything random.
+        devices: GPUs that share each batch (0: all of this machine).
+        memory: GiB that decoded images may take; more are decoded as they are needed (default: half of what is
+            free).
         workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 
@@ -930,43 +787,28 @@ def export_model(
         NlcliError: what the command line would print.
     """
 
-def tune(
+def import_weights(
     *,
-    dataset: StrPath,
-    features: StrPath,
+    weights: StrPath,
     output: StrPath,
-    method: str = "residual",
-    options: Mapping[str, Any] = {},
-    search: Sequence[str] = (),
-    trials: int = 30,
-    init: StrPath | None = None,
-    detection: StrPath | None = None,
-    clean_fraction: float = 1.0,
-    steps: int | None = None,
-    seed: int = 0,
-    bootstrap: int = 1000,
-    memory: float | None = None,
+    network: str,
+    classes: StrPath | None = None,
+    activation: Literal["sigmoid", "softmax"] | None = None,
+    resize: Literal["stretch", "crop"] = "stretch",
     force: bool = False,
 ) -> Path:
-    """Search for a method's options by validation; tells what the best ones reach on test.
+    """Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.
 
-    The same as ``nlcli tune`` on the command line.
+    The same as ``nlcli import-weights`` on the command line.
 
     Args:
-        dataset: Data set directory.
-        features: Features directory of that data set.
+        weights: CaffeNet's .caffemodel or .npz, a TensorFlow 1 checkpoint, a .pth, .pt or .safetensors of
+            torchvision, or a Keras .h5.
         output: Directory to write.
-        method: Method; 'nlcli methods' lists them.
-        options: Options of the method that stay as they are, such as hidden=64.
-        search: Option that is searched (default: each that the method says is worth it).
-        trials: Most heads that are trained, beside that of the defaults.
-        init: Run of a linear head to start from.
-        detection: Detection whose scores weight the noisy labels.
-        clean_fraction: Part of the verified training images used as clean set.
-        steps: Training steps (default: the method's).
-        seed: Seed of the search, the clean set, the initial weights, the batches.
-        bootstrap: Bootstrap resamples over images, for the interval of the gain.
-        memory: GiB that features may take (default: half of what is free).
+        network: The network they are of: alexnet, resnet50 or inception_v3 (.h5: any).
+        classes: Names of the last layer's classes, one a line (default: ImageNet's, where there are 1000).
+        activation: Of the last layer (needed with --classes; ImageNet's is softmax).
+        resize: Squeeze the whole image into the network's square, or cut out its middle.
         force: Replace a different result at the output.
 
     Returns:
@@ -1030,6 +872,53 @@ def detect_noise(
         class_images: Most images of a class to fit on at a time; more are drawn by the seed.
         suspects: Training images in the picture of the worst labels.
         seed: Seed of everything random.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def clean_labels(
+    *,
+    dataset: StrPath,
+    source: StrPath,
+    output: StrPath,
+    features: StrPath | None = None,
+    policy: Literal["suggest", "fix", "drop"] = "fix",
+    precision: float = 0.9,
+    max_changes: float = 0.2,
+    when_refused: Literal["stop", "suggest"] = "stop",
+    splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
+    keep: Sequence[str] = (),
+    export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
+    examples: int = 12,
+    copy_images: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+) -> Path:
+    """Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.
+
+    The same as ``nlcli clean-labels`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        source: Detection of label noise in the data set, or a run whose method cleans labels (veit, noise-types,
+            teacher-student).
+        output: Directory to write.
+        features: Of a run: features of the data set (default: those it was trained on).
+        policy: List proposals and leave the labels; correct labels and tags; or only take wrong ones away.
+        precision: Share of the changes that shall be right; 0 asks for nothing and needs no verified image.
+        max_changes: Most labels of a class that may change, as a share of them.
+        when_refused: Where the changes may not be made: stop and say why, or only list proposals.
+        splits: Splits whose labels are rewritten.
+        keep: Classes whose labels stay as they are.
+        export: Also write the cleaned data set for other programs.
+        examples: Images with their labels before and after.
+        copy_images: Copy the pictures of --export imagefolder instead of linking them.
+        dry_run: Print the changes by class and write nothing.
         force: Replace a different result at the output.
 
     Returns:
@@ -1115,53 +1004,6 @@ def import_verification(
         NlcliError: what the command line would print.
     """
 
-def clean_labels(
-    *,
-    dataset: StrPath,
-    source: StrPath,
-    output: StrPath,
-    features: StrPath | None = None,
-    policy: Literal["suggest", "fix", "drop"] = "fix",
-    precision: float = 0.9,
-    max_changes: float = 0.2,
-    when_refused: Literal["stop", "suggest"] = "stop",
-    splits: Sequence[Literal["train", "validation", "test"]] = ("train",),
-    keep: Sequence[str] = (),
-    export: Sequence[Literal["csv", "parquet", "coco", "imagefolder", "labelstudio", "cvat", "fiftyone"]] = (),
-    examples: int = 12,
-    copy_images: bool = False,
-    dry_run: bool = False,
-    force: bool = False,
-) -> Path:
-    """Rewrite wrong noisy labels as a detection or a run has them; export the cleaned data set.
-
-    The same as ``nlcli clean-labels`` on the command line.
-
-    Args:
-        dataset: Data set directory.
-        source: Detection of label noise in the data set, or a run whose method cleans labels (veit, noise-types,
-            teacher-student).
-        output: Directory to write.
-        features: Of a run: features of the data set (default: those it was trained on).
-        policy: List proposals and leave the labels; correct labels and tags; or only take wrong ones away.
-        precision: Share of the changes that shall be right; 0 asks for nothing and needs no verified image.
-        max_changes: Most labels of a class that may change, as a share of them.
-        when_refused: Where the changes may not be made: stop and say why, or only list proposals.
-        splits: Splits whose labels are rewritten.
-        keep: Classes whose labels stay as they are.
-        export: Also write the cleaned data set for other programs.
-        examples: Images with their labels before and after.
-        copy_images: Copy the pictures of --export imagefolder instead of linking them.
-        dry_run: Print the changes by class and write nothing.
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
 def restore_labels(
     *,
     dataset: StrPath,
@@ -1175,6 +1017,168 @@ def restore_labels(
     Args:
         dataset: Data set made by nlcli clean-labels.
         output: Directory to write.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def train_head(
+    *,
+    dataset: StrPath,
+    output: StrPath,
+    features: StrPath | None = None,
+    from_images: StrPath | None = None,
+    method: str = "auto",
+    options: Mapping[str, Any] = {},
+    preset: str | None = None,
+    init: StrPath | None = None,
+    detection: StrPath | None = None,
+    image_weights: StrPath | None = None,
+    clean_fraction: float = 1.0,
+    seed: int = 0,
+    steps: int | None = None,
+    scale: float = 1.0,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    eval_every: int | None = None,
+    patience: int = 0,
+    order: Literal["auto", "shuffled", "block-shuffled"] = "auto",
+    memory: float | None = None,
+    weights: StrPath = "imagenet",
+    trunk: Literal["frozen", "trained"] = "frozen",
+    trunk_rate: float | None = None,
+    flip: Literal["none", "horizontal", "both"] = "both",
+    crop: float = 1.0,
+    image_size: int | None = None,
+    decode: Literal["exact", "fast"] | None = None,
+    mixed_precision: Literal["none", "bfloat16", "float16", "auto"] = "none",
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Train a head on cached features or from images, with few clean labels and many noisy ones.
+
+    The same as ``nlcli train-head`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        output: Directory to write.
+        features: Features directory of that data set.
+        from_images: Instead of features: a saved backbone or registered network to put the head on.
+        method: Method; 'nlcli methods' lists them.
+        options: Options of the method (see its card), such as alpha=0.2.
+        preset: A paper's settings, such as coco or open-images.
+        init: Run of a linear head to start from instead of the backbone's last layer.
+        detection: Detection whose scores weight the noisy labels, for methods such as cleannet.
+        image_weights: Table of key and weight: what an image counts in the loss, for methods that are solved
+            (default: 1 each).
+        clean_fraction: Part of the verified training images used as clean set; smaller parts lie within larger
+            ones.
+        seed: Seed of the clean set, the initial weights and the batches.
+        steps: Training steps (default: the method's).
+        scale: Factor on the steps of every phase, for rehearsals of long presets.
+        batch_size: Rows in a step (default: the method's).
+        learning_rate: Learning rate (default: the method's).
+        eval_every: Steps between validations (default: a fortieth of the steps).
+        patience: Validations without improvement before stopping (0: never).
+        order: Order of rows: auto shuffles freely when features fit in memory, blocks when not.
+        memory: GiB that features or images may take; more are read as needed (default: half of what is free).
+        weights: For a registered network: 'imagenet', 'none', a weights file, or a saved backbone. Only with
+            from_images.
+        trunk: The network runs as in inference, or is trained along with the head. Only with from_images.
+        trunk_rate: Learning rate of a trained network (default: 1e-4, or that of a method that trains all of it).
+            Only with from_images.
+        flip: Random flips. Only with from_images.
+        crop: Least side of a random crop, enlarged, as a part of the image's (1: no crops). Only with from_images.
+        image_size: Side of the input (default: the network's own). Only with from_images.
+        decode: JPEG decoding (default: as the backbone was trained). Only with from_images.
+        mixed_precision: Precision of the convolutions below float32. Only with from_images.
+        workers: Decoding threads (0: one a core). Only with from_images.
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def tune(
+    *,
+    dataset: StrPath,
+    features: StrPath,
+    output: StrPath,
+    method: str = "residual",
+    options: Mapping[str, Any] = {},
+    search: Sequence[str] = (),
+    trials: int = 30,
+    init: StrPath | None = None,
+    detection: StrPath | None = None,
+    clean_fraction: float = 1.0,
+    steps: int | None = None,
+    seed: int = 0,
+    bootstrap: int = 1000,
+    memory: float | None = None,
+    force: bool = False,
+) -> Path:
+    """Search for a method's options by validation; tells what the best ones reach on test.
+
+    The same as ``nlcli tune`` on the command line.
+
+    Args:
+        dataset: Data set directory.
+        features: Features directory of that data set.
+        output: Directory to write.
+        method: Method; 'nlcli methods' lists them.
+        options: Options of the method that stay as they are, such as hidden=64.
+        search: Option that is searched (default: each that the method says is worth it).
+        trials: Most heads that are trained, beside that of the defaults.
+        init: Run of a linear head to start from.
+        detection: Detection whose scores weight the noisy labels.
+        clean_fraction: Part of the verified training images used as clean set.
+        steps: Training steps (default: the method's).
+        seed: Seed of the search, the clean set, the initial weights, the batches.
+        bootstrap: Bootstrap resamples over images, for the interval of the gain.
+        memory: GiB that features may take (default: half of what is free).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def export_model(
+    *,
+    run: StrPath,
+    output: StrPath,
+    format: Literal["keras", "saved-model", "onnx", "litert", "openvino"] = "keras",
+    score: str | None = None,
+    backbone: StrPath | None = None,
+    evaluation: StrPath | None = None,
+    tolerance: float | None = None,
+    batch_size: int = 32,
+    workers: int = 0,
+    force: bool = False,
+) -> Path:
+    """Write a trained head and its network as one model that other programs run.
+
+    The same as ``nlcli export-model`` on the command line.
+
+    Args:
+        run: Run or backbone directory.
+        output: Directory to write.
+        format: Of the model; onnx, litert and openvino are extras to install.
+        score: Which of the method's scores (default: the method's own choice).
+        backbone: Backbone directory (default: the run's own, or the one its features came from).
+        evaluation: Evaluation of the run, whose metrics the card tells, too (default: none).
+        tolerance: Most that a score may differ from that of predict (default: 1e-4, more below float32).
+        batch_size: Images in a forward pass.
+        workers: Decoding threads (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -1220,6 +1224,32 @@ def evaluate(
         seed: Seed of the bootstrap and of the choice of examples.
         batch_size: Images in a forward pass, for a backbone that reads images.
         workers: Decoding threads (0: one a core).
+        force: Replace a different result at the output.
+
+    Returns:
+        The directory that was made, or that was up to date.
+
+    Raises:
+        NlcliError: what the command line would print.
+    """
+
+def report(
+    *,
+    directories: Sequence[StrPath],
+    output: StrPath,
+    title: str | None = None,
+    thumbnails: int = 60,
+    force: bool = False,
+) -> Path:
+    """Put what stages made onto one page: which labels look wrong, how sure that is, what it brings.
+
+    The same as ``nlcli report`` on the command line.
+
+    Args:
+        directories: Directories made by nlcli, or folders of them; what they were made from is looked up.
+        output: Page to write (.html).
+        title: Title of the page (default: the data set's name).
+        thumbnails: Most pictures on the page, those that matter most first.
         force: Replace a different result at the output.
 
     Returns:
@@ -1308,32 +1338,6 @@ def table(
         published: Published table, such as hu2018-table2 (default: none, only what was measured).
         by: What the columns go by (default: as the published table's, or the part of the clean set).
         deviations: What was done otherwise than in the paper, a sentence each.
-        force: Replace a different result at the output.
-
-    Returns:
-        The directory that was made, or that was up to date.
-
-    Raises:
-        NlcliError: what the command line would print.
-    """
-
-def report(
-    *,
-    directories: Sequence[StrPath],
-    output: StrPath,
-    title: str | None = None,
-    thumbnails: int = 60,
-    force: bool = False,
-) -> Path:
-    """Put what stages made onto one page: which labels look wrong, how sure that is, what it brings.
-
-    The same as ``nlcli report`` on the command line.
-
-    Args:
-        directories: Directories made by nlcli, or folders of them; what they were made from is looked up.
-        output: Page to write (.html).
-        title: Title of the page (default: the data set's name).
-        thumbnails: Most pictures on the page, those that matter most first.
         force: Replace a different result at the output.
 
     Returns:

@@ -37,9 +37,14 @@ if TYPE_CHECKING:
 
 _ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
 
-The usual way: build a data set (build-coco), fine-tune a backbone on its noisy labels (pretrain-backbone),
-cache features (extract-features), train a head with the few clean labels you have (train-head), score it (eval).
-'nlcli run pipelines/demo.yaml' does all of it on an embedded data set in minutes.
+A folder of pictures with bad labels, some of them checked, becomes cleaned labels, a classifier and a page by one
+command:
+
+**nlcli clean photos --labels labels.csv --checked checked.csv --output runs/mine**
+
+The same in single steps: build a data set (build-folders, build-tags), cache features (extract-features), find wrong
+labels (detect-noise) and mend them (clean-labels), train a head with the few clean labels you have (train-head), score
+it (eval). 'nlcli run PIPELINE.yaml' runs such steps in order. Each command has an example in its own --help.
 """
 _MARKUP: dict[str, Any] = {"rich_markup_mode": "markdown"}
 _SETTINGS: dict[str, Any] = {
@@ -79,7 +84,7 @@ class _LazyGroup(TyperGroup):
         others = SOURCES.of_others()
         for name, command in others.items():
             self.commands[name] = TyperCommand(
-                name, help=command.about, rich_help_panel="Stages", rich_markup_mode="markdown"
+                name, help=command.about, rich_help_panel=command.panel, rich_markup_mode="markdown"
             )
         return others
 
@@ -111,9 +116,7 @@ def _global_options(
 
 
 def _register(command: Command) -> None:
-    panel = "Stages" if isinstance(command, StageCommand) else "Use"
-
-    @app.command(command.name, help=command.about, rich_help_panel=panel)
+    @app.command(command.name, help=command.about, rich_help_panel=command.panel)
     def stub() -> None:  # replaced by _LazyGroup before it could be called
         raise AssertionError(command.name)
 

@@ -304,7 +304,7 @@ def show_imported(outputs: Sequence[Path]) -> None:
             )
         for remark in record.remarks:
             tell(f"note: {remark}")
-        tell(f"data set that knows the answers: {output}")
+        tell(f"data set that knows the answers: {output}; give it to nlcli detect-noise, with the features of before")
 
 
 def _show_found(found: Sequence[Found], what: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.answers.log import chosen_by_score
 from nlcli.cleaning.cleaned_by_run import of_run
 from nlcli.cleaning.cleaned_examples import cleaned_examples, write_cleaned_examples
 from nlcli.cleaning.cleaning_record import CLEANING, Claim, CleaningRecord, PlantedError
@@ -120,6 +121,9 @@ def _cleaning(config: CleanDataset) -> Cleaning:
         raise NlcliError("--features means something only with a run; leave it out")
     else:
         source = of_detection(record, table, config.policy)
+    # Images that were checked because their labels looked wrong are no sample: their changes are right more often.
+    sample = source.proposals.judged_without(chosen_by_score(config.dataset, table))
+    source = replace(source, proposals=sample)
     by_person = persons_changes(table, np.flatnonzero(source.told & np.isin(table.split, limits.splits)))
     plan = make_plan(table, source.proposals, by_person, source.told, limits)
     if source.refusal is not None and config.policy != "suggest":

@@ -256,7 +256,11 @@ def _refusal(
         changed = one.gone + (one.come if several else 0)
         allowed = int(np.ceil(limits.max_changes * one.labels - 1e-9))
         if changed > allowed:
-            share = f"{changed / one.labels:.0%} of its {one.labels:,} labels" if one.labels else f"{changed:,} labels"
+            share = (
+                f"{100 * changed / one.labels:.0f} % of its {one.labels:,} labels"
+                if one.labels
+                else f"{changed:,} labels"
+            )
             least = min(1.0, np.ceil(100 * changed / one.labels) / 100) if one.labels else 1.0
             raised = f"pass --max-changes {least:g}, or " if changed <= one.labels else ""
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -50,6 +50,10 @@ class Proposals:
     def where(self, which: np.ndarray) -> Proposals:
         """Those that ``which`` (a mask, or positions) names."""
         return Proposals(**{entry.name: getattr(self, entry.name)[which] for entry in fields(self)})
+
+    def judged_without(self, images: Bools) -> Proposals:
+        """The same proposals, with no person's word on those images of the table that ``images`` (N,) marks."""
+        return replace(self, right=np.where(images[self.row], _UNKNOWN, self.right).astype(np.int8))
 
 
 def joined(parts: Iterable[Proposals]) -> Proposals:

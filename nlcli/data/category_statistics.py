@@ -88,7 +88,9 @@ def _plot(noisy: np.ndarray, checked: np.ndarray, right: np.ndarray, path: Path)
     quality.plot(np.sort(right[some] / checked[some])[::-1], color=ORANGE)
     if some.any():
         overall = right.sum() / checked.sum()
-        quality.axhline(overall, color="0.4", linewidth=0.8, linestyle="--", label=f"all annotations: {overall:.1%}")
+        quality.axhline(
+            overall, color="0.4", linewidth=0.8, linestyle="--", label=f"all annotations: {100 * overall:.1f} %"
+        )
         quality.legend(frameon=False, fontsize=8, loc="lower left")
     quality.set_ylim(-0.02, 1.05)
     quality.set(xlabel=f"{int(some.sum()):,} checked classes, best first", ylabel="share that is right")

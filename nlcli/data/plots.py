@@ -53,7 +53,7 @@ def class_statistics_plot(statistics: dict[str, Any], path: Path) -> None:
     quality.plot(position, recalled, "o", markersize=4, color="#2b6c8f", label="verified labels that are found")
     overall = statistics["splits"]["all"]["precision"]
     if overall is not None:
-        label = f"right over all classes: {overall:.0%}"
+        label = f"right over all classes: {100 * overall:.0f} %"
         quality.axhline(overall, color="0.4", linewidth=0.8, linestyle="--", label=label)
     quality.set_ylim(0, 1.05)
     quality.set_ylabel("share")
@@ -137,6 +137,6 @@ def _draw(axes: Any, name: str, confusion: Confusion) -> Any:
     top = "on top: its share of the images, in %" if count <= _NUMBERED else "bars: its share of the images"
     axes.set_xlabel(f"true class ({top})")
     axes.set_ylabel(name)
-    accuracy = "" if confusion.accuracy is None else f", overall accuracy {confusion.accuracy:.2%}"
+    accuracy = "" if confusion.accuracy is None else f", overall accuracy {100 * confusion.accuracy:.2f} %"
     axes.set_title(f"{name}: {confusion.images:,} images{accuracy}", fontsize=10, loc="left", pad=22)
     return image

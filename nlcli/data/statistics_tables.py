@@ -143,9 +143,8 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
 def _confusions_table(confusions: dict[str, Any]) -> Table:
     title = "Largest confusions of noisy labels"
     if confusions["images"]:
-        title += (
-            f" ({confusions['images']:,} pairs, {confusions['accuracy']:.2%} right; all in {label_confusion.TABLE})"
-        )
+        right = f"{100 * confusions['accuracy']:.2f} % right"
+        title += f" ({confusions['images']:,} pairs, {right}; all in {label_confusion.TABLE})"
     table = _new_table(title, "true class", "noisy label", "images", "of the true class")
     for entry in confusions["largest"]:
         _add_row(table, entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))

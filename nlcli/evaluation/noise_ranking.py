@@ -108,7 +108,7 @@ def ranking_plot(ranking: NoiseRanking, path: Path) -> None:
     base = float(ranking.wrong.mean())
     ranks = np.arange(1, len(ranking) + 1)
     axes.plot(ranks, ranking.precision, color=BLUE, linewidth=1.6, label="by p(confusing noise)")
-    axes.axhline(base, color=ORANGE, linestyle="--", linewidth=1.2, label=f"any order: {base:.1%} are wrong")
+    axes.axhline(base, color=ORANGE, linestyle="--", linewidth=1.2, label=f"any order: {100 * base:.1f} % are wrong")
     axes.set_xlim(1, max(2, len(ranking)))
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(f"rank among {len(ranking):,} images whose true and noisy class are known")

@@ -176,7 +176,9 @@ def errors_plot(
     without = int((measured.counts == 0).sum())
     told = f"; {without} without images left out" if without else ""
     axes.set_title(
-        f"{HEADINGS[total]} {measured.values[total]:.1%} over {len(order)} classes{told}", fontsize=10, loc="left"
+        f"{HEADINGS[total]} {100 * measured.values[total]:.1f} % over {len(order)} classes{told}",
+        fontsize=10,
+        loc="left",
     )
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save_figure(figure, path)

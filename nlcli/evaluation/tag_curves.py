@@ -27,7 +27,7 @@ def tag_curves_plot(checked: CheckedTags, measured: Measured, path: Path) -> Non
         if 0 < base < 1:
             curve = roc_curve(~wrong[which], (1 - sure[which]).astype(np.float32))
             axes.plot(curve.caught, curve.precision, color=BLUE, linewidth=1.8)
-        axes.axhline(base, color=GREY, linewidth=0.8, linestyle=":", label=f"any order: {base:.1%}")
+        axes.axhline(base, color=GREY, linewidth=0.8, linestyle=":", label=f"any order: {100 * base:.1f} %")
         caught, total = int((which & wrong & called).sum()), int((which & called).sum())
         if total:
             at = caught / max(1, int((which & wrong).sum()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,18 @@ from typing import Any
 from nlcli.console import say
 from nlcli.data.labels import Task
 from nlcli.errors import NlcliError, plain
+from nlcli.pile.before import is_ours, read_before
 from nlcli.pile.config import CleanPile
 from nlcli.pile.label_kind import label_kind
-from nlcli.pile.pipeline import PAGE, absolute, is_measured, write_pipeline
+from nlcli.pile.pipeline import is_measured, stages_again, stages_of, write_pipeline
+from nlcli.pile.places import CLASSIFIER, DETECTION, PAGE, QUEUE, absolute
 from nlcli.reporting.facts import print_facts
 from nlcli.stages.pipeline import read_pipeline, run_pipeline
 from nlcli.stages.stage import read_stage
+from nlcli.suggestion.queue_files import ANSWERS
+
+_NEXT = {"answered": "Clean again with what you filled in", "predict": "Label other pictures"}
+_OF_NETWORKS = ("backbone", "weights", "image_size", "pretrain_steps", "duplicates")
 
 
 def clean(config: CleanPile) -> dict[str, Any]:
@@ -26,20 +33,24 @@ def clean(config: CleanPile) -> dict[str, Any]:
     Raises:
         NlcliError: the labels can be read in two ways, the pipeline was changed by hand, or a stage failed.
     """
-    task = _task(config)
     _check_outputs(config)
-    pipeline = write_pipeline(config, task)
+    if config.answers:
+        stages = stages_again(config, read_before(config))
+    else:
+        _refuse_ours(config)
+        stages = stages_of(config, _task(config))
+    pipeline = write_pipeline(config, stages)
     plan = read_pipeline(pipeline)
     if config.plan_only:
         return {
             "pipeline": str(pipeline),
             "stages": {step.name: f"{step.stage.name} -> {step.output}" for step in plan.steps},
         }
-    if not is_measured(config):
+    if not config.answers and not is_measured(config):
         say("no checked images: which labels look wrong can be told, how sure that is cannot; --checked takes a table")
     made = run_pipeline(plan, force=config.force, jobs=config.jobs)
     facts = read_stage(absolute(config.output) / PAGE).summary["facts"]
-    return {"pipeline": str(pipeline), **made, "facts": facts}
+    return {"pipeline": str(pipeline), **made, "facts": facts, "next": _next_commands(config)}
 
 
 def show_cleaned(result: Mapping[str, Any]) -> None:
@@ -47,9 +58,50 @@ def show_cleaned(result: Mapping[str, Any]) -> None:
     for name, told in result.get("stages", {}).items():
         print(f"{name}: {told}")
     if "facts" in result:
-        print_facts(result["facts"], Path(result["page"]).parent)
-        print(plain(f"The page: {result['page']}"))
-    print(plain(f"What is done, to change and run again: nlcli run {result['pipeline']}"))
+        folder = Path(result["pipeline"]).parent  # as it was given; what stages made is told from the root
+        print_facts(result["facts"], folder)
+        print(plain(f"The page: {folder / PAGE}"))
+        for name, command in result["next"].items():
+            print(plain(f"{_NEXT[name]}: {command}"))
+    print(plain(f"What is done, to change and run again: {shlex.join(['nlcli', 'run', result['pipeline']])}"))
+
+
+def _next_commands(config: CleanPile) -> dict[str, str]:
+    """What people do next: the command by name."""
+    folder = config.output
+    answers, again = str(folder / QUEUE / ANSWERS), str(_after(config))
+    if config.answers or is_measured(config):
+        words = ["nlcli", "clean", str(folder), "--answers", answers]
+    else:  # checked images are drawn into validation and test where a data set is built
+        words = ["nlcli", "clean", str(config.photos), *_given(config), "--checked", answers]
+    commands = {"answered": shlex.join([*words, "--output", again])}
+    if "backbone" in read_stage(_features_of(config)).config:
+        words = ["nlcli", "predict", "PICTURES", "--run", str(folder / CLASSIFIER)]
+        commands["predict"] = shlex.join(words)
+    return commands
+
+
+def _after(config: CleanPile) -> Path:
+    """Where the next round may lie: ``runs/mine-2`` after ``runs/mine``, then ``runs/mine-3``."""
+    name, dash, number = config.output.name.rpartition("-")
+    if config.answers and dash and number.isdecimal():
+        return config.output.with_name(f"{name}-{int(number) + 1}")
+    return config.output.with_name(f"{config.output.name}-2")
+
+
+def _features_of(config: CleanPile) -> Path:
+    detection = read_stage(absolute(config.output) / DETECTION)
+    return detection.input_path("features") or detection.path
+
+
+def _given(config: CleanPile) -> list[str]:
+    """Options of a pile that nobody checked, as they were given."""
+    words = []
+    for name in ("labels", "task", "verified_means", "class_names", "features", "keys", *_OF_NETWORKS):
+        value = getattr(config, name)
+        if value != CleanPile.model_fields[name].default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
 
 
 def _task(config: CleanPile) -> Task:
@@ -62,6 +114,15 @@ def _task(config: CleanPile) -> Task:
     task, why = label_kind(config.labels)
     say(f"{config.labels}: {'one label' if task == 'single-label' else 'several labels'} an image, because {why}")
     return task
+
+
+def _refuse_ours(config: CleanPile) -> None:
+    """Refuse directories of ours: their plots would be taken for pictures."""
+    if is_ours(config.photos):
+        raise NlcliError(
+            f"{config.photos} was made by nlcli and is no folder of pictures; give that, or clean again what nlcli "
+            "clean made, with the answers of people as --answers"
+        )
 
 
 def _check_outputs(config: CleanPile) -> None:

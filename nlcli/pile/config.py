@@ -18,7 +18,8 @@ class CleanPile(StageConfig):
     photos: Annotated[
         Path,
         Option(
-            "Folder of the pictures; without --labels, its folders are the labels.",
+            "Folder of the pictures; without --labels, its folders are the labels. With --answers, what nlcli clean made "
+            "of them before.",
             panel="Data",
             role="input",
             place="argument",
@@ -40,6 +41,14 @@ class CleanPile(StageConfig):
             "Table of the images that people checked: path and label, or path and present.", panel="Data", role="input"
         ),
     ] = None
+    answers: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Answers to what the clean before asked, such as its to-check/answers.csv filled in: clean again with them.",
+            panel="Data",
+            role="input",
+        ),
+    ] = ()
     task: Annotated[
         Literal["auto", "single-label", "multi-label"],
         Option("Whether an image has one label or several; auto tells by the table.", panel="Labels"),
@@ -106,7 +115,9 @@ class CleanPile(StageConfig):
     )
     policy: Annotated[
         Policy,
-        Option("Correct labels, only take wrong ones away, or only list proposals.", panel="Labels"),
+        Option(
+            "Only list proposals (suggest), correct labels (fix), or only take wrong ones away (drop).", panel="Labels"
+        ),
     ] = "fix"
     precision: Annotated[float, Option("Share of the changes that shall be right.", panel="Labels", ge=0, lt=1)] = 0.8
     max_changes: Annotated[

@@ -15,11 +15,11 @@ from nlcli.data.sources.base import TEST, VALIDATION
 from nlcli.data.sources.image_table import SPLIT_NAMES
 from nlcli.errors import NlcliError
 from nlcli.networks.foreign.source import located
+from nlcli.pile.before import Before
 from nlcli.pile.config import CleanPile
+from nlcli.pile.places import PAGE, PIPELINE, absolute
 from nlcli.stages.files import atomic_path
 
-PIPELINE = "pipeline.yaml"
-PAGE = "report.html"
 CHECKED_SHARES = {"validation_share": 0.2, "test_share": 0.3}
 """Parts of the checked images that choose and that measure; the others are fitted on."""
 _MARK = "# Written by nlcli clean; what follows had the SHA-256 "
@@ -29,12 +29,25 @@ Stage = dict[str, Any]
 
 def stages_of(config: CleanPile, task: Task) -> list[Stage]:
     """The stages for a pile whose labels are of the kind ``task``, in order."""
-    measured = is_measured(config)
     stages = [_dataset(config, task)]
     if config.duplicates == "leave-out":
         stages.append(_stage("dataset", "deduplicate", dataset="${all}"))
-    stages += _features(config)
-    both = {"dataset": "${dataset}", "features": "${features}"}
+    return [*stages, *_features(config), *_from_features(config, "${features}", is_measured(config))]
+
+
+def stages_again(config: CleanPile, before: Before) -> list[Stage]:
+    """The stages for a pile that was cleaned before, with the answers to what was asked then; no picture is read."""
+    answers = [str(absolute(path)) for path in config.answers]
+    queue = str(before.queue)
+    dataset = str(before.dataset)
+    stages = [_stage("dataset", "import-verification", dataset=dataset, suggestion=queue, answers=answers)]
+    return [*stages, *_from_features(config, str(before.features), True)]
+
+
+def _from_features(config: CleanPile, features: str, measured: bool) -> list[Stage]:
+    """All that follows once there are a data set and its features."""
+    stages: list[Stage] = []
+    both = {"dataset": "${dataset}", "features": features}
     stages.append(_stage("wrong-labels", "detect-noise", **both, method=config.detector, seed=config.seed))
     stages.append(
         _stage(
@@ -131,16 +144,11 @@ def _stage(name: str, run: str, **given: Any) -> Stage:
     return {"name": name, "run": run, "with": {key: value for key, value in given.items() if value is not None}}
 
 
-def absolute(path: Path) -> Path:
-    """``path`` from the root, links as they are."""
-    return Path.cwd() / path
-
-
 # --- the file --------------------------------------------------------------------------------
 
 
-def write_pipeline(config: CleanPile, task: Task) -> Path:
-    """Write the pipeline of ``config`` into its output; a file that somebody changed is left as it is.
+def write_pipeline(config: CleanPile, stages: list[Stage]) -> Path:
+    """Write ``stages`` as the pipeline in the output of ``config``; a file that somebody changed is left as it is.
 
     Raises:
         NlcliError: the file there was changed by hand, and ``force`` is not given.
@@ -152,7 +160,7 @@ def write_pipeline(config: CleanPile, task: Task) -> Path:
         "name": config.output.name,
         "about": f"from {config.photos} to cleaned labels",
         "workdir": str(absolute(config.output)),
-        "stages": stages_of(config, task),
+        "stages": stages,
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     whole = f"{_MARK}{_digest(text)}\n# Change what you like and run it again: nlcli run {where}\n{text}"

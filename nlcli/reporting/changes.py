@@ -19,6 +19,13 @@ _MUST: dict[str, Type] = {
     **dict.fromkeys(("key", "path", "split", "class", "old", "proposed", "new", "rule"), "text"),
     "probability": "number",
 }
+_MAY: dict[str, Type] = {"reason": "text"}
+_STAYS = {
+    "split": "in splits whose labels are not touched",
+    "policy": "since changes are only listed",
+    "class": "of classes that are kept",
+    "threshold": "not sure enough",
+}
 _MOST_PAIRS = 12
 
 
@@ -41,6 +48,7 @@ class Changes:
         made: Labels that were changed.
         by_people: Of these, those that a person's word changed.
         proposed: Labels that stay, although a change is proposed.
+        stays: Why these stay: reasons in words, and how many labels each is for, most first.
         pairs: The commonest changes that were made, or else proposed.
         cards: The surest, surest first.
     """
@@ -50,8 +58,21 @@ class Changes:
     made: int
     by_people: int
     proposed: int
+    stays: tuple[tuple[str, int], ...]
     pairs: tuple[Pair, ...]
     cards: tuple[Card, ...]
+
+    @property
+    def left(self) -> str | None:
+        """A sentence on proposals that were not made, beside those that were; None where there are none."""
+        if not self.made or not self.proposed:
+            return None
+        if not self.stays:
+            return f"{self.proposed:,} more are proposed and were not made."
+        if len(self.stays) == 1:
+            return f"{self.proposed:,} more are proposed and were not made, {self.stays[0][0]}."
+        told = ", ".join(f"{count:,} {why}" for why, count in self.stays)
+        return f"{self.proposed:,} more are proposed and were not made: {told}."
 
 
 def read_changes(record: StageRecord, most: int) -> Changes:
@@ -62,7 +83,7 @@ def read_changes(record: StageRecord, most: int) -> Changes:
     """
     said = CleaningRecord.read(record.path / CLEANING)
     several = DatasetRecord.read(record.path / DESCRIPTION).task == "multi-label"
-    table = Columns(record.path / CHANGES, _MUST)
+    table = Columns(record.path / CHANGES, _MUST, _MAY)
     kept, by_people = table.is_word("rule", KEPT), table.is_word("rule", VERIFIED)
     sure = np.nan_to_num(table.numbers("probability"), nan=-1.0)
     shown = kept if kept.all() else ~kept
@@ -75,9 +96,17 @@ def read_changes(record: StageRecord, most: int) -> Changes:
         made=int((~kept).sum()),
         by_people=int(by_people.sum()),
         proposed=int(kept.sum()),
+        stays=_stays(table, kept),
         pairs=_pairs(table, shown, several),
         cards=_cards(table, order, most, several),
     )
+
+
+def _stays(table: Columns, kept: np.ndarray) -> tuple[tuple[str, int], ...]:
+    if "reason" not in table:  # made before reasons were written
+        return ()
+    counts = [(told, int((kept & table.is_word("reason", reason)).sum())) for reason, told in _STAYS.items()]
+    return tuple(sorted(((told, count) for told, count in counts if count), key=lambda one: -one[1]))
 
 
 def _pairs(table: Columns, shown: np.ndarray, several: bool) -> tuple[Pair, ...]:

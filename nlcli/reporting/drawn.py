@@ -17,7 +17,7 @@ from nlcli.reporting.shares import percent
 from nlcli.reporting.verdicts import Histogram
 
 _WIDTH, _HEIGHT = 420.0, 280.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 22.0, 12.0, 42.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 22.0, 12.0, 42.0
 
 
 def _element(name: str, inside: str | Markup = "", **attributes: str | float) -> Markup:

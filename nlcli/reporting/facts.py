@@ -23,6 +23,7 @@ from nlcli.reporting.taken_answers import TakenAnswers
 from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
+_ABOUT = {"noisy": "trained on the labels as they came", "auto": "what the checked images prefer"}
 _NOTHING = 0.0005
 
 
@@ -74,7 +75,11 @@ def print_facts(facts: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """
     for fact in facts:
         place = [] if fact["place"] is None else [f"It lies in {os.path.normpath(folder / fact['place'])}."]
-        print(plain(" ".join([fact["question"], f"{fact['answer']}.", *fact["told"], *place])))
+        told = [told for told in fact["told"] if told not in place]
+        number = fact["answer"].partition(" ")[0]
+        # "263. 263 of 800 labels look wrong": what the first sentence begins with is not said twice.
+        answer = [] if told and told[0].startswith(f"{number} ") else [f"{fact['answer']}."]
+        print(plain(" ".join([fact["question"], *answer, *told, *place])))
 
 
 def _how_many(labels: Labels | None, verdicts: Verdicts | None, taken: TakenAnswers | None) -> Fact:
@@ -174,12 +179,20 @@ def _classifier(table: Table | None) -> Fact:
     on = f"{HEADINGS[name]} on {known:,} checked {comparison.split} images."
     if before is after:
         return Fact(question, _value(name, other), (f"{after.label}: {_with_ends(name, other)}; {on}",))
-    told = [f"{before.label}: {_with_ends(name, one)}; {after.label}: {_with_ends(name, other)}; {on}"]
+    told = [
+        f"{_called(before.label)}: {_with_ends(name, one)}; {_called(after.label)}: {_with_ends(name, other)}; {on}"
+    ]
     difference = _difference(name, before.label, comparison.reference, other)
     if difference is not None:
         told.append(difference)
     told.append(f"{after.label} is {table.chosen.why}.")
     return Fact(question, f"{_value(name, one)} → {_value(name, other)}", tuple(told), warning=table.chosen.flatters)
+
+
+def _called(label: str) -> str:
+    """A model with what it is, for readers who know no method."""
+    about = _ABOUT.get(label)
+    return label if about is None else f"{label} ({about})"
 
 
 def _value(name: str, metric: OverSeeds) -> str:
@@ -220,8 +233,8 @@ def _cleaned(changes: Changes | None, page: Path) -> Fact:
     place = Place.of(changes.record.path, page)
     if changes.made:
         told = [f"{changes.made:,} labels were changed, {changes.by_people:,} of them by a person's word."]
-        if changes.proposed:
-            told.append(f"{changes.proposed:,} more changes are proposed and were not made.")
+        if changes.left is not None:
+            told.append(changes.left)
         answer = f"{changes.made:,} changes"
     else:
         told = [f"{changes.proposed:,} changes are proposed; no label was changed."]
@@ -230,10 +243,12 @@ def _cleaned(changes: Changes | None, page: Path) -> Fact:
     for claim in changes.said.claims:
         share = Share.of(claim.right, claim.verified)
         if claim.changed and share is not None:
+            few = f", and {claim.verified:,} are too few to trust" if share.too_few else ""
             told.append(
-                f"Of {claim.verified:,} checked ones like those that {claim.kind} a label {share.told} are right."
+                f"Tried on checked images, {claim.right:,} of {claim.verified:,} changes that {claim.kind} a label are "
+                f"right: {share.told}{few}."
             )
-    told.append("changes.csv there lists each of them.")
+    told.append("changes.csv lists each of them.")
     return Fact(question, answer, tuple(told), place=place)
 
 
@@ -241,4 +256,7 @@ def _queue(queue: NextImages | None, page: Path) -> Fact:
     question = "What should be checked next?"
     if queue is None:
         return Fact(question, "not chosen", ("None of the directories holds a queue of images to check.",), known=False)
-    return Fact(question, f"{queue.images:,} images", ("The most useful first.",), place=Place.of(queue.path, page))
+    told = [queue.order]
+    if queue.sheet is not None:
+        told.append(f"What you see goes into the column '{queue.column}' of {queue.sheet.name} beside it.")
+    return Fact(question, f"{queue.images:,} images", tuple(told), place=Place.of(queue.path, page))

@@ -46,8 +46,9 @@ def read_labels(record: StageRecord, most: int) -> Verdicts:
         reliability=None if probability is None else Reliability.of(probability[counts], ~is_wrong),
     )
     judged, called_wrong = table.counts("label"), table.counts("label", wrong)
-    # The file is worst first; those that nobody has looked at are news, the others are marked.
-    first = np.flatnonzero(wrong)[:most]
+    # The file is worst first; those that nobody has looked at are news, and stand before the others, which are marked.
+    news = wrong & ~table.known("verified")
+    first = np.concatenate([np.flatnonzero(news), np.flatnonzero(wrong & ~news)])[:most]
     return Verdicts(
         record=record,
         method=said.method,

@@ -132,7 +132,7 @@ def _chosen(comparison: Comparison, records: Sequence[StageRecord]) -> Chosen | 
         return Chosen(before, before, "the only one", False)
     by_validation = _best_on_validation(comparison, records)
     if by_validation is not None:
-        return Chosen(before, by_validation, "best on validation, not on these images", False)
+        return Chosen(before, by_validation, "best on validation images, and not chosen by these", False)
     name = leading(comparison.names)
     sign = -1 if name in LOWER_IS_BETTER else 1
     best = max(rows, key=lambda row: sign * (row.metrics[name].value or 0.0))
@@ -172,6 +172,8 @@ def read_curves(runs: Sequence[StageRecord]) -> tuple[str, tuple[Curve, ...], in
         curve = read_learning_curve(run.path)
         if curve is None or not len(curve.steps):
             without += 1
+            continue
+        if not curve.of_training:  # strengths of regularisation in order, which would be drawn as steps
             continue
         curves.setdefault(_run_name(run), []).append(curve)
     shared = [name for name in LEARNING if all(name in curve.metrics for group in curves.values() for curve in group)]

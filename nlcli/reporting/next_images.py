@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nlcli.data.sources.tag_tables import split_tags
 from nlcli.data.tables import read_rows
 from nlcli.reporting.cards import Card
+from nlcli.suggestion.choice import RANDOM
+from nlcli.suggestion.queue_files import ANSWERS, QUEUE_CSV
 
 _MUST = ("key",)
 _MAY = (
@@ -28,11 +31,28 @@ _MAY = (
 
 @dataclass(frozen=True)
 class NextImages:
-    """A queue: how many images it lists, and cards of the first ones."""
+    """A queue: how many images it lists, and cards of the first ones.
+
+    Attributes:
+        path: Of the table that a person can open, where there is one beside the other.
+        at_random: All were drawn at random.
+        sheet: The table that is filled in, and the column that is (``label``, of several labels ``right``); None where
+            there is none.
+    """
 
     path: Path
     images: int
     cards: tuple[Card, ...]
+    at_random: bool = False
+    sheet: Path | None = None
+    column: str = "label"
+
+    @property
+    def order(self) -> str:
+        """In which order they stand, a sentence."""
+        if self.at_random:
+            return "Drawn at random, so that they measure how many labels are wrong."
+        return "The most useful first."
 
 
 def read_queue(path: Path, most: int) -> NextImages:
@@ -42,11 +62,12 @@ def read_queue(path: Path, most: int) -> NextImages:
         NlcliError: the table is damaged, or has columns that a queue has not.
     """
     cards: list[Card] = []
-    images = 0
+    images, how = 0, set[str]()
     for _, row in read_rows(path, (*_MUST, *_MAY), _MUST):
         images += 1
+        how.add(row.get("how", ""))
         if len(cards) < most:
-            asked = row.get("classes", "")
+            asked = ", ".join(split_tags(row.get("classes", "")))
             told = [row.get("reason", ""), f"Asked: {asked}." if asked else ""]
             cards.append(
                 Card(
@@ -56,4 +77,20 @@ def read_queue(path: Path, most: int) -> NextImages:
                     note=" ".join(part for part in told if part) or None,
                 )
             )
-    return NextImages(path, images, tuple(cards))
+    opened, sheet = path.parent / QUEUE_CSV, path.parent / ANSWERS
+    return NextImages(
+        path=opened if opened.is_file() else path,
+        images=images,
+        cards=tuple(cards),
+        at_random=how == {RANDOM},
+        sheet=sheet if sheet.is_file() else None,
+        column=_to_fill_in(sheet),
+    )
+
+
+def _to_fill_in(sheet: Path) -> str:
+    """The column of a sheet that a person fills in: ``right`` where a row is a class, else ``label``."""
+    if not sheet.is_file():
+        return "label"
+    with open(sheet, encoding="utf-8") as lines:
+        return "right" if "right" in lines.readline().strip().split(",") else "label"

@@ -88,6 +88,9 @@ def rendered(content: Content) -> tuple[str, str]:
         else Place.of(content.changes.record.path / CHANGES_CSV, content.page),
         log_place=None if content.taken is None else Place.of(content.taken.record.path / LOG, content.page),
         queue_place=None if content.queue is None else Place.of(content.queue.path, content.page),
+        sheet_place=None
+        if content.queue is None or content.queue.sheet is None
+        else Place.of(content.queue.sheet, content.page),
     )
     before, _, after = page.lstrip().partition(_MARK)
     return before, after

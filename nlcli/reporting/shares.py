@@ -47,8 +47,8 @@ class Share:
 
 
 def percent(value: float) -> str:
-    """A share for people: ``38.4 %``, whole where nothing is behind the point."""
-    text = f"{100 * value:.1f}".removesuffix(".0")
+    """A share for people: ``38.4 %``, one digit behind the point as in its interval; nothing and all are whole."""
+    text = f"{100 * value:.1f}".removesuffix(".0") if value in (0, 1) else f"{100 * value:.1f}"
     return f"{text}\u00a0%"  # a number and its sign stay on one line
 
 

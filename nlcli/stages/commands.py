@@ -28,6 +28,7 @@ class Command:
         function: ``module:function`` that takes it.
         example: A command that runs it.
         python: Name of the function in Python; None for ``name`` with underscores.
+        panel: The heading under which ``nlcli --help`` lists it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Command:
     function: str
     example: str
     python: str | None = None
+    panel: str = "Use"
 
     returns: str = "dict[str, int]"
     """What ``call`` returns, as Python writes the type."""
@@ -74,6 +76,7 @@ class StageCommand(Command):
     is_report: bool = False
     ending: str = ""
     better_by: tuple[str, ...] = ()
+    panel: str = "Data sets"
 
     returns: str = "Path"
 
@@ -84,31 +87,6 @@ class StageCommand(Command):
 
 
 _STAGES = (
-    StageCommand(
-        "build-digits",
-        "Write the embedded data: scenes of digits in COCO format, or single digits in folders.",
-        "nlcli.data.config:BuildDigits",
-        "nlcli.data.sources.digits:build_digits",
-        "nlcli build-digits --output data/digits",
-    ),
-    StageCommand(
-        "annotate",
-        "Predict the top classes of every image with a trained classifier.",
-        "nlcli.data.config:Annotate",
-        "nlcli.data.annotate:annotate",
-        "nlcli annotate --images data/coco/train2014 --output data/coco-predictions",
-    ),
-    StageCommand(
-        "build-coco",
-        "Build the extended MS-COCO data set: verified labels, noisy labels, splits.",
-        "nlcli.data.config:BuildCoco",
-        "nlcli.data.sources.coco:build_coco",
-        "nlcli build-coco --train-images data/coco/train2014 "
-        "--train-annotations data/coco/annotations/instances_train2014.json "
-        "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
-        "--output data/coco-noisy",
-        show="nlcli.data.statistics_tables:show_dataset",
-    ),
     StageCommand(
         "build-folders",
         "Build a single-label data set from folders of images or a table of them.",
@@ -123,6 +101,17 @@ _STAGES = (
         "nlcli.data.config:BuildTags",
         "nlcli.data.sources.tags:build_tags",
         "nlcli build-tags --table tags.csv --images photos --output data/photos",
+        show="nlcli.data.statistics_tables:show_dataset",
+    ),
+    StageCommand(
+        "build-coco",
+        "Build the extended MS-COCO data set: verified labels, noisy labels, splits.",
+        "nlcli.data.config:BuildCoco",
+        "nlcli.data.sources.coco:build_coco",
+        "nlcli build-coco --train-images data/coco/train2014 "
+        "--train-annotations data/coco/annotations/instances_train2014.json "
+        "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
+        "--output data/coco-noisy",
         show="nlcli.data.statistics_tables:show_dataset",
     ),
     StageCommand(
@@ -158,6 +147,20 @@ _STAGES = (
         "nlcli build-openimages --root downloads/openimages --output data/openimages",
     ),
     StageCommand(
+        "build-digits",
+        "Write the embedded data: scenes of digits in COCO format, or single digits in folders.",
+        "nlcli.data.config:BuildDigits",
+        "nlcli.data.sources.digits:build_digits",
+        "nlcli build-digits --output data/digits",
+    ),
+    StageCommand(
+        "annotate",
+        "Predict the top classes of every image with a trained classifier.",
+        "nlcli.data.config:Annotate",
+        "nlcli.data.annotate:annotate",
+        "nlcli annotate --images data/coco/train2014 --output data/coco-predictions",
+    ),
+    StageCommand(
         "add-noise",
         "Plant label noise into a clean data set and keep the truth.",
         "nlcli.data.config:AddNoise",
@@ -174,12 +177,20 @@ _STAGES = (
         show="nlcli.data.statistics_tables:show_dataset",
     ),
     StageCommand(
-        "import-weights",
-        "Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.",
-        "nlcli.networks.config:ImportWeights",
-        "nlcli.networks.import_weights.stage:import_weights",
-        "nlcli import-weights --weights downloads/bvlc_reference_caffenet.caffemodel --network alexnet "
-        "--output data/weights/alexnet",
+        "extract-features",
+        "Cache the pooled features of every image in HDF5.",
+        "nlcli.data.config:ExtractFeatures",
+        "nlcli.data.features.extract:extract_features",
+        "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
+        panel="Networks and features",
+    ),
+    StageCommand(
+        "import-features",
+        "Take features that another program computed instead of extracting them.",
+        "nlcli.data.config:ImportFeatures",
+        "nlcli.data.features.import_features:import_features",
+        "nlcli import-features --dataset data/photos --source vectors.npy --keys keys.txt --output runs/features",
+        panel="Networks and features",
     ),
     StageCommand(
         "pretrain-backbone",
@@ -188,44 +199,16 @@ _STAGES = (
         "nlcli.training.pretrain_backbone:pretrain_backbone",
         "nlcli pretrain-backbone --dataset data/coco-noisy --backbone resnet50 --output runs/backbone",
         better_by=("validation_top_1", "validation_AP_all"),
+        panel="Networks and features",
     ),
     StageCommand(
-        "extract-features",
-        "Cache the pooled features of every image in HDF5.",
-        "nlcli.data.config:ExtractFeatures",
-        "nlcli.data.features.extract:extract_features",
-        "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
-    ),
-    StageCommand(
-        "import-features",
-        "Take features that another program computed instead of extracting them.",
-        "nlcli.data.config:ImportFeatures",
-        "nlcli.data.features.import_features:import_features",
-        "nlcli import-features --dataset data/photos --source vectors.npy --keys keys.txt --output runs/features",
-    ),
-    StageCommand(
-        "train-head",
-        "Train a head on cached features or from images, with few clean labels and many noisy ones.",
-        "nlcli.training.config:TrainHead",
-        "nlcli.training.train_head:train_head",
-        "nlcli train-head --method residual --dataset data/coco-noisy --features runs/features "
-        "--clean-fraction 0.05 --output runs/residual",
-        better_by=("validation_top_1", "validation_AP_all"),
-    ),
-    StageCommand(
-        "export-model",
-        "Write a trained head and its network as one model that other programs run.",
-        "nlcli.exporting.config:ExportModel",
-        "nlcli.exporting.export_model:export_model",
-        "nlcli export-model runs/residual --format onnx --output exported/residual",
-    ),
-    StageCommand(
-        "tune",
-        "Search for a method's options by validation; tells what the best ones reach on test.",
-        "nlcli.tuning.config:Tune",
-        "nlcli.tuning.tune:tune",
-        "nlcli tune --method residual --dataset data/coco-noisy --features runs/features --output runs/tuned",
-        show="nlcli.tuning.tune:show_tuning",
+        "import-weights",
+        "Make a backbone of weights that Caffe, TensorFlow 1, PyTorch or Keras saved.",
+        "nlcli.networks.config:ImportWeights",
+        "nlcli.networks.import_weights.stage:import_weights",
+        "nlcli import-weights --weights downloads/bvlc_reference_caffenet.caffemodel --network alexnet "
+        "--output data/weights/alexnet",
+        panel="Networks and features",
     ),
     StageCommand(
         "detect-noise",
@@ -233,23 +216,7 @@ _STAGES = (
         "nlcli.detection.config:DetectNoise",
         "nlcli.detection.detect_noise:detect_noise",
         "nlcli detect-noise --dataset data/food101n --features runs/features --output runs/detection",
-    ),
-    StageCommand(
-        "suggest",
-        "Choose the images that a person should check next, and say why; a share is drawn at random.",
-        "nlcli.suggestion.config:Suggest",
-        "nlcli.suggestion.suggest:suggest",
-        "nlcli suggest --dataset data/photos --from runs/detection --output runs/queue",
-        show="nlcli.suggestion.suggest:show_queues",
-    ),
-    StageCommand(
-        "import-verification",
-        "Take in what people answered of a queue, from Label Studio, CVAT or a table; say what it shows.",
-        "nlcli.answers.config:ImportVerification",
-        "nlcli.answers.import_verification:import_verification",
-        "nlcli import-verification --dataset data/photos --suggestion runs/queue --answers answers.json "
-        "--output data/photos-checked",
-        show="nlcli.answers.import_verification:show_imported",
+        panel="Wrong labels",
     ),
     StageCommand(
         "clean-labels",
@@ -259,6 +226,26 @@ _STAGES = (
         "nlcli clean-labels --dataset data/photos --from runs/detection --output data/photos-clean",
         show="nlcli.cleaning.clean_labels:show_cleaned",
         plan="nlcli.cleaning.clean_labels:plan_changes",
+        panel="Wrong labels",
+    ),
+    StageCommand(
+        "suggest",
+        "Choose the images that a person should check next, and say why; a share is drawn at random.",
+        "nlcli.suggestion.config:Suggest",
+        "nlcli.suggestion.suggest:suggest",
+        "nlcli suggest --dataset data/photos --from runs/detection --output runs/queue",
+        show="nlcli.suggestion.suggest:show_queues",
+        panel="Wrong labels",
+    ),
+    StageCommand(
+        "import-verification",
+        "Take in what people answered of a queue, from Label Studio, CVAT or a table; say what it shows.",
+        "nlcli.answers.config:ImportVerification",
+        "nlcli.answers.import_verification:import_verification",
+        "nlcli import-verification --dataset data/photos --suggestion runs/queue --answers answers.json "
+        "--output data/photos-checked",
+        show="nlcli.answers.import_verification:show_imported",
+        panel="Wrong labels",
     ),
     StageCommand(
         "restore-labels",
@@ -267,6 +254,34 @@ _STAGES = (
         "nlcli.cleaning.restore_labels:restore_labels",
         "nlcli restore-labels --dataset data/photos-clean --output data/photos-again",
         show="nlcli.data.statistics_tables:show_dataset",
+        panel="Wrong labels",
+    ),
+    StageCommand(
+        "train-head",
+        "Train a head on cached features or from images, with few clean labels and many noisy ones.",
+        "nlcli.training.config:TrainHead",
+        "nlcli.training.train_head:train_head",
+        "nlcli train-head --method residual --dataset data/coco-noisy --features runs/features "
+        "--clean-fraction 0.05 --output runs/residual",
+        better_by=("validation_top_1", "validation_AP_all"),
+        panel="Classifiers",
+    ),
+    StageCommand(
+        "tune",
+        "Search for a method's options by validation; tells what the best ones reach on test.",
+        "nlcli.tuning.config:Tune",
+        "nlcli.tuning.tune:tune",
+        "nlcli tune --method residual --dataset data/coco-noisy --features runs/features --output runs/tuned",
+        show="nlcli.tuning.tune:show_tuning",
+        panel="Classifiers",
+    ),
+    StageCommand(
+        "export-model",
+        "Write a trained head and its network as one model that other programs run.",
+        "nlcli.exporting.config:ExportModel",
+        "nlcli.exporting.export_model:export_model",
+        "nlcli export-model runs/residual --format onnx --output exported/residual",
+        panel="Classifiers",
     ),
     StageCommand(
         "eval",
@@ -276,33 +291,7 @@ _STAGES = (
         "nlcli eval runs/noisy runs/residual --split test",
         python="evaluate",
         show="nlcli.evaluation.comparison.compare:show_evaluations",
-    ),
-    StageCommand(
-        "compare",
-        "Set evaluations side by side: table, CSV, Markdown and plot.",
-        "nlcli.evaluation.config:Compare",
-        "nlcli.evaluation.comparison.compare:compare_evaluations",
-        "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
-        show="nlcli.evaluation.comparison.compare:show_report",
-        is_report=True,
-    ),
-    StageCommand(
-        "analyse",
-        "Break a comparison down: by category, class frequency and annotation quality; curves, examples.",
-        "nlcli.evaluation.config:Analyse",
-        "nlcli.evaluation.comparison.analyse:analyse",
-        "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis",
-        show="nlcli.evaluation.comparison.analyse:show_analysis",
-        is_report=True,
-    ),
-    StageCommand(
-        "table",
-        "Set evaluations beside a paper's published table, cell by cell.",
-        "nlcli.evaluation.config:Table",
-        "nlcli.evaluation.comparison.paper_table:paper_table",
-        "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
-        show="nlcli.evaluation.comparison.paper_table:show_table",
-        is_report=True,
+        panel="Results",
     ),
     StageCommand(
         "report",
@@ -313,6 +302,37 @@ _STAGES = (
         show="nlcli.reporting.write_page:show_page",
         is_report=True,
         ending=".html",
+        panel="Results",
+    ),
+    StageCommand(
+        "compare",
+        "Set evaluations side by side: table, CSV, Markdown and plot.",
+        "nlcli.evaluation.config:Compare",
+        "nlcli.evaluation.comparison.compare:compare_evaluations",
+        "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
+        show="nlcli.evaluation.comparison.compare:show_report",
+        is_report=True,
+        panel="Results",
+    ),
+    StageCommand(
+        "analyse",
+        "Break a comparison down: by category, class frequency and annotation quality; curves, examples.",
+        "nlcli.evaluation.config:Analyse",
+        "nlcli.evaluation.comparison.analyse:analyse",
+        "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis",
+        show="nlcli.evaluation.comparison.analyse:show_analysis",
+        is_report=True,
+        panel="Results",
+    ),
+    StageCommand(
+        "table",
+        "Set evaluations beside a paper's published table, cell by cell.",
+        "nlcli.evaluation.config:Table",
+        "nlcli.evaluation.comparison.paper_table:paper_table",
+        "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
+        show="nlcli.evaluation.comparison.paper_table:show_table",
+        is_report=True,
+        panel="Results",
     ),
 )
 STAGES: dict[str, StageCommand] = {stage.name: stage for stage in _STAGES}

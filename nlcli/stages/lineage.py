@@ -61,8 +61,10 @@ def finished_stages(path: Path) -> Iterator[StageRecord]:
 def describe_path(path: Path) -> dict[str, Any]:
     """JSON description of the directory at ``path`` and of everything it was made from.
 
+    Of a folder of such directories, such as the work directory of a pipeline, it names what lies in it.
+
     Raises:
-        NlcliError: ``path`` was not made by nlcli.
+        NlcliError: ``path`` was not made by nlcli, and nothing in it was.
     """
     partial = path if path.name.endswith(WORK) else work_path(path)
     if partial.is_dir() and not (path / RECORD).is_file():
@@ -77,6 +79,9 @@ def describe_path(path: Path) -> dict[str, Any]:
             "config": config if isinstance(config, dict) else {},
             "inputs": {},
         }
+    if path.is_dir() and not (path / RECORD).is_file():
+        inside = [{"path": str(r.path), "stage": r.kind, "what": what_of(r.kind)} for r in finished_stages(path)]
+        return {"path": str(path), "holds": inside}
     return _described(read_stage(path), set())
 
 
@@ -114,6 +119,10 @@ def _described(record: StageRecord, seen: set[str]) -> dict[str, Any]:
 
 def print_lineage(described: dict[str, Any]) -> None:
     """Print ``describe_path``'s result for people."""
+    if "holds" in described:
+        tell(f"{described['path']}: {len(described['holds'])} directories made by nlcli; nlcli info tells more of each")
+        print_pairs({Path(one["path"]).name: f"{one['stage']}, {one['what']}" for one in described["holds"]})
+        return
     if not described["complete"]:
         tell(f"{described['path']}: unfinished {described['stage']}; the command that began it continues it")
         print_pairs(described["config"] or {"config": "unknown"})

@@ -207,6 +207,10 @@ class _Reader:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        inside = sorted(one for one in path.iterdir() if one.suffix in (".yaml", ".yml"))
+        such = f", such as {inside[0]}" if inside else ""
+        raise NlcliError(f"{path} is a folder, not a pipeline; name a pipeline file{such}")
     try:
         raw = path.read_bytes()
         kind = foreign_kind(raw[:FIRST_BYTES])

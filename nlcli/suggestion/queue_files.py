@@ -12,9 +12,10 @@ Columns of the queue: key, path, split, how (``random``; ``errors`` or ``uncerta
 drawn at random, empty for those chosen by score), expected_errors, classes (that are asked about, with ``|`` between
 and ``\\|`` and ``\\\\`` in a name) and reason.
 
-Columns of ``answers.csv``: on one label an image path and label (the true class, empty until somebody tells it); on
-several a row a class that is asked about: path, label, right (1 if it is in the image, 0 if not, empty until somebody
-looks) and verified (``listed``: nothing is said of other classes).
+Columns of ``answers.csv``: on one label an image path and label (the true class, empty until somebody tells it), and
+beside them the noisy label and the suggested class, which say nothing and spare typing; on several a row a class that
+is asked about: path, label, right (1 if it is in the image, 0 if not, empty until somebody looks) and verified
+(``listed``: nothing is said of other classes).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from nlcli.suggestion.questions import Question
 
 SUGGESTION, QUEUE, QUEUE_CSV, ANSWERS = "suggestion.json", "queue.parquet", "queue.csv", "answers.csv"
 COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "probabilities", "given", "reason")
+SHEET = ("path", "label", "noisy_label", "suggested")
 _NUMBERS = ("chance", "expected_errors")
 
 
@@ -123,7 +125,7 @@ def write_queue(work: Path, queue: Sequence[Question], task: Task) -> None:
     told = ([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     write_csv(work / QUEUE_CSV, COLUMNS, told)
     if task == "single-label":
-        write_csv(work / ANSWERS, ("path", "label"), ((question.path, "") for question in queue))
+        write_csv(work / ANSWERS, SHEET, _label_answers(queue))
     else:
         write_csv(work / ANSWERS, ("path", "label", "right", "verified"), _tag_answers(queue))
 
@@ -145,6 +147,12 @@ def _cells(question: Question) -> tuple[Any, ...]:
 
 def _names(names: Sequence[str]) -> str:
     return "|".join(name.replace("\\", "\\\\").replace("|", "\\|") for name in names)
+
+
+def _label_answers(queue: Sequence[Question]) -> Iterator[tuple[str, ...]]:
+    for question in queue:
+        noisy, suggested = [*question.classes, ""][:2]
+        yield question.path, "", noisy, suggested
 
 
 def _tag_answers(queue: Sequence[Question]) -> Iterator[tuple[str, str, str, str]]:

@@ -7,6 +7,7 @@ share is drawn at random, and is marked so: only these images are a sample, from
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -208,10 +209,11 @@ def show_queues(outputs: Sequence[Path]) -> None:
         if record.gain is not None:
             _show_gain(record.gain, record.images)
         tell(f"what to check, and why: {output / QUEUE_CSV}")
-        tell(
-            f"fill in {output / ANSWERS}, and give it to nlcli import-verification --answers, and {output} to it as "
-            "--suggestion"
-        )
+        column = "label, the true class" if record.task == "single-label" else "right, 1 or 0"
+        dataset = read_stage(output).config["dataset"]
+        words = ["nlcli", "import-verification", "--dataset", dataset, "--suggestion", output]
+        command = shlex.join(map(str, [*words, "--answers", output / ANSWERS, "--output", f"{dataset}-checked"]))
+        tell(f"fill in {output / ANSWERS} (column {column}), then: {command}")
 
 
 def _show_gain(gain: GainRecord, images: int) -> None:

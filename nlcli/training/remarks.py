@@ -64,7 +64,8 @@ def classifier_remarks(table: LabelTable, rows: np.ndarray, first: np.ndarray, w
         if own <= believed < 1:
             remarks.append(
                 f"no better than believing every label: of the {int(both.sum()):,} images of {where} whose true and "
-                f"noisy class are known, it is right on {own:.1%}, and their noisy labels are on {believed:.1%}"
+                f"noisy class are known, it is right on {100 * own:.1f} %, and their noisy labels are on "
+                f"{100 * believed:.1f} %"
             )
     of_train = noisy_classes(table)[table.rows("train")]
     shares = np.bincount(of_train[of_train >= 0], minlength=table.num_classes) / max(1, len(of_train))

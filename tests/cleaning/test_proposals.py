@@ -56,6 +56,15 @@ def test_a_persons_word_on_several_labels() -> None:
     assert told_of(persons_changes(small_table(), np.arange(4))) == expected
 
 
+def test_a_word_on_an_image_that_was_chosen_by_its_score_judges_nothing() -> None:
+    """Of images 0, 2, 2 and 3 a person spoke; 2 was asked about because it looked wrong."""
+    spoken = make_proposals([0, 2, 2, 3], 0, 1, 0.9, [1, 1, 0, 0])
+    judged = spoken.judged_without(np.array([False, False, True, False]))
+    assert judged.right.tolist() == [1, -1, -1, 0]
+    assert judged.row.tolist() == [0, 2, 2, 3]
+    assert judged.right.dtype == np.int8
+
+
 def test_replacements() -> None:
     own = np.array([0.2, 0.9, 0.1, 0.4, np.nan, 0.5])
     suggested = np.array([1, 1, 0, 1, 2, NONE])
@@ -180,7 +189,7 @@ def test_tags_that_come_count_as_changes_of_their_class() -> None:
         plan = make_plan(table, added, make_proposals([], [], [], []), np.zeros(100, bool), limits(max_changes=most))
         assert (plan.refusal is not None) == refused
     assert plan.refusal is not None
-    assert "of class 'b' 50% of its 40 labels would change" in plan.refusal
+    assert "of class 'b' 50 % of its 40 labels would change" in plan.refusal
     assert "--max-changes 0.5" in plan.refusal
 
 

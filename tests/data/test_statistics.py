@@ -180,7 +180,7 @@ def test_confusion_of_clean_and_noisy_labels_by_hand(tmp_path: Path, capsys: pyt
         assert image.width > 300
     show_dataset([tmp_path / "d"])
     shown = capsys.readouterr().out
-    assert "Largest confusions of noisy labels (7 pairs, 57.14% right; all in label_confusion.csv)" in " ".join(
+    assert "Largest confusions of noisy labels (7 pairs, 57.14 % right; all in label_confusion.csv)" in " ".join(
         shown.split()
     )
     confusion = Confusion(("a", "b", "c"), np.array([[2, 2, 0], [1, 1, 0], [0, 0, 1]]))

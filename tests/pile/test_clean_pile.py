@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nlcli.cleaning.cleaning_record import CLEANING, CleaningRecord
 from nlcli.cleaning.label_changes import CHANGES
+from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
 from nlcli.pile.clean_pile import clean, show_cleaned
 from nlcli.pile.config import CleanPile
@@ -76,14 +79,58 @@ def test_from_a_pile_to_cleaned_labels_and_a_page(
     capsys.readouterr()
     show_cleaned(result)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7  # the five facts, the page, the pipeline
-    assert lines[0].startswith("How many labels look wrong?")
-    assert lines[-1].endswith(f"nlcli run {tmp_path / 'mine' / 'pipeline.yaml'}")
+    mine = tmp_path / "mine"
+    assert len(lines) == 8  # the five facts, the page, what comes next, the pipeline
+    assert lines[0].startswith(f"How many labels look wrong? {wrong['answer']} of 480 labels look wrong")
+    assert lines[4].endswith(f"'label' of answers.csv beside it. It lies in {mine / 'to-check' / 'queue.csv'}.")
+    answers = mine / "to-check" / "answers.csv"
+    assert lines[-2].endswith(f"nlcli clean {mine} --answers {answers} --output {mine}-2")
+    assert lines[-1].endswith(f"nlcli run {mine / 'pipeline.yaml'}")
     json.dumps(result)
 
     # Again: everything is there.
     assert clean(config(pile, tmp_path / "mine")) == result
     assert "up to date" in capsys.readouterr().err
+
+
+def test_it_is_cleaned_again_with_what_was_answered(pile: Path, tmp_path: Path) -> None:
+    """No picture is read again, and images that were chosen because they looked wrong measure no change."""
+    mine = tmp_path / "mine"
+    clean(config(pile, mine))
+    with open(mine / "to-check" / "answers.csv", encoding="utf-8") as lines:
+        sheet = list(csv.DictReader(lines))
+    queue = {
+        row["path"]: row["how"] for row in csv.DictReader((mine / "to-check" / "queue.csv").open(encoding="utf-8"))
+    }
+    true = np.load(pile / "true.npy")
+    for row in sheet[:30]:
+        row["label"] = NAMES[true[int(row["path"][:3])]]
+    filled = tmp_path / "filled.csv"
+    with filled.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, sheet[0])
+        writer.writeheader()
+        writer.writerows(sheet)
+    assert list(sheet[0]) == ["path", "label", "noisy_label", "suggested"]
+    assert all(row["noisy_label"] in NAMES and row["suggested"] in NAMES for row in sheet)
+
+    again = CleanPile(
+        photos=mine, answers=(filled,), output=tmp_path / "mine-2", detector="margin", method="noisy", jobs=1
+    )
+    result = clean(again)
+    assert result["next"]["answered"].endswith(f"--output {tmp_path / 'mine-3'}")
+    stages = {path.name for path in (tmp_path / "mine-2").iterdir()}
+    assert not stages & {"all", "features"}
+    assert {"dataset", "wrong-labels", "cleaned", "tested"} <= stages
+    before, after = (read_stage(tmp_path / name / "dataset") for name in ("mine", "mine-2"))
+    assert read_stage(tmp_path / "mine-2" / "dataset").input_fingerprint("dataset") == before.fingerprint
+    by_score = [row["path"] for row in sheet[:30] if queue[row["path"]] != "random"]
+    assert len(by_score) > 15
+    table = read_dataset(after.path)
+    known = {table.keys[row] for row in np.flatnonzero(np.diff(table.present.indptr))}
+    assert set(by_score) <= known
+    assert len(known) == CHECKED + 30
+    claims = CleaningRecord.read(tmp_path / "mine-2" / "cleaned" / CLEANING).claims
+    assert 0 < sum(claim.verified for claim in claims) <= CHECKED + 30 - len(by_score)
 
 
 @pytest.mark.slow
@@ -97,6 +144,14 @@ def test_without_checked_images_it_says_what_cannot_be_known(
     assert not facts["How sure is that?"]["known"]
     # No label is changed by what nobody can measure.
     assert read_stage(tmp_path / "mine" / "cleaned").summary["changed"] == 0
+    # What is asked is a sample, with which the pictures are cleaned anew.
+    queue = facts["What should be checked next?"]
+    assert queue["told"][0] == "Drawn at random, so that they measure how many labels are wrong."
+    answers = tmp_path / "mine" / "to-check" / "answers.csv"
+    assert f"nlcli clean {pile / 'photos'} --labels {pile / 'labels.csv'}" in result["next"]["answered"]
+    assert f"--checked {answers}" in result["next"]["answered"]
+    with pytest.raises(NlcliError, match="none is left to choose and to measure by"):
+        clean(CleanPile(photos=tmp_path / "mine", answers=(answers,), output=tmp_path / "mine-2"))
 
 
 def test_mistakes_are_told_before_anything_runs(pile: Path, tmp_path: Path) -> None:
@@ -106,6 +161,21 @@ def test_mistakes_are_told_before_anything_runs(pile: Path, tmp_path: Path) -> N
         clean(config(pile, tmp_path / "mine", photos=tmp_path / "nowhere"))
     with pytest.raises(NlcliError, match="several labels an image stand in a table"):
         clean(config(pile, tmp_path / "mine", labels=None, task="multi-label"))
+    with pytest.raises(NlcliError, match="was not made by nlcli clean"):
+        clean(config(pile, tmp_path / "mine", answers=(pile / "checked.csv",)))
     made = clean(config(pile, tmp_path / "mine", plan_only=True))
     assert made["stages"]["wrong-labels"].startswith("detect-noise -> ")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["pipeline.yaml"]
+
+
+def test_what_nlcli_made_is_no_folder_of_pictures(pile: Path, tmp_path: Path) -> None:
+    """Plots of a data set were taken for pictures of somebody."""
+    (tmp_path / "made" / "dataset").mkdir(parents=True)
+    for path in ("pipeline.yaml", "dataset/stage.json"):
+        (tmp_path / "made" / path).write_text("{}")
+    for photos in (tmp_path / "made", tmp_path / "made" / "dataset"):
+        with pytest.raises(NlcliError, match="was made by nlcli and is no folder of pictures"):
+            clean(config(pile, tmp_path / "mine", photos=photos))
+    answers = {"answers": (pile / "checked.csv",), "photos": tmp_path / "made", "features": None, "keys": None}
+    with pytest.raises(NlcliError, match="--labels was decided when"):
+        clean(config(pile, tmp_path / "mine", **answers))

@@ -74,19 +74,20 @@ def test_features_that_exist_and_networks_that_are_trained(tmp_path: Path) -> No
 def test_the_file_is_a_pipeline_and_somebodys_changes_stay(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     config = CleanPile(photos=tmp_path / "photos", output=tmp_path / "mine", checked=tmp_path / "checked.csv")
-    where = write_pipeline(config, "single-label")
+    stages = stages_of(config, "single-label")
+    where = write_pipeline(config, stages)
     plan = read_pipeline(where)
     assert plan.workdir == tmp_path / "mine"
     assert plan.steps[-1].output == tmp_path / "mine" / "report.html"
     first = where.read_text()
-    write_pipeline(config.model_copy(update={"detector": "margin"}), "single-label")  # ours: written anew
+    write_pipeline(config, stages[:-1])  # ours: written anew
     assert where.read_text() != first
-    write_pipeline(config, "single-label")
+    write_pipeline(config, stages)
     assert where.read_text() == first
     where.write_text(first.replace("detect-noise\n", "detect-noise # mine\n"))
     with pytest.raises(
         NlcliError, match=r"pipeline.yaml was changed by hand; run it with 'nlcli run .*or pass --force"
     ):
-        write_pipeline(config, "single-label")
-    write_pipeline(config.model_copy(update={"force": True}), "single-label")
+        write_pipeline(config, stages)
+    write_pipeline(config.model_copy(update={"force": True}), stages)
     assert where.read_text() == first

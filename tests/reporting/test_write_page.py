@@ -114,7 +114,7 @@ def test_the_classifier_before_and_after(story: list[Path], tmp_path: Path) -> N
             metrics = json.loads((path / "metrics.json").read_text())
             accuracy[metrics["name"]] = metrics["metrics"]["top_1"]["value"]
     assert accuracy["noisy"] < accuracy["residual"]
-    before, after = (f"{100 * accuracy[name]:.1f}".removesuffix(".0") + " %" for name in ("noisy", "residual"))
+    before, after = (f"{100 * accuracy[name]:.1f} %" for name in ("noisy", "residual"))
     assert f"{before} → {after} What does the classifier reach?" in text
     assert "best of 3 on these very images, which flatters it" in text
 
@@ -135,7 +135,7 @@ def test_the_best_on_validation_is_the_highest_metric_or_the_lowest_loss(
     (table,) = read_tables(evaluations, [])
     assert table.chosen is not None
     assert table.chosen.after.label == best
-    assert table.chosen.why == "best on validation, not on these images"
+    assert table.chosen.why == "best on validation images, and not chosen by these"
 
 
 def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
@@ -283,10 +283,10 @@ def test_entries_of_several_labels(tmp_path: Path) -> None:
     page = made([detection], tmp_path / "page.html")
     text = text_of(page)
     assert (
-        "4 of 5 tags look wrong (80 %). 2 of 3 tags that are not given look as if they were missing (66.7 %)." in text
+        "4 of 5 tags look wrong (80.0 %). 2 of 3 tags that are not given look as if they were missing (66.7 %)." in text
     )
-    assert "Wrong tags: of 2 checked tags that look so, 1 are: 50 % [10.0, 90.0]." in text
-    assert "Of the checked tags, given or not, 25 % [10.0, 90.0] are wrong; believing the detector, 16.7 %" in text
+    assert "Wrong tags: of 2 checked tags that look so, 1 are: 50.0 % [10.0, 90.0]." in text
+    assert "Of the checked tags, given or not, 25.0 % [10.0, 90.0] are wrong; believing the detector, 16.7 %" in text
     assert "made by <hand>" in text
     assert page.read_text(encoding="utf-8").count("<img ") == 5, "paths are looked up in the data set"
 
@@ -297,16 +297,16 @@ def test_answers_are_told_with_what_was_expected(story: list[Path], tmp_path: Pa
     begins, ends = text.index("Answers were taken in 2 times"), text.index("3 images were skipped")
     told = text[begins:ends]
     assert "90 images became known, by 85 classes that are there and 5 that are not, from 2 people." in told
-    assert "Wrong labels: 30 % [20.0, 50.0] of the 100 images that nobody had checked, by 60 that were drawn" in told
-    assert "agree on 92 % of 25 answers; Cohen's kappa 0.875; Krippendorff's alpha 0.871." in told
+    assert "Wrong labels: 30.0 % [20.0, 50.0] of the 100 images that nobody had checked, by 60 that were drawn" in told
+    assert "agree on 92.0 % of 25 answers; Cohen's kappa 0.875; Krippendorff's alpha 0.871." in told
     assert "errors 30 20.0 16 53.3 % [30.0, 90.0]" in told
-    assert "random 60 15.0 18 30 % [20.0, 50.0]" in told
-    assert "1 50 50 30.0 35 40 % [20.0, 50.0] of 20" in told
-    assert "2 90 90 35.0 34 30 % [20.0, 50.0] of 60" in told
-    assert "60 answered labels; on average 5 % apart." in told  # (40 |2 - 4| / 40 + 20 |16 - 15| / 20) / 60
+    assert "random 60 15.0 18 30.0 % [20.0, 50.0]" in told
+    assert "1 50 50 30.0 35 40.0 % [20.0, 50.0] of 20" in told
+    assert "2 90 90 35.0 34 30.0 % [20.0, 50.0] of 60" in told
+    assert "60 answered labels; on average 5.0 % apart." in told  # (40 |2 - 4| / 40 + 20 |16 - 15| / 20) / 60
     assert "bob 20 ann 10" in told
     assert "90 answered, 3 skipped." in told
-    assert "30 % [20.0, 50.0] of the 100 images that nobody had checked are wrong, by 60 of them" in text[:begins]
+    assert "30.0 % [20.0, 50.0] of the 100 images that nobody had checked are wrong, by 60 of them" in text[:begins]
 
 
 def test_answers_without_a_sample_or_a_second_person(tmp_path: Path) -> None:

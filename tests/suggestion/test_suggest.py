@@ -72,7 +72,9 @@ def test_a_queue_by_hand(tmp_path: Path) -> None:
     record = json.loads((queue / "suggestion.json").read_text())
     assert (record["may_be_asked"], record["expected_errors"], record["random_expected_errors"]) == (3, 1.5, 1.5)
     with open(queue / "answers.csv", newline="") as file:
-        assert list(csv.reader(file)) == [["path", "label"], ["k02", ""], ["k03", ""], ["k01", ""]]
+        sheet = list(csv.reader(file))
+    assert sheet[0] == ["path", "label", "noisy_label", "suggested"]
+    assert sheet[1:] == [["k02", "", "c", ""], ["k03", "", "a", "c"], ["k01", "", "b", "c"]]
     both = nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "v", random=1, splits=["validation"])
     assert [(row["key"], row["how"], row["chance"]) for row in rows_of(both)] == [("k04", "random", 1.0)]
 
@@ -136,8 +138,8 @@ def test_answers_come_back_in(tmp_path: Path) -> None:
     with open(queue / "answers.csv", newline="") as file:
         head, *rows = csv.reader(file)
     assert len(rows) == 6
-    assert str(table.paths[7]) in {path for path, _ in rows}
-    filled = [[path, "dog" if path == table.paths[7] else path.split("/")[0]] for path, _ in rows[:5]]
+    assert str(table.paths[7]) in {row[0] for row in rows}
+    filled = [[row[0], "dog" if row[0] == table.paths[7] else row[0].split("/")[0], *row[2:]] for row in rows[:5]]
     with open(tmp_path / "answers.csv", "w", newline="") as file:
         csv.writer(file).writerows([head, *filled, rows[5]])
     again = nlcli.build_folders(
@@ -146,8 +148,8 @@ def test_answers_come_back_in(tmp_path: Path) -> None:
     )  # fmt: skip
     back = read_dataset(again)
     known = {str(back.paths[i]) for i in np.flatnonzero(back.verification == FULL)}
-    assert known == {path for path, _ in filled}
-    for path, label in filled:
+    assert known == {row[0] for row in filled}
+    for path, label, *_ in filled:
         row = int(np.flatnonzero(back.paths == path)[0])
         assert back.classes[back.present[[row]].indices[0]] == label
 

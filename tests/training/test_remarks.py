@@ -51,7 +51,7 @@ def test_no_better_than_believing_every_label() -> None:
     (remark,) = classifier_remarks(made, rows, np.array([0, 0, 1, 0, 2, 0]), "test")
     assert remark == (
         "no better than believing every label: of the 5 images of test whose true and noisy class are known, it is right "
-        "on 80.0%, and their noisy labels are on 80.0%"
+        "on 80.0 %, and their noisy labels are on 80.0 %"
     )
     # Where no label is wrong, believing them is not to be beaten.
     clean = table([0, 1, 2], [0, 1, 2])
@@ -62,7 +62,7 @@ def test_classes_that_are_never_predicted() -> None:
     made = table([0, 0, 1, 2], [0, 2, 1, 2])
     assert classifier_remarks(made, np.arange(4), np.array([0, 0, 0, 2]), "validation") == [
         "no better than believing every label: of the 4 images of validation whose true and noisy class are known, it is "
-        "right on 75.0%, and their noisy labels are on 75.0%",
+        "right on 75.0 %, and their noisy labels are on 75.0 %",
         "on 4 images of validation it never predicts 1 class that their true labels, or the training images' noisy labels "
         "often enough, have: 'b'",
     ]

@@ -24,6 +24,8 @@ from nlcli.errors import NlcliError
 
 MOST_UNMATCHED = 0.01
 _COLUMNS = ("path", "key", "label", "right", "clean_label", "verification")
+_OF_QUEUES = ("noisy_label", "suggested", "reason", "annotator", "time", "skipped")
+"""Also in tables that suggest wrote to be filled in; they say nothing of what a person saw."""
 
 
 # --- matching --------------------------------------------------------------------------------
@@ -108,14 +110,20 @@ class CheckedImage:
 def read_checked(path: Path) -> list[CheckedImage]:
     """The rows of a table with ``path`` (or ``key``) and ``label`` (the true class) or ``right``, in its order.
 
-    ``clean_label`` and ``verification`` are other names of the last two.
+    ``clean_label`` and ``verification`` are other names of the last two. What suggest wrote is such a table once it
+    is filled in.
 
     Raises:
         NlcliError: with the line (or the row), for a table of another form or a word that means nothing.
     """
     images = []
-    for number, row in read_rows(path, _COLUMNS, ()):
+    for number, cells in read_rows(path, (*_COLUMNS, *_OF_QUEUES), ()):
         where = f"{path}, {row_unit(path)} {number}"
+        row = {name: cell for name, cell in cells.items() if name in _COLUMNS}
+        if "reason" in cells and "path" in row:  # to_answer.csv has both, and they are of one image
+            row.pop("key", None)
+        if MARKS.get(cells.get("skipped", "").lower()) == 1:
+            row |= dict.fromkeys(row.keys() & {"label", "right"}, "")
         names = [row[name] for name in ("path", "key") if name in row]
         labels = [row[name] for name in ("label", "clean_label") if name in row]
         marks = [row[name] for name in ("right", "verification") if name in row]

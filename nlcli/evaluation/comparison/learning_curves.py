@@ -57,6 +57,7 @@ class LearningCurve:
         chosen: Position of the evaluation whose weights were kept; None where it is not recorded.
         images: By metric, validation images that it rests on; empty where they are not recorded.
         varies: By metric, how it varies over images; empty without a bootstrap.
+        of_training: False of a solved head, whose points are the strengths of regularisation that were tried.
     """
 
     steps: Ints
@@ -65,6 +66,7 @@ class LearningCurve:
     chosen: int | None
     images: dict[str, int] = field(default_factory=dict)
     varies: dict[str, Varying] = field(default_factory=dict)
+    of_training: bool = True
 
 
 SeedCurve = tuple[int, LearningCurve]
@@ -96,7 +98,14 @@ def read_learning_curve(run: Path) -> LearningCurve | None:
     # A network that is trained whole has one phase, and its result names none.
     chosen = next((i for i, e in enumerate(lines) if e.step == kept.step and kept.phase in (None, e.phase)), None)
     images = _images(run, names)
-    return LearningCurve(np.array(steps, np.int64), tuple(line.phase for line in lines), metrics, chosen, images)
+    return LearningCurve(
+        steps=np.array(steps, np.int64),
+        phases=tuple(line.phase for line in lines),
+        metrics=metrics,
+        chosen=chosen,
+        images=images,
+        of_training=not any("l2" in line.train for line in lines),
+    )
 
 
 def _images(run: Path, names: Sequence[str]) -> dict[str, int]:
