@@ -21,7 +21,7 @@ from nlcli.cleaning.cleaned_examples import cleaned_examples, write_cleaned_exam
 from nlcli.cleaning.cleaning_record import CLEANING, Claim, CleaningRecord, PlantedError
 from nlcli.cleaning.config import CleanDataset
 from nlcli.cleaning.label_changes import rewritten, write_changes
-from nlcli.cleaning.plan import KEPT, RULES, VERIFIED, Limits, Plan, make_plan
+from nlcli.cleaning.plan import KEPT, REFUSED, RULES, VERIFIED, Limits, Plan, make_plan
 from nlcli.cleaning.proposals import KINDS, NONE, Proposals, persons_changes
 from nlcli.cleaning.source import Source, of_detection
 from nlcli.console import print_table, say, tell
@@ -131,8 +131,13 @@ def _cleaning(config: CleanDataset) -> Cleaning:
     if plan.refusal is not None and config.when_refused == "suggest":
         limits = replace(limits, policy="suggest")
         listed = make_plan(table, source.proposals, by_person, source.told, limits)
-        plan = replace(listed, remarks=(f"only proposals are listed: {plan.refusal}", *listed.remarks))
+        plan = replace(listed, remarks=(f"only proposals are listed: {_why(plan.refusal)}", *listed.remarks))
     return Cleaning(table, source, plan, _record(config, limits, table, source, plan))
+
+
+def _why(refusal: str) -> str:
+    """A refusal behind a sentence that has said what comes of it."""
+    return refusal.removeprefix(REFUSED)
 
 
 def _record(config: CleanDataset, limits: Limits, table: LabelTable, source: Source, plan: Plan) -> CleaningRecord:

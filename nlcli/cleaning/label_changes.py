@@ -7,7 +7,7 @@ reason, runner_up, old_confidence, method, source and dataset (fingerprints), ve
   ``new`` what the data set says now, null for no label; ``runner_up`` is the next likely class where it is told.
 - On several labels ``old``, ``proposed`` and ``new`` are ``given`` or ``missing``.
 - ``rule`` is by what ``new`` came: ``verified`` (a person's word), ``detector`` (what was proposed is made), ``kept``
-  (it is not, for a ``reason``: ``policy``, ``split``, ``class``, ``threshold``).
+  (it is not, for a ``reason``: ``policy``, ``split``, ``class``, ``threshold``, ``verified``).
 - ``old_confidence`` is what the noisy label had, so that the rows that are made give the labels of before back.
 """
 

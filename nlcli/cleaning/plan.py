@@ -28,8 +28,9 @@ from nlcli.metrics.intervals import FEWEST, FEWEST_OF_CLASS
 
 RULES = VERIFIED, DETECTOR, KEPT = ("verified", "detector", "kept")
 """By what the new label came: a person's word, a detection or run, or nothing: the change is only proposed."""
-REASONS = ("policy", "split", "class", "threshold")
-"""Why a proposal is only that: nothing is changed, or not in this split, or of this class, or it is not sure enough."""
+REASONS = ("policy", "split", "class", "threshold", "verified")
+"""Why a proposal is only that: nothing is changed, or not in this split, or of this class, or it is not sure enough, or
+it is a person's word where nothing is changed."""
 TRUSTED = 50
 """Verified images below which a precision is said not to be trusted."""
 _DO = {"replace": "replace a label", "remove": "take a label away", "add": "add a tag"}
@@ -103,6 +104,7 @@ def make_plan(table: LabelTable, proposals: Proposals, by_person: Proposals, tol
     by_rule[: len(by_person)] = RULES.index(VERIFIED)
     if limits.policy == "suggest":
         by_rule[:] = RULES.index(KEPT)
+        reason[: len(by_person)] = REASONS.index("verified")
         reason[reason < 0] = REASONS.index("policy")
     order = np.lexsort((changes.row, -changes.probability, by_rule))
     changes, rule, reason = changes.where(order), by_rule[order], reason[order]
@@ -238,6 +240,8 @@ def _classes(
 
 # --- refusals --------------------------------------------------------------------------------
 
+REFUSED = "no label is changed: "
+
 
 def _refusal(
     chosen: list[_Chosen], classes: tuple[ClassChanges, ...], limits: Limits, table: LabelTable, some_told: bool
@@ -248,7 +252,7 @@ def _refusal(
         less = "verify more images and detect again" if first.everywhere.images < FEWEST else "pass a lower --precision"
         drop = ", --policy drop" if first.kind == REPLACE and some_told else ""
         return (
-            f"no label is changed: to {_DO[first.kind]}, {_shortfall(first, limits)}; {less}{drop}, or --policy "
+            f"{REFUSED}to {_DO[first.kind]}, {_shortfall(first, limits)}; {less}{drop}, or --policy "
             "suggest, which only lists proposals"
         )
     several = table.task == "multi-label"

@@ -38,6 +38,7 @@ def clean(config: CleanPile) -> dict[str, Any]:
         stages = stages_again(config, read_before(config))
     else:
         _refuse_ours(config)
+        _check_inputs(config)
         stages = stages_of(config, _task(config))
     pipeline = write_pipeline(config, stages)
     plan = read_pipeline(pipeline)
@@ -130,5 +131,21 @@ def _check_outputs(config: CleanPile) -> None:
     output, photos = absolute(config.output).resolve(), absolute(config.photos).resolve()
     if output == photos or photos in output.parents:
         raise NlcliError(f"--output {config.output} lies in the folder of the pictures; choose one outside of {photos}")
+    if photos.is_file():
+        raise NlcliError(
+            f"{config.photos} is a file; give the folder of the pictures, and tables as --labels and --checked"
+        )
     if not photos.is_dir():
         raise NlcliError(f"{config.photos} does not exist; give the folder of the pictures")
+
+
+def _check_inputs(config: CleanPile) -> None:
+    """Refuse at once what only a later stage would read, perhaps after an hour."""
+    named = {"labels": config.labels, "checked": config.checked, "features": config.features, "keys": config.keys}
+    for name, path in named.items():
+        if path is not None and not path.exists():
+            raise NlcliError(f"--{name}: {path} does not exist")
+    if config.features is None and config.weights not in ("imagenet", "none") and not Path(config.weights).exists():
+        raise NlcliError(
+            f"--weights: there is no file {config.weights}; pass 'imagenet', 'none', or the path of a weights file"
+        )

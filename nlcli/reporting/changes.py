@@ -22,9 +22,10 @@ _MUST: dict[str, Type] = {
 _MAY: dict[str, Type] = {"reason": "text"}
 _STAYS = {
     "split": "in splits whose labels are not touched",
-    "policy": "since changes are only listed",
+    "policy": "by the detector",
     "class": "of classes that are kept",
     "threshold": "not sure enough",
+    "verified": "by a person's word",
 }
 _MOST_PAIRS = 12
 
@@ -64,9 +65,12 @@ class Changes:
 
     @property
     def left(self) -> str | None:
-        """A sentence on proposals that were not made, beside those that were; None where there are none."""
-        if not self.made or not self.proposed:
+        """A sentence on proposals that were not made, and why; None where there are none."""
+        if not self.proposed or not (self.made or self.stays):
             return None
+        if not self.made:
+            told = ", ".join(f"{count:,} {why}" for why, count in self.stays)
+            return f"Of the {self.proposed:,} proposals: {told}."
         if not self.stays:
             return f"{self.proposed:,} more are proposed and were not made."
         if len(self.stays) == 1:
@@ -85,11 +89,12 @@ def read_changes(record: StageRecord, most: int) -> Changes:
     several = DatasetRecord.read(record.path / DESCRIPTION).task == "multi-label"
     table = Columns(record.path / CHANGES, _MUST, _MAY)
     kept, by_people = table.is_word("rule", KEPT), table.is_word("rule", VERIFIED)
+    spoken = table.is_word("reason", VERIFIED) if "reason" in table else np.zeros(len(table), bool)
     sure = np.nan_to_num(table.numbers("probability"), nan=-1.0)
     shown = kept if kept.all() else ~kept
     rows = np.flatnonzero(shown)
     # What a person said needs no second look: changes by the detector come first, the surest of them ahead.
-    order = rows[np.lexsort((-sure[rows], by_people[rows]))]
+    order = rows[np.lexsort((-sure[rows], (by_people | spoken)[rows]))]
     return Changes(
         record=record,
         said=said,
@@ -132,12 +137,13 @@ def _cards(table: Columns, order: np.ndarray, most: int, several: bool) -> tuple
 
 def _change(row: dict[str, Any], several: bool) -> Change:
     old, new = row["old"], row["proposed"]
+    by_person = VERIFIED in (row["rule"], row.get("reason"))
     if several:
         old, new = (row["class"], None) if old == GIVEN else (None, row["class"])
     return Change(
         old=old,
         new=new,
-        sure=row["probability"] if row["rule"] != VERIFIED else None,
-        checked="by a person's word" if row["rule"] == VERIFIED else None,
+        sure=None if by_person else row["probability"],
+        checked="by a person's word" if by_person else None,
         made=row["rule"] in (VERIFIED, DETECTOR),
     )

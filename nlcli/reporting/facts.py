@@ -24,6 +24,7 @@ from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
 _ABOUT = {"noisy": "trained on the labels as they came", "auto": "what the checked images prefer"}
+_MEANS = {"AP_all": " (how well all tags of all images are ranked; 1 is without a mistake)"}
 _NOTHING = 0.0005
 
 
@@ -61,7 +62,7 @@ def five_facts(
     return (
         _how_many(labels, verdicts, taken),
         _how_sure(labels, verdicts),
-        _classifier(table),
+        _classifier(labels, table),
         _cleaned(changes, page),
         _queue(queue, page),
     )
@@ -78,7 +79,9 @@ def print_facts(facts: Sequence[Mapping[str, Any]], folder: Path) -> None:
         told = [told for told in fact["told"] if told not in place]
         number = fact["answer"].partition(" ")[0]
         # "263. 263 of 800 labels look wrong": what the first sentence begins with is not said twice.
-        answer = [] if told and told[0].startswith(f"{number} ") else [f"{fact['answer']}."]
+        answer = (
+            [] if told and told[0].startswith(f"{number} ") else [f"{fact['answer'][:1].upper()}{fact['answer'][1:]}."]
+        )
         print(plain(" ".join([fact["question"], *answer, *told, *place])))
 
 
@@ -163,8 +166,10 @@ def _sure_sentences(sort: Sort, several: bool) -> list[str]:
     return told
 
 
-def _classifier(table: Table | None) -> Fact:
+def _classifier(labels: Labels | None, table: Table | None) -> Fact:
     question = "What does the classifier reach?"
+    if table is None and labels is not None and not labels.whole.verified:
+        return Fact(question, UNKNOWN, ("No image was checked, so that nothing can measure it.",), known=False)
     if table is None:
         return Fact(
             question, UNKNOWN, ("No evaluation was given; nlcli eval makes one of a trained head.",), known=False
@@ -176,9 +181,12 @@ def _classifier(table: Table | None) -> Fact:
         return Fact(question, UNKNOWN, (few,), known=False)
     name, before, after = table.lead, table.chosen.before, table.chosen.after
     one, other = before.metrics[name], after.metrics[name]
-    on = f"{HEADINGS[name]} on {known:,} checked {comparison.split} images."
+    on = f"{HEADINGS[name]}{_MEANS.get(name, '')} on {known:,} checked {comparison.split} images."
     if before is after:
-        return Fact(question, _value(name, other), (f"{after.label}: {_with_ends(name, other)}; {on}",))
+        others = [row for row in comparison.rows if row is not after and row.metrics[name].value is not None]
+        told = "; ".join(f"{_called(row.label)}: {_with_ends(name, row.metrics[name])}" for row in (after, *others[:3]))
+        why = () if not others else (f"{after.label} is {table.chosen.why}.",)
+        return Fact(question, _value(name, other), (f"{told}; {on}", *why), warning=table.chosen.flatters)
     told = [
         f"{_called(before.label)}: {_with_ends(name, one)}; {_called(after.label)}: {_with_ends(name, other)}; {on}"
     ]
@@ -238,6 +246,7 @@ def _cleaned(changes: Changes | None, page: Path) -> Fact:
         answer = f"{changes.made:,} changes"
     else:
         told = [f"{changes.proposed:,} changes are proposed; no label was changed."]
+        told += [] if changes.left is None else [changes.left]
         told += [f"{remark[:1].upper()}{remark[1:]}." for remark in changes.said.remarks[:1]]
         answer = f"{changes.proposed:,} proposals"
     for claim in changes.said.claims:

@@ -141,7 +141,7 @@ def test_suggest_changes_nothing(made: tuple[Path, Path], tmp_path: Path) -> Non
     assert (output / "images.parquet").read_bytes() == (made[0] / "images.parquet").read_bytes()
     rows = rows_of(output)
     assert {row["rule"] for row in rows} == {"kept"}
-    assert {row["reason"] for row in rows} == {"policy", "split", "threshold"}
+    assert {row["reason"] for row in rows} == {"policy", "split", "threshold", "verified"}
     assert nlcli.restore_labels(dataset=output, output=tmp_path / "again").is_dir()
 
 

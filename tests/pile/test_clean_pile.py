@@ -157,6 +157,12 @@ def test_without_checked_images_it_says_what_cannot_be_known(
 def test_mistakes_are_told_before_anything_runs(pile: Path, tmp_path: Path) -> None:
     with pytest.raises(NlcliError, match="lies in the folder of the pictures"):
         clean(config(pile, pile / "photos" / "mine"))
+    with pytest.raises(NlcliError, match="is a file; give the folder of the pictures, and tables as --labels"):
+        clean(config(pile, tmp_path / "mine", photos=pile / "labels.csv"))
+    with pytest.raises(NlcliError, match="--checked: .*nobody.csv does not exist"):
+        clean(config(pile, tmp_path / "mine", checked=pile / "nobody.csv"))
+    with pytest.raises(NlcliError, match="--weights: there is no file weights.h5; pass 'imagenet', 'none'"):
+        clean(config(pile, tmp_path / "mine", features=None, keys=None, weights="weights.h5"))
     with pytest.raises(NlcliError, match="does not exist; give the folder of the pictures"):
         clean(config(pile, tmp_path / "mine", photos=tmp_path / "nowhere"))
     with pytest.raises(NlcliError, match="several labels an image stand in a table"):

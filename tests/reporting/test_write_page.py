@@ -287,7 +287,7 @@ def test_entries_of_several_labels(tmp_path: Path) -> None:
     )
     assert "Wrong tags: of 2 checked tags that look so, 1 are: 50.0 % [10.0, 90.0]." in text
     assert "Of the checked tags, given or not, 25.0 % [10.0, 90.0] are wrong; believing the detector, 16.7 %" in text
-    assert "made by <hand>" in text
+    assert "Made by <hand>." in text
     assert page.read_text(encoding="utf-8").count("<img ") == 5, "paths are looked up in the data set"
 
 
