@@ -74,6 +74,29 @@ def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> 
     assert "dataset, images with noisy and verified labels" in out
     code, out, _ = nlcli("info", str(tmp_path / "data"), "--json", monkeypatch=monkeypatch, capsys=capsys)
     assert json.loads(out)["summary"] == {"images": 4}
+    code, out, _ = nlcli("info", str(tmp_path), monkeypatch=monkeypatch, capsys=capsys)  # of a folder, what is in it
+    assert code == 0
+    assert out.splitlines()[0] == f"{tmp_path}: 1 directories made by nlcli; nlcli info tells more of each"
+    assert out.splitlines()[1].split(maxsplit=1) == ["data", "dataset, images with noisy and verified labels"]
+    code, out, _ = nlcli("info", str(tmp_path), "--json", monkeypatch=monkeypatch, capsys=capsys)
+    assert [one["stage"] for one in json.loads(out)["holds"]] == ["dataset"]
+    (tmp_path / "mine.yaml").write_text("stages: []")
+    code, _, err = nlcli("run", str(tmp_path), monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, err.strip().endswith(f"name a pipeline file, such as {tmp_path / 'mine.yaml'}")) == (1, True)
+
+
+def test_nothing_in_a_folder_was_made_by_nlcli(tmp_path: Path, monkeypatch, capsys) -> None:
+    code, _, err = nlcli("info", str(tmp_path), monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, "and no folder in it was" in err) == (1, True)
+
+
+def test_help_begins_with_the_one_command_and_lists_stages_by_what_they_are_for(monkeypatch, capsys) -> None:
+    code, out, _ = nlcli("--help", monkeypatch=monkeypatch, capsys=capsys)
+    places = [
+        out.index(words) for words in ("nlcli clean photos", " Use ", " Data sets ", " Wrong labels ", " Results ")
+    ]
+    assert code == 0
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize(

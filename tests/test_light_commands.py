@@ -125,7 +125,9 @@ def test_what_to_check_next(tmp_path: Path, without_tensorflow: Light) -> None:
         ["suggest", "--dataset", str(dataset), "--from", str(detection), "--count", "20", *tools, "-o", "queue"],
         ["import-verification", "--dataset", str(dataset), "--answers", "answers.csv", "-o", "checked"],
     )
-    assert f"fill in {tmp_path / 'queue' / 'answers.csv'}" in text
+    assert f"fill in {tmp_path / 'queue' / 'answers.csv'} (column label, the true class), then: " in text
+    asked = f"--dataset {dataset} --suggestion {tmp_path / 'queue'} --answers {tmp_path / 'queue' / 'answers.csv'}"
+    assert f"nlcli import-verification {asked} --output {dataset}-checked" in text
     assert "1 images are known" in text
 
 

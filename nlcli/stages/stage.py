@@ -123,7 +123,7 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
     """
     path = Path(path)
     kinds = (kind,) if isinstance(kind, str) else kind
-    wanted = f"a {' or '.join(kinds)} directory" if kinds else "a directory made by nlcli"
+    wanted = f"{_with_article(' or '.join(kinds))} directory" if kinds else "a directory made by nlcli"
     if not path.exists():
         if work_path(path).exists():
             raise NlcliError(f"{path} is unfinished; run the command that makes it again to complete it")
@@ -134,7 +134,7 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
     if not file.complete:
         raise NlcliError(f"{path} is unfinished; run the command that makes it again")
     if kinds and file.stage not in kinds:
-        raise NlcliError(f"{path} is a {file.stage} directory; expected {wanted}")
+        raise NlcliError(f"{path} is {_with_article(file.stage)} directory; expected {wanted}")
     return StageRecord(
         path=path,
         kind=file.stage,
@@ -147,6 +147,10 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
         seconds=file.seconds,
         files=file.files,
     )
+
+
+def _with_article(kind: str) -> str:
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
 
 
 def _read_file(path: Path, remedy: str = "make the directory again") -> StageFile:

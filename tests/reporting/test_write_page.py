@@ -38,6 +38,7 @@ from nlcli.reporting.models import read_tables
 from nlcli.reporting.write_page import read_detection, show_page, write_report
 from nlcli.stages.lineage import describe_path
 from nlcli.stages.stage import open_stage, read_stage
+from worlds.made_detections import checked_table, made_dataset, made_detection
 from worlds.reported import (
     HOSTILE,
     PLAIN,
@@ -396,6 +397,15 @@ def test_no_picture_from_elsewhere(tmp_path: Path, path: str) -> None:
     (tmp_path / "photos").mkdir()
     cards = with_pictures([Card(key="k", path=path)], None, tmp_path / "photos")
     assert cards[0].picture is None
+
+
+def test_labels_that_nobody_has_looked_at_come_first(tmp_path: Path) -> None:
+    """Of four labels that look wrong the two worst were checked: they stand behind the others."""
+    table = checked_table([0] * 5, [1] * 5, [0] * 5, [True, True, False, False, False])
+    dataset = made_dataset(tmp_path / "data", table)
+    detection = made_detection(tmp_path / "d", dataset, table, [0.1, 0.2, 0.3, 0.4, 0.9])
+    cards = read_detection(read_stage(detection), 3).cards
+    assert [card.key for card in cards] == ["k02", "k03", "k00"]
 
 
 def test_at_most_so_many_pictures(story: list[Path], tmp_path: Path) -> None:

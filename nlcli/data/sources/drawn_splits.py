@@ -165,9 +165,8 @@ def draw_splits(
     drawn = np.bincount(table.split[from_here], minlength=3)
     told = " and ".join(f"{drawn[s]:,} for {SPLITS[s]}" for s in ((TEST, VALIDATION) if whole else (VALIDATION,)))
     of = "checked training images, a third at most for each" if some and not unchecked_too else "training images"
-    say(
-        f"drew {told} from the {of}; --validation-share and --test-share (in a pipeline validation_share, test_share) set how many"
-    )
+    how = "--validation-share and --test-share (in a pipeline validation_share, test_share)"
+    say(f"drew {told} from the {of}; {how} set how many")
 
 
 def _has_class(table: LabelTable) -> csr_array:

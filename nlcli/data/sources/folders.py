@@ -325,9 +325,8 @@ def _draw_splits(
         return
     told = " and ".join(f"{count:,} for {name}" for name, count in drawn.items())
     of = "checked training images, a third of each class's at most" if some and not apart else "training images"
-    say(
-        f"drew {told} from the {of}; --validation-share and --test-share (in a pipeline validation_share, test_share) set how many"
-    )
+    how = "--validation-share and --test-share (in a pipeline validation_share, test_share)"
+    say(f"drew {told} from the {of}; {how} set how many")
     trusted = [name for name in drawn if name in config.verified]
     if "verified" in config.model_fields_set and trusted and "train" not in config.verified and config.table is None:
         raise NlcliError(
