@@ -83,6 +83,8 @@ def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> 
     (tmp_path / "mine.yaml").write_text("stages: []")
     code, _, err = nlcli("run", str(tmp_path), monkeypatch=monkeypatch, capsys=capsys)
     assert (code, err.strip().endswith(f"name a pipeline file, such as {tmp_path / 'mine.yaml'}")) == (1, True)
+    code, _, err = nlcli("run", str(tmp_path / "mine"), monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, err.strip().endswith(f"did you mean {tmp_path / 'mine.yaml'}?")) == (1, True)
 
 
 def test_nothing_in_a_folder_was_made_by_nlcli(tmp_path: Path, monkeypatch, capsys) -> None:

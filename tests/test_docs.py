@@ -272,10 +272,12 @@ def test_commands_become_tables() -> None:
 
 def test_links_of_the_repository_become_links_of_the_site() -> None:
     text = (
-        "[a](../nlcli/methods/cards/residual.md) [b](cli.md#x) [c](../setup.cfg) [d](https://e.org)\n```\n[a](b)\n```\n"
+        "[a](../nlcli/methods/cards/residual.md) [b](cli.md#x) [r](cli.md#nlcli-run) [c](../setup.cfg) "
+        "[d](https://e.org)\n```\n[a](b)\n```\n"
     )
     assert site_pages.relinked(text, "docs/choosing.md", "choosing.md") == (
-        "[a](methods/residual.md) [b](commands/index.md#x) c (`setup.cfg`) [d](https://e.org)\n```\n[a](b)\n```\n"
+        "[a](methods/residual.md) [b](commands/index.md#x) [r](commands/run.md) c (`setup.cfg`) "
+        "[d](https://e.org)\n```\n[a](b)\n```\n"
     )
     with pytest.raises(ValueError, match=r"docs/choosing\.md: the link to nowhere\.md leads nowhere"):
         site_pages.relinked("[a](nowhere.md)", "docs/choosing.md", "choosing.md")
@@ -305,6 +307,15 @@ def test_the_site_holds_every_page_once() -> None:
     pictures = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.png")}
     for page in made:
         assert set(site_pages.links(page)) <= {*navigation, *pictures}, page.place
+
+
+def test_made_pages_lead_to_headings_that_exist() -> None:
+    """``make site`` finds a link to a heading that was renamed, and nobody makes the site for every change."""
+    for page in site_pages.made_pages():
+        for target, anchor in re.findall(r"\]\(([^)#\s]+\.md)#([^)]+)\)", FENCED.sub("", page.text)):
+            there = (ROOT / "docs" / page.place).parent.joinpath(target).resolve()
+            if there.is_file():  # other pages are made, too
+                assert anchor in headings(there), f"{page.place}: {target}#{anchor}"
 
 
 def test_faults_of_a_built_site_are_told(tmp_path: Path) -> None:

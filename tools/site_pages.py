@@ -77,6 +77,10 @@ def place_of(path: str) -> str | None:
     return path.removeprefix("docs/") if path.startswith("docs/") and path.endswith((".md", ".png")) else None
 
 
+COMMAND = "#nlcli-"
+"""How the anchor of a command begins in docs/cli.md."""
+
+
 def relinked(text: str, origin: str, place: str) -> str:
     """``text`` of the file ``origin`` with its links leading to pages, seen from the page ``place``.
 
@@ -95,6 +99,8 @@ def relinked(text: str, origin: str, place: str) -> str:
         if not (ROOT / path).exists():
             raise ValueError(f"{origin}: the link to {target} leads nowhere")
         page = place_of(path)
+        if path == "docs/cli.md" and anchor.startswith(COMMAND):  # one page here, a page for each command there
+            page, anchor = f"commands/{anchor.removeprefix(COMMAND)}.md", ""
         if page is None:
             return match["text"] if match["text"].startswith("`") else f"{match['text']} (`{path}`)"
         return f"[{match['text']}]({posixpath.relpath(page, posixpath.dirname(place) or '.')}{anchor})"
@@ -155,7 +161,7 @@ def catalogue_page(section: str) -> Page:
         "methods": "What `nlcli train-head --method NAME` trains; `nlcli methods NAME` prints the same card. "
         "[How to choose](../choosing.md).",
         "detectors": "What `nlcli detect-noise --method NAME` finds wrong labels by; `nlcli detectors NAME` prints the "
-        "same card. [Which one?](../detection.md#what-it-needs)",
+        "same card. [Which one?](../detection.md#what-each-needs)",
         "tag-detectors": "What `nlcli detect-noise --method NAME` finds wrong and missing tags by, with several labels "
         "an image; `nlcli detectors NAME --tags` prints the same card. [How](../detection-tags.md#detectors)",
     }[section]

@@ -49,6 +49,18 @@ def test_true_classes_beside_folders(tmp_path: Path) -> None:
         assert {entry[2] for entry in state.values() if entry[0] == split} >= {"cat", "dog"}
 
 
+def test_sheets_of_suggest_are_tables_of_checked_images(tmp_path: Path) -> None:
+    """``to_answer.csv`` has key and path, columns that say nothing of what was seen, and rows that were skipped."""
+    head = "key,path,noisy_label,suggested,reason,label,right,annotator,time,skipped\n"
+    rows = "cat/00.jpg,cat/00.jpg,cat,dog,why,dog,,ann,,\ncat/01.jpg,cat/01.jpg,cat,dog,why,dog,,ann,,1\n"
+    state = by_key(folders(tmp_path, head + rows + "cat/02.jpg,cat/02.jpg,cat,dog,why,,,,,\n"))
+    assert [state[f"cat/{i:02d}.jpg"][1:] for i in range(3)] == [
+        ("cat", "dog", "", 2),
+        ("cat", "", "", 0),
+        ("cat", "", "", 0),
+    ]
+
+
 def test_right_and_wrong_beside_folders(tmp_path: Path) -> None:
     table = folders(tmp_path, "key;right\ncat/00.jpg;right\ncat/01.jpg;wrong\ndog/00.jpg;1\ndog/01.jpg;\n")
     state = by_key(table)
