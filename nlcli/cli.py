@@ -16,6 +16,7 @@ import errno
 import inspect
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from nlcli.registry import Catalogue
     from nlcli.stages.options import Option, Shape
+    from nlcli.stages.stage import StageRecord
 
 _ABOUT = """Train good image classifiers from massive noisy labels and a small clean set.
 
@@ -257,6 +259,14 @@ def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> N
     else:
         for record in records:
             print_pairs({"output": record.path, **record.summary})
+    if stage.then is not None and len(records) == 1 and not as_json:
+        say(f"next: {_next_command(stage.then, records[0])}")
+
+
+def _next_command(then: str, record: StageRecord) -> str:
+    """The command that comes next, with the directories that it was made from and into."""
+    known = {**record.config, "output": record.path}
+    return shlex.join(word.format_map(known) for word in then.split())
 
 
 # --- the other commands ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 
 from nlcli.cli import app, main
 from nlcli.registry import load
-from nlcli.stages.commands import commands
+from nlcli.stages.commands import STAGES, commands
 from nlcli.stages.config import options_of
 from tools.command_pages import every_command
 from tools.make_cli_reference import TARGET, reference
+from worlds.folders import touch
 from worlds.stage_builders import published, small_table
 
 ROOT = Path(__file__).parents[1]
@@ -85,6 +87,27 @@ def test_info_tells_what_a_directory_is(tmp_path: Path, monkeypatch, capsys) -> 
     assert (code, err.strip().endswith(f"name a pipeline file, such as {tmp_path / 'mine.yaml'}")) == (1, True)
     code, _, err = nlcli("run", str(tmp_path / "mine"), monkeypatch=monkeypatch, capsys=capsys)
     assert (code, err.strip().endswith(f"did you mean {tmp_path / 'mine.yaml'}?")) == (1, True)
+
+
+def test_what_comes_next_is_told_and_its_options_exist(tmp_path: Path, monkeypatch, capsys) -> None:
+    stages = [stage for stage in STAGES.values() if stage.then is not None]
+    assert {"build-folders", "extract-features", "train-head", "detect-noise"} <= {stage.name for stage in stages}
+    for stage in stages:
+        program, name, *words = str(stage.then).split()
+        flags = {flag for field, one in options_of(STAGES[name].config_class()).items() for flag in one.flags(field)}
+        assert program == "nlcli"
+        assert {word for word in words if word.startswith("--")} <= flags, stage.name
+        given = set(re.findall(r"{(\w+)}", str(stage.then))) - {"output"}
+        assert given <= set(stage.config_class().model_fields), stage.name
+    touch(tmp_path / "my photos", *(f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(9)))
+    made = tmp_path / "my data"
+    words = ["build-folders", "--images", str(tmp_path / "my photos"), "--output", str(made)]
+    code, _, err = nlcli(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert err.splitlines()[-1] == f"next: nlcli extract-features --dataset '{made}' --output FEATURES"
+    code, out, err = nlcli(*words, "--json", monkeypatch=monkeypatch, capsys=capsys)
+    assert json.loads(out)["output"] == str(made)
+    assert "next:" not in err
 
 
 def test_nothing_in_a_folder_was_made_by_nlcli(tmp_path: Path, monkeypatch, capsys) -> None:

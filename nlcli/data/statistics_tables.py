@@ -107,14 +107,14 @@ def _quality_table(statistics: dict[str, Any]) -> Table:
     for name in (*SPLITS, "all"):
         split = statistics["splits"][name]
         fields = ("precision", "recall", "macro_precision", "macro_recall")
-        _add_row(table, name, *(_number(split[field], ".1%") for field in fields))
+        _add_row(table, name, *(_share(split[field]) for field in fields))
     published = statistics.get("published")
     if published:
         _add_row(
             table,
             "published",
-            _number(published["noisy_precision"], ".1%"),
-            _number(published["noisy_recall"], ".1%"),
+            _share(published["noisy_precision"]),
+            _share(published["noisy_recall"]),
             "-",
             "-",
         )
@@ -134,8 +134,8 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
             entry["class"],
             f"{entry['verified']:,}",
             f"{entry['noisy']:,}",
-            _number(entry["quality"], ".1%"),
-            _number(entry["recall"], ".1%"),
+            _share(entry["quality"]),
+            _share(entry["recall"]),
         )
     return table
 
@@ -147,7 +147,7 @@ def _confusions_table(confusions: dict[str, Any]) -> Table:
         title += f" ({confusions['images']:,} pairs, {right}; all in {label_confusion.TABLE})"
     table = _new_table(title, "true class", "noisy label", "images", "of the true class")
     for entry in confusions["largest"]:
-        _add_row(table, entry["true"], entry["noisy"], f"{entry['images']:,}", _number(entry["share"], ".1%"))
+        _add_row(table, entry["true"], entry["noisy"], f"{entry['images']:,}", _share(entry["share"]))
     return table
 
 
@@ -161,3 +161,7 @@ def _dropped_table(dropped: dict[str, dict[str, int]]) -> Table:
 
 def _number(value: float | None, pattern: str) -> str:
     return "-" if value is None else format(value, pattern)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

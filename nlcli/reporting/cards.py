@@ -98,7 +98,10 @@ def with_pictures(cards: Sequence[Card], dataset: StageRecord | None, root: Path
     unknown = {card.key for card in cards if card.path is None}
     paths = _paths(dataset, unknown) if dataset is not None and unknown else {}
     places = [_place(root, card.path if card.path is not None else paths.get(card.key)) for card in cards]
-    with ThreadPoolExecutor(min(4, cpu_count()), "pictures") as pool, progress(len(cards), "pictures") as bar:
+    with (
+        ThreadPoolExecutor(min(4, cpu_count()), "pictures") as pool,
+        progress(len(cards), "pictures for the page", unit="pictures") as bar,
+    ):
         shown = []
         for card, picture in zip(cards, pool.map(_picture, places), strict=True):
             shown.append(replace(card, picture=picture))

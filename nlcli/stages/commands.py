@@ -69,6 +69,7 @@ class StageCommand(Command):
         is_report: Whether people look at it at the end of a pipeline.
         ending: What the name of its output ends in, where it is a file.
         better_by: Fields of its record's summary; the first that is there tells how good its result is on validation.
+        then: The command that usually comes next; ``{output}`` is its directory, ``{dataset}`` the option it was given.
     """
 
     show: str | None = None
@@ -76,6 +77,7 @@ class StageCommand(Command):
     is_report: bool = False
     ending: str = ""
     better_by: tuple[str, ...] = ()
+    then: str | None = None
     panel: str = "Data sets"
 
     returns: str = "Path"
@@ -86,6 +88,8 @@ class StageCommand(Command):
         return output
 
 
+_THEN_FEATURES = "nlcli extract-features --dataset {output} --output FEATURES"
+_THEN_HEAD = "nlcli train-head --dataset {dataset} --features {output} --output RUN"
 _STAGES = (
     StageCommand(
         "build-folders",
@@ -94,6 +98,7 @@ _STAGES = (
         "nlcli.data.sources.folders:build_folders",
         "nlcli build-folders --images photos --output data/photos",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-tags",
@@ -102,6 +107,7 @@ _STAGES = (
         "nlcli.data.sources.tags:build_tags",
         "nlcli build-tags --table tags.csv --images photos --output data/photos",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-coco",
@@ -113,6 +119,7 @@ _STAGES = (
         "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
         "--output data/coco-noisy",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-clothing1m",
@@ -121,6 +128,7 @@ _STAGES = (
         "nlcli.data.sources.clothing1m:build_clothing1m",
         "nlcli build-clothing1m --root downloads/clothing1m --output data/clothing1m",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-food101n",
@@ -129,6 +137,7 @@ _STAGES = (
         "nlcli.data.sources.food101n:build_food101n",
         "nlcli build-food101n --root downloads/Food-101N_release --food101 downloads/food-101 --output data/food101n",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-webvision",
@@ -138,6 +147,7 @@ _STAGES = (
         "nlcli build-webvision --root downloads/webvision --predictions data/webvision-predictions --condition all "
         "--output data/webvision",
         show="nlcli.data.statistics_tables:show_dataset",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-openimages",
@@ -145,6 +155,7 @@ _STAGES = (
         "nlcli.data.config:BuildOpenImages",
         "nlcli.data.sources.open_images:build_open_images",
         "nlcli build-openimages --root downloads/openimages --output data/openimages",
+        then=_THEN_FEATURES,
     ),
     StageCommand(
         "build-digits",
@@ -183,6 +194,7 @@ _STAGES = (
         "nlcli.data.features.extract:extract_features",
         "nlcli extract-features --dataset data/coco-noisy --backbone runs/backbone --output runs/features",
         panel="Networks and features",
+        then=_THEN_HEAD,
     ),
     StageCommand(
         "import-features",
@@ -191,6 +203,7 @@ _STAGES = (
         "nlcli.data.features.import_features:import_features",
         "nlcli import-features --dataset data/photos --source vectors.npy --keys keys.txt --output runs/features",
         panel="Networks and features",
+        then=_THEN_HEAD,
     ),
     StageCommand(
         "pretrain-backbone",
@@ -200,6 +213,7 @@ _STAGES = (
         "nlcli pretrain-backbone --dataset data/coco-noisy --backbone resnet50 --output runs/backbone",
         better_by=("validation_top_1", "validation_AP_all"),
         panel="Networks and features",
+        then="nlcli extract-features --dataset {dataset} --backbone {output} --output FEATURES",
     ),
     StageCommand(
         "import-weights",
@@ -217,6 +231,7 @@ _STAGES = (
         "nlcli.detection.detect_noise:detect_noise",
         "nlcli detect-noise --dataset data/food101n --features runs/features --output runs/detection",
         panel="Wrong labels",
+        then="nlcli clean-labels --dataset {dataset} --from {output} --output CLEANED",
     ),
     StageCommand(
         "clean-labels",
@@ -265,6 +280,7 @@ _STAGES = (
         "--clean-fraction 0.05 --output runs/residual",
         better_by=("validation_top_1", "validation_AP_all"),
         panel="Classifiers",
+        then="nlcli eval {output} --split test",
     ),
     StageCommand(
         "tune",

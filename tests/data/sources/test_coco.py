@@ -92,7 +92,7 @@ def test_statistics_of_the_small_world(tmp_path: Path, classifier: WrittenClassi
     assert "published" not in statistics
     assert (output / "class_statistics.png").read_bytes()[:4] == b"\x89PNG"
     show_dataset([output])
-    assert "60.0%" in capsys.readouterr().out
+    assert "60.0 %" in capsys.readouterr().out
 
 
 def test_images_without_a_noisy_label_are_dropped_after_the_halving(
