@@ -184,9 +184,9 @@ def _classifier(labels: Labels | None, table: Table | None) -> Fact:
     on = f"{HEADINGS[name]}{_MEANS.get(name, '')} on {known:,} checked {comparison.split} images."
     if before is after:
         others = [row for row in comparison.rows if row is not after and row.metrics[name].value is not None]
-        told = "; ".join(f"{_called(row.label)}: {_with_ends(name, row.metrics[name])}" for row in (after, *others[:3]))
+        every = [f"{_called(row.label)}: {_with_ends(name, row.metrics[name])}" for row in (after, *others[:3])]
         why = () if not others else (f"{after.label} is {table.chosen.why}.",)
-        return Fact(question, _value(name, other), (f"{told}; {on}", *why), warning=table.chosen.flatters)
+        return Fact(question, _value(name, other), ("; ".join([*every, on]), *why), warning=table.chosen.flatters)
     told = [
         f"{_called(before.label)}: {_with_ends(name, one)}; {_called(after.label)}: {_with_ends(name, other)}; {on}"
     ]
