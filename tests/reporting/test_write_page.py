@@ -137,6 +137,13 @@ def test_the_best_on_validation_is_the_highest_metric_or_the_lowest_loss(
     assert table.chosen is not None
     assert table.chosen.after.label == best
     assert table.chosen.why == "best on validation images, and not chosen by these"
+    given = sorted(path for path in folder.iterdir() if path.name.endswith("-test"))
+    fact = read_stage(made(given, tmp_path / "page.html")).summary["facts"][2]
+    told = " ".join(fact["told"])
+    assert f"{best} is best on validation images" in told
+    assert {"noisy (trained on the labels as they came): ", "residual: "} <= set(
+        re.findall(r"noisy [^:]+: |residual: ", told)
+    )
 
 
 def test_probabilities_are_held_against_what_was_so(story: list[Path]) -> None:
