@@ -139,6 +139,7 @@ def _import(config: ImportVerification, suggestion: StageRecord | None) -> _Impo
     remarks: list[str] = []
     rounds = () if earlier is None else earlier.rounds
     pool = 0 if earlier is None else earlier.pool
+    tag_rounds = () if earlier is None else earlier.tag_rounds
     if queue is not None and suggestion is not None:
         rate = found.rate_of_round(entries, queue, table.task)
         rates += [] if rate is None else [rate]
@@ -153,6 +154,12 @@ def _import(config: ImportVerification, suggestion: StageRecord | None) -> _Impo
             rounds = (*rounds, found.this_round(entries, queue, suggestion.fingerprint, rounds))
             over = found.rate_of_rounds(pool, rounds) if len(rounds) > 1 else None
             rates += [] if over is None else [over]
+        else:
+            this = found.this_tag_round(entries, queue, suggestion.fingerprint, asked)
+            if this is not None:
+                tag_rounds = (*(tag_rounds if found.tags_follow(tag_rounds, this) else ()), this)
+                over = found.rate_of_tag_rounds(tag_rounds) if len(tag_rounds) > 1 else None
+                rates += [] if over is None else [over]
     remarks += _remarks(config, table, queue, rates, settled, states)
     record = VerificationRecord(
         task=table.task,
@@ -173,6 +180,7 @@ def _import(config: ImportVerification, suggestion: StageRecord | None) -> _Impo
         rates=tuple(rates),
         rounds=rounds,
         pool=pool,
+        tag_rounds=tag_rounds,
         ancestors=(*ancestors, table.fingerprint),
         dataset_fingerprint=table.fingerprint,
         suggestion_fingerprint=None if suggestion is None else suggestion.fingerprint,

@@ -12,7 +12,7 @@ from nlcli.data.tables import read_rows
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import StageRecord
 from nlcli.suggestion.choice import RANDOM
-from nlcli.suggestion.queue_files import COLUMNS, QUEUE, SUGGESTION, SuggestionRecord
+from nlcli.suggestion.queue_files import COLUMNS, QUEUE, SAMPLED, SUGGESTION, SuggestionRecord
 
 _MOST_UNKNOWN = 0.01
 
@@ -26,12 +26,18 @@ class Asked:
         chances: Probability of each of them to be there; NaN where it was not known.
         how: ``random``, ``errors`` or ``uncertain``.
         chance: Of being drawn at random; None of an image that was chosen by score.
+        given: How many of the classes are noisy labels.
+        sampled: Of several labels: the class that is not in question and stands for ``sampled_of`` such tags; None
+            where there is none.
     """
 
     classes: tuple[int, ...]
     chances: tuple[float, ...]
     how: str
     chance: float | None
+    given: int = 0
+    sampled: int | None = None
+    sampled_of: int = 0
 
     @property
     def at_random(self) -> bool:
@@ -61,7 +67,7 @@ def read_queue(suggestion: StageRecord, table: LabelTable) -> Queue:
     row_of = dict(zip(table.keys.tolist(), range(len(table)), strict=True))
     asked: dict[int, Asked] = {}
     rows = unknown = 0
-    for _, row in read_rows(where, COLUMNS, COLUMNS):
+    for _, row in read_rows(where, (*COLUMNS, *SAMPLED), COLUMNS):
         rows += 1
         names = split_tags(row["classes"]) if row["classes"] else []
         image = row_of.get(row["key"])
@@ -76,6 +82,9 @@ def read_queue(suggestion: StageRecord, table: LabelTable) -> Queue:
             tuple(chances),
             row["how"],
             float(row["chance"]) if row["chance"] else None,
+            len(split_tags(row["given"])) if row["given"] else 0,
+            number.get(row.get("sampled") or "\\"),
+            int(row.get("sampled_of") or 0),
         )
     if unknown > _MOST_UNKNOWN * rows:
         raise NlcliError(

@@ -67,6 +67,34 @@ class RoundRecord(_Part):
     found: int
 
 
+class TagRoundRecord(_Part):
+    """What one round tells of the share of wrong given tags; of several labels an image.
+
+    Attributes:
+        suggestion: Fingerprint of the queue.
+        images, tags, drawn, given, wrong, given_squares, products, wrong_squares, found, others, told, told_wrong,
+            told_squares: As ``nlcli.metrics.repeated_tag_samples.TagRound`` has them.
+        answered, answered_tags: Images of the queue that were answered, and all of their given tags.
+    """
+
+    suggestion: str
+    images: int
+    tags: int
+    drawn: int
+    given: float
+    wrong: float
+    given_squares: float
+    products: float
+    wrong_squares: float
+    found: int
+    others: int
+    told: int
+    told_wrong: int
+    told_squares: int
+    answered: int
+    answered_tags: int
+
+
 class Rate(_Part):
     """The share of wrong labels, by what was drawn at random.
 
@@ -99,6 +127,7 @@ class VerificationRecord(Record):
         found: Predicted and found wrong labels by how the images were chosen, then of all by probability.
         rates: Shares of wrong labels.
         rounds: Of one label an image, the rounds so far whose images follow each other.
+        tag_rounds: The same of several labels an image.
         ancestors: Fingerprints of the data sets that this one was made of by answers, the first one first.
     """
 
@@ -122,6 +151,7 @@ class VerificationRecord(Record):
     rates: tuple[Rate, ...]
     rounds: tuple[RoundRecord, ...]
     pool: int
+    tag_rounds: tuple[TagRoundRecord, ...] = ()
     ancestors: tuple[str, ...]
     dataset_fingerprint: str
     suggestion_fingerprint: str | None

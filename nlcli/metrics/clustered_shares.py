@@ -53,7 +53,7 @@ def clustered_share(part: ArrayLike, whole: ArrayLike) -> Share:
     value = count / entries
     interval = None
     if entries >= FEWEST and images > 1:
-        interval = _wilson(value, _independent(a, b, value), _t(images - 1))
+        interval = wilson(value, _independent(a, b, value), t_quantile(images - 1))
     return Share(value, interval, round(count), round(entries), images)
 
 
@@ -66,14 +66,16 @@ def _independent(a: np.ndarray, b: np.ndarray, value: float) -> float:
     return min(entries, value * (1 - value) / variance)
 
 
-def _wilson(value: float, count: float, quantile: float) -> Ends:
+def wilson(value: float, count: float, quantile: float) -> Ends:
+    """Wilson's interval of the share ``value`` of ``count`` independent ones, as wide as ``quantile`` asks for."""
     ratio = quantile**2 / count
     middle = (value + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * value * (1 - value) + ratio**2 / 4) / (1 + ratio)
     return min(value, max(0.0, middle - half)), max(value, min(1.0, middle + half))
 
 
-def _t(freedom: int) -> float:
+def t_quantile(freedom: int) -> float:
+    """Of Student's distribution, for two-sided 95 %."""
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + LEVEL) / 2))

@@ -29,12 +29,14 @@ class Candidates:
             detection has no probability.
         doubt: How far the probability of the image's most doubtful label is from 1/2; NaN as well.
         group: Class of that label.
+        given: Labels of each image that the detection has a probability of.
     """
 
     row: Ints
     expected: Floats
     doubt: Floats
     group: Ints
+    given: Ints
 
     def __len__(self) -> int:
         return len(self.row)
@@ -88,7 +90,11 @@ def of_labels(detection: Detection, table: LabelTable, keys: Keys) -> Candidates
     order = order[keys.may_be_asked[row[order]]]
     right = right[order]
     return Candidates(
-        row=row[order], expected=1 - right, doubt=np.abs(right - 0.5), group=detection.noisy[order].astype(np.int64)
+        row=row[order],
+        expected=1 - right,
+        doubt=np.abs(right - 0.5),
+        group=detection.noisy[order].astype(np.int64),
+        given=np.ones(len(order), np.int64),
     )
 
 
@@ -96,12 +102,13 @@ def of_tags(detection: TagDetection, table: LabelTable, keys: Keys) -> Candidate
     """Of several labels an image: those of which the detection has a row, summed block by block."""
     count = len(table)
     expected, doubt = np.zeros(count), np.full(count, np.inf)
-    group = np.full(count, -1, np.int64)
+    group, given = np.full(count, -1, np.int64), np.zeros(count, np.int64)
     for entries in detection.blocks():
         row, wrong = asked_entries(entries, keys)
         some, inverse = np.unique(row[row >= 0], return_inverse=True)
         wrong, of_class = wrong[row >= 0], entries.classes[row >= 0]
         expected[some] += np.bincount(inverse, wrong, len(some))
+        given[some] += np.bincount(inverse, entries.given[row >= 0], len(some)).astype(np.int64)
         distance = np.abs(wrong - 0.5)
         order = np.lexsort((of_class, distance, inverse))
         first = order[np.flatnonzero(np.diff(inverse[order], prepend=-1))]
@@ -110,7 +117,7 @@ def of_tags(detection: TagDetection, table: LabelTable, keys: Keys) -> Candidate
         group[some[nearer]] = of_class[first][nearer]
     rows = np.flatnonzero(group >= 0)
     rows = rows[keys.by_key(table, rows)]
-    return Candidates(row=rows, expected=expected[rows], doubt=doubt[rows], group=group[rows])
+    return Candidates(row=rows, expected=expected[rows], doubt=doubt[rows], group=group[rows], given=given[rows])
 
 
 def asked_entries(entries: TagEntries, keys: Keys) -> tuple[Ints, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from nlcli.data.detection_files import Detection
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.data.lists import shown
 from nlcli.data.tag_detection_files import TagDetection
+from nlcli.seeds import stream
 from nlcli.suggestion.candidates import Candidates, Keys, asked_entries
 from nlcli.suggestion.choice import ERRORS, RANDOM, UNCERTAIN, Choice
 from nlcli.suggestion.config import Goal
@@ -34,6 +35,8 @@ class Question:
         chances: The probability of each of them to be there; NaN where it is not known.
         given: Those of them that are noisy labels.
         reason: In words.
+        sampled: Of several labels, on an image that was chosen by score: the last of ``classes``, a tag that is not in
+            question, drawn from ``sampled_of`` such tags of the image; empty where there is none.
     """
 
     key: str
@@ -46,6 +49,8 @@ class Question:
     chances: tuple[float, ...]
     given: tuple[str, ...]
     reason: str
+    sampled: str = ""
+    sampled_of: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class _Asked:
     chances: tuple[float, ...]
     given: tuple[str, ...]
     why: str
+    sampled: str = ""
+    sampled_of: int = 0
 
 
 def questions(
@@ -63,12 +70,13 @@ def questions(
     candidates: Candidates,
     choice: Choice,
     goal: Goal,
+    seed: int,
 ) -> list[Question]:
-    """The queue, the first image first."""
+    """The queue, the first image first; ``seed`` draws tags that are asked about though they are not in question."""
     rows = candidates.row[choice.chosen]
     drawn = {int(row) for row in rows[choice.at_random]}
     if isinstance(detection, TagDetection):
-        asked = _tags(detection, table, keys, rows, drawn)
+        asked = _tags(detection, table, keys, rows, drawn, seed)
     else:
         asked = _labels(detection, table, keys, rows)
     chance = len(drawn) / max(1, len(candidates))
@@ -88,6 +96,8 @@ def questions(
                 chances=asked[row].chances,
                 given=asked[row].given,
                 reason=f"Drawn at random; {why}." if at_random else f"{why[:1].upper()}{why[1:]}.",
+                sampled=asked[row].sampled,
+                sampled_of=asked[row].sampled_of,
             )
         )
     return made
@@ -112,7 +122,7 @@ def _labels(detection: Detection, table: LabelTable, keys: Keys, rows: np.ndarra
 
 
 def _tags(
-    detection: TagDetection, table: LabelTable, keys: Keys, rows: np.ndarray, drawn: set[int]
+    detection: TagDetection, table: LabelTable, keys: Keys, rows: np.ndarray, drawn: set[int], seed: int
 ) -> dict[int, _Asked]:
     in_question: dict[int, list[tuple[float, int, bool]]] = {int(row): [] for row in rows}
     for entries in detection.blocks():
@@ -120,13 +130,45 @@ def _tags(
         for number in np.flatnonzero(np.isin(row, rows)).tolist():
             entry = (-float(wrong[number]), int(entries.classes[number]), bool(entries.given[number]))
             in_question[int(row[number])].append(entry)
-    return {row: _asked_tags(sorted(entries), table.classes, row in drawn) for row, entries in in_question.items()}
+    asked = {}
+    for number, listed in in_question.items():
+        listed.sort()
+        if number in drawn:
+            asked[number] = _asked_tags(listed, table.classes)
+        else:
+            random = stream(seed, "suggest", "tag", str(table.keys[number]))
+            asked[number] = _asked_of_scored(listed, table.classes, random)
+    return asked
 
 
-def _asked_tags(entries: Sequence[tuple[float, int, bool]], classes: Sequence[str], at_random: bool) -> _Asked:
-    """Of entries, those that are likeliest wrong first: all of a random image; of others, those in question."""
-    if not at_random:
-        entries = [entry for i, entry in enumerate(entries) if i == 0 or -entry[0] >= LEAST_WRONG][:MOST_TAGS]
+Listed = Sequence[tuple[float, int, bool]]
+"""Entries of an image: less the probability of being wrong, class, whether the tag is given."""
+
+
+def _asked_of_scored(entries: Listed, classes: Sequence[str], random: np.random.Generator) -> _Asked:
+    """Of entries, those that are likeliest wrong first: those in question, and one of the other given tags at random.
+
+    The drawn one stands for all others: what is wrong of these is known without bias (``repeated_tag_samples``).
+    """
+    doubtful = [entry for i, entry in enumerate(entries) if i == 0 or -entry[0] >= LEAST_WRONG][:MOST_TAGS]
+    others = [entry for entry in entries if entry[2] and entry not in doubtful]
+    asked = _asked_tags(doubtful, classes)
+    if not others:
+        return asked
+    wrong, of_class, _ = others[int(random.integers(len(others)))]
+    name = classes[of_class]
+    return replace(
+        asked,
+        classes=(*asked.classes, name),
+        chances=(*asked.chances, 1 + wrong),
+        given=(*asked.given, name),
+        sampled=name,
+        sampled_of=len(others),
+    )
+
+
+def _asked_tags(entries: Listed, classes: Sequence[str]) -> _Asked:
+    """Of all ``entries``, those that are likeliest wrong first."""
     told = [
         f"tag '{shown(classes[of_class])}' is {'there' if given else 'missing'}, which is wrong with probability "
         f"{-wrong:.2f}"

@@ -10,7 +10,8 @@
 
 Columns of the queue: key, path, split, how (``random``; ``errors`` or ``uncertain``: chosen by score), chance (of being
 drawn at random, empty for those chosen by score), expected_errors, classes (that are asked about, with ``|`` between
-and ``\\|`` and ``\\\\`` in a name) and reason.
+and ``\\|`` and ``\\\\`` in a name), reason, and of several labels sampled (one of the classes that is not in question)
+and sampled_of (how many such tags it was drawn from).
 
 Columns of ``answers.csv``: on one label an image path and label (the true class, empty until somebody tells it), and
 beside them the noisy label and the suggested class, which say nothing and spare typing; on several a row a class that
@@ -36,7 +37,8 @@ from nlcli.suggestion.questions import Question
 SUGGESTION, QUEUE, QUEUE_CSV, ANSWERS = "suggestion.json", "queue.parquet", "queue.csv", "answers.csv"
 COLUMNS = ("key", "path", "split", "how", "chance", "expected_errors", "classes", "probabilities", "given", "reason")
 SHEET = ("path", "label", "noisy_label", "suggested")
-_NUMBERS = ("chance", "expected_errors")
+SAMPLED = ("sampled", "sampled_of")
+"""Columns of several labels; queues from before 0.2.0 have none."""
 
 
 class GainPoint(BaseModel):
@@ -77,6 +79,7 @@ class SuggestionRecord(Record):
         goal, splits, seed: As asked for.
         method: Of the detection.
         may_be_asked: Images that nobody has checked, in these splits and in the detection.
+        given: Their labels that the detection has a probability of; None in a queue from before this was told.
         images, at_random: In the queue, and those of them that were drawn at random.
         passed_over: Near-duplicates of images in the queue that were left out of it.
         expected_errors: Expected number of wrong labels in the queue, of several labels of wrong and missing tags; None
@@ -94,6 +97,7 @@ class SuggestionRecord(Record):
     seed: int
     method: str
     may_be_asked: int
+    given: int | None = None
     images: int
     at_random: int
     passed_over: int
@@ -117,13 +121,15 @@ def write_queue(work: Path, queue: Sequence[Question], task: Task) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [_cells(question) for question in queue]
-    schema = pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in COLUMNS])
-    columns = [pa.array([row[i] for row in rows], schema.field(i).type) for i in range(len(COLUMNS))]
+    names = COLUMNS if task == "single-label" else (*COLUMNS, *SAMPLED)
+    rows = [_cells(question)[: len(names)] for question in queue]
+    kinds = {"chance": pa.float64(), "expected_errors": pa.float64(), "sampled_of": pa.int64()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    columns = [pa.array([row[i] for row in rows], schema.field(i).type) for i in range(len(names))]
     with atomic_path(work / QUEUE) as temporary:
         pq.write_table(pa.Table.from_arrays(columns, schema=schema), temporary)
     told = ([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
-    write_csv(work / QUEUE_CSV, COLUMNS, told)
+    write_csv(work / QUEUE_CSV, names, told)
     if task == "single-label":
         write_csv(work / ANSWERS, SHEET, _label_answers(queue))
     else:
@@ -142,6 +148,8 @@ def _cells(question: Question) -> tuple[Any, ...]:
         "|".join("" if math.isnan(chance) else f"{chance:.7g}" for chance in question.chances),
         _names(question.given),
         question.reason,
+        question.sampled,
+        question.sampled_of,
     )
 
 

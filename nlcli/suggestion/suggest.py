@@ -68,7 +68,7 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
         record = _record(config, table, detection, candidates, choice, _gain(config, table, len(choice.chosen)))
         for remark in record.remarks:
             say(f"note: {remark}")
-        queue = questions(detection, table, keys, candidates, choice, config.goal)
+        queue = questions(detection, table, keys, candidates, choice, config.goal, config.seed)
         write_queue(stage.work, queue, table.task)
         write_for_tools(stage.work, queue, table, config.export)
         record.write(stage.work / SUGGESTION)
@@ -147,6 +147,7 @@ def _record(
         seed=config.seed,
         method=detection.info.method,
         may_be_asked=len(candidates),
+        given=int(candidates.given.sum()),
         images=images,
         at_random=at_random,
         passed_over=choice.passed_over,

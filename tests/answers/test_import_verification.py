@@ -210,6 +210,55 @@ def test_rounds_follow_each_other(tmp_path: Path) -> None:
     assert len(pq.read_table(dataset / "verification.parquet")) == 180
 
 
+def test_rounds_of_tags_follow_each_other(tmp_path: Path) -> None:
+    """Three rounds: what was found is known, the drawn tags of scored images stand for those that were not asked about."""
+    table, truth, probability = tag_world(images=900)
+    dataset = tag_dataset(tmp_path / "dataset", table, truth)
+    given = table.noisy.toarray() > 0
+    wrong, may = given & ~truth, (np.arange(900) >= 450) & (given | (probability >= 0.05)).any(axis=1)
+    unchecked = may.copy()
+    for number in range(3):
+        detection = tag_detection(tmp_path / f"detection {number}", dataset, probability)
+        queue = nlcli.suggest(
+            dataset=dataset, source=detection, output=tmp_path / f"queue {number}", count=60, random=1 / 3, seed=number
+        )
+        rows = {int(row["key"][1:6]): row for row in pq.read_table(queue / "queue.parquet").to_pylist()}
+        answers = filled_table(
+            queue / "answers.csv",
+            tmp_path / f"{number}.csv",
+            lambda key: [table.classes[c] for c in np.flatnonzero(truth[int(key[1:6])])],
+        )
+        dataset = nlcli.import_verification(
+            dataset=dataset, suggestion=queue, answers=[answers], output=tmp_path / f"checked {number}"
+        )
+        record = json.loads((dataset / "verification.json").read_text())
+        told = record["tag_rounds"][number]
+        assert (told["images"], told["tags"]) == (unchecked.sum(), given[unchecked].sum())
+        drawn = [i for i, row in rows.items() if row["how"] == "random"]
+        own, of = wrong[drawn].sum(axis=1), given[drawn].sum(axis=1)
+        assert (told["drawn"], told["wrong"], told["given"]) == (20, own.sum(), of.sum())
+        assert (told["products"], told["wrong_squares"], told["given_squares"]) == (own @ of, own @ own, of @ of)
+        found = others = squares = stands = 0
+        for i, row in rows.items():
+            if row["how"] == "random":
+                continue
+            asked = [int(name[4:]) for name in row["classes"].split("|")]
+            sampled = asked.pop() if row["sampled"] else None
+            found += wrong[i, asked].sum()
+            others += row["sampled_of"]
+            squares += row["sampled_of"] ** 2
+            stands += 0 if sampled is None else row["sampled_of"] * wrong[i, sampled]
+            assert row["sampled_of"] == given[i].sum() - given[i, asked].sum()
+        assert (told["found"], told["others"], told["told"]) == (found, others, others)
+        assert (told["told_wrong"], told["told_squares"]) == (stands, squares)
+        unchecked[list(rows)] = False
+        rate = record["rates"][-1]
+        assert rate["rounds"] == number + 1
+        if number:
+            assert rate["drawn"] == 20 * (number + 1)
+        assert rate["interval"][0] < wrong[may].sum() / given[may].sum() < rate["interval"][1]
+
+
 def redetected(output: Path, dataset: Path, table: object, world: object) -> Path:
     from worlds.made_detections import made_detection
 

@@ -20,6 +20,7 @@ def of(expected: list[float], doubt: list[float] | None = None, group: list[int]
         expected=np.array(expected),
         doubt=np.zeros(count) if doubt is None else np.array(doubt),
         group=np.zeros(count, np.int64) if group is None else np.array(group),
+        given=np.ones(count, np.int64),
     )
 
 

@@ -229,8 +229,19 @@ def test_tags_that_are_wrong_or_missing(tagged: tuple[Path, Path], tmp_path: Pat
     np.testing.assert_allclose([row["expected_errors"] for row in scored], of_image[expected], rtol=1e-6)
     for number, row in zip(numbers(rows), rows, strict=True):
         asked = {int(name.removeprefix("tag ")) for name in str(row["classes"]).split("|")}
-        least = 0 if row["how"] == "random" else 0.1
-        assert asked == set(np.flatnonzero(has_row[number] & (wrong[number] >= least)).tolist())
+        if row["how"] == "random":
+            assert asked == set(np.flatnonzero(has_row[number]).tolist())
+            assert (row["sampled"], row["sampled_of"]) == ("", 0)
+            continue
+        doubtful = set(np.flatnonzero(has_row[number] & (wrong[number] >= 0.1)).tolist())
+        others = set(np.flatnonzero(given[number]).tolist()) - doubtful
+        assert row["sampled_of"] == len(others)
+        sampled = asked - doubtful
+        assert sampled <= others
+        assert len(sampled) == min(1, len(others))  # one given tag that is not in question, drawn from them
+        assert sampled == ({int(str(row["sampled"]).removeprefix("tag "))} if others else set())
+    assert sum(row["sampled_of"] > 0 for row in scored) > 5
+    assert json.loads((queue / "suggestion.json").read_text())["given"] == given[200:].sum()
     mistakes = (given != truth).sum(1)
     assert mistakes[numbers(scored)].mean() > 1.3 * mistakes[200:].mean()
 
