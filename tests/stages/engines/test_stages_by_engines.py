@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import os
 import sys
@@ -100,6 +101,28 @@ def test_features(engine: dict[str, Any], chain: Chain, cluster: None, tmp_path:
     ]
     assert contents(made[1], "*.h5") == contents(made[0], "*.h5")
     assert (made[1] / "index.parquet").read_bytes() == (made[0] / "index.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_hashes_by_ray(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the pictures, and what comes of them: which images went, and what is left; one cannot be read, three are alike."""
+    monkeypatch.setattr(image_hashes, "PART", 30)
+    dataset = published(table_of_squares(tmp_path / "squares"), tmp_path / "dataset")
+    squares = tmp_path / "squares"
+    (squares / "003.jpg").unlink()
+    for copy in ("010.jpg", "050.jpg"):  # in shards of different workers
+        (squares / copy).write_bytes((squares / "000.jpg").read_bytes())
+    made = [
+        deduplicate(Deduplicate(dataset=dataset, output=tmp_path / name, **engine))
+        for name, engine in (("here", {}), ("there", ENGINES[1]))
+    ]
+    hashes = [contents(output.with_name(f"{output.name}-hashes"), "hashes-*.parquet") for output in made]
+    assert len(hashes[0]) == 3
+    assert hashes[1] == hashes[0]
+    for pattern in ("*.csv", "*.parquet"):
+        assert contents(made[1], pattern) == contents(made[0], pattern)
+    with open(made[0] / "removed.csv", newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) >= 2
 
 
 @pytest.mark.slow
