@@ -43,15 +43,17 @@ class Features(CachedFeatures, Protocol):
 
     Attributes:
         path: Where they lie.
-        keys: (N,) strings.
         last_layer: Of the network that they are of, where it is known.
         backbone_fingerprint: Of that network.
     """
 
     path: Path
-    keys: np.ndarray
     last_layer: LinearLayer | None
     backbone_fingerprint: str
+
+    @property
+    def keys(self) -> np.ndarray:
+        """(N,) strings."""
 
 
 @dataclass(frozen=True)

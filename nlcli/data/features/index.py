@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.data.features.key_rows import KeyRows
 from nlcli.data.features.shards import ShardRecord
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path
@@ -57,8 +58,8 @@ def write_index(path: Path, names: Names, records: Iterable[ShardRecord]) -> Non
             file.write_table(pa.concat_tables(parts))
 
 
-def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, dict[str, str]]:
-    """Keys of the rows of all shards together, (rows,), and by key why images have none.
+def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[KeyRows, dict[str, str]]:
+    """Keys of the rows of all shards together, and by key why images have none.
 
     Args:
         starts: First row of every shard.
@@ -67,12 +68,15 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, d
     Raises:
         NlcliError: the index cannot be read, or does not fit the shards.
     """
+    import pyarrow as pa
+
     unfit = NlcliError(f"{path} does not fit its shards; extract the features again")
-    count, ordered = 0, np.empty(rows, object)
+    count, blocks, in_order = 0, [], True
+    places_of: list[np.ndarray] = []
     filled = np.zeros(rows, bool)
     reasons: dict[str, str] = {}
     for table in own_table_blocks(path, "extract the features again", _GROUP_ROWS, schema=_schema()):
-        keys = table.column("key").to_numpy()
+        keys = table.column("key").combine_chunks()
         shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
         good = row >= 0
         if not ((shard >= 0) & (shard < len(starts))).all():
@@ -80,13 +84,20 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[np.ndarray, d
         places = starts[shard[good]] + row[good]
         if (places >= rows).any():
             raise unfit
-        ordered[places], filled[places] = keys[good], True
+        filled[places] = True
+        blocks.append(keys if good.all() else keys.filter(good))
+        in_order &= bool((places == np.arange(count, count + len(places))).all())
+        places_of.append(places)
         broken = np.flatnonzero(~good)
-        reasons |= zip(keys[broken].tolist(), table.column("error").take(broken).to_pylist(), strict=True)
+        if len(broken):
+            reasons |= zip(keys.take(broken).to_pylist(), table.column("error").take(broken).to_pylist(), strict=True)
         count += len(places)
     if count != rows or not filled.all():  # as many as there are rows, and none of them empty: none came twice
         raise unfit
-    return ordered, reasons
+    if in_order:  # as it is written
+        return KeyRows(blocks), reasons
+    row_of = np.concatenate(places_of)
+    return KeyRows([pa.array(KeyRows(blocks).take(np.argsort(row_of)), pa.large_string())]), reasons
 
 
 def _schema() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class FeatureStore:
         path: The same.
         shape: (N, D).
         dtype: float32 or float16, as stored.
-        keys: (N,) keys of the images, row by row.
         errors: Reason by key of the images that could not be read.
         backbone_fingerprint: ``Backbone.fingerprint`` of what computed the features.
         dataset_fingerprint: ``LabelTable.fingerprint`` of the data set.
@@ -64,14 +63,19 @@ class FeatureStore:
         self._ends = np.cumsum([shard.rows for shard in self._shards], dtype=np.int64)
         self._starts = self._ends - [shard.rows for shard in self._shards]
         self.shape = (int(self._ends[-1]) if count else 0, width)
-        self.keys, self.errors = read_index(self.path / INDEX, self._starts, self.shape[0])
+        self._keys, self.errors = read_index(self.path / INDEX, self._starts, self.shape[0])
         self.last_layer = self._read_last_layer()
-        self._row_of: Any = None
+        self._unique = False
         self._gather: _Gather | None = None
         self._checked = False
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """(N,) keys of the images, row by row: made when asked for, and then some 100 bytes each."""
+        return self._keys.all()
 
     def _read_last_layer(self) -> LinearLayer | None:
         where = self.path / LAST_LAYER
@@ -87,16 +91,13 @@ class FeatureStore:
         Raises:
             NlcliError: an image has no features (the first is named), or a key occurs twice.
         """
-        import pandas as pd
-
-        if self._row_of is None:
-            self._row_of = pd.Index(self.keys)
-            if not self._row_of.is_unique:
-                repeated = self._row_of[self._row_of.duplicated()][0]
-                self._row_of = None
+        if not self._unique:
+            repeated = self._keys.repeated()
+            if repeated is not None:
                 raise NlcliError(f"{self.path / INDEX} lists image '{repeated}' twice; extract the features again")
+            self._unique = True
         wanted = np.asarray(keys, object)
-        rows: np.ndarray = self._row_of.get_indexer(wanted).astype(np.int64)
+        rows = self._keys.find(wanted)
         if strict and (rows < 0).any():
             missing = str(wanted[rows < 0][0])
             if missing in self.errors:

@@ -41,8 +41,10 @@ class Features(Protocol):
     """Features of images, a ``FeatureStore`` or something in memory."""
 
     path: Path
-    keys: np.ndarray
     backbone_fingerprint: str
+
+    @property
+    def keys(self) -> np.ndarray: ...
 
     @property
     def shape(self) -> tuple[int, int]: ...
