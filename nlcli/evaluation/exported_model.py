@@ -12,8 +12,8 @@ from nlcli.data.labels import Task
 from nlcli.errors import NlcliError, printable, sentence
 from nlcli.evaluation.decision_thresholds import DecisionThresholds
 from nlcli.evaluation.metrics_file import Estimate
-from nlcli.networks.images import Preprocessing
 from nlcli.networks.model_formats import FORMATS, Apply, Format
+from nlcli.networks.preprocessing import Preprocessing
 from nlcli.runtime import chatter_held_back
 from nlcli.stages.records import Record
 
