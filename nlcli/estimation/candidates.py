@@ -99,12 +99,12 @@ class Images:
     @cached_property
     def noisy_class(self) -> np.ndarray:
         """(n,) int64 of one label an image; -1 where there is none."""
-        return _first_class(self.noisy)
+        return first_class(self.noisy)
 
     @cached_property
     def true_class(self) -> np.ndarray:
         """(n,) int64 of one label an image; -1 where it is not known."""
-        return _first_class(self.verified)
+        return first_class(self.verified)
 
     @property
     def beside(self) -> np.ndarray:
@@ -135,6 +135,7 @@ class Candidates:
         names: The simplest first.
         l2: The strength that noisy labels prefer.
         values: By name, the strengths at which each is solved at first, strong to weak.
+        estimates_noise: Whether there is a T.
     """
 
     def __init__(self, images: Images) -> None:
@@ -144,7 +145,8 @@ class Candidates:
         weighted = [f"weight {weight}" for weight in WEIGHTS] if some else []
         self.names: tuple[str, ...] = (NOISY, *weighted)
         small = images.classes <= MOST_CLASSES and images.count * images.classes <= _BELIEFS
-        if some and self._apart and images.task == "single-label" and small:
+        self.estimates_noise = bool(some and self._apart and images.task == "single-label" and small)
+        if self.estimates_noise:
             self.names = (NOISY, "weight 1", FORWARD, "weight 5", FORWARD_5, POSTERIOR, "weight 20")
         self._folds = self._noisy_folds()
         self._start, self.l2, self._of_fold = self._noisy_path()
@@ -220,7 +222,8 @@ class Candidates:
         """Candidate ``name`` at each of ``values``.
 
         Args:
-            held: (n,) bool, images that are left out altogether; only after the same was solved without leaving out.
+            held: (n,) bool, images that no term counts, verified or not; only after the same was solved with all. T is
+                that of what is verified of the others, and of all noisy labels.
         """
         used = self.images.checked if held is None else self.images.checked & ~held
         terms, near = self._terms(name, used, held), [value for other, value in self._full if other == name]
@@ -248,25 +251,25 @@ class Candidates:
     def _terms(self, name: str, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
         """What ``name`` is fitted to."""
         images = self.images
+        beside = _without(images.beside, held)
         if name == NOISY:
-            return [Term(images.noisy, images.labelled if held is None else np.where(held, 0.0, images.labelled))]
-        if name == FORWARD:
-            return corrected_terms(images.observed(used), self.transition(used))
-        if name == FORWARD_5:
-            return corrected_terms(images.observed(used), self.transition(used), 5.0)
+            return [Term(images.noisy, _without(images.labelled, held))]
+        if name in (FORWARD, FORWARD_5):
+            observed = replace(images.observed(used), weights=beside)
+            return corrected_terms(observed, self.transition(used), 1.0 if name == FORWARD else 5.0)
         if name == POSTERIOR:
-            return [Term(self._believed(used), images.beside), self._clean(used)]
+            return [Term(self._believed(used), beside), self._clean(used)]
         return self._weighted(float(name.rpartition(" ")[2]), used, held)
 
     def _weighted(self, weight: float, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
         """Noisy labels where nothing is known, and verified ones."""
         images = self.images
+        beside = _without(images.beside, held)
         if self._one_of_each is not None:
-            return [Term(self._one_of_each, images.beside + weight * images.of_verified(used))]
+            return [Term(self._one_of_each, beside + weight * images.of_verified(used))]
         if images.task == "single-label":
-            return [Term(images.noisy, images.beside), self._clean(used, weight)]
-        labelled = images.labelled if held is None else np.where(held, 0.0, images.labelled)
-        return [Term(images.noisy, labelled, Unknown(images.known)), self._clean(used, weight)]
+            return [Term(images.noisy, beside), self._clean(used, weight)]
+        return [Term(images.noisy, _without(images.labelled, held), Unknown(images.known)), self._clean(used, weight)]
 
     @cached_property
     def _one_of_each(self) -> np.ndarray | None:
@@ -362,11 +365,16 @@ class Candidates:
         ).model
 
 
+def _without(weights: np.ndarray, held: np.ndarray | None) -> np.ndarray:
+    """``weights`` (n,), 0 of images that are held out."""
+    return weights if held is None else np.where(held, 0.0, weights)
+
+
 def _zeroed(weights: np.ndarray | None, without: np.ndarray) -> np.ndarray:
     return np.where(without, 0.0, 1.0 if weights is None else weights)
 
 
-def _first_class(labels: Any) -> np.ndarray:
+def first_class(labels: Any) -> np.ndarray:
     """(n,) int64 the first class of each row of a CSR matrix; -1 of an empty row."""
     matrix = labels.tocsr()
     matrix.eliminate_zeros()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Checked:
         rows: (m,) their places among the training images, where they are: each is then judged by classifiers that
             were solved without it.
         fitted_on: Of those, whether candidates are fitted on what is verified of them.
+        noisy: (m, C) CSR, the noisy labels of images that are not trained on; None where nobody asks.
     """
 
     verified: np.ndarray
@@ -41,6 +43,7 @@ class Checked:
     design: RowBlocks | None = None
     rows: np.ndarray | None = None
     fitted_on: bool = True
+    noisy: Any = None
 
     def folds(self, images: int) -> np.ndarray:
         """(images,) the fold of each training image, -1 of those that are always fitted on."""

@@ -190,7 +190,7 @@ def _checked(
     v, m = table.verified_targets(images)
     if _tells(v, m):
         design: RowBlocks = scaled_features(store, validation, scale, budget)
-        return Checked(v, m, design), images, False
+        return Checked(v, m, design, noisy=csr_array(table.noisy[images] > 0)), images, False
     places = np.flatnonzero(np.isin(rows.used.dataset, clean))
     v, m = table.verified_targets(rows.used.dataset[places])
     if _tells(v, m):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.estimation.candidates import Images
+from nlcli.estimation.candidates import Images, first_class
 from nlcli.estimation.contest import Judges
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task
@@ -141,7 +141,8 @@ def images_and_judges(labelled: Labelled) -> tuple[Images, Judges | None]:
     checked = labelled.checked
     if checked.design is None or labelled.unverified:
         return images, None
-    return images, Judges(checked.design, checked.verified, checked.known)
+    noisy = None if checked.noisy is None or labelled.task == "multi-label" else first_class(checked.noisy)
+    return images, Judges(checked.design, checked.verified, checked.known, noisy)
 
 
 def choose_linear(
