@@ -56,8 +56,9 @@ def test_a_head_begins_at_what_auto_keeps(
     run = train_head(work.config(f"{method}-still", method=method, options=options, **STILL))
     head = load_head(run)
     scores = head.score(work.features_of, score)
-    # These methods do not read the noisy labels of V, so that what is solved differs by a little.
-    assert np.corrcoef(scores.ravel(), auto.ravel())[0, 1] > 0.98
+    # These methods do not read the noisy labels of V, so that one may keep a candidate and the other the mixture of all,
+    # which says the same and is surer of it.
+    assert np.corrcoef(scores.ravel(), auto.ravel())[0, 1] > 0.9
     assert (scores.argmax(axis=1) == auto.argmax(axis=1)).mean() > 0.9
     if work.table.task == "single-label":
         np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-4)  # a softmax's probabilities
