@@ -217,13 +217,13 @@ def _load(path: Path) -> dict[str, Any]:
         if kind is not None:
             raise NlcliError(f"{path} {kind}")
         content = parse_yaml(raw.decode(encoding_of(raw[:FIRST_BYTES])), str(path))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         meant = [
             path.with_name(f"{path.name}.yaml"),
             Path("pipelines", path.name),
             Path("pipelines", f"{path.name}.yaml"),
         ]
-        told = next((f"; did you mean {one}?" for one in meant if one.is_file()), ": there is no such file")
+        told = next((f"; did you mean {one}?" for one in meant if one.is_file()), f": {error.strerror}")
         raise NlcliError(f"cannot read pipeline {path}{told}") from None
     except UnicodeDecodeError as error:
         raise NlcliError(f"cannot read pipeline {path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
