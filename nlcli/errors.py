@@ -63,9 +63,11 @@ def first_problem(error: ValidationError, kind: str = "option") -> str:
     """The first of pydantic's complaints, as a clause naming the option (or another ``kind`` of field)."""
     first = error.errors(include_url=False)[0]
     place = printable(".".join(str(part) for part in first["loc"])) or "value"
-    message = printable(" ".join(first["msg"].removeprefix("Value error, ").split()), 300)
     given = first.get("input")
+    message = printable(" ".join(first["msg"].removeprefix("Value error, ").split()), 300)
     shown = f" (given: {printable(repr(given))})" if isinstance(given, str | int | float | bool) else ""
+    if isinstance(given, bool) and first["type"] in ("path_type", "string_type"):
+        message += "; yes, no, on and off are true and false in YAML: put the word in quotes"
     if first["type"] == "missing":
         return f"{kind} '{place}' is required"
     return f"{kind} '{place}': {message[:1].lower()}{message[1:]}{shown}"

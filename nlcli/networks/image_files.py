@@ -157,7 +157,7 @@ def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
     by_folder: dict[Path, dict[str, ImageFile]] = {}
     for folder, label in zip(folders, folder_labels(folders), strict=True):
         if not folder.is_dir():
-            raise NlcliError(f"image folder {folder} does not exist; give the folder that holds the images")
+            raise NlcliError(f"image folder {folder} {not_there(folder)}; give the folder that holds the images")
         require_utf8(os.path.abspath(folder), "the path of the images")
         left_out = LeftOut()
         files = by_folder[folder] = {}
@@ -178,6 +178,11 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError:  # a link to nowhere: reading it says so, image by image
         return -1
+
+
+def not_there(folder: Path) -> str:
+    """What is said of a ``folder`` that is none."""
+    return "is a file" if folder.exists() else "does not exist"
 
 
 def is_image(name: str) -> bool:

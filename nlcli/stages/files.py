@@ -175,8 +175,19 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is there twice, of which YAML's takes the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            twice = next((key for at, key in enumerate(keys) if key in keys[:at] and key != "<<"), None)
+            if twice is not None:
+                line = next(key for key, _ in node.value[::-1] if key.value == twice).start_mark.line + 1
+                raise NlcliError(f"{where}, line {line}: '{twice}' stands there twice; keep one of the two")
+            return super().construct_mapping(node, deep)
+
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader)  # the safe one
     except yaml.YAMLError as error:
         raise NlcliError(f"{where}: not valid YAML: {error}") from error
     except (ValueError, RecursionError) as error:  # ValueError: 2001-13-13 is no date

@@ -207,10 +207,20 @@ class Making:
         format: int,
         page: bool = False,
     ) -> Making:
-        """As ``open_stage`` has the arguments; a ``page`` is a file, and sees its inputs from its folder."""
+        """As ``open_stage`` has the arguments; a ``page`` is a file, and sees its inputs from its folder.
+
+        Raises:
+            NlcliError: an input is the output, or in it.
+        """
         output = place_of(config.output)  # type: ignore[attr-defined]
         seen_from = output.parent if page else output
         described = {name: input_record(value, seen_from) for name, value in inputs.items() if value is not None}
+        real = os.path.realpath(output)
+        for record in described.values():
+            if record.path is not None and os.path.commonpath([real, read := os.path.realpath(record.path)]) == real:
+                raise NlcliError(
+                    f"{read} is read to make {output}, which would take its place; choose another --output"
+                )
         recipe = recipe_of(kind, config, described, format)
         return cls(kind, output, recipe, config.model_dump(mode="json"), described, seed)
 

@@ -136,3 +136,11 @@ def test_a_table_of_pyarrow_has_the_cells_of_every_csv_file(tmp_path: Path) -> N
         assert row[1] == "" or float(row[1]) == pytest.approx(number, abs=5e-7)
     write_csv_table(tmp_path / "empty.csv", pa.table({"a": pa.array([], pa.string())}))
     assert (tmp_path / "empty.csv").read_text() == "a\n"
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    """YAML's reader takes the last one without a word."""
+    with pytest.raises(NlcliError, match=r"^p\.yaml, line 4: 'seed' stands there twice; keep one of the two$"):
+        parse_yaml("a:\n  seed: 1\n  rate: 2\n  seed: 3\n", "p.yaml")
+    merged = parse_yaml("base: &b {seed: 1, rate: 2}\nown: {<<: *b, seed: 3}\n", "p.yaml")
+    assert merged["own"] == {"seed": 3, "rate": 2}

@@ -291,3 +291,17 @@ def test_a_file_of_a_directory_is_not_the_directory(tmp_path: Path) -> None:
         NlcliError, match=r"part\.txt is a file of a directory made by nlcli; give the directory, .*out$"
     ):
         read_stage(output / "part.txt")
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path) -> None:
+    """Also with ``--force``, and where the input lies in the output or is reached by a link."""
+    source = tmp_path / "source"
+    with open_stage("made", MakeConfig(output=source), {}) as stage:
+        (stage.work / "part").write_text("x")
+        stage.finish({})
+    (tmp_path / "link").symlink_to(source)
+    for output, given in ((source, source), (source, tmp_path / "link"), (tmp_path, source), (source, source / "part")):
+        refused = pytest.raises(NlcliError, match="source(/part)? is read to make .*, which would take its place")
+        with refused, open_stage("other", MakeConfig(output=output), {"source": given}, force=True):
+            raise AssertionError("it began")
+    assert read_stage(source).kind == "made"

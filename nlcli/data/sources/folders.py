@@ -58,10 +58,12 @@ from nlcli.networks.image_files import (
     kind_of_other,
     list_folder,
     name_some,
+    not_there,
     require_utf8,
     walk_files,
 )
 from nlcli.stages.files import fingerprint_json
+from nlcli.stages.publishing import is_ours
 from nlcli.stages.stage import open_stage
 
 
@@ -129,7 +131,7 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
     """
     root = Path(root)
     if not root.is_dir():
-        raise NlcliError(f"image folder {root} does not exist; give the folder that holds one folder a class")
+        raise NlcliError(f"image folder {root} {not_there(root)}; give the folder that holds one folder a class")
     require_utf8(os.path.abspath(root), "the path of the images")
     left_out = LeftOut()
     first = class_folders(root, left_out)
@@ -169,6 +171,8 @@ _LIKE_A_SPLIT = re.compile(
 
 def _refuse_other_layouts(root: Path, first: list[str], left_out: LeftOut) -> None:
     """Say what is meant where folders are neither classes nor splits."""
+    if not first and is_ours(root):
+        raise NlcliError(f"{root} was made by nlcli and has no folders of classes; give the folder of the images")
     beside = [entry.name for entry in list_folder(root) if is_image(entry.name)] if not first else []
     if beside:
         raise NlcliError(

@@ -181,6 +181,10 @@ def test_the_result_may_lie_among_the_images(tmp_path: Path) -> None:
     before = read_stage(build_folders(config)).fingerprint
     assert read_stage(build_folders(config)).fingerprint == before  # up to date: it is not taken for a class
     assert read_dataset(config.output).classes == ("a", "b")
+    with pytest.raises(NlcliError, match="was made by nlcli and has no folders of classes"):
+        build(tmp_path, config.output)
+    with pytest.raises(NlcliError, match=r"1\.jpg is a file; give the folder"):
+        build(tmp_path, tmp_path / "images" / "a" / "1.jpg")
 
 
 def test_folders_that_cannot_be_read_as_classes(tmp_path: Path) -> None:
