@@ -44,6 +44,7 @@ _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 _WRITTEN_OUT = re.compile(r"[+-]?\d\.\d+e[+-]\d{2,3}")  # as NumPy writes numbers into text
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.0*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,0+")
+_NUMBER_WITH_COMMA = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}(,\d{3})+")
 _FRACTION = re.compile(r"[+-]?\d+\.0+")
 _LITERAL = re.compile(r"""b?(['"]).+\1""")
 _LIST = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
@@ -205,7 +206,9 @@ def _joined(counts: Mapping[str, int], separator: str) -> dict[str, list[str]]:
     return {
         name: parts
         for name in counts
-        if separator in name and len(parts := [part.strip() for part in name.split(separator) if part.strip()]) > 1
+        if separator in name
+        and not _NUMBER_WITH_COMMA.fullmatch(name)
+        and len(parts := [part.strip() for part in name.split(separator) if part.strip()]) > 1
     }
 
 

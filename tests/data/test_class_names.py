@@ -90,6 +90,7 @@ def test_words_that_are_classes(word: str) -> None:
         (("maillot", "maillot, tank suit", "coat/jacket", "coat"), ()),  # names of ImageNet: a part stands nowhere else
         (("cat", "dog", "cat dog", "dog car", "car"), ("cat dog", "dog car")),
         (("red", "wine", "red wine", "white wine bottle", "big bird"), ()),  # most names with spaces are names
+        (("0", "1", "0,0", "1,0", "1,000"), ()),  # numbers
         (("['cat', 'dog']", "{cat,dog}", '["cat"]'), ('["cat"]', "['cat', 'dog']", "{cat,dog}")),
     ],
 )
