@@ -394,8 +394,16 @@ def main() -> None:
         say("nlcli: stopped; the same command continues where it was")
         with contextlib.suppress(OSError):
             sys.stdout.flush()
+        _end_workers()
         atexit._run_exitfuncs()  # what worker processes share is given back
         os._exit(_STOPPED)  # an interrupt that met code made from text would have Python end by the signal after all
+
+
+def _end_workers() -> None:
+    """End the processes that this one started: an interrupt of it alone does not reach them, but waits for them."""
+    if "multiprocessing" in sys.modules:
+        for worker in sys.modules["multiprocessing"].active_children():
+            worker.terminate()
 
 
 def _run_command() -> None:

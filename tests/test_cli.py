@@ -232,3 +232,25 @@ def test_an_interrupt_while_the_program_is_read_is_a_sentence(module: str, tmp_p
         env={**os.environ, "PYTHONPATH": path},
     )
     assert (done.returncode, done.stderr) == (130, "nlcli: stopped; the same command continues where it was\n")
+
+
+WITH_A_WORKER = """
+import concurrent.futures, multiprocessing, time
+from nlcli import cli
+
+def interrupted():
+    raise KeyboardInterrupt
+
+pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("fork"))
+pool.submit(time.sleep, 3600)
+cli.app = interrupted
+cli.main()
+"""
+
+
+def test_an_interrupt_of_the_first_process_alone_ends_its_workers() -> None:
+    """As ``kill -INT`` sends it; the keys Ctrl-C reach all processes."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_A_WORKER], capture_output=True, text=True, check=False, cwd=ROOT, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (130, "nlcli: stopped; the same command continues where it was\n")
