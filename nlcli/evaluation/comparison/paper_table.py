@@ -24,6 +24,7 @@ from nlcli.evaluation.comparison.cell_intervals import Interval, cell_intervals
 from nlcli.evaluation.comparison.table_cells import ANY, NUMBERED, Cell, PaperTable, TableRow, table_text
 from nlcli.evaluation.config import Table
 from nlcli.evaluation.metrics_file import ClassifierMetrics, DetectionMetrics, NoiseMetrics, Part, read_metrics
+from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import LOWER_IS_BETTER, TABLED, shown_metrics
 from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -176,6 +177,7 @@ def _table_of(
             *_deviations(evaluations, list(records), published),
             *_empty_rows(rows, evaluations, metrics),
         ),
+        rests_on=tuple(_rests_on(evaluations)),
     )
 
 
@@ -295,6 +297,28 @@ def _deviations(evaluations: Sequence[_Measured], names: Sequence[str], publishe
     if missing:
         told.append(f"not measured: {', '.join(missing)}")
     return told
+
+
+def _rests_on(evaluations: Sequence[_Measured]) -> list[str]:
+    """Clean images by row, all that were fitted on, and whether so few test images rank rows."""
+    counts: dict[str, set[int]] = {}
+    for e in evaluations:
+        counts.setdefault(e.row, set()).add(e.metrics.clean_images or 0)
+    told = []
+    if any(max(of) for of in counts.values()):
+        each = [f"{row} {_from_to(of)}" for row, of in counts.items()]
+        told.append(f"clean images fitted on: {', '.join(each)}")
+    fewest = min((e.metrics.images for e in evaluations), default=FEWEST_TO_RANK)
+    if fewest < FEWEST_TO_RANK and len(counts) > 1:
+        told.append(f"measured on {fewest:,} images, and fewer than {FEWEST_TO_RANK} rank no rows")
+    return told
+
+
+def _from_to(counts: set[int]) -> str:
+    low, high = min(counts), max(counts)
+    if not high:
+        return "none"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _empty_rows(rows: Iterable[TableRow], evaluations: Iterable[_Measured], wanted: Sequence[str]) -> list[str]:

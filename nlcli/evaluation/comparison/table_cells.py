@@ -71,6 +71,7 @@ class PaperTable(Record):
         metrics: In the order in which they are shown.
         lower_is_better: Those of the metrics.
         deviations: What differs from the paper.
+        rests_on: How many clean images rows were fitted on, and whether the test images suffice to rank them.
     """
 
     FORMAT: ClassVar[int] = 1
@@ -84,6 +85,7 @@ class PaperTable(Record):
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     deviations: tuple[str, ...]
+    rests_on: tuple[str, ...] = ()
 
     @property
     def every_cell(self) -> list[Cell]:
@@ -131,7 +133,7 @@ def _notes(table: PaperTable) -> list[str]:
         told += f"; {DOWN}: lower is better"
     if len(table.columns) == 1 and (name := column_name(table.by, table.columns[0])):
         told += f"; {name} of the clean set" if table.by == "clean_fraction" else f"; {name}"
-    return [told, *_without_interval(table), *(f"deviation: {text}" for text in table.deviations)]
+    return [told, *table.rests_on, *_without_interval(table), *(f"deviation: {text}" for text in table.deviations)]
 
 
 def _without_interval(table: PaperTable) -> list[str]:

@@ -380,6 +380,20 @@ def test_tables_of_our_own_lead_with_what_ranks_the_rows(tmp_path: Path) -> None
     assert told["lower_is_better"] == ["average_error", "micro_error", "held_out_error"]
 
 
+def test_a_table_tells_what_its_rows_rest_on(tmp_path: Path) -> None:
+    """Clean images by row, 50 and 100 of 5 and 10 %; a split of 30 images ranks no rows."""
+    own = [evaluation(tmp_path / f"a{i}", share, 0, 0.4, 0.6) for i, share in enumerate((0.05, 0.1))]
+    none = [evaluation(tmp_path / "b", None, 0, 0.4, 0.6)]
+    told, _ = read_table(Table(rows={"own": own, "none": none}, output=tmp_path / "out"))
+    assert told["rests_on"] == ["clean images fitted on: own 50 to 100, none none"]
+    few = {name: [single(tmp_path / name).parent / name] for name in ("c", "d")}
+    for records in few.values():
+        path = records[0] / "metrics.json"
+        path.write_text(path.read_text().replace('"images": 100', '"images": 30', 1))
+    told, _ = read_table(Table(rows=few, output=tmp_path / "few"))
+    assert told["rests_on"][-1] == "measured on 30 images, and fewer than 50 rank no rows"
+
+
 def test_columns_that_a_table_cannot_have(tmp_path: Path) -> None:
     one, twin = single(tmp_path / "a"), single(tmp_path / "b", fraction=0.5)
     with pytest.raises(NlcliError, match=r"go by none, not by split; leave out --by"):
