@@ -912,7 +912,8 @@ def clean_labels(
         policy: List proposals and leave the labels; correct labels and tags; or only take wrong ones away.
         precision: Share of the changes that shall be right; 0 asks for nothing and needs no verified image.
         max_changes: Most labels of a class that may change, as a share of them.
-        when_refused: Where the changes may not be made: stop and say why, or only list proposals.
+        when_refused: Where the changes may not be made: stop and say why, or make those of persons alone and list
+            the others.
         splits: Splits whose labels are rewritten.
         keep: Classes whose labels stay as they are.
         export: Also write the cleaned data set for other programs.

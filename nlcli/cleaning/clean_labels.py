@@ -129,9 +129,12 @@ def _cleaning(config: CleanDataset) -> Cleaning:
     if source.refusal is not None and config.policy != "suggest":
         plan = replace(plan, refusal=source.refusal)
     if plan.refusal is not None and config.when_refused == "suggest":
-        limits = replace(limits, policy="suggest")
-        listed = make_plan(table, source.proposals, by_person, source.told, limits)
-        plan = replace(listed, remarks=(f"only proposals are listed: {_why(plan.refusal)}", *listed.remarks))
+        why, limits = _why(plan.refusal), replace(limits, policy="suggest", persons=True)
+        plan = make_plan(table, source.proposals, by_person, source.told, limits)
+        if plan.refusal is not None:
+            plan = make_plan(table, source.proposals, by_person, source.told, replace(limits, persons=False))
+        done = "only what persons said is changed" if plan.made.any() else "only proposals are listed"
+        plan = replace(plan, remarks=(f"{done}: {why}", *plan.remarks))
     return Cleaning(table, source, plan, _record(config, limits, table, source, plan))
 
 

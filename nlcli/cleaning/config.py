@@ -52,7 +52,10 @@ class CleanDataset(StageConfig):
     ] = 0.2
     when_refused: Annotated[
         Literal["stop", "suggest"],
-        Option("Where the changes may not be made: stop and say why, or only list proposals.", panel="Labels"),
+        Option(
+            "Where the changes may not be made: stop and say why, or make those of persons alone and list the others.",
+            panel="Labels",
+        ),
     ] = "stop"
     splits: Annotated[tuple[Split, ...], Option("Splits whose labels are rewritten.", panel="Data")] = ("train",)
     keep: Annotated[

@@ -38,13 +38,18 @@ _DO = {"replace": "replace a label", "remove": "take a label away", "add": "add 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is asked for; as ``CleanDataset`` has it, classes by their index."""
+    """What is asked for; as ``CleanDataset`` has it, classes by their index.
+
+    Attributes:
+        persons: With the policy ``suggest``: whether what persons said is made all the same.
+    """
 
     policy: str
     precision: float
     max_changes: float
     splits: Ints
     kept: Ints
+    persons: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,15 +108,22 @@ def make_plan(table: LabelTable, proposals: Proposals, by_person: Proposals, tol
     by_rule = np.where(reason >= 0, RULES.index(KEPT), RULES.index(DETECTOR))
     by_rule[: len(by_person)] = RULES.index(VERIFIED)
     if limits.policy == "suggest":
-        by_rule[:] = RULES.index(KEPT)
-        reason[: len(by_person)] = REASONS.index("verified")
-        reason[reason < 0] = REASONS.index("policy")
+        by_rule[len(by_person) :] = RULES.index(KEPT)
+        of_machine = np.arange(len(changes)) >= len(by_person)
+        reason[of_machine & (reason < 0)] = REASONS.index("policy")
+        if not limits.persons:
+            by_rule[: len(by_person)] = RULES.index(KEPT)
+            reason[: len(by_person)] = REASONS.index("verified")
     order = np.lexsort((changes.row, -changes.probability, by_rule))
     changes, rule, reason = changes.where(order), by_rule[order], reason[order]
 
     claims = tuple(_claim(kind, one, changes, rule, reason) for kind, one in enumerate(chosen) if one.proposed)
     classes = _classes(table, changes, rule, judging, lowest, limits)
-    refusal = None if limits.policy == "suggest" else _refusal(chosen, classes, limits, table, bool(told.any()))
+    refusal = None
+    if limits.policy != "suggest":
+        refusal = _unsure(chosen, limits, bool(told.any())) or _too_much(classes, limits, table)
+    elif limits.persons:
+        refusal = _too_much(classes, limits, table)
     return Plan(changes, rule, reason, threshold[order], claims, classes, _remarks(chosen, claims, limits), refusal)
 
 
@@ -243,9 +255,8 @@ def _classes(
 REFUSED = "no label is changed: "
 
 
-def _refusal(
-    chosen: list[_Chosen], classes: tuple[ClassChanges, ...], limits: Limits, table: LabelTable, some_told: bool
-) -> str | None:
+def _unsure(chosen: list[_Chosen], limits: Limits, some_told: bool) -> str | None:
+    """Why no change is sure enough."""
     proposed = [one for one in chosen if one.proposed]
     if proposed and all(one.threshold is None for one in proposed):
         first = max(proposed, key=lambda one: one.proposed)
@@ -255,6 +266,11 @@ def _refusal(
             f"{REFUSED}to {_DO[first.kind]}, {_shortfall(first, limits)}; {less}{drop}, or --policy "
             "suggest, which only lists proposals"
         )
+    return None
+
+
+def _too_much(classes: tuple[ClassChanges, ...], limits: Limits, table: LabelTable) -> str | None:
+    """Why a class would change too much."""
     several = table.task == "multi-label"
     for one in classes:
         changed = one.gone + (one.come if several else 0)

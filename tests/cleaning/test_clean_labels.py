@@ -14,7 +14,7 @@ import pytest
 
 import nlcli
 from nlcli.data.label_files import read_dataset
-from nlcli.data.labels import SPLITS, noisy_classes
+from nlcli.data.labels import SPLITS, noisy_classes, true_classes
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import read_stage
 from worlds.cleaned import Planted, detected, planted
@@ -184,17 +184,23 @@ def test_a_class_that_is_kept(made: tuple[Path, Path], tmp_path: Path) -> None:
 # --- refusals --------------------------------------------------------------------------------
 
 
-def test_instead_of_stopping_proposals_may_be_listed(made: tuple[Path, Path], tmp_path: Path) -> None:
+def test_instead_of_stopping_what_persons_said_is_made_and_the_rest_is_listed(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
     asked = {"dataset": made[0], "source": made[1], "max_changes": 0.01}
     with pytest.raises(NlcliError) as refused:
         nlcli.clean_labels(output=tmp_path / "no", **asked)
     listed = nlcli.clean_labels(output=tmp_path / "listed", when_refused="suggest", **asked)
+    table = read_dataset(made[0])
+    was, known = noisy_classes(table), true_classes(table)
+    checked = (table.split == SPLITS.index("train")) & (known >= 0)
     summary = read_stage(listed).summary
-    assert (summary["policy"], summary["changed"], summary["changed_by_checking"]) == ("suggest", 0, 0)
+    assert (summary["policy"], summary["changed"]) == ("suggest", 0)
+    assert summary["changed_by_checking"] == (was != known)[checked].sum() > 10
     assert summary["only_proposed"] > 50
     record = json.loads((listed / "cleaning.json").read_text())
-    assert record["remarks"][0] == f"only proposals are listed: {refused.value}"
-    np.testing.assert_array_equal(noisy_classes(read_dataset(listed)), noisy_classes(read_dataset(made[0])))
+    assert record["remarks"][0] == f"only what persons said is changed: {refused.value}"
+    np.testing.assert_array_equal(noisy_classes(read_dataset(listed)), np.where(checked, known, was))
     # Where nothing is refused, nothing is otherwise.
     easy = {"dataset": made[0], "source": made[1], "precision": 0.8, "max_changes": 0.6}
     fixed = nlcli.clean_labels(output=tmp_path / "fixed", when_refused="suggest", **easy)
@@ -267,6 +273,12 @@ def test_a_class_that_would_be_emptied(tmp_path: Path) -> None:
     dataset, detection = detected(tmp_path, Planted(table, true, np.where(away, 0.01, 1.0), suggested, probability))
     with pytest.raises(NlcliError, match=r"class 'class 3' would lose all of its .* labels; .*--keep-class 'class 3'"):
         nlcli.clean_labels(dataset=dataset, source=detection, output=tmp_path / "c", max_changes=1)
+    # Persons alone would not empty it: what they said is made.
+    listed = nlcli.clean_labels(
+        dataset=dataset, source=detection, output=tmp_path / "l", max_changes=1, when_refused="suggest"
+    )
+    checked = (table.split == SPLITS.index("train")) & (known >= 0)
+    np.testing.assert_array_equal(noisy_classes(read_dataset(listed)), np.where(checked, true, noisy))
 
 
 def test_of_another_data_set(made: tuple[Path, Path], tmp_path: Path) -> None:
