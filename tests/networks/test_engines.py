@@ -25,7 +25,7 @@ from worlds.networks import pixels, relative
 LOW = pytest.mark.skipif(not cpu_flags() & {"amx_bf16", "avx512_bf16"}, reason="this processor has no bfloat16")
 
 
-@pytest.mark.parametrize("output", ["features", "logits", "probabilities"])
+@pytest.mark.parametrize("output", ["features", "probabilities", pytest.param("logits", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", sorted(OTHERS))
 def test_engines_compute_what_tensorflow_does(small: Backbone, name: str, output: Any) -> None:
     _require(name)

@@ -62,10 +62,17 @@ def config(pile: Path, output: Path, **options: Any) -> CleanPile:
     return CleanPile(**given | options)
 
 
+@pytest.fixture(scope="module")
+def cleaned(pile: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The pile, cleaned in a directory ``mine``, and what that tells."""
+    mine = tmp_path_factory.mktemp("cleaned") / "mine"
+    return mine, clean(config(pile, mine))
+
+
 def test_from_a_pile_to_cleaned_labels_and_a_page(
-    pile: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pile: Path, cleaned: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = clean(config(pile, tmp_path / "mine"))
+    mine, result = cleaned
     facts = {fact["question"]: fact for fact in result["facts"]}
     assert len(facts) == 5
     wrong = facts["How many labels look wrong?"]
@@ -74,12 +81,11 @@ def test_from_a_pile_to_cleaned_labels_and_a_page(
     assert facts["Where are the cleaned labels?"]["place"] == "cleaned"
     assert facts["What should be checked next?"]["answer"] == "40 images"
     for name in ("all", "dataset", "features", "wrong-labels", "cleaned", "classifier", "tested"):
-        assert read_stage(tmp_path / "mine" / name).path.is_dir()
-    assert (tmp_path / "mine" / "cleaned" / CHANGES).is_file()
+        assert read_stage(mine / name).path.is_dir()
+    assert (mine / "cleaned" / CHANGES).is_file()
     capsys.readouterr()
     show_cleaned(result)
     lines = capsys.readouterr().out.splitlines()
-    mine = tmp_path / "mine"
     assert len(lines) == 8  # the five facts, the page, what comes next, the pipeline
     assert lines[0].startswith(f"How many labels look wrong? {wrong['answer']} of 480 labels look wrong")
     assert lines[4].endswith(f"'label' of answers.csv beside it. It lies in {mine / 'to-check' / 'queue.csv'}.")
@@ -89,14 +95,15 @@ def test_from_a_pile_to_cleaned_labels_and_a_page(
     json.dumps(result)
 
     # Again: everything is there.
-    assert clean(config(pile, tmp_path / "mine")) == result
+    assert clean(config(pile, mine)) == result
     assert "up to date" in capsys.readouterr().err
 
 
-def test_it_is_cleaned_again_with_what_was_answered(pile: Path, tmp_path: Path) -> None:
+def test_it_is_cleaned_again_with_what_was_answered(
+    pile: Path, cleaned: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     """No picture is read again, and images that were chosen because they looked wrong measure no change."""
-    mine = tmp_path / "mine"
-    clean(config(pile, mine))
+    mine, _ = cleaned
     with open(mine / "to-check" / "answers.csv", encoding="utf-8") as lines:
         sheet = list(csv.DictReader(lines))
     queue = {
@@ -121,7 +128,7 @@ def test_it_is_cleaned_again_with_what_was_answered(pile: Path, tmp_path: Path) 
     stages = {path.name for path in (tmp_path / "mine-2").iterdir()}
     assert not stages & {"all", "features"}
     assert {"dataset", "wrong-labels", "cleaned", "tested"} <= stages
-    before, after = (read_stage(tmp_path / name / "dataset") for name in ("mine", "mine-2"))
+    before, after = (read_stage(path / "dataset") for path in (mine, tmp_path / "mine-2"))
     assert read_stage(tmp_path / "mine-2" / "dataset").input_fingerprint("dataset") == before.fingerprint
     by_score = [row["path"] for row in sheet[:30] if queue[row["path"]] != "random"]
     assert len(by_score) > 15
