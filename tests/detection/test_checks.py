@@ -17,7 +17,7 @@ from nlcli.detection.detectors.average import class_means
 QUICK: dict[str, dict[str, Any]] = {
     "auto": {"candidates": ["margin", "neighbours"]},
     "margin": {},
-    "posterior": {},
+    "posterior": {"folds": 3},
     "neighbours": {},
     "naive": {},
     "mlp": {"weight_decay": 0.01},
