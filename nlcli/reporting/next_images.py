@@ -9,24 +9,11 @@ from nlcli.data.sources.tag_tables import split_tags
 from nlcli.data.tables import read_rows
 from nlcli.reporting.cards import Card
 from nlcli.suggestion.choice import RANDOM
-from nlcli.suggestion.queue_files import ANSWERS, QUEUE_CSV
+from nlcli.suggestion.queue_files import ANSWERS, COLUMNS, QUEUE_CSV, SAMPLED
 
 _MUST = ("key",)
-_MAY = (
-    "path",
-    "split",
-    "reason",
-    "classes",
-    "class",
-    "label",
-    "suggested",
-    "expected_errors",
-    "how",
-    "chance",
-    "probabilities",
-    "given",
-    "score",
-)
+_MAY = tuple(dict.fromkeys((*COLUMNS, *SAMPLED, "class", "label", "suggested", "score")))
+"""What nlcli suggest writes, and what a table of one's own may have."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ def read_queue(path: Path, most: int) -> NextImages:
     """
     cards: list[Card] = []
     images, how = 0, set[str]()
-    for _, row in read_rows(path, (*_MUST, *_MAY), _MUST):
+    for _, row in read_rows(path, _MAY, _MUST):
         images += 1
         how.add(row.get("how", ""))
         if len(cards) < most:

@@ -241,6 +241,9 @@ def test_tags_that_are_wrong_or_missing(tagged: tuple[Path, Path], tmp_path: Pat
         assert len(sampled) == min(1, len(others))  # one given tag that is not in question, drawn from them
         assert sampled == ({int(str(row["sampled"]).removeprefix("tag "))} if others else set())
     assert sum(row["sampled_of"] > 0 for row in scored) > 5
+    shown = [read_queue(queue / name, 5) for name in ("queue.parquet", "queue.csv")]  # as the page does
+    assert [one.images for one in shown] == [len(rows), len(rows)]
+    assert shown[0].cards == shown[1].cards
     assert json.loads((queue / "suggestion.json").read_text())["given"] == given[200:].sum()
     mistakes = (given != truth).sum(1)
     assert mistakes[numbers(scored)].mean() > 1.3 * mistakes[200:].mean()
