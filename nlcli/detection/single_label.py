@@ -248,8 +248,9 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
             f"{reason}, so they choose no threshold, and {detector.name} has none of its own; give one by --threshold, "
             "or verify some"
         )
-    say(f"{reason}: {detector.name} keeps its own threshold")
-    return _explained(detector, own, "detector")
+    kept = _explained(detector, own, "detector")
+    say(f"{reason}: {detector.name} keeps its own threshold{'' if kept.meaning is None else f', {kept.meaning}'}")
+    return kept
 
 
 def _choosing(detector: Detector, problem: _Problem) -> Known:

@@ -536,3 +536,19 @@ def test_what_a_detector_notes_may_be_numpy_s(world: World, monkeypatch: pytest.
     made = detect_noise(world.config("notes", "naive"))
     assert info_of(made)["notes"] == {"array": [1.5, None], "number": 0.5, "pair": [3, "x"], "none": None}
     assert read_detection(made).info.notes == info_of(made)["notes"]
+
+
+def test_without_verified_labels_verdicts_are_cautious(world: World, tmp_path: Path, capsys: Any) -> None:
+    """All labels are right, and features tell classes badly: what looks wrong there is the classifier's own error."""
+    blurred = world.features + 0.5 * np.random.default_rng(4).normal(size=world.features.shape)
+    right = relabelled(world, features=blurred.astype(np.float32), noisy=world.true, root=tmp_path)
+    nothing = np.full(len(right.keys), -1, np.int8)
+    made = detect_noise(right.config("out", "auto", **right.with_label("unseen", nothing)))
+    info, rows = info_of(made), by_key(made)
+    looks_wrong = int((rows.score[np.asarray(right.keys)[right.rows("train")]] < 0.5).sum())
+    assert looks_wrong > 0
+    assert info["called_wrong"] == {"train": 0, "validation": 0, "test": 0}
+    assert (info["threshold"]["chosen_on"], info["threshold"]["value"]) == ("detector", 0.0)
+    meaning = info["threshold"]["meaning"]
+    assert meaning.startswith(f"cautious, as no verified label chooses it: {looks_wrong} labels look wrong, and ")
+    assert f"auto keeps its own threshold, {meaning}" in capsys.readouterr().err

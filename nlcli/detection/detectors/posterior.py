@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.detection.base import READ_ROWS, Data, Detector, DetectorConfig
+from nlcli.detection.cautious_threshold import CautiousThreshold, cautious_threshold
 from nlcli.detection.fold_classifiers import (
     FOLDS,
     WORK,
@@ -89,7 +90,11 @@ class Posterior(Detector):
         self._place[arrays["rows"]] = np.arange(len(arrays["rows"]))
         self.notes |= {"plain": plain.notes} | json.loads(str(arrays["notes"]))
         self.notes["transition"] = arrays["estimated"].round(4).tolist()
-        self.natural_threshold = 0.5  # it is more likely wrong than right
+        self._own = CautiousThreshold(**json.loads(str(arrays["threshold"])))
+        self.natural_threshold = self._own.value
+
+    def explain(self, threshold: float) -> str | None:
+        return self._own.meaning if threshold == self.natural_threshold else None
 
     def score(self, features: np.ndarray, noisy: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         shares = self.class_probabilities(features, noisy, rows)
@@ -270,6 +275,13 @@ def _beside(kernel: np.ndarray, bias: np.ndarray, more: RandomFeatures) -> Linea
     return LinearModel(wide, bias, "single-label")
 
 
+def _own_threshold(observed: Observed, believed: Believed) -> CautiousThreshold:
+    """The one by the training images, for where no verified label chooses one."""
+    every = np.arange(len(observed.noisy))
+    score = np.exp(believed.combined.log_probabilities[every, observed.noisy].astype(np.float32))
+    return cautious_threshold(score, believed.log_prior.argmax(axis=1) != observed.noisy)
+
+
 def _keep(
     path: Path, rows: np.ndarray, observed: Observed, evidence: _Evidence, believed: Believed, combined: Combined
 ) -> None:
@@ -296,6 +308,7 @@ def _keep(
         "directions": evidence.more.directions,
         "frequencies": evidence.more.frequencies,
         "phases": evidence.more.phases,
+        "threshold": np.array(json.dumps(asdict(_own_threshold(observed, believed)))),
         "notes": np.array(json.dumps(notes)),
     }
     write_arrays(path, arrays)
