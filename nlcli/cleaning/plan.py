@@ -109,8 +109,8 @@ def make_plan(table: LabelTable, proposals: Proposals, by_person: Proposals, tol
     by_rule[: len(by_person)] = RULES.index(VERIFIED)
     if limits.policy == "suggest":
         by_rule[len(by_person) :] = RULES.index(KEPT)
-        of_machine = np.arange(len(changes)) >= len(by_person)
-        reason[of_machine & (reason < 0)] = REASONS.index("policy")
+        of_machine = reason[len(by_person) :]
+        of_machine[of_machine < 0] = REASONS.index("policy")
         if not limits.persons:
             by_rule[: len(by_person)] = RULES.index(KEPT)
             reason[: len(by_person)] = REASONS.index("verified")
