@@ -348,8 +348,10 @@ def run(
 
     **Example:** `nlcli run pipelines/demo.yaml`
     """
+    from nlcli.stages.addresses import refuse_address
     from nlcli.stages.pipeline import read_pipeline, reports, run_pipeline, selected
 
+    refuse_address(pipeline, "pipeline", path=True)
     plan = read_pipeline(pipeline, workdir, scale=scale, limit=limit, rounds=rounds)
     if dry_run:
         for step in selected(plan, tuple(only or ())):
@@ -374,8 +376,10 @@ def info(
 
     **Example:** `nlcli info runs/residual`
     """
+    from nlcli.stages.addresses import refuse_address
     from nlcli.stages.lineage import describe_path, print_lineage
 
+    refuse_address(path, "path", path=True)
     description = describe_path(path)
     if as_json:
         print(json.dumps(description, indent=2, default=str))

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nlcli.errors import NlcliError, first_problem, unknown_name
+from nlcli.stages.addresses import refuse_address
 from nlcli.stages.options import Option, Role, default_of, flag_of, option_of, shape_of
 
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
@@ -54,6 +55,15 @@ class StageConfig(BaseModel):
 
     def _has_default(self, name: str) -> bool:
         return bool(getattr(self, name) == default_of(type(self).model_fields[name]))
+
+    @model_validator(mode="after")
+    def _no_address_is_given(self) -> Self:
+        for name, option in options_of(type(self)).items():
+            path = shape_of(type(self).model_fields[name]).item is Path
+            if path or option.role == "input":
+                given = next(iter(option.flags(name)), name)
+                refuse_address(getattr(self, name), given, path=path, written=name == "output")
+        return self
 
     @model_validator(mode="after")
     def _nothing_idle_is_given(self) -> Self:

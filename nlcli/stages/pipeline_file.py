@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.addresses import refuse_address
 from nlcli.stages.files import parse_yaml
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
@@ -132,6 +133,7 @@ class _Reader:
         if outer is not None and (self.workdir is not None or "workdir" not in content):
             return outer
         root = self.workdir or Path(str(content.get("workdir", f"runs/{self.name(path, content)}")))
+        refuse_address(root, "--workdir" if self.workdir else f"{path}: workdir", path=True, written=True)
         if not self.suffix:
             return root
         whole = root if root.name else Path(os.path.abspath(root))  # '.', or the root of the disk

@@ -28,6 +28,9 @@ def probable_cause(root: Path, names: Sequence[str]) -> str | None:
     if not root.is_dir():
         return f"there is no folder {root}: give the one that their names are relative to"
     if all(_ADDRESS.match(name) for name in tried):
+        inner = _common_end(root, tried)
+        if inner is not None:
+            return f"these are addresses, and '{inner}' is there: take off what stands before that"
         return f"these are addresses: download the pictures, and write their paths in {root} in their place"
     elsewhere = _in_another_folder(root, tried)
     if elsewhere is not None:
@@ -46,6 +49,16 @@ def _all_in(folder: Path, names: Sequence[str]) -> bool:
     return all(name and (folder / name).is_file() for name in names)
 
 
+def _common_end(root: Path, tried: Sequence[str]) -> str | None:
+    """The end of the first name, where all of them are in ``root`` without as many folders in front."""
+    inner = list(tried)
+    while all("/" in name for name in inner):
+        inner = [name.partition("/")[2] for name in inner]
+        if _all_in(root, inner):
+            return inner[0]
+    return None
+
+
 def _in_another_folder(root: Path, tried: Sequence[str]) -> str | None:
     parent = Path(os.path.abspath(root)).parent if root in (Path(), Path("..")) else root.parent
     if _all_in(parent, tried):
@@ -53,17 +66,10 @@ def _in_another_folder(root: Path, tried: Sequence[str]) -> str | None:
         return ("their names begin with the folder's own" if own else "they are there") + (
             f": give {parent} as the folder of images"
         )
-    inner = list(tried)
-    first = ""
-    while all("/" in name for name in inner):
-        head, _, _ = inner[0].partition("/")
-        first += f"{head}/"
-        inner = [name.partition("/")[2] for name in inner]
-        if _all_in(root, inner):
-            return (
-                f"'{inner[0]}' is there: take '{first}' off the names, or put the images into a folder "
-                f"'{first.rstrip('/')}' there"
-            )
+    inner = _common_end(root, tried)
+    if inner is not None:
+        first = tried[0].removesuffix(inner)
+        return f"'{inner}' is there: take '{first}' off the names, or put the images into a folder '{first[:-1]}' there"
     for name in sorted(_listing(root))[:_MOST_FOLDERS]:
         if (root / name).is_dir() and _all_in(root / name, tried):
             return f"they are in {root / name}: give that as the folder of images"

@@ -43,8 +43,11 @@ def test_more_causes_by_hand(tmp_path: Path) -> None:
     def cause(*names: str) -> str:
         return str(probable_cause(root, names))
 
-    assert cause("http:/x.org/a/1.jpg", "s3:/b/a/2.jpg") == (
+    assert cause("http:/x.org/a/1.jpg", "s3:/b/a/7.jpg") == (
         f"these are addresses: download the pictures, and write their paths in {root} in their place"
+    )
+    assert cause("https:/x.org/v1/a/1.jpg", "https:/x.org/v1/a/2.jpg") == (
+        "these are addresses, and 'a/1.jpg' is there: take off what stands before that"
     )
     assert str(probable_cause(tmp_path / "gone", ["a/1.jpg"])).startswith(f"there is no folder {tmp_path / 'gone'}")
     assert cause("data/v1/a/1.jpg", "data/v1/a/2.jpg").startswith("'a/1.jpg' is there: take 'data/v1/' off the names")
