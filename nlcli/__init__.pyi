@@ -770,7 +770,7 @@ def pretrain_backbone(
         image_size: Side of the input (default: the network's own).
         decode: JPEG decoding: full size, or reduced scale.
         mixed_precision: Precision of the convolutions below float32; auto takes what the machine is fast at.
-        xla: Compile the step with XLA (one device only).
+        xla: Compile the step with XLA (one device only; on a GPU no two runs then have the same bits).
         eval_every: Steps between validations.
         patience: Validations without improvement before stopping (0: never).
         seed: Seed of everything random.

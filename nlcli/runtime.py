@@ -28,6 +28,7 @@ def quiet_tensorflow() -> None:
     # Functions that TensorFlow compiles come here, too, and it warns of what it cannot compile by printing it:
     # of the environment, all that stands in it. So it is touched before the import alone.
     if "tensorflow" in sys.modules and "keras" in sys.modules:
+        _float32_is_float32()
         return
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
@@ -38,10 +39,16 @@ def quiet_tensorflow() -> None:
         import keras  # noqa: F401
         import tensorflow
 
+        _float32_is_float32()
         tensorflow.get_logger().setLevel("ERROR")  # retracing is not the user's business
         tensorflow.config.list_physical_devices()  # complains of a missing GPU driver when first asked
         if asked is None:
             del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; a worker process must not take it for the user's
+
+
+def _float32_is_float32() -> None:
+    """On GPUs, too, as the records say: TensorFlow by itself rounds what it multiplies there to 10 bits."""
+    sys.modules["tensorflow"].config.experimental.enable_tensor_float_32_execution(False)
 
 
 @contextmanager

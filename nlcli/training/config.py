@@ -56,7 +56,13 @@ class PretrainBackbone(StageConfig):
         Literal["none", "bfloat16", "float16", "auto"],
         Option("Precision of the convolutions below float32; auto takes what the machine is fast at.", panel="Machine"),
     ] = "none"
-    xla: Annotated[bool, Option("Compile the step with XLA (one device only).", panel="Machine")] = False
+    xla: Annotated[
+        bool,
+        Option(
+            "Compile the step with XLA (one device only; on a GPU no two runs then have the same bits).",
+            panel="Machine",
+        ),
+    ] = False
     eval_every: Annotated[int, Option("Steps between validations.", panel="Training", ge=1)] = 500
     patience: Annotated[
         int, Option("Validations without improvement before stopping (0: never).", panel="Training", ge=0)

@@ -63,6 +63,7 @@ class LoopSettings(TypedDict, total=False):
     checkpoint_seconds: float
     loss_scale: float | None
     augment: Callable[[Any, Any], Any] | None
+    tensor_float_32: bool
 
 
 @dataclass(frozen=True, kw_only=True)

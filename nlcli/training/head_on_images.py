@@ -21,7 +21,7 @@ from nlcli.methods import get_method
 from nlcli.methods.base.contract import Batch, Phase
 from nlcli.methods.base.method import Method
 from nlcli.networks.architectures import BACKBONES
-from nlcli.networks.backbone import Backbone, gpus, scale_pixels
+from nlcli.networks.backbone import Backbone, scale_pixels
 from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
 from nlcli.networks.linear_layer import LinearLayer
@@ -181,9 +181,6 @@ class ImageFeed:
 
     def __init__(self, config: TrainHead, table: LabelTable, work: Path) -> None:
         self._config, self._table, self._work = config, table, work
-        if gpus():
-            # Some GPU kernels add up in whatever order their threads finish, unless told not to.
-            tf.config.experimental.enable_op_determinism()
         self._backbone = _starting_backbone(config)
         self._last_layer = self._backbone.last_layer
         self._two_trunks = config.trunk == "trained" and get_method(config.method).own_trunk is not None
@@ -268,6 +265,7 @@ class ImageFeed:
                 "checkpoint_seconds": pace.IMAGE_CHECKPOINT_SECONDS,
                 "loss_scale": loss_scale(precision) if trained else None,
                 "augment": None if augmentation.does_nothing else augmentation,
+                "tensor_float_32": trained,
             },
         )
 

@@ -255,6 +255,7 @@ def _trained(
             strategy=strategy,
             loss_scale=loss_scale(precision),
             augment=None if augmentation.does_nothing else augmentation,
+            tensor_float_32=True,
             title=f"training {start.backbone.name}",
         ),
         work,
@@ -355,7 +356,4 @@ def _devices(config: PretrainBackbone) -> Any:
             f"a batch of {config.batch_size} cannot be shared equally by {count} devices; choose a --batch-size "
             f"that {count} divides, or fewer --devices"
         )
-    if devices[0].device_type == "GPU":
-        # Some GPU kernels add up in whatever order their threads finish, unless told not to.
-        tf.config.experimental.enable_op_determinism()
     return tf.distribute.MirroredStrategy([device.name for device in devices[:count]]) if count > 1 else None

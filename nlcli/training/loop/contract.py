@@ -93,6 +93,7 @@ class Settings:
             doubles after 2,000 steps without (Micikevicius et al. 2018, section 3.2).
         augment: (gathered rows of a batch, their ``draws``) to what the model gets; a part of the
             graph, computed on the host.
+        tensor_float_32: on a GPU that has it, compute float32 convolutions in TensorFloat-32.
         title: shown beside the progress bar.
     """
 
@@ -103,6 +104,7 @@ class Settings:
     strategy: tf.distribute.Strategy | None = None
     loss_scale: float | None = None
     augment: Callable[[Any, Any], Any] | None = None
+    tensor_float_32: bool = False
     title: str = "training"
 
 

@@ -24,6 +24,7 @@ from nlcli.training.loop import checkpoints, pace
 from nlcli.training.loop.checkpoints import BestEvaluation, Checkpoint, Position
 from nlcli.training.loop.contract import Block, Outcome, Settings, Source, Trainable
 from nlcli.training.loop.fading import fading_note
+from nlcli.training.loop.gpu_arithmetic import gpu_arithmetic
 from nlcli.training.loop.history import Evaluation, append_to_history, write_history
 from nlcli.training.loop.optimizers import OPTIMIZERS
 from nlcli.training.loop.steps import StepFunction
@@ -47,13 +48,14 @@ def train(
     weights by ``phase.monitor``, with which the next one begins; without ``evaluate`` with its last.
 
     Writes ``metrics.jsonl`` and ``checkpoint.npz`` into ``work``. A process killed at any moment and
-    started again ends with the same weights, bit for bit on the same machine.
+    started again ends with the same weights, bit for bit on the same machine; not on a GPU with ``xla``.
 
     Raises:
         NlcliError: the loss is not finite, or the checkpoint cannot be read.
     """
     run = _Run(model, phases, source, evaluate, settings, work, on_evaluation)
-    return run.run()
+    with gpu_arithmetic(repeatable=not settings.xla, tensor_float_32=settings.tensor_float_32):
+        return run.run()
 
 
 class _Run:

@@ -14,9 +14,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Schedule
+from nlcli.runtime import quiet_tensorflow
 from nlcli.training.loop.checkpoints import CHECKPOINT
 from nlcli.training.loop.contract import Settings
 from nlcli.training.loop.history import HISTORY, read_history
@@ -359,6 +361,40 @@ def test_xla_and_loss_scale_change_nothing_but_rounding() -> None:
         others, other_values = block_losses(settings)
         np.testing.assert_allclose(others, losses, rtol=1e-4)
         np.testing.assert_allclose(other_values, values, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("devices", "settings", "expected"),
+    [
+        (["GPU:0"], Settings(10), (True, False)),
+        (["GPU:0"], Settings(10, tensor_float_32=True), (True, True)),
+        (["GPU:0"], Settings(10, xla=True), (False, False)),
+        ([], Settings(10, tensor_float_32=True), (False, False)),
+    ],
+)
+def test_kernels_of_a_gpu_repeat_themselves_while_something_is_trained_unless_xla_has_none(
+    devices: list[str],
+    settings: Settings,
+    expected: tuple[bool, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gradient of max pooling by XLA is refused where kernels must repeat themselves: --xla failed on every GPU."""
+    quiet_tensorflow()
+    monkeypatch.setattr("nlcli.training.loop.gpu_arithmetic.gpus", lambda: devices)
+    data, seen = planted(100), set()
+
+    def evaluate(phase: Phase) -> dict[str, float]:
+        seen.add(_gpu_flags())
+        return {phase.monitor: 0.5}
+
+    train(TwoNets(data), two_phases()[:1], ArraySource(data), evaluate, settings, tmp_path)
+    assert seen == {expected}
+    assert _gpu_flags() == (False, False)
+
+
+def _gpu_flags() -> tuple[bool, bool]:
+    return is_op_determinism_enabled(), tf.config.experimental.tensor_float_32_execution_enabled()
 
 
 def test_half_precision_features_are_trained_on_in_single_precision() -> None:
