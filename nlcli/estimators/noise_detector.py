@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from nlcli.console import quietly
+from nlcli.errors import unknown_name
 from nlcli.estimators.array_stages import (
     digest_of_rows,
     fingerprint_of_labels,
@@ -41,6 +43,17 @@ class _Seen:
     features: Features
     labels: LabelArrays
     seed: int
+
+
+_NO_WEIGHTS = (
+    "LabelNoiseDetector takes no sample_weight: what it measures are counts of rows; leave it out, take out the rows "
+    "that shall not count, or weigh them in NoisyLabelClassifier"
+)
+
+
+def _unknown(name: str) -> str:
+    known = set(inspect.signature(LabelNoiseDetector.fit).parameters) - {"self", "others"}
+    return f"LabelNoiseDetector.fit(): {unknown_name(name, known, 'argument')}"
 
 
 def _judges_new_rows(detector: LabelNoiseDetector) -> bool:
@@ -143,13 +156,17 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         present: Any = None,
         absent: Any = None,
         validation: Any = None,
+        **others: Any,
     ) -> Self:
-        """Judge the noisy labels ``y`` of ``X``; arguments as of ``NoisyLabelClassifier.fit``.
+        """Judge the noisy labels ``y`` of ``X``; arguments as of ``NoisyLabelClassifier.fit``, without weights of rows.
 
         Raises:
             ValueError: arrays that do not fit together.
+            TypeError: other arguments.
             NlcliError: what ``detect-noise`` refuses, such as a detector that cannot be without verified labels.
         """
+        for name in others:  # not named above, or scikit-learn would take it that weights are heeded
+            raise TypeError(_NO_WEIGHTS if name == "sample_weight" else _unknown(name))
         features, labels, _ = checked_arrays(
             self, X, y, Checked(verified=verified, right=right, present=present, absent=absent, validation=validation)
         )

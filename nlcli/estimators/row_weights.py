@@ -19,6 +19,8 @@ def row_weights(sample_weight: Any, rows: int) -> np.ndarray:
     Raises:
         WrongArray: another shape, a weight below 0, or none above.
     """
+    if isinstance(sample_weight, str):
+        raise WrongArray(f"sample_weight is the text {sample_weight[:40]!r}; give a number for each row")
     given = np.full(rows, sample_weight, np.float64) if np.isscalar(sample_weight) else sample_weight
     weights: np.ndarray = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if weights.shape != (rows,):

@@ -115,11 +115,14 @@ class Case:
         own = {name: value for name, value in self.options.items() if name in self.cls.solved_options}
         return self.cls.decided(self.cls.Config(**{"solver": "solved"} | own), own, stepped=False)
 
-    def solve(self, method: Method, folder: Path, *, verified: bool = True) -> SolvedOutcome:
+    def solve(
+        self, method: Method, folder: Path, *, verified: bool = True, counts: np.ndarray | None = None
+    ) -> SolvedOutcome:
         """Solve it, as ``train-head`` does.
 
         Args:
             verified: Whether there are validation images; without them those of the clean set choose.
+            counts: (n,) what each image of the data set counts; None: 1.
         """
         from nlcli.training.loop.feature_source import RowFeatures, training_rows
         from nlcli.training.loop.pools import stored_rows
@@ -143,7 +146,7 @@ class Case:
             validation,
             clean=clean,
             weights=weights,
-            counts=None,
+            counts=None if counts is None else counts[rows.used.dataset],
             start=start,
             budget=1 << 30,
         )
@@ -427,14 +430,16 @@ def check_same_seed_same_bits(case: Case) -> None:
 def check_solves(case: Case) -> None:
     """It solves the planted problem, chosen on validation and without any, to the same bits whatever the seed.
 
+    Where images count differently it asks what they count, as training has it.
     What it has learnt then survives being saved and loaded, to the bit.
     """
     name, (metric, least) = case.cls.name, LEARNT[case.task]
+    counts = stream(0, "counts").uniform(0.5, 2, size=len(case.planted.table))
     weights = []
     for seed, verified in ((0, True), (1, True), (0, False)):
         method = case.build(case.solved_config(), seed=0 if case.cls.needs_last_layer else seed, arrays=True)
         with tempfile.TemporaryDirectory() as folder:
-            outcome = case.solve(method, Path(folder), verified=verified)
+            outcome = case.solve(method, Path(folder), verified=verified, counts=None if verified else counts)
         assert outcome.solved.converged, f"{name} is solved, but not to convergence"
         assert outcome.history, f"{name} tells no point that was compared"
         if verified:

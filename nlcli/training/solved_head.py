@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.sparse import csr_array
 
+from nlcli.errors import NlcliError
 from nlcli.estimation.criterion import RANKING_COST, SCALED_LOG_LOSS
 from nlcli.estimation.design import SMALL, ArrayBlocks, block_rows
 from nlcli.estimation.linear_model import LinearModel, probabilities
@@ -225,8 +226,25 @@ def solve_head(
 
     Args:
         validate: Metrics of the solved head on validation; None where nothing is verified there.
+
+    Raises:
+        NlcliError: the run weighs images or their labels, and the method has not asked for it.
     """
-    solved = method.solve(data)
+    from nlcli.methods.base.solution import Watched
+
+    watched = Watched.of(data)
+    solved = method.solve(watched)
+    passed_over = watched.passed_over()
+    if passed_over:
+        weighs = {
+            "counts": "what each image counts (--image-weights)",
+            "weights": "what a detection makes labels weigh",
+        }
+        raise NlcliError(
+            f"method {method.name} passes over {weighs[passed_over[0]]}: its solve() asks neither for "
+            f"labelled.{passed_over[0]} nor for labelled.noisy_term() or clean_term(), which heed it; correct the "
+            "method, or leave the weights out"
+        )
     by = SCALED_LOG_LOSS if data.task == "single-label" else RANKING_COST
     steps: dict[str, int] = {}
     history = []

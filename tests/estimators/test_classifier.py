@@ -338,9 +338,10 @@ def test_weights_of_rows_of_several_labels() -> None:
         (-np.ones(240), "sample_weight holds -1"),
         (np.ones(3), r"sample_weight has shape \(3,\)"),
         (np.full(240, np.nan), "NaN"),
+        ("balanced", "sample_weight is the text 'balanced'; give a number for each row"),
     ],
 )
-def test_weights_that_are_none(weights: np.ndarray, message: str) -> None:
+def test_weights_that_are_none(weights: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         nlcli.NoisyLabelClassifier("noisy").fit(SINGLE.features, SINGLE.noisy, sample_weight=weights)
 

@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
+from sklearn.utils.validation import has_fit_parameter
 
 import nlcli
 from nlcli import NlcliError
@@ -212,3 +213,14 @@ def test_every_detector(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in TAG_DETECTORS.names() if name != "run"])
 def test_every_detector_of_tags(name: str) -> None:
     assert judged_tags(name).wrong_.shape == (240, 4)
+
+
+def test_arguments_that_it_does_not_take() -> None:
+    for call in (nlcli.LabelNoiseDetector().fit, nlcli.LabelNoiseDetector().fit_predict):
+        with pytest.raises(
+            TypeError, match="takes no sample_weight: what it measures are counts of rows; leave it out"
+        ):
+            call(SINGLE.features, SINGLE.noisy, verified=SINGLE.verified, sample_weight=np.ones(240))
+        with pytest.raises(TypeError, match="unknown argument 'verfied'; did you mean 'verified'"):
+            call(SINGLE.features, SINGLE.noisy, verfied=SINGLE.verified)
+    assert not has_fit_parameter(nlcli.LabelNoiseDetector(), "sample_weight")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from sklearn.preprocessing import normalize
 
 from nlcli.data.labels import NONE
 from nlcli.errors import NlcliError
+from nlcli.estimation.objective import Term
 from nlcli.methods import configure, get_method
+from nlcli.methods.base.solution import Labelled
+from nlcli.methods.noisy import Noisy
+from nlcli.training.checks import Case
 from nlcli.training.result import HeadResult, read_result
 from nlcli.training.run_config import CONFIG
 from nlcli.training.saved_head import load_head
@@ -175,3 +180,36 @@ def test_a_head_of_the_first_release_has_no_scale(work: Work, tmp_path: Path) ->
         del described["method_config"][option]
     (run / CONFIG).write_text(json.dumps(described))
     assert load_head(run).method.scale.kind == "none"
+
+
+class _OwnTerm(Noisy):
+    """Makes its term of the noisy labels itself, and does not heed what they weigh."""
+
+    def candidates(self, labelled: Labelled) -> Mapping[str, Sequence[Term]]:
+        return {"noisy": [Term(labelled.noisy, labelled.of_noisy.astype(np.float64), None, None)]}
+
+
+class _OwnTermWithCounts(_OwnTerm):
+    """The same, which heeds what images count."""
+
+    def candidates(self, labelled: Labelled) -> Mapping[str, Sequence[Term]]:
+        counts = 1.0 if labelled.counts is None else labelled.counts
+        return {"noisy": [Term(labelled.noisy, labelled.of_noisy * counts, None, None)]}
+
+
+def test_a_method_that_passes_over_what_images_count_is_refused(tmp_path: Path) -> None:
+    counts = np.linspace(0.5, 2, len(Case(Noisy, "multi-label").planted.table))
+
+    def kernel(cls: type[Noisy], counts: np.ndarray | None) -> np.ndarray:
+        case = Case(cls, "multi-label")
+        method = case.build(case.solved_config(), arrays=True)
+        case.solve(method, tmp_path, counts=counts)
+        return np.asarray(method.weights()["classifier/kernel"].numpy())
+
+    with pytest.raises(NlcliError, match=r"passes over what each image counts \(--image-weights\): its solve\(\) asks"):
+        kernel(_OwnTerm, counts)
+    ours = kernel(Noisy, counts)
+    np.testing.assert_array_equal(kernel(_OwnTermWithCounts, counts), ours)
+    without = kernel(_OwnTerm, None)
+    np.testing.assert_array_equal(kernel(Noisy, None), without)
+    assert not np.array_equal(ours, without)

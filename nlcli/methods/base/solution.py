@@ -7,7 +7,7 @@ is given, puts it into its own layers, and returns how it was chosen. ``nlcli.es
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,9 @@ class Labelled:
         measure: Metrics of (m, C) scores of the checked images.
         start: The layer to start from, on the method's scale; None: new weights.
         counts: (n,) what each image counts in losses, by its noisy labels and by verified ones alike; None: 1.
+
+    The terms below heed ``weights`` and ``counts``. A method that makes none of them has to heed them itself: training
+    refuses one that never asks for those that a run has.
     """
 
     design: RowBlocks
@@ -84,6 +87,25 @@ class Labelled:
         """What is verified of V, each image of which counts ``weight``."""
         counts = 1.0 if self.counts is None else self.counts
         return Term(self.verified, weight * self.of_clean * counts, self.known)
+
+
+class Watched(Labelled):
+    """The same images, which note whether what they weigh was asked for."""
+
+    @classmethod
+    def of(cls, labelled: Labelled) -> Watched:
+        """Of ``labelled``, which is left as it is."""
+        return cls(**{part.name: getattr(labelled, part.name) for part in fields(labelled)})
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("weights", "counts"):
+            self.__dict__.setdefault("_asked", set()).add(name)
+        return super().__getattribute__(name)
+
+    def passed_over(self) -> list[str]:
+        """Which of ``weights`` and ``counts`` were given, and never asked for."""
+        given = {name for name in ("weights", "counts") if self.__dict__[name] is not None}
+        return sorted(given - self.__dict__.get("_asked", set()))
 
 
 @dataclass(frozen=True)
