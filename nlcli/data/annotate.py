@@ -32,13 +32,14 @@ from pydantic import ConfigDict
 from nlcli.console import say
 from nlcli.data.pictures import pictures_changed, record_pictures
 from nlcli.errors import NlcliError
-from nlcli.networks.image_files import ImageFile, find_images, name_some
+from nlcli.networks.image_files import ImageFile, name_some
+from nlcli.networks.image_names import ImageNames, ListedImages
 from nlcli.networks.images import Preprocessing
 from nlcli.networks.provenance import NetworkSource
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.engines.engine import Engine, engine_of
 from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
-from nlcli.stages.files import atomic_path, fingerprint_json
+from nlcli.stages.files import atomic_path, fingerprint_json_parts
 from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import SchemaRecord
 from nlcli.stages.stage import Stage, open_stage, read_stage
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from nlcli.networks.backbone import Backbone
 
 PART_IMAGES = 512
+_PARTS_AT_ONCE = 256
 CLASSIFIER = "classifier.json"
 
 
@@ -111,13 +113,12 @@ def annotate(
         NlcliError: no images, no such classifier, or one without class names.
     """
     engine = engine_of(config)
-    if images is None:
-        images = [image for folder in find_images(config.images).values() for image in folder.values()]
-    if not images:
+    names = ImageNames.in_folders(config.images) if images is None else ListedImages(images)
+    if not len(names):
         raise NlcliError(f"no images in {', '.join(str(folder) for folder in config.images)}")
-    images = sorted(images, key=lambda image: image.key)
+    keyed = (zip(names.keys(*block), names.sizes(*block), strict=True) for block in names.blocks())
     inputs = {
-        "images": fingerprint_json([[image.key, image.size] for image in images]),
+        "images": fingerprint_json_parts([[key, size] for key, size in part] for part in keyed),
         "classifier": classifier_source(config).fingerprint(),
     }
     if config.engine_cpu == "auto":  # what is computed depends on the machine, so the recipe says it
@@ -140,18 +141,21 @@ def annotate(
         if check is not None:
             check(classes)
         root = Path(os.path.commonpath([os.path.abspath(folder) for folder in config.images]))
-        paths = [os.path.relpath(image.path, root) for image in images]
-        record_pictures(stage.work, root, [paths])
-        _predict_parts(stage, config, classifier, images, engine)
+        paths = ([os.path.relpath(file, root) for file in names.files(*block)] for block in names.blocks())
+        record_pictures(stage.work, root, paths)
+        _predict_parts(stage, config, classifier, names, engine)
         record = ClassifierRecord(name=classifier.name, classes=classes, preprocessing=classifier.preprocessing)
         record.write(stage.work / CLASSIFIER)
-        errors = _read_parts(stage.work, len(images)).errors
+        errors: dict[str, str] = {}
+        for first in range(0, len(names), _PARTS_AT_ONCE * PART_IMAGES):
+            count = min(_PARTS_AT_ONCE * PART_IMAGES, len(names) - first)
+            errors |= _read_parts(stage.work, count, first // PART_IMAGES).errors
         if errors:
             named = name_some([f"{key}: {reason}" for key, reason in errors.items()], "; ")
-            say(f"warning: {len(errors):,} of {len(images):,} images could not be read ({named})")
+            say(f"warning: {len(errors):,} of {len(names):,} images could not be read ({named})")
         stage.finish(
             {
-                "images": len(images),
+                "images": len(names),
                 "unreadable": len(errors),
                 "classifier": classifier.name,
                 "classes": len(classes),
@@ -278,16 +282,11 @@ def _predicted(
     return indices, scores, errors
 
 
-def _predict_parts(
-    stage: Stage, config: Annotate, classifier: Backbone, images: Sequence[ImageFile], engine: Engine
-) -> None:
+def _predict_parts(stage: Stage, config: Annotate, classifier: Backbone, names: ImageNames, engine: Engine) -> None:
     shards = Shards(
-        len(images),
+        len(names),
         PART_IMAGES,
-        take=lambda first, end: (
-            [image.key for image in images[first:end]],
-            [str(image.path) for image in images[first:end]],
-        ),
+        take=lambda first, end: (names.keys(first, end), names.files(first, end)),
         whole=lambda number: _part_path(stage.work, number).exists(),
     )
     work = Annotation(config, Path(os.path.abspath(stage.work)), classifier)
@@ -340,11 +339,12 @@ class _Parts:
     errors: dict[str, str]
 
 
-def _read_parts(directory: Path, count: int) -> _Parts:
+def _read_parts(directory: Path, count: int, begin: int = 0) -> _Parts:
+    """The predictions of ``count`` images, from part ``begin`` on."""
     import pyarrow as pa
 
     tables = []
-    for number in range(-(-count // PART_IMAGES)):
+    for number in range(begin, begin - (-count // PART_IMAGES)):
         path = _part_path(directory, number)
         tables.append(read_own_table(path, "remove its directory and annotate again", schema=_schema()))
     table = pa.concat_tables(tables).combine_chunks()

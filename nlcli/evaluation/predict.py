@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +26,12 @@ from nlcli.evaluation.image_scorer import ForwardOptions, ImageNetwork, ImageSco
 from nlcli.evaluation.prediction_parts import Parts, begun_recipe, open_parts
 from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
 from nlcli.networks.cpu_engines.catalogue import OTHERS, TENSORFLOW
-from nlcli.networks.image_files import find_images
+from nlcli.networks.image_files import ImageFile
+from nlcli.networks.image_names import ImageNames, ListedImages
 from nlcli.stages.config import field_names
 from nlcli.stages.engines.engine import Engine, InThisProcess, engine_of
 from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
-from nlcli.stages.files import fingerprint_json
+from nlcli.stages.files import fingerprint_json_parts
 from nlcli.stages.stage import StageRecord, read_stage
 from nlcli.version import full_version
 
@@ -63,7 +64,7 @@ def predict(config: Predict) -> dict[str, int]:
     if isinstance(scorer.source, ImageNetwork):  # what auto chose
         config = config.model_copy(update={"engine_cpu": scorer.source.engine_cpu})
     shown = _shown(config, model, scorer)
-    longest = max(map(len, images))
+    longest = images.longest_name()
     rows = _rows(config, scorer, shown, longest)
     if config.output is None:
         counts = _print(scorer, images, config, rows)
@@ -118,22 +119,23 @@ def _decided_by_export(config: Predict, model: StageRecord) -> Shown:
 # --- images in, scores out -------------------------------------------------------------------
 
 
-def _images(path: Path) -> dict[str, Path]:
-    """Where each image lies, by the name it is shown with."""
+def _images(path: Path) -> ImageNames:
+    """The images, whose names are those that they are shown with."""
     if not path.is_dir():
         if not path.exists():
             raise NlcliError(f"{path} does not exist; give an image or a folder of images")
-        return {str(path): path}
-    images = {name: image.path for name, image in sorted(find_images([path])[path].items())}
-    if not images:
+        return ListedImages([ImageFile(str(path), path, -1)])
+    images = ImageNames.in_folders([path])
+    if not len(images):
         raise NlcliError(f"there is no image in {path} or its subfolders; give a folder of images")
     return images
 
 
-def score_images(scorer: ImageScorer, images: dict[str, Path], config: Predict) -> Iterator[ScoredImage]:
-    """Scores of ``images`` in their order, a batch in memory at a time."""
-    names = list(images)
-    for batch in scorer.score_files(list(images.values()), config.batch_size, config.workers):
+def score_images(
+    scorer: ImageScorer, names: Sequence[str], files: Sequence[str], config: Predict
+) -> Iterator[ScoredImage]:
+    """Scores of the images ``files`` in their order, called ``names``, a batch in memory at a time."""
+    for batch in scorer.score_files([Path(file) for file in files], config.batch_size, config.workers):
         scored = {position: ScoredImage(names[position], None, reason) for position, reason in batch.errors}
         for position, scores in zip(batch.positions.tolist(), batch.scores, strict=True):
             scored[position] = ScoredImage(names[position], scores)
@@ -145,7 +147,7 @@ def _counted(counts: dict[str, int], image: ScoredImage) -> None:
     counts["errors" if image.error is not None else "images"] += 1
 
 
-def _print(scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: Rows) -> dict[str, int]:
+def _print(scorer: ImageScorer, images: ImageNames, config: Predict, rows: Rows) -> dict[str, int]:
     """To standard output, as they come."""
     counts = {"images": 0, "errors": 0}
     # rich's bar takes over sys.stdout while it is drawn: hold on to the real one.
@@ -154,7 +156,7 @@ def _print(scorer: ImageScorer, images: dict[str, Path], config: Predict, rows: 
     # A bar among lines on one terminal would be unreadable.
     beside = not out.isatty()
     with progress(len(images), "predicting", unit="images") if beside else nullcontext() as bar:
-        for image in score_images(scorer, images, config):
+        for image in score_images(scorer, images.names(), images.files(), config):
             _counted(counts, image)
             out.write(rows.text(image))
             if bar is not None:
@@ -193,8 +195,7 @@ class Scoring(ShardWork):
         def make(shard: Shard, advance: Advance) -> None:
             counts = {"images": 0, "errors": 0}
             with parts.write(shard.number, counts) as file:
-                named = dict(zip(shard.names, map(Path, shard.files), strict=True))
-                for image in score_images(scorer, named, self.config):
+                for image in score_images(scorer, shard.names, shard.files, self.config):
                     _counted(counts, image)
                     file.write(rows.text(image))
                     advance(1)
@@ -209,7 +210,7 @@ def _scorer(config: Predict, model: StageRecord | None = None) -> ImageScorer:
     return open_scorer(model, backbone=config.backbone, forward=ForwardOptions(config.engine_cpu, config.batch_size))
 
 
-def _as_begun(config: Predict, model: StageRecord, images: dict[str, Path]) -> Predict:
+def _as_begun(config: Predict, model: StageRecord, images: ImageNames) -> Predict:
     """With the engine that wrote what is finished of the same file, where there is such; else as it is."""
     begun = None if config.output is None else begun_recipe(config.output)
     if begun is None:
@@ -225,18 +226,15 @@ def _rows(config: Predict, scorer: ImageScorer, shown: Shown, longest: int) -> R
     return Rows(config, scorer.classes, shown, config.decide or config.threshold is not None, longest)
 
 
-def _write(
-    scoring: Scoring, images: dict[str, Path], header: str, recipe: dict[str, Any], engine: Engine
-) -> dict[str, int]:
+def _write(scoring: Scoring, images: ImageNames, header: str, recipe: dict[str, Any], engine: Engine) -> dict[str, int]:
     """To a file, part by part."""
     output = scoring.config.output
     assert output is not None
-    names, files = list(images), [str(path) for path in images.values()]
     with open_parts(output, recipe) as made:
         shards = Shards(
-            len(names),
+            len(images),
             PART,
-            take=lambda first, end: (names[first:end], files[first:end]),
+            take=lambda first, end: (images.names(first, end), images.files(first, end)),
             whole=lambda number: made.counts(number) is not None,
         )
         engine.finish(replace(scoring, directory=Path(os.path.abspath(made.directory))), shards, "predicting")
@@ -245,23 +243,27 @@ def _write(
     return {name: sum(counts[name] for counts in counted) for name in ("images", "errors")}
 
 
-def _recipe(config: Predict, model: StageRecord, images: dict[str, Path], shown: Shown) -> dict[str, Any]:
+def _recipe(config: Predict, model: StageRecord, images: ImageNames, shown: Shown) -> dict[str, Any]:
     """All that decides what is written: what is finished of something else is of no use."""
     left_out = {"images", "run", "backbone", *field_names(Predict, "runtime")}
     thresholds = None if shown.thresholds is None else shown.thresholds.tolist()
+    seen = (
+        [_seen(name, file) for name, file in zip(images.names(*block), images.files(*block), strict=True)]
+        for block in images.blocks()
+    )
     return {
         "stage": "predictions",
         "config": config.model_dump(mode="json", exclude=left_out),
-        "inputs": {"run": model.fingerprint, "images": fingerprint_json([_seen(*image) for image in images.items()])},
+        "inputs": {"run": model.fingerprint, "images": fingerprint_json_parts(seen)},
         "thresholds": thresholds,
         "part": PART,
         "nlcli": full_version(),
     }
 
 
-def _seen(name: str, path: Path) -> list[Any]:
+def _seen(name: str, file: str) -> list[Any]:
     try:
-        status = os.stat(path)
+        status = os.stat(file)
     except OSError:  # its row will tell
         return [name]
     return [name, status.st_size, status.st_mtime_ns]

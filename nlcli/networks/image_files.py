@@ -156,21 +156,33 @@ def find_images(folders: Sequence[Path]) -> dict[Path, dict[str, ImageFile]]:
     """
     by_folder: dict[Path, dict[str, ImageFile]] = {}
     for folder, label in zip(folders, folder_labels(folders), strict=True):
-        if not folder.is_dir():
-            raise NlcliError(f"image folder {folder} {not_there(folder)}; give the folder that holds the images")
-        require_utf8(os.path.abspath(folder), "the path of the images")
-        left_out = LeftOut()
-        files = by_folder[folder] = {}
-        for name, entry in walk_files(folder, left_out=left_out):
-            if is_image(name):
-                require_utf8(entry.name, folder / os.path.dirname(name))
-                files[name] = ImageFile(f"{label}/{name}", folder / name, _size(entry))
-            else:
-                left_out.add(kind_of_other(name), entry.name)
-        told = left_out.sentence(folder)
-        if told is not None:
-            say(told)
+        by_folder[folder] = {
+            name: ImageFile(f"{label}/{name}", folder / name, size) for name, size in walk_images(folder)
+        }
     return by_folder
+
+
+def walk_images(folder: Path) -> Iterator[tuple[str, int]]:
+    """Path in ``folder`` and bytes of every image in it and its subfolders, -1 of one that cannot be looked at.
+
+    At the end it is said what was left out.
+
+    Raises:
+        NlcliError: as ``find_images``.
+    """
+    if not folder.is_dir():
+        raise NlcliError(f"image folder {folder} {not_there(folder)}; give the folder that holds the images")
+    require_utf8(os.path.abspath(folder), "the path of the images")
+    left_out = LeftOut()
+    for name, entry in walk_files(folder, left_out=left_out):
+        if is_image(name):
+            require_utf8(entry.name, folder / os.path.dirname(name))
+            yield name, _size(entry)
+        else:
+            left_out.add(kind_of_other(name), entry.name)
+    told = left_out.sentence(folder)
+    if told is not None:
+        say(told)
 
 
 def _size(entry: os.DirEntry[str]) -> int:

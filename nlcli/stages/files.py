@@ -67,6 +67,18 @@ def fingerprint_json(value: Any) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
+def fingerprint_json_parts(parts: Iterable[Sequence[Any]]) -> str:
+    """What ``fingerprint_json`` gives for one list of all that is in ``parts``, of which one is in memory."""
+    digest, between = hashlib.sha256(b"["), ""
+    for part in parts:
+        if part:
+            text = json.dumps(list(part), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+            digest.update(f"{between}{text[1:-1]}".encode())
+            between = ","
+    digest.update(b"]")
+    return "sha256:" + digest.hexdigest()
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
