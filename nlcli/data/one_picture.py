@@ -2,29 +2,24 @@
 
 Files decide, not spellings. Names that lead to one file are told by the file itself (its device and number), so that
 links, ``./`` and a file system without capitals make no difference. Two files are one picture where they have the same
-size and end in the same bytes, which are looked at where their names give reason to: the same name in two folders, or
-the number of one of COCO's pictures in two editions, which name them differently. Other copies ``nlcli deduplicate``
-finds.
+size and end in the same bytes (see ``copies.py``), or the number of one of COCO's pictures in two editions, which name
+them differently. What shows the same in other bytes ``nlcli deduplicate`` finds.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from nlcli.console import say
+from nlcli.data.copies import MOST_READ, by_name, ends_of
 from nlcli.errors import NlcliError
 from nlcli.networks.file_facts import FileFacts, Places, look_at, one_file
 
-_END = 1 << 14  # bytes; of a compressed picture they depend on all before them
-_THREADS = 8
 _COCO_NAME = re.compile(r"(?:COCO_(?:train|val|test)(?P<edition>\d{4})_)?(?P<number>\d{12})\.jpe?g", re.IGNORECASE)
 _COCO_FOLDER = re.compile(r"(?:train|val|test|unlabeled)(\d{4})", re.IGNORECASE)
 
@@ -164,35 +159,37 @@ def _coco(path: str) -> tuple[int, str] | None:
 
 
 def _tell_copies(listed: _Listed) -> None:
-    """Files of one name, one size and one end in two splits."""
+    """Files of one size and one end in two splits; of one name, too, where very many are of one size."""
     size = listed.facts.size
     rows = _in_two_splits(np.flatnonzero(size > 0), listed.split, size)
-    if not len(rows):
-        return
-    hashes = np.asarray([hash(str(path).rpartition("/")[2]) for path in listed.paths[rows]], np.int64)
-    rows = _in_two_splits(rows, listed.split, size, hashes)
+    if len(rows) > MOST_READ:
+        rows = _in_two_splits(rows, listed.split, size, by_name(listed.paths[rows]))
     if not len(rows):
         return
     ends = _ends(listed, rows.tolist())
-    copies = 0
-    first: tuple[int, int] | None = None
-    at = {int(row): (listed.paths[row].rpartition("/")[2], end) for row, end in zip(rows, ends, strict=True)}
-    seen: dict[tuple[str, bytes | None], list[int]] = {}
-    for row, (name, end) in at.items():
-        if end is not None:
-            seen.setdefault((name, end), []).append(row)
-    for group in seen.values():
-        itself = {(int(listed.facts.device[row]), int(listed.facts.number[row])) for row in group}
-        other = listed.other(group[0], group)
-        if other is not None and len(itself) > 1:  # hard links are told of already
-            copies += len(group)
-            first = first or (group[0], other)
-    if first is not None:
-        say(
-            f"warning: {copies:,} of {len(listed.paths):,} images are copies of each other in several splits, by name "
-            f"and content (the first: {listed.named(first[0])} and {listed.named(first[1])}); nlcli deduplicate leaves "
-            "them out of train"
-        )
+    told: set[int] = set()
+    for how in ("by name and content", "by content, under other names"):
+        seen: dict[Hashable, list[int]] = {}
+        for row, end in zip(rows.tolist(), ends, strict=True):
+            name = listed.paths[row].rpartition("/")[2] if how.startswith("by name") else ""
+            if end is not None:
+                seen.setdefault((int(size[row]), end, name), []).append(row)
+        pairs = [pair for group in seen.values() for pair in _torn(listed, group) if pair[0] not in told]
+        if pairs:
+            row, other = min(pairs)
+            say(
+                f"warning: {len(pairs):,} of {len(listed.paths):,} images are copies of each other in several splits, "
+                f"{how} (the first: {listed.named(row)} and {listed.named(other)}); nlcli deduplicate leaves them out "
+                "of train"
+            )
+        told |= {row for row, _ in pairs}
+
+
+def _torn(listed: _Listed, group: Sequence[int]) -> list[tuple[int, int]]:
+    """Each of ``group``, copies, with one of another split; none where they are one file: hard links are told of."""
+    itself = {(int(listed.facts.device[row]), int(listed.facts.number[row])) for row in group}
+    others = [(row, listed.other(row, group)) for row in group] if len(itself) > 1 else []
+    return [(row, other) for row, other in others if other is not None]
 
 
 def _groups(rows: np.ndarray, values: np.ndarray) -> Iterator[list[int]]:
@@ -222,17 +219,4 @@ def _end_alike(listed: _Listed, one: int, other: int) -> bool:
 
 
 def _ends(listed: _Listed, rows: Sequence[int]) -> list[bytes | None]:
-    """A hash of the last bytes of every picture; None for one that cannot be read."""
-
-    def end(row: int) -> bytes | None:
-        try:
-            with open(os.path.join(listed.root, listed.paths[row]), "rb") as file:
-                file.seek(max(0, int(listed.facts.size[row]) - _END))
-                return hashlib.blake2b(file.read(_END), digest_size=16).digest()
-        except (OSError, ValueError):
-            return None
-
-    if len(rows) < 2 * _THREADS:
-        return [end(row) for row in rows]
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="copies") as pool:
-        return list(pool.map(end, rows))
+    return ends_of(listed.root, listed.paths[rows].tolist(), listed.facts.size[rows].tolist())

@@ -141,3 +141,15 @@ def test_copies_across_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert told in capsys.readouterr().err
     look(tmp_path, {"train/a/1.jpg": "train", "test/b/1.jpg": "train", "test/c/1.jpg": "test"})
     assert "copies" not in capsys.readouterr().err
+
+
+def test_copies_under_other_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = bytes(range(256)) * 100
+    write(tmp_path, **{"train/a.jpg": long, "test/b.jpg": long, "test/c.jpg": long[::-1]})
+    names = {"train/a.jpg": "train", "test/b.jpg": "test", "test/c.jpg": "test"}
+    look(tmp_path, names)
+    told = (
+        "2 of 3 images are copies of each other in several splits, by content, under other names (the first: "
+        "'train/a.jpg' (train) and 'test/b.jpg' (test))"
+    )
+    assert told in capsys.readouterr().err

@@ -28,6 +28,7 @@ import numpy as np
 from nlcli.console import say
 from nlcli.data.class_names import names_of_list, spellings
 from nlcli.data.config import BuildFolders
+from nlcli.data.copies import kept_together
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, single_label_table, strings
 from nlcli.data.lists import is_inside, read_names, shown
@@ -264,7 +265,10 @@ def _label(config: BuildFolders, listed: Listed, kept: np.ndarray) -> LabelTable
     label = np.where(true >= 0, true, noisy)  # so that every class of checked images comes into every split
     checked = (true >= 0) | (right >= 0)
     group = _groups([listed.group[i] for i in rows] if listed.group else [])
-    _draw_splits(config, split, label, strings(keys), checked, whole=all(s is None for s in given), group=group)
+    whole = all(s is None for s in given)
+    if whole or not (split == VALIDATION).any():
+        group = kept_together(config.images, strings(keys), group, split == TRAIN)
+    _draw_splits(config, split, label, strings(keys), checked, whole=whole, group=group)
     _tell_unchecked(split, label, checked, classes)
     empty = [classes[c] for c in np.flatnonzero(np.bincount(label[split == TRAIN], minlength=len(classes)) == 0)]
     if empty:

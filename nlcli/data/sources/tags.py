@@ -14,10 +14,19 @@ import numpy as np
 
 from nlcli.console import say
 from nlcli.data.config import BuildTags
+from nlcli.data.copies import kept_together
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import NONE, SPLITS
 from nlcli.data.pictures import pictures_changed, renew_pictures
-from nlcli.data.sources.base import enumerate_some, limited, missing_files, refuse_missing, write_left_out
+from nlcli.data.sources.base import (
+    TRAIN,
+    VALIDATION,
+    enumerate_some,
+    limited,
+    missing_files,
+    refuse_missing,
+    write_left_out,
+)
 from nlcli.data.sources.checked_list import match_images, refuse_unmatched
 from nlcli.data.sources.drawn_splits import draw_splits, tell_unchecked
 from nlcli.data.sources.tag_files import read_tags, tag_files
@@ -81,10 +90,14 @@ def build_tags(config: BuildTags, *, force: bool = False) -> Path:
         kept = ~missing
         table = label_table(tagged, verification, classes, kept, root)
         shares = (config.validation_share, config.test_share)
+        given, group = tagged.split[kept], tagged.group[kept]
+        if (given < 0).all() or not (table.split == VALIDATION).any():
+            together = kept_together(root, table.paths, group, table.split == TRAIN)
+            group = group if together is None else together
         draw_splits(
             table,
-            tagged.split[kept],
-            tagged.group[kept],
+            given,
+            group,
             shares,
             config.seed,
             unchecked_too=config.draw_from == "all",
