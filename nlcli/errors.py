@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,39 @@ def first_problem(error: ValidationError, kind: str = "option") -> str:
     given = first.get("input")
     message = printable(" ".join(first["msg"].removeprefix("Value error, ").split()), 300)
     shown = f" (given: {printable(repr(given))})" if isinstance(given, str | int | float | bool) else ""
-    if isinstance(given, bool) and first["type"] in ("path_type", "string_type"):
+    if isinstance(given, bool) and first["type"] in ("path_type", "string_type", "literal_error"):
         message += "; yes, no, on and off are true and false in YAML: put the word in quotes"
     if first["type"] == "missing":
         return f"{kind} '{place}' is required"
     return f"{kind} '{place}': {message[:1].lower()}{message[1:]}{shown}"
+
+
+LARGEST = 2**53
+"""Programs that read JSON hold whole numbers up to here; what is beyond it is a slip of the keyboard."""
+
+
+def require_usable(given: Mapping[str, Any], values: Mapping[str, Any], where: str) -> None:
+    """Refuse what YAML, Python and the command line take for a number and no stage can count to.
+
+    Args:
+        given: Options by name, as they came.
+        values: What was read of them and of the defaults; of a list each value is looked at.
+        where: Begins the sentence.
+
+    Raises:
+        NlcliError: a number is infinite, not a number, beyond ``LARGEST``, or was yes or no; the option is named.
+    """
+    for name, value in values.items():
+        if isinstance(given.get(name), bool) and not isinstance(value, bool):
+            word = "yes, on or true" if given[name] else "no, off or false"
+            raise NlcliError(f"{where}: option '{name}': expected a number (given: {word})")
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise NlcliError(f"{where}: option '{name}': expected a finite number (given: {one})")
+            if isinstance(one, int | float) and abs(one) > LARGEST:
+                raise NlcliError(
+                    f"{where}: option '{name}': expected a number up to {LARGEST:,} (given: {printable(str(one), 30)})"
+                )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from nlcli.console import say
-from nlcli.errors import NlcliError, first_problem, shortened, unknown_name
+from nlcli.errors import NlcliError, first_problem, require_usable, shortened, unknown_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -287,6 +287,7 @@ class Catalogue(Registry[type[Cls]], Generic[Cls, Config]):
             config: Config = cls.Config(**{**settings, **options})
         except ValidationError as error:
             raise NlcliError(f"{self.kind} {name}: {first_problem(error)}") from error
+        require_usable(options, vars(config), f"{self.kind} {name}")
         return config
 
     def check_statements(self, cls: type[Cls]) -> None:

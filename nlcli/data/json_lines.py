@@ -11,6 +11,7 @@ from typing import Any
 
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, shortened
+from nlcli.stages.files import RepeatedKeyError, once_each
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 
@@ -41,10 +42,12 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     continue
                 if number == 1 and line.strip() in (b"[", "["):
                     raise NlcliError(f"{path} is one list; write one object a line, without brackets and commas around")
-                value = json.loads(line)
+                value = json.loads(line, object_pairs_hook=once_each)
                 if not isinstance(value, dict):
                     raise NlcliError(f"{path}, line {number}: not a JSON object; expected one object a line")
                 yield number, value
+    except RepeatedKeyError as error:
+        raise NlcliError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # also bytes that are no text, and numbers of thousands of digits

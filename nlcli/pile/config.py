@@ -100,7 +100,8 @@ class CleanPile(StageConfig):
         ),
     ] = "imagenet"
     image_size: Annotated[
-        int | None, Option("Side of the input of a network trained here (default: its own).", panel="Images", ge=32)
+        int | None,
+        Option("Side of the input of a network trained here (default: its own).", panel="Images", ge=32, le=2048),
     ] = None
     pretrain_steps: Annotated[int, Option("Steps of a network trained here.", panel="Images", ge=1)] = 2000
     duplicates: Annotated[

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from nlcli.errors import NlcliError, first_problem, unknown_name
+from nlcli.errors import NlcliError, first_problem, require_usable, unknown_name
 from nlcli.stages.addresses import refuse_address
 from nlcli.stages.options import Option, Role, default_of, flag_of, option_of, shape_of
 
@@ -89,7 +89,7 @@ class StageConfig(BaseModel):
         A path is taken where a name or a path is wanted as text, and ``~/`` in front of one is the home folder: no shell
         writes it out in ``--output=~/x``, and none reads a pipeline file.
         """
-        unknown = sorted(set(values) - set(cls.model_fields))
+        unknown = sorted(str(name) for name in set(values) - set(cls.model_fields))  # YAML has keys that are no text
         if unknown:
             raise NlcliError(f"{where}: {cls._not_known(unknown[0])}")
         values = {name: _from_home(value) for name, value in values.items()}
@@ -97,11 +97,13 @@ class StageConfig(BaseModel):
             if isinstance(values.get(name), os.PathLike) and shape_of(cls.model_fields[name]).item is str:
                 values = values | {name: os.fspath(values[name])}
         try:
-            return cls(**values)
+            config = cls(**values)
         except ValidationError as error:
             raise NlcliError(f"{where}: {first_problem(error)}") from error
         except NlcliError as error:
             raise NlcliError(f"{where}: {error}") from error
+        require_usable(values, vars(config), where)
+        return config
 
 
 def _from_home(value: Any) -> Any:

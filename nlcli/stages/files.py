@@ -9,12 +9,13 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError, printable, shortened
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 if TYPE_CHECKING:
@@ -130,10 +131,30 @@ def read_json(path: Path) -> Any:
         raise NlcliError(f"cannot read {path}: {error.strerror}") from error
 
 
+class RepeatedKeyError(Exception):
+    """A key stands twice in one JSON object, of which Python's reader, as others, takes the last without a word."""
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of its pairs, for ``json.loads(object_pairs_hook=...)``.
+
+    Raises:
+        RepeatedKeyError: with a clause that says which and what to do.
+    """
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        raise RepeatedKeyError(f"'{printable(twice)}' stands twice in one object; keep one of the two")
+    return value
+
+
 def parse_json(text: str | bytes, path: Path) -> Any:
     """The value of ``text``, which stands in ``path``; what is malformed becomes a sentence."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once_each)
+    except RepeatedKeyError as error:
+        raise NlcliError(f"{path}: {error}") from None
     except json.JSONDecodeError as error:
         raise NlcliError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno} ({error.msg}); "
@@ -176,6 +197,7 @@ def read_arrays(path: Path, remedy: str = "pass --force to begin anew") -> dict[
 
 # --- YAML ------------------------------------------------------------------------------------
 
+_OCTAL = re.compile(r"[-+]?0_*[0-7][0-7_]*")
 _MOST_VALUES, _DEEPEST = 200_000, 60  # of what a YAML file says when its aliases are written out
 
 
@@ -198,6 +220,25 @@ def parse_yaml(text: str, where: str) -> Any:
                 raise NlcliError(f"{where}, line {line}: '{twice}' stands there twice; keep one of the two")
             return super().construct_mapping(node, deep)
 
+        def number(self, node: yaml.ScalarNode) -> Any:
+            """Refuses what a person does not read as YAML 1.1 does: 010 is eight, 1:30 is ninety."""
+            text = str(node.value)
+            if ":" in text or _OCTAL.fullmatch(text):
+                line = node.start_mark.line + 1
+                raise NlcliError(
+                    f"{where}, line {line}: YAML reads {text} as another number; write it without the zero "
+                    "in front or the colon, or in quotation marks where it is a name"
+                )
+            return self.construct_yaml_float(node) if node.tag.endswith("float") else self.construct_yaml_int(node)
+
+        def day(self, node: yaml.ScalarNode) -> str:
+            """The text of what looks like a date, which may be a name: no option is a date."""
+            self.construct_yaml_timestamp(node)  # refuses one that cannot be
+            return str(node.value)
+
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.number)
+    Loader.add_constructor("tag:yaml.org,2002:timestamp", Loader.day)
     try:
         value = yaml.load(text, Loader)  # the safe one
     except yaml.YAMLError as error:

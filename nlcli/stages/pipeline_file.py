@@ -148,6 +148,10 @@ class _Reader:
         if not isinstance(stages, list):
             raise NlcliError(f"{path}: expected a mapping with a list 'stages'")
         _check_keys(content, _TOP_KEYS, str(path))
+        for key in ("name", "about", "workdir"):
+            value = content.get(key, "-")
+            if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+                raise NlcliError(f"{path}: '{key}' is empty or no text; write one behind it, or leave the line out")
         root, before = self.root(path, content, outer), len(self.entries)
         above = (*above, path.resolve())
         for other in _included(path, content):

@@ -49,7 +49,7 @@ class PretrainBackbone(StageConfig):
         Option("Train the whole network, or only the last layer with the rest as in inference.", panel="Method"),
     ] = "all"
     image_size: Annotated[
-        int | None, Option("Side of the input (default: the network's own).", panel="Images", ge=32)
+        int | None, Option("Side of the input (default: the network's own).", panel="Images", ge=32, le=2048)
     ] = None
     decode: Annotated[Decode, Option("JPEG decoding: full size, or reduced scale.", panel="Images")] = "exact"
     mixed_precision: Annotated[
@@ -209,6 +209,7 @@ class TrainHead(StageConfig):
             panel="Images",
             only_with="from_images",
             ge=32,
+            le=2048,
         ),
     ] = None
     decode: Annotated[

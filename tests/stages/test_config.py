@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 
 from nlcli.cleaning.config import CleanDataset
 from nlcli.data.config import BuildDigits, BuildFolders, BuildFood101N
+from nlcli.detection import DETECTORS
+from nlcli.detection.config import DetectNoise
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate, Table
+from nlcli.methods import METHODS
+from nlcli.stages.commands import commands
 from nlcli.stages.config import StageConfig, field_names
-from nlcli.stages.options import Option, Output, read_groups, read_pairs
-from nlcli.training.config import TrainHead
+from nlcli.stages.options import Option, Output, Shape, read_groups, read_pairs, shape_of
+from nlcli.training.config import PretrainBackbone, TrainHead
 
 OUT = Path("out")
 HEAD = {
@@ -175,3 +179,57 @@ def test_the_home_folder_is_written_out(tmp_path: Path, monkeypatch: pytest.Monk
     assert BuildFolders.parse({"images": "~photos", "output": "a~/b"}).output == Path("a~/b")
     (tmp_path / "~" / "photos").mkdir(parents=True)  # a folder of that name is meant
     assert BuildFolders.parse({"images": "~/photos", "output": "b"}).images == Path("~/photos")
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "told"),
+    [
+        (PretrainBackbone, {"scale": "inf"}, "option 'scale': expected a finite number (given: inf)"),
+        (PretrainBackbone, {"learning_rate": "1e400"}, "option 'learning_rate': expected a finite number (given: inf)"),
+        (PretrainBackbone, {"memory": float("inf")}, "option 'memory': expected a finite number"),
+        (DetectNoise, {"threshold": "nan"}, "option 'threshold': expected a finite number (given: nan)"),
+        (TrainHead, {"seed": 10**23}, "option 'seed': expected a number up to 9,007,199,254,740,992 (given: 1000"),
+        (PretrainBackbone, {"scale": 1e308}, "option 'scale': expected a number up to 9,007,199,254,740,992"),
+        (PretrainBackbone, {"image_size": 10**9}, "option 'image_size': input should be less than or equal to 2048"),
+        (PretrainBackbone, {"steps": True}, "option 'steps': expected a number (given: yes, on or true)"),
+        (PretrainBackbone, {"seed": False}, "option 'seed': expected a number (given: no, off or false)"),
+        (PretrainBackbone, {"flip": False}, "yes, no, on and off are true and false in YAML: put the word in quotes"),
+        (PretrainBackbone, {1: 2, "no": 3}, "unknown option '1'"),
+    ],
+)
+def test_numbers_that_nothing_can_be_counted_to_are_refused(
+    config: type[StageConfig], values: dict[Any, Any], told: str
+) -> None:
+    features = {"features": "f"} if "features" in config.model_fields else {}
+    with pytest.raises(NlcliError) as refused:
+        config.parse({"dataset": "d", "output": "o", **features, **values})
+    assert told in str(refused.value)
+
+
+def test_options_of_methods_and_detectors_are_numbers_that_can_be_counted_to() -> None:
+    for catalogue, name, option, value in (
+        (METHODS, "noisy", "steps", True),
+        (METHODS, "noisy", "weight_decay", float("inf")),
+        (METHODS, "noisy", "steps", 10**20),
+        (DETECTORS, "knn", "neighbours", True),
+    ):
+        with pytest.raises(NlcliError, match=f"{name}: option '{option}': expected a"):
+            catalogue.configure(name, {option: value})
+
+
+def _some(shape: Shape) -> Any:
+    """A value of that shape."""
+    one = get_args(shape.item)[0] if get_origin(shape.item) is Literal else "x.html"
+    return {"one": one, "several": (one,), "pairs": {"x": one}, "groups": {"x": (one,)}}[shape.kind]
+
+
+def test_every_number_of_every_command_is_finite() -> None:
+    """Whatever its own limits: no command takes infinity, what is no number, or more than can be counted."""
+    for command in commands().values():
+        model = command.config_class()
+        required = {name: _some(shape_of(f)) for name, f in model.model_fields.items() if f.is_required()}
+        for name, field in model.model_fields.items():
+            kind = shape_of(field).item
+            for value in ("inf", "nan", "1e400") if kind is float else (10**40,) if kind is int else ():
+                with pytest.raises(NlcliError, match=name.replace("_", "[_-]")):
+                    model.parse({**required, name: value})

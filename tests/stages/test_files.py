@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nlcli.data.json_lines import json_lines
 from nlcli.errors import NlcliError
 from nlcli.stages.files import (
     csv_cell,
@@ -144,3 +145,29 @@ def test_a_key_that_is_there_twice_is_refused() -> None:
         parse_yaml("a:\n  seed: 1\n  rate: 2\n  seed: 3\n", "p.yaml")
     merged = parse_yaml("base: &b {seed: 1, rate: 2}\nown: {<<: *b, seed: 3}\n", "p.yaml")
     assert merged["own"] == {"seed": 3, "rate": 2}
+
+
+def test_json_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    """JSON's readers take the last one without a word: half of two annotation files that were pasted together."""
+    path = tmp_path / "r.json"
+    path.write_text('{"images": [{"id": 1}], "licenses": [], "images": []}')
+    with pytest.raises(NlcliError, match="r.json: 'images' stands twice in one object; keep one of the two"):
+        read_json(path)
+    path.write_text('[{"a": 1}, {"a": 2, "b": {"a": 3}}]')
+    assert read_json(path) == [{"a": 1}, {"a": 2, "b": {"a": 3}}]
+    lines = tmp_path / "r.jsonl"
+    lines.write_text('{"path": "a"}\n{"path": "b", "path": "c"}\n')
+    with pytest.raises(NlcliError, match="line 2: 'path' stands twice in one object"):
+        list(json_lines(lines))
+
+
+@pytest.mark.parametrize("text", ["010", "-010", "00", "0_17", "1:30", "-1:30:00", "1:30.5", "!!int 010"])
+def test_numbers_of_yaml_that_a_person_reads_otherwise_are_refused(text: str) -> None:
+    with pytest.raises(NlcliError, match=r"p, line 2: YAML reads .* as another number; write it without the zero"):
+        parse_yaml(f"a: 1\nb: {text}\n", "p")
+
+
+def test_what_looks_like_a_number_or_a_date_in_yaml() -> None:
+    text = "[0, -1, 10, 0.5, 1_000, 0x10, .inf, 08, 1e-3, '010', 2001-01-01, 2001-01-01 10:00:00]"
+    days = ["2001-01-01", "2001-01-01 10:00:00"]
+    assert parse_yaml(text, "p") == [0, -1, 10, 0.5, 1000, 16, math.inf, "08", "1e-3", "010", *days]

@@ -152,6 +152,10 @@ def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
             "unknown earlier stage 'a2'.*; rounds with 'until' may end after the first, so name the stages behind them",
         ),
         ("stages:\n - !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("name:\nstages:\n - {name: a, run: make}", "'name' is empty or no text"),
+        ("workdir: no\nstages:\n - {name: a, run: make}", "'workdir' is empty or no text"),
+        ("stages:\n - {name: a, run: make, with: {1: 2, size: 3}}", r"stage 1 \(a\): unknown option '1'"),
+        ("stages:\n - {name: a, run: make, with: {size: 010}}", "line 2: YAML reads 010 as another number"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(tmp_path: Path, text: str, words: str) -> None:

@@ -5,6 +5,7 @@ The images are never copied or opened here: a data set names them where they lie
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,9 @@ def missing_files(root: Path, paths: Sequence[str]) -> np.ndarray:
 
 def advice_on_missing(root: Path, missing: Sequence[str], share: float) -> str:
     """What to do about images that are not there: the probable cause, or how to leave a part of them out."""
-    cause = probable_cause(root, missing)
+    cause = None
+    with contextlib.suppress(OSError):  # a name that no file system takes, such as one of 5,000 characters
+        cause = probable_cause(root, missing)
     if cause is not None:
         return cause
     if share >= 1:

@@ -426,6 +426,14 @@ def test_missing_images_are_counted_named_and_left_out(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "left_out.csv").read_text() == "key,list,reason\n2.jpg,table,missing\n"
 
 
+def test_a_path_that_no_file_system_takes_is_missing_as_others(tmp_path: Path) -> None:
+    touch(tmp_path / "photos", "a.jpg", "b.jpg")
+    (tmp_path / "t.csv").write_text("path,noisy_label\na.jpg,x\nb.jpg,y\n" + "z" * 5000 + ".jpg,x\n")
+    config = BuildFolders(images=tmp_path / "photos", table=tmp_path / "t.csv", output=tmp_path / "out")
+    with pytest.raises(NlcliError, match=r"1 of 3 listed images are not in .*complete the folder, or leave them out"):
+        build_folders(config)
+
+
 def test_given_classes_keep_their_order(tmp_path: Path) -> None:
     images = tmp_path / "photos"
     touch(images, "train/a/1.jpg", "train/b/1.jpg", "test/b/2.jpg", "validation/b/2.jpg")
