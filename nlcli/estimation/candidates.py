@@ -135,7 +135,9 @@ class Candidates:
         names: The simplest first.
         l2: The strength that noisy labels prefer.
         values: By name, the strengths at which each is solved at first, strong to weak.
-        estimates_noise: Whether there is a T.
+        estimates_noise: Whether there is a T, found with verified images.
+        noise_by_counts: Whether there is one although nothing is verified, that of confident counts.
+        folds: (n,) int64 of the images whose noisy labels are fitted without any verified one; -1 of all others.
     """
 
     def __init__(self, images: Images) -> None:
@@ -145,10 +147,11 @@ class Candidates:
         weighted = [f"weight {weight}" for weight in WEIGHTS] if some else []
         self.names: tuple[str, ...] = (NOISY, *weighted)
         small = images.classes <= MOST_CLASSES and images.count * images.classes <= _BELIEFS
-        self.estimates_noise = bool(some and self._apart and images.task == "single-label" and small)
+        single = bool(self._apart and images.task == "single-label" and small)
+        self.estimates_noise, self.noise_by_counts = bool(some and single), bool(not some and single)
         if self.estimates_noise:
             self.names = (NOISY, "weight 1", FORWARD, "weight 5", FORWARD_5, POSTERIOR, "weight 20")
-        self._folds = self._noisy_folds()
+        self.folds = self._noisy_folds()
         self._start, self.l2, self._of_fold = self._noisy_path()
         self.values: dict[str, tuple[float, ...]] = {name: self._first_values(name) for name in self.names}
         self._full: dict[tuple[str, float], LinearModel] = {}
@@ -180,7 +183,7 @@ class Candidates:
     def _noisy_path(self) -> tuple[LinearModel, float, LinearModel]:
         """The classifier of noisy labels, its strength, and that without the first fold, which chose it."""
         images, weights = self.images, self._base_weights()
-        judges = np.flatnonzero(self._folds == 0)
+        judges = np.flatnonzero(self.folds == 0)
         judges = judges[:: max(1, len(judges) // _JUDGES)]
         judging = np.zeros(images.count, bool)
         judging[judges] = True
@@ -190,7 +193,7 @@ class Candidates:
         worse = 0
         for value in path_values(images.design, _STRENGTHS):
             whole = self._solved([Term(images.noisy, weights)], value, whole)
-            apart = self._solved([Term(images.noisy, np.where(self._folds == 0, 0.0, weights))], value, apart or whole)
+            apart = self._solved([Term(images.noisy, np.where(self.folds == 0, 0.0, weights))], value, apart or whole)
             cost = float(tempered_losses(images.task, images.logits(apart, judging), goal, np.ones_like(goal)).mean())
             if best is None or cost < best[0]:
                 best, worse = (cost, whole, value, apart), 0
@@ -202,14 +205,14 @@ class Candidates:
         return best[1], best[2], best[3]
 
     @cached_property
-    def _noisy_logits(self) -> np.ndarray:
+    def noisy_logits(self) -> np.ndarray:
         """(n, C) logits of noisy labels, by classifiers that saw neither the image nor anything verified."""
         images, weights = self.images, self._base_weights()
         logits = np.empty((images.count, images.classes), np.float32)
-        others = self._folds < 0
+        others = self.folds < 0
         logits[others] = images.logits(self._start, others)
         for fold in range(_FOLDS):
-            held = self._folds == fold
+            held = self.folds == fold
             model = self._of_fold
             if fold:
                 model = self._solved([Term(images.noisy, np.where(held, 0.0, weights))], self.l2, self._start)
@@ -218,18 +221,24 @@ class Candidates:
 
     # --- candidates ---
 
-    def solved(self, name: str, values: Sequence[float], held: np.ndarray | None = None) -> Iterator[LinearModel]:
+    def solved(
+        self, name: str, values: Sequence[float], held: np.ndarray | None = None, *, afresh: bool = False
+    ) -> Iterator[LinearModel]:
         """Candidate ``name`` at each of ``values``.
 
         Args:
             held: (n,) bool, images that no term counts, verified or not; only after the same was solved with all. T is
                 that of what is verified of the others, and of all noisy labels.
+            afresh: Each that is solved with all starts at the classifier of noisy labels, and not where the one before
+                may have lost a class.
         """
         used = self.images.checked if held is None else self.images.checked & ~held
         terms, near = self._terms(name, used, held), [value for other, value in self._full if other == name]
-        model = self._full[name, min(near, key=lambda value: abs(value - values[0]))] if near else self._start
+        first = bool(afresh or not near)
+        model = self._start if first else self._full[name, min(near, key=lambda value: abs(value - values[0]))]
         for value in values:
-            model = self._solved(terms, value, model if held is None else self._full[name, value])
+            start = self._start if afresh else model
+            model = self._solved(terms, value, start if held is None else self._full[name, value])
             if held is None:
                 self._full[name, value] = model
             yield model
@@ -301,16 +310,17 @@ class Candidates:
         """T, and log p(true class | x) as sure as verified images show it to be, by classifiers that saw neither.
 
         First by those of noisy labels, which say of a confused class what its labels say: T comes out too near to
-        none. Then by those that T corrects, which halves what it is off by.
+        none. Then by those that T corrects, which halves what it is off by. Without any verified image T would drift
+        away so, and is that of confident counts.
         """
         key = np.packbits(used).tobytes()
         if key in self._noise_of:
             return self._noise_of[key]
         observed = self.images.observed(used)
-        logits = self._noisy_logits
+        logits = self.noisy_logits
         factor = self._factor(logits, observed)
-        matrix = transition_of(logits, observed, factor)
-        for _ in range(_ROUNDS):
+        matrix = transition_of(log_softmax(logits), observed, factor if used.any() else None)
+        for _ in range(_ROUNDS if used.any() else 0):
             logits = self._corrected_logits(matrix, observed)
             factor = self._factor(logits, observed)
             before, matrix = matrix, transition_of(logits, observed, factor, matrix)
@@ -332,7 +342,7 @@ class Candidates:
     def _corrected_logits(self, matrix: np.ndarray, observed: Observed) -> np.ndarray:
         """(n, C) by classifiers that ``matrix`` corrects, fold by fold, each without the images that it is asked of."""
         images, value = self.images, self.l2 * _ROUND_STRENGTH
-        folds = np.where(self._folds < 0, -1, self._folds % _ROUND_FOLDS)
+        folds = np.where(self.folds < 0, -1, self.folds % _ROUND_FOLDS)
         rows = np.flatnonzero((observed.true >= 0) | observed.wrong)
         folds[rows] = stratified_folds(observed.true[rows], _ROUND_FOLDS)
         terms = corrected_terms(observed, matrix)

@@ -16,6 +16,9 @@ best, each as sure as verified images show it to be. Of one label its weights, a
 verified images under a ridge that holds them to the plain mean (``evidence``), and it is judged by cross-fitting, too.
 Of linear classifiers it is one. Only where it is more than one standard error behind the best is it not kept, but the
 simplest candidate that is not.
+
+Where none is verified, how well noisy labels are foretold chooses between the classifier of noisy labels and one that a
+matrix of noise corrects (``foretelling``).
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlcli.estimation.candidates import NOISY, Candidates, Images
+from nlcli.estimation.candidates import FORWARD, NOISY, Candidates, Images
 from nlcli.estimation.control import controlled, noisy_scores, share_believed
 from nlcli.estimation.criterion import GROUPS, cost, pseudo_values
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.evidence import Combination, fit_combination
+from nlcli.estimation.foretelling import Foretold, foretold
 from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.selection import Difference, Selection, select
 from nlcli.estimation.tempering import temperature, tempered_losses
@@ -77,6 +81,7 @@ class Contest:
         cost: Of what is kept; None where no image is verified.
         weights: Of the members of the mixture; empty where something else is kept.
         judged: How many images judged.
+        foretold: Where no image is verified, how well noisy labels are foretold; None where that could not be asked.
     """
 
     selection: Selection | None
@@ -90,6 +95,7 @@ class Contest:
     cost: float | None
     weights: Mapping[str, float]
     judged: int
+    foretold: Foretold | None = None
 
 
 def contest(images: Images, judges: Judges | None = None) -> Contest:
@@ -97,10 +103,7 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
     candidates = Candidates(images)
     board = _Board(candidates, judges)
     if not board.judged:
-        list(candidates.solved(NOISY, (candidates.l2,)))
-        model, iterations, converged = candidates.final(NOISY, candidates.l2)
-        noisy, l2 = candidates.noisy_model, candidates.l2
-        return Contest(None, NOISY, model, noisy, l2, iterations, converged, {}, None, {}, 0)
+        return _without_verified(candidates)
     board.solve()
     scores = {name: board.scores(name) for name in candidates.names}
     mixture = _Mixture(board, scores) if len(candidates.names) > 1 else None
@@ -120,6 +123,18 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
         weights, own = {}, costs[winner][l2]
     noisy = candidates.noisy_model
     return Contest(selection, winner, model, noisy, l2, iterations, converged, costs, own, weights, board.judged)
+
+
+def _without_verified(candidates: Candidates) -> Contest:
+    """The classifier of noisy labels, or the one of true classes where that foretells noisy labels better."""
+    asked, plain = foretold(candidates), candidates.noisy_model
+    if asked is not None and asked.kept is not None and asked.model is not None:
+        l2, iterations, converged = asked.kept.l2, asked.iterations, asked.converged
+        return Contest(None, FORWARD, asked.model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
+    l2 = candidates.l2
+    list(candidates.solved(NOISY, (l2,)))
+    model, iterations, converged = candidates.final(NOISY, l2)
+    return Contest(None, NOISY, model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
 
 
 def _tells(images: Images) -> np.ndarray:

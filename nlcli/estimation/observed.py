@@ -104,7 +104,10 @@ def transition_of(
 ) -> np.ndarray:
     """T from classifiers that verified images show to be unsure by ``factor``; without it from confident counts."""
     if factor is None:
-        labelled = np.flatnonzero(observed.noisy >= 0)
+        counted = observed.noisy >= 0
+        if observed.weights is not None:
+            counted &= observed.weights > 0
+        labelled = np.flatnonzero(counted)
         return confident_transition(np.exp(log_p[labelled]), observed.noisy[labelled])
     probabilities = np.exp(log_softmax(factor * log_p))
     pairs = observed.pairs()

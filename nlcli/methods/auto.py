@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nlcli.console import say, say_table
 from nlcli.errors import NlcliError
+from nlcli.estimation.candidates import NOISY
 from nlcli.estimation.contest import Contest, contest
 from nlcli.estimation.linear_search import Point
 from nlcli.estimation.scale import ScaleKind
@@ -17,6 +18,9 @@ from nlcli.methods.base.contract import Batch, MethodConfig, Phase, SolvableConf
 from nlcli.methods.base.linear import SolvedLinearMethod
 from nlcli.methods.base.solution import Labelled, Solved, images_and_judges
 from nlcli.methods.citations import PATRINI_2017
+
+TOLD = 100
+"""Classes up to which T is told."""
 
 
 class AutoConfig(SolvableConfig):
@@ -85,8 +89,13 @@ class Auto(SolvedLinearMethod):
 def _remarks(result: Contest) -> list[str]:
     """What should be known of the choice."""
     selection = result.selection
-    if selection is None:
+    if selection is None and result.winner == NOISY:
         return ["nothing is verified, so nothing could be compared: this is the classifier of the noisy labels"]
+    if selection is None:
+        return [
+            "nothing is verified; this is the classifier that takes labels to go wrong by class, because it foretells "
+            "noisy labels that it has not seen better than the one of the labels as they are"
+        ]
     if len(selection.standings) == 1:
         return [
             "no training image is verified, so that the noisy labels are all there is to fit to; verify some of train, "
@@ -127,11 +136,29 @@ def _say_candidates(selection: Selection, judged: int) -> None:
     say_table(header, rows)
 
 
+def _foretold_details(result: Contest) -> dict[str, Any]:
+    """How much better labels that go wrong by class foretell noisy ones, in log-likelihood a label."""
+    asked = result.foretold
+    if asked is None:
+        return {}
+    points = [
+        {
+            "l2": point.l2,
+            "ahead": point.ahead.mean,
+            "standard_error": point.ahead.error,
+            "lost_classes": list(point.lost),
+        }
+        for point in asked.points
+    ]
+    told: dict[str, Any] = {"foretelling": points}
+    return told | ({"transition": asked.transition.round(4).tolist()} if len(asked.transition) <= TOLD else {})
+
+
 def _details(result: Contest) -> dict[str, Any]:
     """For ``result.json``."""
     selection = result.selection
     if selection is None:
-        return {"winner": result.winner, "judged": 0}
+        return {"winner": result.winner, "judged": 0} | _foretold_details(result)
     return {
         "winner": result.winner,
         "judged": result.judged,

@@ -14,33 +14,7 @@ from nlcli.estimation.candidates import FORWARD, FORWARD_5, NOISY, POSTERIOR, Ca
 from nlcli.estimation.contest import MIXTURE, Judges, _Board, _Mixture, contest
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_model import LinearModel, log_softmax
-
-CLASSES, WIDTH = 4, 6
-
-
-def drawn(
-    count: int = 600, checked: int = 120, wrong: float = 0.4, seed: int = 0
-) -> tuple[Images, np.ndarray, np.ndarray, np.ndarray]:
-    """Images of four classes, a share ``wrong`` of each labelled as the next one; features, true classes, labels."""
-    rng = np.random.default_rng(seed)
-    true = rng.integers(CLASSES, size=count)
-    features = 1.2 * np.eye(CLASSES, WIDTH)[true] + 0.5 * rng.normal(size=(count, WIDTH))
-    noisy = np.where(rng.random(count) < wrong, (true + 1) % CLASSES, true)
-    return images_of(features, true, noisy, np.arange(count) < checked), features, true, noisy
-
-
-def images_of(features: np.ndarray, true: np.ndarray, noisy: np.ndarray, checked: np.ndarray) -> Images:
-    onehot = np.eye(CLASSES, dtype=np.uint8)
-    return Images(
-        design=ArrayBlocks(features),
-        task="single-label",
-        classes=CLASSES,
-        noisy=csr_array(onehot[noisy]),
-        labelled=np.ones(len(true)),
-        verified=csr_array(onehot[true] * checked[:, None].astype(np.uint8)),
-        known=csr_array(np.ones((len(true), CLASSES), np.uint8) * checked[:, None].astype(np.uint8)),
-        checked=checked,
-    )
+from worlds.classes_taken_for_others import CLASSES, drawn, images_of
 
 
 def top_1(model: LinearModel, seed: int = 9) -> float:
@@ -174,11 +148,21 @@ def test_a_path_goes_on_where_its_best_point_is_an_end(board: _Board) -> None:
     assert went_on
 
 
-def test_without_verified_images_nothing_is_compared() -> None:
-    images, *_ = drawn(checked=0)
+def test_without_verified_images_and_noise_the_noisy_labels_are_kept() -> None:
+    images, *_ = drawn(checked=0, wrong=0.0)
     result = contest(images)
     assert (result.selection, result.winner, result.judged) == (None, NOISY, 0)
-    assert top_1(result.model) > 0.5
+    assert result.foretold is not None
+    assert result.foretold.kept is None
+    features = drawn(count=50, seed=8)[1]
+    np.testing.assert_allclose(result.model.logits(features), result.noisy.logits(features), atol=0.05)
+
+
+def test_without_verified_images_labels_that_go_wrong_by_class_are_noticed() -> None:
+    images, *_ = drawn(checked=0, wrong=0.3)
+    result = contest(images)
+    assert (result.selection, result.winner, result.judged) == (None, FORWARD, 0)
+    assert top_1(result.model) > top_1(result.noisy) + 0.05
 
 
 def test_images_that_are_not_trained_on_judge_too() -> None:
