@@ -144,8 +144,9 @@ def _function(command: Command) -> Callable[..., None]:
     if isinstance(command, StageCommand):
         force = typer.Option("--force", help="Replace a different result at the output.", rich_help_panel="Output")
         parameters.append(_parameter("force", bool, force, False))
-    if isinstance(command, StageCommand) or command.tell is not None:
-        as_json = typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Output")
+    if isinstance(command, StageCommand) or command.tell is not None or command.json_with is not None:
+        what = "the result" if command.json_with is None else f"how much was done (only with --{command.json_with})"
+        as_json = typer.Option("--json", help=f"Print {what} as JSON.", rich_help_panel="Output")
         parameters.append(_parameter("json", bool, as_json, False))
     own = [parameter.name for parameter in parameters]
 
@@ -166,6 +167,9 @@ def _function(command: Command) -> Callable[..., None]:
             if made:
                 _print_results(command, made, as_json)
         else:
+            if as_json and command.json_with is not None and command.json_with not in values:
+                other = options[command.json_with].flags(command.json_with)[0]
+                raise NlcliError(f"--json means something only with {other}; pass {other}, too, or leave it out")
             result = command.call(model.parse(values, command.name))
             if as_json:
                 print(json.dumps(result, indent=2, default=str))

@@ -150,6 +150,9 @@ def annotate(
         for first in range(0, len(names), _PARTS_AT_ONCE * PART_IMAGES):
             count = min(_PARTS_AT_ONCE * PART_IMAGES, len(names) - first)
             errors |= _read_parts(stage.work, count, first // PART_IMAGES).errors
+        if len(errors) == len(names):
+            key, reason = next(iter(errors.items()))
+            raise NlcliError(f"none of the {len(names):,} images could be read; the first, {key}: {reason}")
         if errors:
             named = name_some([f"{key}: {reason}" for key, reason in errors.items()], "; ")
             say(f"warning: {len(errors):,} of {len(names):,} images could not be read ({named})")
@@ -365,8 +368,9 @@ def _read_parts(directory: Path, count: int, begin: int = 0) -> _Parts:
         raise NlcliError(f"{directory} holds predictions of different lengths; remove it and annotate again")
     indices = np.full((count, kept), -1, np.int32)
     scores = np.zeros((count, kept), np.float32)
-    indices[good] = column("indices").flatten().to_numpy().reshape(-1, kept)
-    scores[good] = column("scores").flatten().to_numpy().reshape(-1, kept)
+    if kept:  # else none of them could be read
+        indices[good] = column("indices").flatten().to_numpy().reshape(-1, kept)
+        scores[good] = column("scores").flatten().to_numpy().reshape(-1, kept)
     keys = column("key").to_numpy(zero_copy_only=False)
     reasons = column("error")
     errors = {str(keys[row]): str(reasons[int(row)]) for row in np.flatnonzero(~good)}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nlcli.console import progress, say
-from nlcli.errors import NlcliError
+from nlcli.errors import NlcliError, printable
 from nlcli.evaluation.config import Predict
 from nlcli.evaluation.decision_thresholds import choose_thresholds, scored_validation
 from nlcli.evaluation.exported_model import EXPORT, ExportRecord
@@ -47,7 +47,8 @@ def predict(config: Predict) -> dict[str, int]:
 
     Raises:
         NlcliError: no images, a backbone that is not the one the run was trained on, an output
-            that cannot be written, decisions where validation chooses none.
+            that cannot be written, decisions where validation chooses none; or, when all is written, that none of the
+            images could be read.
     """
     if config.decide and config.threshold is not None:
         raise NlcliError("--decide takes thresholds of its own; leave out --threshold, or --decide")
@@ -71,6 +72,8 @@ def predict(config: Predict) -> dict[str, int]:
     else:
         scoring = Scoring(config, shown, longest, scorer)
         counts = _write(scoring, images, rows.header, _recipe(config, model, images, shown), engine)
+    if not counts["images"]:
+        raise NlcliError(f"none of the {len(images):,} images could be read; their rows tell why")
     if counts["errors"]:
         say(f"{counts['errors']:,} of {len(images):,} images could not be read; their rows tell why")
     return counts
@@ -158,7 +161,8 @@ def _print(scorer: ImageScorer, images: ImageNames, config: Predict, rows: Rows)
     with progress(len(images), "predicting", unit="images") if beside else nullcontext() as bar:
         for image in score_images(scorer, images.names(), images.files(), config):
             _counted(counts, image)
-            out.write(rows.text(image))
+            text = rows.text(image)
+            out.write(text if beside else printable(text, None, "\n\t"))  # a terminal obeys what names hold
             if bar is not None:
                 bar.advance()
             else:

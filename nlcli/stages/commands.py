@@ -43,6 +43,8 @@ class Command:
     """What ``call`` returns, as Python writes the type."""
     tell: str | None = None
     """``module:function`` that prints what ``call`` returned, for people; with ``--json`` it is printed as it is."""
+    json_with: str | None = None
+    """Of a command that prints its rows: the option that writes them elsewhere, so that ``--json`` stands alone."""
 
     @property
     def python_name(self) -> str:
@@ -359,6 +361,7 @@ PREDICT = Command(
     "nlcli.evaluation.config:Predict",
     "nlcli.evaluation.predict:predict",
     "nlcli predict photos/ --run runs/residual --format csv -o scores.csv",
+    json_with="output",
 )
 
 CLEAN = Command(

@@ -53,6 +53,18 @@ def test_predictions_of_a_folder(tmp_path: Path, classifier: WrittenClassifier) 
     assert read_stage(output).summary["unreadable"] == 1
 
 
+def test_images_of_which_none_can_be_read_are_refused(tmp_path: Path, classifier: WrittenClassifier) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "text.jpg").write_text("hello")
+    (tmp_path / "a" / "zero.jpg").touch()
+    told = "none of the 2 images could be read; the first, a/text.jpg: not an image in a known format"
+    with pytest.raises(NlcliError, match=told):
+        annotate(settings(tmp_path))
+    write_images(tmp_path / "a", "x", [0])
+    again = annotate(settings(tmp_path), force=True)
+    assert read_predictions(again).keys.tolist() == ["a/text.jpg", "a/x00.png", "a/zero.jpg"]
+
+
 def test_the_batch_size_does_not_count(tmp_path: Path, classifier, monkeypatch) -> None:
     monkeypatch.setattr(annotating, "PART_IMAGES", 3)
     write_images(tmp_path / "a", "x", list(range(8)))

@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from nlcli.cli import app
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Evaluate, Predict
 from nlcli.evaluation.evaluate import evaluate
@@ -352,3 +355,36 @@ def test_parts_of_somebody_else_are_left_alone(chain: Chain, photos: Path, tmp_p
     (tmp_path / "folder").mkdir()
     with pytest.raises(NlcliError, match="it is a folder; choose another --output"):
         predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "folder"))
+
+
+def test_images_of_which_none_can_be_read_are_a_failure(
+    chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.jpg").write_text("hello")
+    with pytest.raises(NlcliError, match="none of the 1 images could be read; their rows tell why"):
+        predict(Predict(images=tmp_path / "text.jpg", run=chain.backbone))
+    assert "text.jpg  error: not an image in a known format" in capsys.readouterr().out
+
+
+def test_a_terminal_is_told_no_escape_sequences(
+    chain: Chain, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Into a pipe names are as they are; a terminal would obey what they hold."""
+    (photos / "a.jpg").rename(photos / "a\x1b[31m.jpg")
+    config = Predict(images=photos, run=chain.backbone, format="csv", top=1)
+    predict(config)
+    assert "a\x1b[31m.jpg,1," in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    predict(config)
+    printed = capsys.readouterr().out
+    assert "a?[31m.jpg,1," in printed
+    assert "\x1b" not in printed
+    assert printed.count("\n") == 6
+
+
+def test_counts_as_json(chain: Chain, photos: Path, tmp_path: Path) -> None:
+    command = ["predict", str(photos), "--run", str(chain.backbone), "--json"]
+    made = CliRunner().invoke(app, [*command, "--output", str(tmp_path / "scores.txt")])
+    assert json.loads(made.stdout) == {"images": 4, "errors": 1}
+    alone = CliRunner().invoke(app, command)
+    assert "--json means something only with --output" in str(alone.exception)
