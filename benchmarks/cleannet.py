@@ -253,35 +253,34 @@ def training(classes: int, block_steps: int) -> Contender:
     """The training loop as detect-noise runs it: blocks prepared on a thread, one ahead."""
     from concurrent.futures import ThreadPoolExecutor
 
-    import tensorflow as tf
-
-    from nlcli.detection.cleannet_matching import MatchingNetwork
-    from nlcli.detection.cleannet_options import CleanNetConfig
+    from nlcli.detection.cleannet_arrays import ArrayMatching
+    from nlcli.detection.cleannet_options import CleanNetConfig, matching_phase
     from nlcli.detection.references import References
     from nlcli.methods.base.contract import Problem
-    from nlcli.training.loop.contract import Block, Settings
-    from nlcli.training.loop.optimizers import SGD
+    from nlcli.training.loop.array_steps import ArraySGD, ArraySteps
+    from nlcli.training.loop.contract import Block
     from nlcli.training.loop.sampling import BatchSampler, Pool
-    from nlcli.training.loop.steps import StepFunction
 
     count = 8192
     rng = np.random.default_rng(0)
     noisy = rng.integers(classes, size=count)
-    table = tf.convert_to_tensor(MadeFeatures(noisy)[0:count])
+    table = MadeFeatures(noisy)[0:count]
     vectors = rng.random((classes, K, D), np.float32)
-    method = MatchingNetwork(
-        CleanNetConfig(),
+    config = CleanNetConfig(**_SGD)
+    method = ArrayMatching(
+        config,
         Problem(D, tuple(map(str, range(classes))), "single-label"),
         References(vectors, np.full(classes, K)),
     )
-    (phase,) = method.phases()
+    phase = matching_phase(config)
     sampler = BatchSampler(
         2 * HALF,
         HALF,
         Pool(np.arange(count // 5, dtype=np.int32), 0, "V"),
         Pool(np.arange(count // 5, count, dtype=np.int32), 0, "T"),
     )
-    function = StepFunction(method, phase, SGD([v for g in method.groups().values() for v in g]), HALF, Settings(1))
+    variables = method.groups()["head"]
+    function = ArraySteps(method, phase, ArraySGD(variables, [0] * len(variables)), HALF)
     rates, labels = np.full((block_steps, 1), 1e-3, np.float32), np.eye(classes, dtype=np.uint8)
     thread, done = ThreadPoolExecutor(1), 0
 

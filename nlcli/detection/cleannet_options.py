@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
 from nlcli.detection.base import DetectorConfig
 from nlcli.detection.references import Selection
+from nlcli.methods.base.contract import Phase, Schedule
 
+MONITOR = "average_error"
+_STAIRS = {"sgd": (0.1, 2), "adam": (0.7, 8)}  # by what the rate is multiplied, and in how many parts of the steps
 Transform = Literal["log", "l2", "none"]
 
 
@@ -38,4 +42,22 @@ class CleanNetConfig(DetectorConfig):
         "check",
         description="Of classes that nobody verified: trust what is learned of others, or check it on verified ones "
         "left out (trust).",
+    )
+
+
+def matching_phase(config: CleanNetConfig) -> Phase:
+    """How CleanNet is trained: half of each batch are verified noisy labels."""
+    factor, stairs = _STAIRS[config.optimizer]
+    rate = Schedule(config.learning_rate, factor, math.ceil(config.steps / stairs), "steps")
+    return Phase(
+        "matching",
+        "mixed",
+        config.steps,
+        {"head": rate},
+        config.optimizer,
+        clean_share=0.5,
+        clean_rows="pairs",
+        noisy_labels="all",
+        monitor=MONITOR,
+        weight_decay=config.weight_decay,
     )

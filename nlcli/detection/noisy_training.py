@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nlcli.detection.base import Data
     from nlcli.methods.base.contract import Phase
     from nlcli.methods.base.method import Method
+    from nlcli.training.loop.array_steps import ArrayTrainable
     from nlcli.training.loop.contract import Outcome
     from nlcli.training.loop.sampling import Order
 
@@ -21,7 +22,8 @@ EVALUATIONS = 40
 
 
 def train_on_noisy_labels(
-    method: Method,
+    method: Method | ArrayTrainable,
+    batch_size: int,
     phase: Phase,
     data: Data,
     table: LabelTable,
@@ -35,7 +37,9 @@ def train_on_noisy_labels(
     Args:
         table: That of ``data``, or one with the same images and more columns of noisy labels.
     """
-    quiet_tensorflow()
+    arrays = method.arrays
+    if not arrays:
+        quiet_tensorflow()
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.feature_source import FeatureSource, row_bytes, training_rows
     from nlcli.training.loop.train import train
@@ -43,7 +47,7 @@ def train_on_noisy_labels(
     rows = training_rows(table, data.store, [phase], 1.0, seed)
     budget = memory_available() // 2
     order = _order(work / "order.json", len(rows.used) * row_bytes(data.store) <= budget)
-    source = FeatureSource(table, data.store, rows, method.config.batch_size, seed, order, budget)
+    source = FeatureSource(table, data.store, rows, batch_size, seed, order, budget, arrays=arrays)
     settings = Settings(eval_every=max(1, phase.steps // EVALUATIONS), title=title)
     return train(method, [phase], source, evaluate, settings, work)
 

@@ -1,9 +1,9 @@
 """CleanNet: is an image like the references of the class it is labelled as (Lee et al. 2018, section 3)?
 
-The network (``nlcli.detection.cleannet_matching``) is trained on cached features by the loop that trains
-heads. Where the paper leaves a choice open or is at odds with it, the project's description of the
-method (methods.md) is followed: references are K-means centroids, features enter as log(1 + x), the
-autoencoder's last layer is linear, omega is 5.
+The network (``nlcli.detection.cleannet_arrays``) is trained on cached features by the loop that trains heads; on a
+GPU its steps are TensorFlow's (``nlcli.detection.cleannet_matching``). Where the paper leaves a choice open or is at
+odds with it, the project's description of the method (methods.md) is followed: references are K-means centroids,
+features enter as log(1 + x), the autoencoder's last layer is linear, omega is 5.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import numpy as np
 
 from nlcli.detection.attention import attended_references, write_attended
 from nlcli.detection.base import READ_ROWS, Data, Detector
-from nlcli.detection.cleannet_options import CleanNetConfig
+from nlcli.detection.cleannet_arrays import ArrayMatching, Validation, reference_basis
+from nlcli.detection.cleannet_options import CleanNetConfig, matching_phase
+from nlcli.detection.noisy_training import train_on_noisy_labels
 from nlcli.detection.references import References, class_references
 from nlcli.detection.transfer import MarginInstead, Scorer, judged, left_out_sentence, unverified_classes
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Problem
 from nlcli.methods.citations import LEE_2018
-from nlcli.runtime import memory_available, quiet_tensorflow
+from nlcli.runtime import has_gpu, memory_available, quiet_tensorflow
 from nlcli.stages.files import write_arrays
 
 if TYPE_CHECKING:
@@ -59,20 +61,19 @@ class CleanNetDetector(Detector):
         if self.config.transfer == "check" and len(others):
             self._check_transfer(data, others, references, seed, work)
 
-    def _trained(self, data: Data, references: References, seed: int, work: Path) -> tuple[MatchingNetwork, Outcome]:
-        quiet_tensorflow()
-        from nlcli.detection.cleannet_matching import MatchingNetwork, Validation, reference_basis
-        from nlcli.detection.noisy_training import train_on_noisy_labels
-
+    def _trained(self, data: Data, references: References, seed: int, work: Path) -> tuple[ArrayMatching, Outcome]:
         problem = Problem(data.num_features, data.classes, "single-label")
         basis = reference_basis(references, self.config.transform)
-        network = MatchingNetwork(self.config, problem, references, seed, basis)
-        (phase,) = network.phases()
+        network = ArrayMatching(self.config, problem, references, seed, basis)
+        phase = matching_phase(self.config)
         if len(data.train.verified) == len(data.train):  # nothing is left that is not verified
             phase = replace(phase, rows="clean")
-        validation = Validation(network, data, memory_available() // 8)
+        on_gpu = _on_gpu(network) if has_gpu() else None
+        now = network.itself if on_gpu is None else on_gpu.give_back
+        validation = Validation(now, data, memory_available() // 8)
         outcome = train_on_noisy_labels(
-            network,
+            on_gpu or network,
+            self.config.batch_size,
             phase,
             data,
             data.table,
@@ -81,7 +82,7 @@ class CleanNetDetector(Detector):
             work,
             "training cleannet",
         )
-        return network, outcome
+        return now(), outcome
 
     def _check_transfer(self, data: Data, others: np.ndarray, references: References, seed: int, work: Path) -> None:
         """Let the margin score the classes that nobody verified, where leaving verified ones out says so."""
@@ -118,7 +119,7 @@ class CleanNetDetector(Detector):
         if classes:
             write_attended(work, classes, data.table)
 
-    def _use(self, network: MatchingNetwork) -> None:
+    def _use(self, network: ArrayMatching) -> None:
         self.network, self._instead = network, None
         # Unverified images at or above the margin are taken for relevant in training (eq. 8).
         self.natural_threshold = self.config.margin
@@ -154,9 +155,6 @@ class CleanNetDetector(Detector):
         Raises:
             NlcliError: the file cannot be read, or is not one of CleanNet.
         """
-        quiet_tensorflow()
-        from nlcli.detection.cleannet_matching import MatchingNetwork
-
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 record = json.loads(str(arrays["record"]))
@@ -167,7 +165,8 @@ class CleanNetDetector(Detector):
                 if references.vectors.shape != shape or references.counts.shape != shape[:1]:
                     raise ValueError(f"references have shape {references.vectors.shape}, expected {shape}")
                 # 0.1.0 saved no basis.
-                network = MatchingNetwork(config, problem, references, basis=arrays.get("basis"))
+                network = ArrayMatching(config, problem, references, basis=arrays.get("basis"))
+                # What trained on a GPU saved the state of its dropout, too.
                 for name, variable in network.weights().items():
                     variable.assign(arrays[f"weights/{name}"])
         except Exception as error:  # damaged archives raise many kinds
@@ -175,6 +174,14 @@ class CleanNetDetector(Detector):
         detector = cls(config)
         detector._use(network)
         return detector
+
+
+def _on_gpu(network: ArrayMatching) -> MatchingNetwork:
+    """The same network where TensorFlow takes its steps."""
+    quiet_tensorflow()
+    from nlcli.detection.cleannet_matching import MatchingNetwork
+
+    return MatchingNetwork(network)
 
 
 def _in_parts(similarity: Scorer) -> Scorer:

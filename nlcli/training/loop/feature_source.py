@@ -107,6 +107,7 @@ class FeatureSource:
     Args:
         budget: bytes that features may take.
         weights: of each of ``rows.used``, factor on its loss in T; None: 1.
+        arrays: whether the features stay a NumPy array, for a model that takes those.
 
     Attributes:
         resident: whether all features are in memory.
@@ -122,7 +123,10 @@ class FeatureSource:
         order: Order,
         budget: int,
         weights: np.ndarray | None = None,
+        *,
+        arrays: bool = False,
     ) -> None:
+        self._arrays = arrays
         self._labels, self._store, self._rows, self._batch_size = table, store, rows, batch_size
         self._weights = weights
         self._seed, self._order = seed, order
@@ -136,6 +140,8 @@ class FeatureSource:
     def _resident_table(self) -> Any:
         out = aligned_empty((len(self._rows.used), self._store.shape[1]), self._store.dtype)
         read_finite(self._store, self._rows.used.stored, out, self._key)
+        if self._arrays:
+            return out
         import tensorflow as tf
 
         try:
@@ -160,10 +166,12 @@ class FeatureSource:
         """Features of T, float32, up to 4,096 rows at a time."""
         for first in range(0, len(self._rows.labelled), READ_ROWS):
             positions = self._rows.labelled[first : first + READ_ROWS]
-            if self._table is not None:
+            if self._table is not None and self._arrays:
+                features: np.ndarray = self._table[positions]
+            elif self._table is not None:
                 import tensorflow as tf
 
-                features: np.ndarray = tf.gather(self._table, positions).numpy()
+                features = tf.gather(self._table, positions).numpy()
             else:
                 features = aligned_empty((len(positions), self._store.shape[1]), self._store.dtype)
                 read_finite(

@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from nlcli.console import Bar, progress, say
@@ -26,14 +26,16 @@ from nlcli.training.loop.contract import Block, Outcome, Settings, Source, Train
 from nlcli.training.loop.fading import fading_note
 from nlcli.training.loop.gpu_arithmetic import gpu_arithmetic
 from nlcli.training.loop.history import Evaluation, append_to_history, write_history
-from nlcli.training.loop.optimizers import OPTIMIZERS
-from nlcli.training.loop.steps import StepFunction
+
+if TYPE_CHECKING:
+    from nlcli.training.loop.array_steps import ArraySteps, ArrayTrainable
+    from nlcli.training.loop.steps import StepFunction
 
 HIGHER_IS_BETTER = ("AP_all", "mAP", "top_1", "top_5")
 
 
 def train(
-    model: Trainable,
+    model: Trainable | ArrayTrainable,
     phases: Sequence[Phase],
     source: Source,
     evaluate: Callable[[Phase], Mapping[str, float]] | None,
@@ -61,7 +63,7 @@ def train(
 class _Run:
     def __init__(
         self,
-        model: Trainable,
+        model: Trainable | ArrayTrainable,
         phases: Sequence[Phase],
         source: Source,
         evaluate: Callable[[Phase], Mapping[str, float]] | None,
@@ -75,8 +77,8 @@ class _Run:
         self.weights = dict(model.weights())
         self.at = Position()
         self.best_weights: dict[str, np.ndarray] = {}
-        self.state: list[keras.Variable] = []  # moments, loss scale and averages of the phase that runs
-        self.averaged: list[tuple[keras.Variable, keras.Variable]] = []  # its variables and their averages
+        self.state: list[Any] = []  # moments, loss scale and averages of the phase that runs
+        self.averaged: list[tuple[Any, Any]] = []  # its variables and their averages
         self.since: list[np.ndarray] = []  # losses since the last evaluation, one row a step
         self.saved, self.saving = time.monotonic(), 0.0
         self.rate: float | None = None  # steps a second of the newest block
@@ -107,15 +109,12 @@ class _Run:
 
     def _phase(self, phase: Phase, bar: Bar, moments: Sequence[np.ndarray] | None) -> None:
         groups = [name for name in self.model.groups() if name in phase.rates]
-        variables = [(v, g) for g, name in enumerate(groups) for v in self.model.groups()[name]]
-        with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
-            optimizer = OPTIMIZERS[phase.optimizer]([v for v, _ in variables], [g for _, g in variables])
-            steps = StepFunction(self.model, phase, optimizer, self.source.clean_rows(phase), self.settings)
+        steps = self._stepper(phase, groups)
+        optimizer = steps.optimizer
         self.state = [*optimizer.state, *steps.scaling, *steps.averages]
         self.averaged = list(zip(optimizer.variables, steps.averages, strict=True)) if steps.averages else []
         if moments is not None:
-            for variable, value in zip(self.state, moments, strict=True):
-                variable.assign(value)
+            self._take_up(dict(enumerate(self.state)), dict(enumerate(moments)))
         schedules = [phase.rates[name] for name in groups]
         epoch_steps = self.source.epoch_steps(phase)
         if self.at.step == 0:
@@ -128,10 +127,28 @@ class _Run:
             self._steps(phase, steps, blocks, schedules, epoch_steps, bar)
         self._end_phase(phase)
 
+    def _stepper(self, phase: Phase, groups: Sequence[str]) -> StepFunction | ArraySteps:
+        """What takes the steps of ``phase``; TensorFlow is imported for it unless the model is one of arrays."""
+        held = self.model.groups()
+        variables = [v for name in groups for v in held[name]]
+        of_group = [g for g, name in enumerate(groups) for _ in held[name]]
+        clean = self.source.clean_rows(phase)
+        model: Any = self.model
+        if getattr(model, "arrays", False):
+            from nlcli.training.loop.array_steps import ARRAY_OPTIMIZERS, ArraySteps
+
+            return ArraySteps(model, phase, ARRAY_OPTIMIZERS[phase.optimizer](variables, of_group), clean)
+        from nlcli.training.loop.optimizers import OPTIMIZERS
+        from nlcli.training.loop.steps import StepFunction
+
+        with self.settings.strategy.scope() if self.settings.strategy else nullcontext():
+            optimizer = OPTIMIZERS[phase.optimizer](variables, of_group)
+            return StepFunction(model, phase, optimizer, clean, self.settings)
+
     def _steps(
         self,
         phase: Phase,
-        steps: StepFunction,
+        steps: StepFunction | ArraySteps,
         blocks: Iterator[tuple[int, Block]],
         schedules: Sequence[Schedule],
         epoch_steps: float,
@@ -270,17 +287,21 @@ class _Run:
         checkpoint = checkpoints.read_checkpoint(self.work, list(self.weights))
         if checkpoint is None:
             return None
-        try:
-            for name, variable in self.weights.items():
-                variable.assign(checkpoint.weights[name])
-        except (ValueError, TypeError) as error:
-            where = self.work / checkpoints.CHECKPOINT
-            raise NlcliError(f"{where} cannot be read ({error}); pass --force to begin anew") from error
+        self._take_up(self.weights, checkpoint.weights)
         self.at = checkpoint.position
         self.best_weights = dict(checkpoint.best_weights)
         self.since = [] if checkpoint.since is None else [checkpoint.since]
         return checkpoint.moments or None
 
+    def _take_up(self, variables: Mapping[Any, Any], values: Mapping[Any, np.ndarray]) -> None:
+        """Assign what a checkpoint holds, which may be that of another version."""
+        try:
+            for name, variable in variables.items():
+                variable.assign(values[name])
+        except (ValueError, TypeError, KeyError) as error:
+            where = self.work / checkpoints.CHECKPOINT
+            raise NlcliError(f"{where} cannot be read ({error}); pass --force to begin anew") from error
 
-def _copy(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))
+
+def _copy(variable: Any) -> np.ndarray:
+    return np.array(variable.numpy())

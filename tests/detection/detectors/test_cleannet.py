@@ -14,9 +14,10 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from nlcli.detection import cleannet_matching, make_detector
+from nlcli.detection import make_detector
 from nlcli.detection.base import Data
-from nlcli.detection.cleannet_matching import MatchingNetwork, reference_basis, transformed
+from nlcli.detection.cleannet_arrays import ArrayMatching, reference_basis, transformed
+from nlcli.detection.cleannet_matching import MatchingNetwork, entered
 from nlcli.detection.cleannet_network import (
     ReferenceEncoder,
     attention,
@@ -26,7 +27,8 @@ from nlcli.detection.cleannet_network import (
     self_reinforcing_loss,
     total_loss,
 )
-from nlcli.detection.cleannet_options import CleanNetConfig
+from nlcli.detection.cleannet_options import CleanNetConfig, matching_phase
+from nlcli.detection.detectors import cleannet as cleannet_detector
 from nlcli.detection.detectors.cleannet import CleanNetDetector
 from nlcli.detection.references import References
 from nlcli.detection.threshold import best_threshold
@@ -34,8 +36,8 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Problem
 from nlcli.metrics.ranking import roc_area
 from nlcli.training.loop import contract as training
+from nlcli.training.loop.array_steps import ArraySteps
 from nlcli.training.loop.contract import Settings
-from nlcli.training.loop.steps import StepFunction
 from worlds.detection import data_of, rates_of
 from worlds.noisy import detection_data
 
@@ -157,19 +159,16 @@ def test_dropout_is_for_training_alone_and_follows_a_weight() -> None:
     np.testing.assert_array_equal(dropless(references, mask, training=True), one(references, mask))
 
 
-def network(classes: int, **options: object) -> MatchingNetwork:
-    references = References(rng(3).random((classes, 5, 6), np.float32), rng(4).integers(2, 6, classes))
+def network(classes: int, width: int = 6, **options: object) -> ArrayMatching:
+    references = References(rng(3).random((classes, 5, width), np.float32), rng(4).integers(2, 6, classes))
     vectors = references.vectors * references.mask[:, :, None]
     config = CleanNetConfig(references=5, **options)
-    return MatchingNetwork(
-        config,
-        Problem(6, tuple(map(str, range(classes))), "single-label"),
-        References(vectors, references.counts),
-        seed=2,
-    )
+    references = References(vectors, references.counts)
+    basis = reference_basis(references, config.transform)
+    return ArrayMatching(config, Problem(width, tuple(map(str, range(classes))), "single-label"), references, 2, basis)
 
 
-def by_numpy(method: MatchingNetwork, features: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def by_hand(method: ArrayMatching, features: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cosine to the own class, and squared reconstruction error, image by image and reference by reference."""
     weights = {name: variable.numpy().astype(np.float64) for name, variable in method.weights().items()}
 
@@ -192,20 +191,26 @@ def by_numpy(method: MatchingNetwork, features: np.ndarray, noisy: np.ndarray) -
     return np.array(similarity), np.array(error)
 
 
-@pytest.mark.parametrize("classes", [3, 40])  # fewer and more than rows of a batch
-@pytest.mark.parametrize("clean", [4, 8])  # half of the batch verified, or all of it
-def test_losses_agree_with_numpy(classes: int, clean: int) -> None:
-    method = network(classes, dropout=0, margin=0.02, negative_weight=3, reconstruction=0.3, reinforcement=0.7)
-    features, noisy = rng(5).random((8, 6), np.float32), rng(6).integers(classes, size=8)
+def a_batch(classes: int, clean: int, width: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray, Batch]:
+    """Features and noisy classes of 8 images, of the first ``clean`` which are right, and the batch of them."""
+    features, noisy = rng(5).random((8, width), np.float32), rng(6).integers(classes, size=8)
     right = np.array([1, 0, 1, 0, 0, 0, 1, 1])[:clean]
     one_hot = np.eye(classes, dtype=np.float32)[noisy]
     # A mislabelled image's true class may be known, too: what counts is its noisy label.
     verified = np.where(right[:, None] > 0, one_hot[:clean], np.roll(one_hot[:clean], 1, axis=1))
-    batch = Batch(clean, *(tf.constant(part) for part in (one_hot, verified, np.ones_like(verified))))
-    similarity, error = by_numpy(method, features, noisy)
-    np.testing.assert_allclose(
-        method.score(tf.constant(features), "similarity").numpy()[np.arange(8), noisy], similarity, atol=1e-5
-    )
+    return features, noisy, right, Batch(clean, one_hot, verified, np.ones_like(verified))
+
+
+LOSSES = {"margin": 0.02, "negative_weight": 3, "reconstruction": 0.3, "reinforcement": 0.7}
+
+
+@pytest.mark.parametrize("classes", [3, 40])  # fewer and more than rows of a batch
+@pytest.mark.parametrize("clean", [4, 8])  # half of the batch verified, or all of it
+def test_losses_agree_with_images_one_by_one(classes: int, clean: int) -> None:
+    method = network(classes, dropout=0, **LOSSES)
+    features, noisy, right, batch = a_batch(classes, clean)
+    similarity, error = by_hand(method, features, noisy)
+    np.testing.assert_allclose(method.score(features)[np.arange(8), noisy], similarity, atol=1e-5)
     expected = 0.3 * error
     for i, cos in enumerate(similarity):
         if i < clean:
@@ -213,27 +218,65 @@ def test_losses_agree_with_numpy(classes: int, clean: int) -> None:
         elif cos >= 0.02:
             expected[i] += 0.7 * (1 - cos)
     assert similarity.max() > 0.02 > similarity.min()  # both sides of the margin are there
-    assert float(method.losses("matching", tf.constant(features), batch)["loss"]) == pytest.approx(
-        expected.mean(), 1e-4
-    )
+    assert method.gradients("matching", features, batch, 0)[0]["loss"] == pytest.approx(expected.mean(), 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("classes", "width", "transform"), [(3, 30, "log"), (9, 50, "none"), (40, 6, "l2")]
+)  # all classes in a basis, some of them in one, and without one
+@pytest.mark.parametrize("clean", [4, 8])
+def test_gradients_are_those_that_tensorflow_derives(classes: int, width: int, transform: str, clean: int) -> None:
+    method = network(classes, width, dropout=0, transform=transform, **LOSSES)
+    assert (method.basis is not None) == (width > 6)
+    features, _, _, batch = a_batch(classes, clean, width)
+    losses, gradients = method.gradients("matching", features, batch, 0)
+    by_tape = MatchingNetwork(method)
+    held = by_tape.weights()
+    variables = [held[name].value for name in method.weights()]
+    tensors = Batch(clean, *(tf.constant(part) for part in (batch.noisy, batch.verified, batch.mask)))
+    with tf.GradientTape() as tape:
+        expected = by_tape.losses("matching", tf.constant(features), tensors)
+    assert losses == {name: pytest.approx(float(value), 1e-5, 1e-6) for name, value in expected.items()}
+    for name, found, tensor in zip(
+        method.weights(), gradients, tape.gradient(expected["loss"], variables), strict=True
+    ):
+        scale = np.abs(tensor.numpy()).max()
+        assert scale > 0, name
+        np.testing.assert_allclose(found, tensor, atol=1e-5 * scale, err_msg=name)
+    np.testing.assert_allclose(by_tape.score(tf.constant(features), "similarity"), method.score(features), atol=1e-5)
 
 
 def test_steps_drop_units_and_scores_do_not() -> None:
-    method, features = network(3, dropout=0.5), tf.constant(rng(5).random((8, 6), np.float32))
-    one_hot = tf.constant(np.eye(3, dtype=np.float32)[np.arange(8) % 3])
-    batch = Batch(4, one_hot, one_hot[:4], tf.ones((4, 3)))
-    first, second = (float(method.losses("matching", features, batch)["L_cos"]) for _ in range(2))
+    method = network(3, dropout=0.25)
+    features, _, _, batch = a_batch(3, 4)
+    first, second, again = (method.gradients("matching", features, batch, step)[0]["L_cos"] for step in (0, 1, 0))
+    assert first == again
     assert abs(first - second) > 1e-4
-    scores = [method.score(features, "similarity").numpy() for _ in range(2)]
-    np.testing.assert_array_equal(*scores)
+    np.testing.assert_array_equal(method.score(features), method.score(features))
+    dropped = method._dropped(3, 0)
+    assert set(np.unique(dropped)) == {0, np.float32(4 / 3)}
+    assert (dropped == 0).mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / dropped.size))
 
 
 def test_class_embeddings_are_what_scores_compare_with() -> None:
     method = network(40)  # more than are encoded at a time
-    features = tf.constant(rng(5).random((3, 6), np.float32))
+    features = rng(5).random((3, 6), np.float32)
     own = cosine(method.query(features)[:, None], method.class_embeddings()[None])
-    np.testing.assert_allclose(method.score(features, "similarity"), own, atol=1e-5)
+    np.testing.assert_allclose(method.score(features), own, atol=1e-5)
     np.testing.assert_allclose(method.attention().sum(axis=1), np.ones(40), atol=1e-6)
+
+
+def test_a_gpu_gives_back_what_it_learned() -> None:
+    method = network(3)
+    on_gpu = MatchingNetwork(method)
+    held = on_gpu.weights()
+    for name in method.weights():
+        held[name].assign(held[name].value + 0.01)
+    features = rng(5).random((3, 6), np.float32)
+    before = method.score(features)
+    assert on_gpu.give_back() is method
+    assert np.abs(method.score(features) - before).max() > 1e-3
+    np.testing.assert_allclose(method.score(features), on_gpu.score(tf.constant(features), "similarity"), atol=1e-5)
 
 
 def test_features_enter_by_their_logarithm_their_direction_or_as_they_are() -> None:
@@ -241,17 +284,19 @@ def test_features_enter_by_their_logarithm_their_direction_or_as_they_are() -> N
     np.testing.assert_allclose(transformed(features, "log"), np.log1p(features), rtol=1e-6)
     np.testing.assert_allclose(transformed(features, "l2"), [[1.2, 0, 1.6, 0], [0, 0, 0, 0]], rtol=1e-6)
     np.testing.assert_array_equal(transformed(features, "none"), features)
+    for how in ("log", "l2", "none"):
+        np.testing.assert_allclose(entered(tf.constant(features), how), transformed(features, how), rtol=1e-6)
 
 
 def test_schedule_and_batches_are_the_papers() -> None:
-    (phase,) = network(3, steps=60_000, optimizer="sgd", learning_rate=0.01).phases()
+    phase = matching_phase(CleanNetConfig(steps=60_000, optimizer="sgd", learning_rate=0.01))
     rates = phase.rates["head"].at(np.array([0, 29_999, 30_000, 59_999]), 1.0)
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.001])
     assert (phase.optimizer, phase.weight_decay, phase.clean_share) == ("sgd", 1e-4, 0.5)
 
 
 def test_by_default_adam_slows_down_in_eight_stairs() -> None:
-    (phase,) = network(3).phases()
+    phase = matching_phase(CleanNetConfig())
     rates = phase.rates["head"].at(np.array([0, 124, 125, 999]), 1.0)
     np.testing.assert_allclose(rates, 0.0015 * np.array([1, 1, 0.7, 0.7**7]), rtol=1e-6)
     assert (phase.optimizer, phase.steps) == ("adam", 1000)
@@ -317,7 +362,7 @@ def test_cleannet_finds_noise_in_classes_that_nobody_verified(world: World, tmp_
     data = world.data(tmp_path, label)
     cleannet, average = (
         fitted(name, data, tmp_path, **options)
-        for name, options in (("cleannet", QUICK), ("average", {"references": 10}))
+        for name, options in (("cleannet", {"steps": 200, "references": 10}), ("average", {"references": 10}))
     )
     # A label passes the classification filter where it is among the top K of a classifier of noisy labels.
     train = world.split == 0
@@ -392,7 +437,7 @@ def test_a_killed_training_ends_with_the_same_scores(
     learned: Learned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = learned.data
-    block, calls = StepFunction.__call__, []
+    block, calls = ArraySteps.__call__, []
 
     def killed(self, *arguments):
         calls.append(arguments[2])
@@ -401,7 +446,7 @@ def test_a_killed_training_ends_with_the_same_scores(
         return block(self, *arguments)
 
     monkeypatch.setattr(training, "Settings", partial(Settings, checkpoint_seconds=0.0))
-    monkeypatch.setattr(StepFunction, "__call__", killed)
+    monkeypatch.setattr(ArraySteps, "__call__", killed)
     cut = make_detector("cleannet", SHORT)
     (tmp_path / "cut").mkdir()
     with pytest.raises(KeyboardInterrupt):
@@ -438,12 +483,12 @@ def test_in_the_span_of_the_references_sgd_learns_the_same(tmp_path: Path, monke
     places = {name: tmp_path / name for name in ("in-plain", "in-narrow")}
     for place in places.values():
         place.mkdir()
-    monkeypatch.setattr(cleannet_matching, "reference_basis", lambda *_: None)
+    monkeypatch.setattr(cleannet_detector, "reference_basis", lambda *_: None)
     plain = fitted("cleannet", data, places["in-plain"], **SHORT | {"optimizer": "sgd", "learning_rate": 0.01})
-    assert plain.network.of_references.first.kernel.shape == (40, 512)
+    assert plain.network.weights()["reference/first/kernel"].shape == (40, 512)
     monkeypatch.undo()
     narrow = fitted("cleannet", data, places["in-narrow"], **SHORT | {"optimizer": "sgd", "learning_rate": 0.01})
-    assert narrow.network.of_references.first.kernel.shape == (12, 512)
+    assert narrow.network.weights()["reference/first/kernel"].shape == (12, 512)
     losses, expected = (
         [[line["train"][part] for part in ("L_cos", "L_r", "L_unsup")] for line in history(place / "cleannet")[1:]]
         for place in (places["in-narrow"], places["in-plain"])
@@ -472,7 +517,7 @@ def test_a_basis_keeps_all_of_the_references() -> None:
 
 def test_scores_are_cosines_to_the_own_class(learned: Learned) -> None:
     data, detector, features, noisy = learned.data, learned.detector, learned.features, learned.noisy
-    every = detector.network.score(tf.constant(features), "similarity").numpy()
+    every = detector.network.score(features)
     score = detector.score(features, noisy)
     # The best step is kept: its error on validation is the one that the kept weights have.
     best = min(line["validation"]["average_error"] for line in learned.history)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nlcli.methods.base.array_layers import ArrayVariable
 from nlcli.methods.base.contract import Schedule
+from nlcli.training.loop import array_steps
+from nlcli.training.loop.array_steps import ARRAY_OPTIMIZERS
 from nlcli.training.loop.optimizers import OPTIMIZERS
 
 KERAS = {
@@ -34,6 +37,26 @@ def test_equal_to_keras(name: str, fused: bool) -> None:
         gradients = [tf.constant(rng.normal(size=v.shape) * 10.0 ** rng.integers(-4, 3), tf.float32) for v in ours]
         optimizer.apply(gradients, tf.constant([0.01]), tf.constant(step))
         reference.apply(gradients, theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ARRAY_OPTIMIZERS)
+def test_arrays_in_parts_are_updated_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_steps, "_PART", 4)  # the kernel has 15 weights
+    ours, theirs = [ArrayVariable("", v.numpy().copy()) for v in variables()], variables()
+    optimizer, reference = ARRAY_OPTIMIZERS[name](ours, [0, 1]), OPTIMIZERS[name](theirs, [0, 1])
+    rng, rates, decay = np.random.default_rng(1), np.array([0.01, 0.002], np.float32), 0.1
+    for step in range(30):
+        gradients = [(rng.normal(size=v.shape) * 10.0 ** rng.integers(-4, 3)).astype(np.float32) for v in ours]
+        added = [gradients[0] + np.float32(decay) * theirs[0].numpy(), gradients[1].copy()]  # of kernels alone
+        optimizer.apply(gradients, rates, step, decay)
+        reference.apply([tf.constant(gradient) for gradient in added], tf.constant(rates), tf.constant(step))
+        if step == 14:  # what it is resumed from
+            state = [slot.numpy().copy() for slot in optimizer.state]
+            optimizer = ARRAY_OPTIMIZERS[name](ours, [0, 1])
+            for slot, value in zip(optimizer.state, state, strict=True):
+                slot.assign(value)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=2e-5, atol=2e-6)
 
