@@ -69,10 +69,7 @@ def write_dataset(
     import pyarrow.parquet as pq
 
     if table.image_root.is_dir():
-        pictures, facts = look_at_pictures(table.image_root, table.paths.tolist(), contents=contents)
-        if not derived:
-            refuse_one_picture_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
-        pictures.write(directory)
+        _record_pictures(directory, table, derived, contents)
 
     def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
         indptr = matrix.indptr[rows.start : rows.stop + 1]
@@ -108,6 +105,14 @@ def write_dataset(
         "images": len(table),
     }
     DatasetRecord.model_validate(record).write(directory / DESCRIPTION)
+
+
+def _record_pictures(directory: Path, table: LabelTable, derived: bool, contents: bool) -> None:
+    """What is held of them, 48 bytes a picture, is given back when this ends."""
+    pictures, facts = look_at_pictures(table.image_root, table.paths.tolist(), contents=contents)
+    if not derived:
+        refuse_one_picture_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
+    pictures.write(directory)
 
 
 def read_dataset(path: Path | str) -> LabelTable:

@@ -58,7 +58,13 @@ class Pictures:
 
     def write(self, directory: Path) -> None:
         """Write ``pictures.parquet`` into ``directory``."""
-        _write(directory, self.root, self.contents is not None, [self])
+        _write(directory, self.root, self.contents is not None, map(self._rows, range(0, len(self.paths), _GROUP_ROWS)))
+
+    def _rows(self, first: int) -> Pictures:
+        """Some of them, from ``first`` on."""
+        some = slice(first, first + _GROUP_ROWS)
+        contents = None if self.contents is None else self.contents[some]
+        return Pictures(self.root, self.paths[some], self.size[some], self.time[some], contents)
 
 
 def _write(directory: Path, root: Path, contents: bool, parts: Iterable[Pictures]) -> None:

@@ -49,7 +49,7 @@ def look_at(root: Path, paths: Sequence[str]) -> FileFacts:
         NlcliError: Python cannot say a name to the system, because it takes names for ASCII.
     """
     prefix = os.path.join(os.path.abspath(root), "")
-    facts = np.full((len(paths), 5), -1, np.int64)
+    facts = np.full((5, len(paths)), -1, np.int64)
 
     def look(first: int) -> int:
         part = paths[first : first + _PART]
@@ -61,7 +61,7 @@ def look_at(root: Path, paths: Sequence[str]) -> FileFacts:
                 continue
             except (OSError, ValueError):
                 continue
-            facts[row] = (
+            facts[:, row] = (
                 found_out.st_size,
                 found_out.st_mtime_ns,
                 found_out.st_dev & 0x7FFFFFFFFFFFFFFF,
@@ -78,7 +78,7 @@ def look_at(root: Path, paths: Sequence[str]) -> FileFacts:
             with progress(len(paths), f"looking at the files in {root}", unit="images") as bar:
                 for count in pool.map(look, starts):
                     bar.advance(count)
-    return FileFacts(*(facts[:, column].copy() for column in range(5)))
+    return FileFacts(*facts)
 
 
 def one_file(facts: FileFacts) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nlcli.data.config import ImportFeatures
-    from nlcli.data.labels import LabelTable
+    from nlcli.data.image_list import ImageList
 
 _MOST_NAMED = 3
+_BLOCK = 1 << 16
 
 
 def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
@@ -51,23 +53,22 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
     ) as stage:
         if stage.up_to_date:
             return stage.output
-        from nlcli.data.label_files import read_dataset
+        from nlcli.data.image_list import ImageList
 
-        table = read_dataset(config.dataset)
-        record_pictures(stage.work, table.image_root, [table.paths.tolist()])
-        keys = [str(key) for key in table.keys]
+        listed = ImageList(config.dataset)
+        record_pictures(stage.work, listed.image_root, listed.paths(), len(listed))
         try:
             vectors = open_vectors(config.source, config.keys, config.column)
-            image = match_vectors(vectors.keys, table, config.source)
-            records = _write_shards(config, vectors, image, keys, stage.work)
+            image = match_vectors(vectors.keys, listed, config.source)
+            records = _write_shards(config, vectors, image, listed, stage.work)
         except NlcliError:  # the file is at fault: what was made of it is of no use to a corrected one
             shutil.rmtree(stage.work / RUNS, ignore_errors=True)
             shutil.rmtree(stage.work / "shards", ignore_errors=True)
             raise
-        write_index(stage.work / INDEX, lambda first, end: (keys[first:end], table.paths[first:end].tolist()), records)
+        write_index(stage.work / INDEX, listed.columns, records)
         written = Written.of(records)
         described = FeaturesRecord(
-            images=len(keys),
+            images=len(listed),
             broken=written.broken,
             num_features=vectors.reader.width,
             dtype=config.dtype,
@@ -76,22 +77,23 @@ def import_features(config: ImportFeatures, *, force: bool = False) -> Path:
             preprocessing=None,
             backbone=config.network or f"imported from {printable(config.source.name)}",
             backbone_fingerprint=_fingerprint(config, stage, vectors.reader.width),
-            dataset_fingerprint=table.fingerprint,
-            image_root=os.path.abspath(table.image_root),
+            dataset_fingerprint=listed.fingerprint,
+            image_root=os.path.abspath(listed.image_root),
         )
         described.write(stage.work / DESCRIPTION)
         shutil.rmtree(stage.work / RUNS, ignore_errors=True)
         summary = described.model_dump(include={"images", "broken", "num_features", "dtype", "precision", "backbone"})
         stage.finish(summary, content=written.hashes)
     if written.broken:
-        first = [
-            keys[number * config.shard_rows + position]
+        without = (
+            number * config.shard_rows + position
             for number, record in enumerate(records)
-            for position, _ in record.errors[:_MOST_NAMED]
-        ][:_MOST_NAMED]
+            for position, _ in record.errors
+        )
+        first = ", ".join(_key(listed, image) for image in islice(without, _MOST_NAMED))
         more = " ..." if written.broken > _MOST_NAMED else ""
         say(
-            f"{written.broken:,} of {len(keys):,} images have no vector in {config.source} ({', '.join(first)}{more}); "
+            f"{written.broken:,} of {len(listed):,} images have no vector in {config.source} ({first}{more}); "
             f"column 'error' of {config.output / INDEX} says so"
         )
     return stage.output
@@ -105,8 +107,8 @@ def _fingerprint(config: ImportFeatures, stage: Stage, width: int) -> str:
 # --- matching --------------------------------------------------------------------------------
 
 
-def match_vectors(given: pa.Array, table: LabelTable, source: Path) -> np.ndarray:
-    """The image of ``table`` that each key ``given`` names, by its key or its whole path: int64, -1 for none.
+def match_vectors(given: pa.Array, listed: ImageList, source: Path) -> np.ndarray:
+    """The image of ``listed`` that each key ``given`` names, by its key or its whole path: int64, -1 for none.
 
     Raises:
         NlcliError: an image is named twice, or no key names any.
@@ -114,10 +116,12 @@ def match_vectors(given: pa.Array, table: LabelTable, source: Path) -> np.ndarra
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    root = os.path.join(os.path.abspath(table.image_root), "")
-    paths = pa.array(table.paths, pa.string())
-    names: tuple[Callable[[], pa.Array], ...] = (
-        lambda: pa.array(table.keys, pa.string()),
+    if _in_order(given, listed):
+        return np.arange(len(given))
+    keys, paths = listed.columns(0, len(listed))
+    root = os.path.join(os.path.abspath(listed.image_root), "")
+    names: tuple[Callable[[], pa.ChunkedArray], ...] = (
+        lambda: keys,
         lambda: paths,
         lambda: pc.binary_join_element_wise(root, paths, ""),
     )
@@ -133,14 +137,14 @@ def match_vectors(given: pa.Array, table: LabelTable, source: Path) -> np.ndarra
         some = printable(str(given[0].as_py())) if len(given) else ""
         raise NlcliError(
             f"no vector of {source} is of an image of the data set: its first key is '{some}', the data set's "
-            f"'{printable(str(table.keys[0]))}'; give the keys or the whole paths of the images"
+            f"'{printable(_key(listed, 0))}'; give the keys or the whole paths of the images"
         )
-    last = np.full(len(table), -1, np.int64)
+    last = np.full(len(listed), -1, np.int64)
     last[image[matched]] = matched
     twice = matched[last[image[matched]] != matched]
     if len(twice):
         raise NlcliError(
-            f"{source} has two vectors of image '{printable(str(table.keys[image[twice[0]]]))}'; keep one of them"
+            f"{source} has two vectors of image '{printable(_key(listed, int(image[twice[0]])))}'; keep one of them"
         )
     strangers = len(given) - len(matched)
     if strangers:
@@ -149,15 +153,29 @@ def match_vectors(given: pa.Array, table: LabelTable, source: Path) -> np.ndarra
     return image
 
 
+def _in_order(given: pa.Array, listed: ImageList) -> bool:
+    """Whether ``given`` are the keys of the images in their order, for which nothing needs to be looked up."""
+    if len(given) != len(listed):
+        return False
+    blocks = ((first, min(first + _BLOCK, len(given))) for first in range(0, len(given), _BLOCK))
+    return all(
+        listed.columns(first, end)[0].combine_chunks().equals(given.slice(first, end - first)) for first, end in blocks
+    )
+
+
+def _key(listed: ImageList, image: int) -> str:
+    return str(listed.names(image, image + 1)[0][0])
+
+
 # --- shards ----------------------------------------------------------------------------------
 
 
 def _write_shards(
-    config: ImportFeatures, vectors: Vectors, image: np.ndarray, keys: list[str], work: Path
+    config: ImportFeatures, vectors: Vectors, image: np.ndarray, listed: ImageList, work: Path
 ) -> list[ShardRecord]:
     """Shards from the first on that is not there; a shard is written while the next one is read."""
     (work / "shards").mkdir(exist_ok=True)
-    firsts = range(0, len(keys), config.shard_rows)
+    firsts = range(0, len(listed), config.shard_rows)
     records: list[ShardRecord] = []
     for number in range(len(firsts)):
         path = shard_path(work, number)
@@ -167,7 +185,7 @@ def _write_shards(
     dtype = np.dtype(config.dtype)
 
     def convert(values: np.ndarray, images: np.ndarray) -> np.ndarray:
-        return _as_stored(config, values, images, keys)
+        return _as_stored(config, values, images, listed)
 
     parts = parts_by_image(
         vectors.reader, image, len(records) * config.shard_rows, config.shard_rows, convert, dtype, work
@@ -177,13 +195,13 @@ def _write_shards(
     with (
         ThreadPoolExecutor(1, thread_name_prefix="shard") as writer,
         progress(
-            len(keys), f"importing {config.source.name}", unit="images", done=len(records) * config.shard_rows
+            len(listed), f"importing {config.source.name}", unit="images", done=len(records) * config.shard_rows
         ) as bar,
     ):
         under_way: Future[ShardRecord] | None = None
         for number in range(len(records), len(firsts)):
             first = firsts[number]
-            count = min(config.shard_rows, len(keys) - first)
+            count = min(config.shard_rows, len(listed) - first)
             features = np.empty((count, vectors.reader.width), dtype)
             there = np.zeros(count, bool)
             filled = 0
@@ -209,7 +227,7 @@ def _write_shards(
 _ALL_ONES_F16 = np.uint16(0x7C00)  # the exponent of infinity and of NaN
 
 
-def _as_stored(config: ImportFeatures, values: np.ndarray, images: np.ndarray, keys: list[str]) -> np.ndarray:
+def _as_stored(config: ImportFeatures, values: np.ndarray, images: np.ndarray, listed: ImageList) -> np.ndarray:
     """Values of the type that is stored, all of them finite."""
     with np.errstate(over="ignore"):  # told below, with the image's name
         features = np.ascontiguousarray(values, dtype=config.dtype)
@@ -222,5 +240,7 @@ def _as_stored(config: ImportFeatures, values: np.ndarray, images: np.ndarray, k
         what = "is too large for float16; pass --dtype float32"
         if not np.isfinite(np.asarray(values[where], np.float64)).all():
             what = "has NaN or infinity; correct it, or leave it out"
-        raise NlcliError(f"the vector of image '{printable(keys[int(images[where])])}' in {config.source} {what}")
+        raise NlcliError(
+            f"the vector of image '{printable(_key(listed, int(images[where])))}' in {config.source} {what}"
+        )
     return features
