@@ -47,7 +47,7 @@ def run(quick: bool) -> list[dict]:
     from nlcli.data.config import ExtractFeatures
     from nlcli.data.features.extract import features_of
     from nlcli.networks.backbone import scale_pixels
-    from nlcli.networks.images import iterate_images
+    from nlcli.networks.image_batches import iterate_images
     from nlcli.networks.weights import build_backbone
 
     count, turns = (32, 1) if quick else (96, 4)
@@ -135,7 +135,7 @@ def _small_pictures(count: int) -> list[dict]:
 
     from nlcli.data.config import ExtractFeatures
     from nlcli.data.features.extract import features_of
-    from nlcli.networks.images import iterate_images
+    from nlcli.networks.image_batches import iterate_images
     from nlcli.networks.weights import build_backbone
 
     backbone = build_backbone("mobilenet_v2", "none")

@@ -99,7 +99,8 @@ def _extraction_rows(files: list[Path], quick: bool) -> list[dict[str, Any]]:
 
 
 def _decoding(files: list[Path], decode: str, turns: int) -> float:
-    from nlcli.networks.images import Preprocessing, iterate_images
+    from nlcli.networks.image_batches import iterate_images
+    from nlcli.networks.images import Preprocessing
 
     preparation = Preprocessing(size=SIDE, scaling="caffe", decode=decode)  # type: ignore[arg-type]
     return _rate(lambda: sum(len(batch.images) for batch in iterate_images(files, preparation, 128)), turns)

@@ -292,7 +292,7 @@ def build_coco(
         engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
             machine.
         decode: JPEG decoding: full size, or reduced scale.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -513,7 +513,7 @@ def annotate(
         engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
             machine.
         decode: JPEG decoding: full size, or reduced scale.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
@@ -665,7 +665,7 @@ def extract_features(
         shard_rows: Images in a shard.
         batch_size: Images in a forward pass.
         check_contents: Record and compare what every picture holds, not only its size and time.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
@@ -777,7 +777,7 @@ def pretrain_backbone(
         devices: GPUs that share each batch (0: all of this machine).
         memory: GiB that decoded images may take; more are decoded as they are needed (default: half of what is
             free).
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -1179,7 +1179,7 @@ def export_model(
         evaluation: Evaluation of the run, whose metrics the card tells, too (default: none).
         tolerance: Most that a score may differ from that of predict (default: 1e-4, more below float32).
         batch_size: Images in a forward pass.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -1224,7 +1224,7 @@ def evaluate(
             machine.
         seed: Seed of the bootstrap and of the choice of examples.
         batch_size: Images in a forward pass, for a backbone that reads images.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         force: Replace a different result at the output.
 
     Returns:
@@ -1384,7 +1384,7 @@ def predict(
         engine_cpu: What runs the forward pass on a CPU; auto times what is installed, once for a network on a
             machine.
         batch_size: Images in a forward pass.
-        workers: Decoding threads (0: one a core).
+        workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
         engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).

@@ -264,7 +264,7 @@ def _predicted(
     advance: Advance,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Classes and probabilities (n, keep) of images, and why some could not be read."""
-    from nlcli.networks.images import iterate_images
+    from nlcli.networks.image_batches import iterate_images
 
     keep = min(config.keep, len(classifier.classes or ()))
     indices = np.full((len(paths), keep), -1, np.int32)

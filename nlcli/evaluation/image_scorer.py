@@ -155,7 +155,7 @@ class ImageScorer:
 
     def score_files(self, paths: Sequence[Path], batch_size: int = 32, workers: int = 0) -> Iterator[ScoredBatch]:
         """Scores of image files in their order, a batch in memory at a time; the source must be a network."""
-        from nlcli.networks.images import iterate_images
+        from nlcli.networks.image_batches import iterate_images
 
         if not isinstance(self.source, ImageNetwork):
             raise TypeError(f"{self.path} scores stored features here, not image files")

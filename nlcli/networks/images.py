@@ -1,4 +1,4 @@
-"""Image files to batches of uint8 pixels: decoded in threads, ahead of their use, in order.
+"""One image file to uint8 pixels; ``image_batches.py`` has many of them, decoded ahead.
 
 A file that can be shown as an RGB picture is converted; one that cannot is a row with a message.
 What is converted, and how:
@@ -25,16 +25,11 @@ import contextlib
 import functools
 import importlib
 import io
-import math
 import os
 import stat
 import threading
 import warnings
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +40,6 @@ from nlcli.errors import NlcliError
 from nlcli.networks.preparation import MOST_ENLARGED, Preparation, enlarged_pixels
 from nlcli.networks.preprocessing import Preprocessing as Preprocessing
 from nlcli.networks.preprocessing import Scaling as Scaling
-from nlcli.runtime import cpu_count
 
 Source = Path | str | bytes
 
@@ -80,21 +74,6 @@ class ImageError(NlcliError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class ImageBatch:
-    """Some consecutive images.
-
-    Attributes:
-        rows: (b,) int64, positions of the good images in the list that was given.
-        images: (b, S, S, 3) uint8 RGB, or as a ``Preparation`` has them.
-        errors: position and reason of those that could not be used.
-    """
-
-    rows: np.ndarray
-    images: np.ndarray
-    errors: list[tuple[int, str]]
-
-
 def formats() -> tuple[str, ...]:
     """The image formats that are read, by Pillow's names, of those that this Pillow can read."""
     with _loading_plugins:
@@ -126,18 +105,28 @@ _PLUGINS = {
 }
 
 
-def load_image(source: Source, pre: Preprocessing | Preparation) -> np.ndarray:
+class LargeImage(Exception):
+    """An image that takes so much memory that only one of its kind is decoded at a time."""
+
+
+def load_image(source: Source, pre: Preprocessing | Preparation, *, large: bool = True) -> np.ndarray:
     """Decode one image file (a path) or its content (bytes) to (S, S, 3) uint8 RGB, or as a ``Preparation`` has it.
+
+    Args:
+        large: Decode large images, too, one at a time in this process.
 
     Raises:
         ImageError: the image cannot be used; its ``reason`` says why.
+        LargeImage: it is ``large`` and not asked for.
     """
     name = f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
     try:
         content = source if isinstance(source, bytes) else _read(Path(source))
         if not content:
             raise _Refused("the file is empty")
-        return _decode(content, pre)
+        return _decode(content, pre, large)
+    except LargeImage:
+        raise
     except _Refused as error:
         raise ImageError(name, str(error)) from None
     except UnidentifiedImageError:
@@ -162,53 +151,12 @@ def read_image_file(path: Path) -> bytes:
         raise ImageError(str(path), str(error)) from None
 
 
-def iterate_images(
-    sources: Sequence[Source], pre: Preprocessing | Preparation, batch_size: int, workers: int = 0, start: int = 0
-) -> Iterator[ImageBatch]:
-    """Batches of ``sources`` from position ``start`` on, decoded ahead in ``workers`` threads (0: one a core).
-
-    The order is kept; each batch stands for ``batch_size`` consecutive sources (the last for the
-    rest), of which the bad ones are in ``errors``. At least two batches are being decoded while
-    the caller works on one, and never more than about two plus what keeps all threads busy.
-    """
-    workers = workers or cpu_count()
-    ahead = 2 + math.ceil(workers / batch_size)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    pending: deque[tuple[int, np.ndarray, list[Future[str | None]]]] = deque()
-
-    def submit(first: int) -> None:
-        count = min(batch_size, len(sources) - first)
-        buffer = np.empty((count, *pre.shape), pre.dtype)
-        futures = [pool.submit(_load_into, sources[first + i], pre, buffer, i) for i in range(count)]
-        pending.append((first, buffer, futures))
-
-    try:
-        upcoming = iter(range(start, len(sources), batch_size))
-        for first in upcoming:
-            submit(first)
-            if len(pending) >= ahead:
-                break
-        while pending:
-            first, buffer, futures = pending.popleft()
-            reasons = [future.result() for future in futures]
-            following = next(upcoming, None)
-            if following is not None:
-                submit(following)
-            good = np.array([reason is None for reason in reasons])
-            yield ImageBatch(
-                rows=first + np.flatnonzero(good),
-                images=buffer if good.all() else buffer[good],
-                errors=[(first + i, reason) for i, reason in enumerate(reasons) if reason is not None],
-            )
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 class _Refused(Exception):
     """The reason why an image is not decoded."""
 
 
-def _load_into(source: Source, pre: Preprocessing | Preparation, buffer: np.ndarray, position: int) -> str | None:
+def load_into(source: Source, pre: Preprocessing | Preparation, buffer: np.ndarray, position: int) -> str | None:
+    """Decode one image into its place of a batch (n, S, S, 3); why it cannot be used, or None."""
     try:
         buffer[position] = load_image(source, pre)
     except ImageError as error:
@@ -233,12 +181,15 @@ def _read(path: Path) -> bytes:
         raise _Refused(f"cannot be read ({_one_line(error)})") from None
 
 
-def _decode(content: bytes, pre: Preprocessing | Preparation) -> np.ndarray:
+def _decode(content: bytes, pre: Preprocessing | Preparation, large: bool) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=formats()) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")
-        with _one_large_image if width * height > _LARGE_PIXELS else nullcontext():
+        is_large = width * height > _LARGE_PIXELS
+        if is_large and not large:
+            raise LargeImage
+        with _one_large_image if is_large else nullcontext():
             if not isinstance(pre, Preprocessing):
                 return _prepared(image, pre)
             if pre.decode == "fast":

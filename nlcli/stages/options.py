@@ -86,7 +86,15 @@ def flag_of(name: str) -> str:
 
 
 Output = Annotated[Path, Option("Directory to write.", panel="Output", role="runtime", short="-o")]
-Workers = Annotated[int, Option("Decoding threads (0: one a core).", panel="Machine", role="runtime", ge=0)]
+Workers = Annotated[
+    int,
+    Option(
+        "Images decoded at a time, by threads or, many, by processes (0: one a core).",
+        panel="Machine",
+        role="runtime",
+        ge=0,
+    ),
+]
 EngineName = Annotated[
     Literal["local", "ray"],
     Option(

@@ -167,15 +167,15 @@ def test_output_appears_whole_or_not_at_all(
         predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "no" / "such" / "folder.csv"))
     output = tmp_path / "scores.csv"
     output.write_text("from before")
-    import nlcli.networks.images
+    import nlcli.networks.image_batches
 
-    whole = nlcli.networks.images.iterate_images
+    whole = nlcli.networks.image_batches.iterate_images
 
     def fails_in_the_middle(*args, **options):
         yield next(whole(*args, **options))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nlcli.networks.images, "iterate_images", fails_in_the_middle)
+    monkeypatch.setattr(nlcli.networks.image_batches, "iterate_images", fails_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         predict(Predict(images=photos, run=chain.backbone, format="csv", output=output, batch_size=1))
     assert output.read_text() == "from before"
@@ -266,10 +266,10 @@ def test_a_killed_command_goes_on(
     """Two images a part: the first part survives, and is not scored again; another picture begins anew."""
     import importlib
 
-    import nlcli.networks.images
+    import nlcli.networks.image_batches
 
     module = importlib.import_module("nlcli.evaluation.predict")
-    whole, seen, last = nlcli.networks.images.iterate_images, [], [1]
+    whole, seen, last = nlcli.networks.image_batches.iterate_images, [], [1]
 
     def counting(sources, *args):
         if len(seen) == last[0]:
@@ -280,7 +280,7 @@ def test_a_killed_command_goes_on(
     monkeypatch.setattr(module, "PART", 2)
     at_once, output = tmp_path / "at-once.csv", tmp_path / "scores.csv"
     predict(Predict(images=photos, run=chain.backbone, format="csv", output=at_once))
-    monkeypatch.setattr(nlcli.networks.images, "iterate_images", counting)
+    monkeypatch.setattr(nlcli.networks.image_batches, "iterate_images", counting)
     config = Predict(images=photos, run=chain.backbone, format="csv", output=output)
     with pytest.raises(KeyboardInterrupt):
         predict(config)
@@ -311,13 +311,13 @@ def test_auto_goes_on_with_the_engine_that_it_began_with(
 ) -> None:
     import importlib
 
-    import nlcli.networks.images
+    import nlcli.networks.image_batches
     from nlcli.networks import engine_choice
 
     pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
     module = importlib.import_module("nlcli.evaluation.predict")
-    whole, left = nlcli.networks.images.iterate_images, [1]
+    whole, left = nlcli.networks.image_batches.iterate_images, [1]
 
     def dying(sources, *args):
         if not left[0]:
@@ -327,7 +327,7 @@ def test_auto_goes_on_with_the_engine_that_it_began_with(
 
     monkeypatch.setattr(module, "PART", 2)
     monkeypatch.setattr(engine_choice, "choose_engine", lambda *_: "onnxruntime")
-    monkeypatch.setattr(nlcli.networks.images, "iterate_images", dying)
+    monkeypatch.setattr(nlcli.networks.image_batches, "iterate_images", dying)
     config = Predict(
         images=photos, run=chain.backbone, format="jsonl", wide=True, output=tmp_path / "s.jsonl", engine_cpu="auto"
     )

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from nlcli.errors import NlcliError
-from nlcli.networks.images import MAX_PIXELS, ImageError, Preprocessing, iterate_images, load_image
+from nlcli.networks.image_batches import iterate_images
+from nlcli.networks.images import MAX_PIXELS, ImageError, Preprocessing, load_image
 
 PRE = Preprocessing(size=32)
 

@@ -17,8 +17,8 @@ from keras import layers
 from nlcli.errors import NlcliError
 from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone
+from nlcli.networks.image_batches import iterate_images
 from nlcli.networks.imagenet import imagenet_classes
-from nlcli.networks.images import iterate_images
 from nlcli.networks.model_formats import FORMATS
 from nlcli.networks.weights import (
     build_backbone,

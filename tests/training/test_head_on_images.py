@@ -26,7 +26,7 @@ from nlcli.evaluation.image_scorer import open_scorer
 from nlcli.evaluation.predict import score_images
 from nlcli.methods import configure, get_method
 from nlcli.methods.base.contract import Batch, Problem
-from nlcli.networks.images import iterate_images
+from nlcli.networks.image_batches import iterate_images
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.stages.files import read_json
 from nlcli.stages.stage import read_stage

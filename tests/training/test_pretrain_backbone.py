@@ -24,7 +24,8 @@ from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Schedule
 from nlcli.metrics.ranking import ap_all
 from nlcli.networks.backbone_record import BackboneRecord
-from nlcli.networks.images import Preprocessing, iterate_images
+from nlcli.networks.image_batches import iterate_images
+from nlcli.networks.images import Preprocessing
 from nlcli.networks.training_copy import FusedBatchNorm, is_folded, training_copy
 from nlcli.networks.weights import load_backbone
 from nlcli.stages.files import read_json

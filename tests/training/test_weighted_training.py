@@ -483,7 +483,7 @@ def test_single_label_methods_train_the_whole_network(
         assert backbone.activation == "softmax"
         assert backbone.classes == COLOURS
     rows = table.rows("validation")
-    from nlcli.networks.images import iterate_images
+    from nlcli.networks.image_batches import iterate_images
 
     paths = [table.image_path(int(row)) for row in rows]
     pixels = np.concatenate([part.images for part in iterate_images(paths, backbone.preprocessing, 16)])

@@ -233,7 +233,7 @@ def features_of(
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
     """Features (n, D) of the images that can be read, in order, and the errors of the others."""
-    from nlcli.networks.images import iterate_images
+    from nlcli.networks.image_batches import iterate_images
 
     features = np.empty((len(images), backbone.num_features), config.dtype)
     errors: list[tuple[int, str]] = []

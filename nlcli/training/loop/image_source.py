@@ -18,7 +18,8 @@ from nlcli.console import progress, say
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Phase
-from nlcli.networks.images import ImageBatch, Preprocessing, iterate_images
+from nlcli.networks.image_batches import ImageBatch, iterate_images
+from nlcli.networks.images import Preprocessing
 from nlcli.seeds import stream
 from nlcli.stages.files import read_json, write_csv, write_json
 from nlcli.training.loop import pace

@@ -13,7 +13,7 @@ from PIL import Image
 from nlcli.errors import NlcliError
 from nlcli.networks.foreign.base import ForeignOptions
 from nlcli.networks.foreign.hub_network import HubNetwork
-from nlcli.networks.images import iterate_images
+from nlcli.networks.image_batches import iterate_images
 from nlcli.runtime import quiet_tensorflow
 
 quiet_tensorflow()

@@ -14,7 +14,8 @@ from nlcli.errors import NlcliError
 from nlcli.networks.foreign.base import ForeignOptions
 from nlcli.networks.foreign.onnx_network import OnnxNetwork
 from nlcli.networks.foreign.pixel_steps import steps_of_file
-from nlcli.networks.images import ImageError, iterate_images, load_image
+from nlcli.networks.image_batches import iterate_images
+from nlcli.networks.images import ImageError, load_image
 from worlds.onnx_files import write_onnx
 
 pytest.importorskip("onnx")

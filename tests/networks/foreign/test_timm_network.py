@@ -12,7 +12,7 @@ from PIL import Image
 from nlcli.errors import NlcliError
 from nlcli.networks.foreign.base import ForeignOptions
 from nlcli.networks.foreign.timm_network import TimmNetwork
-from nlcli.networks.images import iterate_images
+from nlcli.networks.image_batches import iterate_images
 
 timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from nlcli.data.label_files import read_dataset
-from nlcli.networks.images import iterate_images
+from nlcli.networks.image_batches import iterate_images
 from nlcli.networks.weights import build_backbone, load_backbone, save_backbone
 from nlcli.stages.files import fingerprint_json, read_json
 from nlcli.training.config import TrainHead

@@ -1,0 +1,150 @@
+"""Processes that decode pictures: the same pixels and reasons as in threads, whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nlcli.networks import decoders
+from nlcli.networks.decoders import POOL, DecoderPool
+from nlcli.networks.image_batches import iterate_images
+from nlcli.networks.images import Preprocessing
+
+PRE = Preprocessing(size=32, scaling="unit", decode="fast")
+WORKERS = 2
+
+
+@pytest.fixture(autouse=True)
+def _few_suffice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two processes, for any number of pictures; none is left behind."""
+    monkeypatch.setattr(decoders, "PAYS_FROM", 1)
+    monkeypatch.setattr(decoders, "THREADS_SUFFICE", 1)
+    yield
+    POOL.close()
+
+
+def pictures(folder: Path, count: int) -> list[Path]:
+    """Noise as JPEG, PNG and GIF, among them files that cannot be used."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(count):
+        path = folder / f"{number}.{('jpg', 'png', 'gif')[number % 3]}"
+        Image.fromarray(rng.integers(0, 256, (90, 70, 3), np.uint8)).save(path)
+        paths.append(path)
+    paths[3].write_bytes(b"")
+    paths[4].write_bytes(paths[4].read_bytes()[:60])
+    paths[5].unlink()
+    paths[6].unlink()
+    os.mkfifo(paths[6])
+    return paths
+
+
+def outcome(paths: list[Path], workers: int, batch_size: int = 7) -> tuple[np.ndarray, list[int], dict[int, str]]:
+    batches = list(iterate_images(paths, PRE, batch_size, workers, start=1))
+    rows = [int(row) for batch in batches for row in batch.rows]
+    errors = {row: reason for batch in batches for row, reason in batch.errors}
+    return np.concatenate([batch.images for batch in batches]), rows, errors
+
+
+def test_processes_give_the_pixels_and_the_reasons_of_threads(tmp_path: Path) -> None:
+    paths = pictures(tmp_path, 30)
+    Image.new("1", (8000, 5001), 1).save(paths[7])  # is decoded by whoever asks, as one of its kind at a time is
+    images, rows, errors = outcome(paths, WORKERS)
+    assert 1 <= POOL.waiting <= WORKERS
+    expected_images, expected_rows, expected_errors = outcome(paths, 1)
+    np.testing.assert_array_equal(images, expected_images)
+    assert (rows, errors) == (expected_rows, expected_errors)
+    assert set(errors) == {3, 4, 5, 6}
+
+
+def test_processes_are_used_again_survive_kills_and_end_when_nobody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = pictures(tmp_path, 16)
+    expected = outcome(paths, WORKERS)
+    before = {decoder.process.pid for decoder in POOL._idle}
+    POOL._idle[0].process.kill()
+    images, *rest = outcome(paths, WORKERS)
+    np.testing.assert_array_equal(images, expected[0])
+    assert rest == list(expected[1:])
+    monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.05)
+    outcome(paths, WORKERS)
+    processes = [decoder.process for decoder in POOL._idle]
+    assert before & {process.pid for process in processes}
+    deadline = time.monotonic() + 30
+    while POOL.waiting and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert all(process.wait(30) == 0 for process in processes)
+
+
+def test_a_picture_that_its_decoder_dies_of_is_a_row_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dies.py"
+    program.write_text(
+        "import os, signal\n"
+        "from nlcli.networks import decoder_process, images\n"
+        "load = images.load_image\n"
+        "def dies(path, pre, **how):\n"
+        "    if path.exists() and path.is_file() and b'deadly' in path.read_bytes():\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    return load(path, pre, **how)\n"
+        "images.load_image = dies\n"
+        "decoder_process.main()\n"
+    )
+    monkeypatch.setattr(decoders, "_PROGRAM", [str(program)])
+    paths = pictures(tmp_path, 20)
+    expected = outcome(paths, 1)
+    paths[12].write_bytes(b"deadly")
+    images, rows, errors = outcome(paths, WORKERS)
+    assert errors.pop(12) == "the process that decoded it died of it (SIGSEGV)"
+    assert errors == expected[2]
+    assert rows == [row for row in expected[1] if row != 12]
+    np.testing.assert_array_equal(images, expected[0][np.array(expected[1]) != 12])
+
+
+@pytest.mark.parametrize("program", [["-c", "pass"], ["-c", "print('hello')"]])
+def test_threads_do_it_where_no_process_can_be_started(
+    program: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders, "_PROGRAM", program)
+    monkeypatch.setattr(decoders, "POOL", DecoderPool())
+    paths = pictures(tmp_path, 10)
+    images, *rest = outcome(paths, WORKERS)
+    expected = outcome(paths, 1)
+    np.testing.assert_array_equal(images, expected[0])
+    assert rest == list(expected[1:])
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from nlcli.networks.decoders import POOL\n"
+        "one = POOL.take()\n"
+        "print(one.process.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while _lives(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _lives(child)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
