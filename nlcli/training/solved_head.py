@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.sparse import csr_array
 
+from nlcli.data.labels import NONE, only_class
 from nlcli.errors import NlcliError
 from nlcli.estimation.criterion import RANKING_COST, SCALED_LOG_LOSS
 from nlcli.estimation.design import SMALL, ArrayBlocks, block_rows
 from nlcli.estimation.linear_model import LinearModel, probabilities
-from nlcli.estimation.linear_search import Checked, Point
+from nlcli.estimation.linear_search import Checked, Point, Witnesses
 from nlcli.runtime import one_blas_thread
+from nlcli.seeds import stream
 from nlcli.training.loop.contract import Outcome
 from nlcli.training.loop.feature_source import RowFeatures
 from nlcli.training.loop.history import Evaluation, write_history
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 
 NOISY_IMAGES = 6000
 """Images whose noisy labels choose where nothing is verified."""
+WITNESSES = 3000
+"""Most images whose noisy labels help verified ones to choose."""
+_LEFT_OUT = 0.25
+_WITNESS_VALUES = 1 << 20
 
 
 @dataclass
@@ -158,7 +164,8 @@ def labelled(
     of_clean[np.isin(used, rows.chosen)] = True
     of_noisy[rows.labelled] = True
     verified, known = table.verified_matrices(used, of_clean)
-    checked, choosers, unverified = _checked(table, store, rows, validation, scale, clean, budget // 4)
+    counted = weights if counts is None else counts
+    checked, choosers, unverified = _checked(table, store, rows, validation, scale, clean, counted, budget // 4)
     return Labelled(
         design=design,
         task=table.task,
@@ -184,6 +191,7 @@ def _checked(
     validation: RowFeatures,
     scale: FeatureScale,
     clean: np.ndarray,
+    weights: np.ndarray | None,
     budget: int,
 ) -> tuple[Checked, np.ndarray, bool]:
     """The images that choose, their rows in the data set, and whether nothing is verified at all."""
@@ -195,11 +203,30 @@ def _checked(
     places = np.flatnonzero(np.isin(rows.used.dataset, clean))
     v, m = table.verified_targets(rows.used.dataset[places])
     if _tells(v, m):
-        return Checked(v, m, rows=places, fitted_on=len(rows.clean) > 0), rows.used.dataset[places], False
+        checked = Checked(
+            v, m, rows=places, fitted_on=len(rows.clean) > 0, witnesses=_witnesses(table, rows, places, weights)
+        )
+        return checked, rows.used.dataset[places], False
     every = max(1, len(rows.labelled) // NOISY_IMAGES)
     places = rows.labelled[::every].astype(np.int64)
     v = table.noisy_targets(rows.used.dataset[places])
     return Checked(v, np.ones_like(v), rows=places), rows.used.dataset[places], True
+
+
+def _witnesses(
+    table: LabelTable, rows: TrainingRows, checked: np.ndarray, weights: np.ndarray | None
+) -> Witnesses | None:
+    """Images of T of which nothing is verified; None of several labels, or where some images count more than others."""
+    if table.task == "multi-label" or weights is not None:
+        return None
+    used = rows.used.dataset
+    free = rows.labelled[table.verification[used[rows.labelled]] == NONE].astype(np.int64)
+    most = min(WITNESSES, int(len(free) * _LEFT_OUT), _WITNESS_VALUES // table.num_classes)
+    if most < 1:
+        return None
+    chosen = np.sort(stream(0, "witnesses").permutation(free)[:most])
+    noisy = only_class(csr_array(table.noisy[used] > 0))
+    return Witnesses(chosen, noisy[chosen], noisy[checked])
 
 
 def _tells(verified: np.ndarray, known: np.ndarray) -> bool:

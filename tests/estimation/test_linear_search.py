@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
+from nlcli.estimation import linear_search
 from nlcli.estimation.criterion import cost
 from nlcli.estimation.design import ArrayBlocks
-from nlcli.estimation.linear_search import PATIENCE, Checked, choose
+from nlcli.estimation.linear_model import log_softmax
+from nlcli.estimation.linear_search import PATIENCE, Checked, Witnesses, choose
 from nlcli.estimation.objective import Term
 from nlcli.estimation.path import path_values
 from nlcli.seeds import stream
@@ -82,3 +85,44 @@ def test_folds_leave_out_what_is_only_looked_at_all_at_once() -> None:
     assert (np.delete(apart, rows) == -1).all()
     turns = Checked(verified, np.ones((30, 3)), rows=rows).folds(300)
     assert sorted(np.bincount(turns[rows])) == [6] * 5
+
+
+def test_noisy_labels_of_images_left_out_help_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What points cost, by scikit-learn's classifiers and the formula of prediction-powered inference."""
+    monkeypatch.setattr(linear_search, "PATH_TOLERANCE", 1e-8)
+    features, true, noisy = _problem(500)
+    noisy = np.where(np.arange(500) % 3 > 0, true, noisy)
+    random = stream(3, "witnesses").permutation(500)
+    rows, seen = np.sort(random[:40]), np.sort(random[40:140])
+    checked = Checked(
+        np.eye(3)[true[rows]],
+        np.ones((40, 3)),
+        rows=rows,
+        fitted_on=False,
+        witnesses=Witnesses(seen, noisy[seen], noisy[rows]),
+    )
+    design = ArrayBlocks(features)
+    values = path_values(design)[:4]
+    choice = choose(design, {"": [Term(np.eye(3)[noisy])]}, "single-label", 3, values, checked)
+
+    left = np.delete(np.arange(500), np.concatenate([rows, seen]))
+    by_true, by_noisy = [], []
+    for l2 in values:
+        model = LogisticRegression(C=1 / (l2 * len(left)), tol=1e-9, max_iter=2000).fit(features[left], noisy[left])
+        factors = np.exp(np.linspace(-4, 4, 4001))
+        logits = model.decision_function(features[rows])
+        losses = [-log_softmax(f * logits)[np.arange(40), true[rows]].mean() for f in factors]
+        p = np.exp(log_softmax(factors[int(np.argmin(losses))] * model.decision_function(features)))
+        by_true.append(np.log(p[rows, true[rows]]))
+        by_noisy.append(np.log(0.9 * p[np.arange(500), noisy] + 0.1 / 3))
+    d = [own - by_true[0] for own in by_true[1:]]
+    e = [(own - by_noisy[0])[rows] for own in by_noisy[1:]]
+    together = sum(np.cov(a, b, ddof=0)[0, 1] / a.var() for a, b in zip(d, e, strict=True))
+    share = together / sum(b.var() / a.var() for a, b in zip(d, e, strict=True))
+    assert 0.05 < share < 1
+    everyone = np.concatenate([rows, seen])
+    expected = [
+        -t.mean() - share * (o[everyone].mean() - o[rows].mean()) for t, o in zip(by_true, by_noisy, strict=True)
+    ]
+    np.testing.assert_allclose([point.cost for point in choice.points], expected, atol=3e-3)
+    assert choice.chosen == int(np.argmin(expected))
