@@ -110,6 +110,7 @@ def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
             "stages:\n - {name: a, run: make, with: {sise: 1}}",
             r"stage 1 \(a\): unknown option 'sise'; did you mean 'size'",
         ),
+        ("stages:\n - {name: a, run: make, with: {1: 2, b: c, on: 3}}", r"stage 1 \(a\): unknown option '1'; known: "),
         ("stages:\n - {name: a, run: make, with: {size: big}}", "option 'size': input should be a valid integer"),
         ("stages:\n - {name: a, run: make, with: {source: '${b}'}}", "unknown earlier stage 'b'"),
         ("stages:\n - {name: a, run: make, with: {source: '${b*}'}}", r"no earlier stage matches 'b\*'"),
