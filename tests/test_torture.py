@@ -63,6 +63,13 @@ def test_moments_of_kills_are_in_the_start_or_spread_over_the_work() -> None:
     assert sum(late) / len(late) == pytest.approx(60 / kills.A_RUN, rel=0.03)
 
 
+def test_what_is_killed_has_all_kills_and_tells_what_it_makes() -> None:
+    works = kills.works()
+    assert sum(work.part for work in works) == pytest.approx(1)
+    made = ["work", "work-scale-0.02-limit-240", "cleaned", "work-scale-0.02-limit-240"]
+    assert [str(work.makes) for work in works] == made
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a session's use of the processors is told by /proc")
 def test_a_command_is_watched_by_what_it_uses(tmp_path: Path) -> None:
     folder = tmp_path / "here"
