@@ -7,6 +7,7 @@ their bytes. Each runs under an alarm and a limit of memory, in children that di
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import json
@@ -34,7 +35,7 @@ INPUTS = 20_000
 QUICK_INPUTS = 8
 MEMORY = 3 << 30
 SECONDS = 20
-_CHUNK = 200
+_CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -204,10 +205,7 @@ def _try(reader: Reader, folder: Path, seeds: range) -> Iterator[str]:
     """The outcome of each input: ``fine``, ``sentence`` or what went wrong."""
     from nlcli.errors import NlcliError
 
-    module, _, name = reader.function.partition(":")
-    function = importlib.import_module(module)
-    for part in name.split("."):
-        function = getattr(function, part)
+    function = _function(reader)
     path = folder / reader.place
     for seed in seeds:
         path.unlink(missing_ok=True)
@@ -228,6 +226,14 @@ def _try(reader: Reader, folder: Path, seeds: range) -> Iterator[str]:
             yield f"{type(error).__name__}: {str(error)[:80]} ({Path(where.filename).name}:{where.lineno})"
         finally:
             signal.alarm(0)
+
+
+def _function(reader: Reader) -> Any:
+    module, _, name = reader.function.partition(":")
+    function = importlib.import_module(module)
+    for part in name.split("."):
+        function = getattr(function, part)
+    return function
 
 
 def _chunk(reader: Reader, seeds: range) -> list[str]:
@@ -262,6 +268,7 @@ def _chunk(reader: Reader, seeds: range) -> list[str]:
 
 def _fuzz(reader: Reader, inputs: int, seed: int) -> Count:
     count = Count("fuzz", f"{reader.name} ({reader.form})")
+    _function(reader)  # once here, not in every child
     wrong: Counter[str] = Counter()
     examples: dict[str, int] = {}
     first = seed * 10**9
@@ -404,13 +411,25 @@ def readers(made: dict[str, Path]) -> list[Reader]:
     ):
         path = made[directory] / place
         form = {"json": "json", "parquet": "parquet"}.get(path.suffix[1:], "lines")
-        of_file = place == "scores.parquet"
-        call: Callable[[Any, Path], object] = (lambda f, p: f(p)) if of_file else (lambda f, p: f(p.parent))
+        call: Callable[[Any, Path], object] = lambda f, p: f(p.parent)  # noqa: E731
+        if place == "scores.parquet":
+            call = lambda f, p: f(p)  # noqa: E731
+        elif directory == "cleaned":
+            call = _beside_kept_labels
         all_readers.append(Reader(what, function, path.read_bytes(), form, call, place, made[directory]))
     picture = next(made["data"].parent.glob("photographs/*/*.png")).read_bytes()
     for kind, sample in {"PNG": picture, **_pictures(picture)}.items():
         all_readers.append(Reader(f"pictures in {kind}", "nlcli.networks.images:load_image", sample, "bytes", _load))
     return all_readers
+
+
+def _beside_kept_labels(function: Any, path: Path) -> object:
+    """What a directory's files beside the labels say; the labels, which nothing changes, are read once in a process."""
+    from nlcli.cleaning import restore_labels
+
+    if not hasattr(restore_labels.read_dataset, "cache_info"):
+        restore_labels.read_dataset = functools.cache(restore_labels.read_dataset)
+    return function(path.parent)
 
 
 def _readers_of_tags() -> list[Reader]:
@@ -608,6 +627,7 @@ def run(quick: bool, seed: int, inputs: int = INPUTS) -> list[Count]:
     """``inputs`` for each reader (``quick``: 8)."""
     started = time.monotonic()
     preload()
+    importlib.import_module("pyarrow.dataset")  # which it would import when it is first asked for a table
     with tempfile.TemporaryDirectory() as root:
         made = _world(Path(root))
         counts = [_fuzz(reader, QUICK_INPUTS if quick else inputs, seed) for reader in readers(made)]
