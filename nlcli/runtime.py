@@ -172,9 +172,11 @@ _jobs = 1
 def take_share(threads: int, jobs: int) -> None:
     """Make this process one of ``jobs`` that share the machine, with ``threads`` processors each.
 
-    Must be called before TensorFlow is imported.
+    Must be called before TensorFlow is imported. Where the environment asks for fewer threads, it has fewer.
     """
     global _threads, _jobs
     _threads, _jobs = threads, jobs
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[name] = str(threads)
+        asked = os.environ.get(name, "")
+        if not (asked.isdecimal() and 0 < int(asked) < threads):
+            os.environ[name] = str(threads)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,20 @@ def test_a_worker_sees_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     shards = Shards(1, 1, lambda first, end: (["n"], ["f"]), lambda number: (tmp_path / str(number)).is_file())
     ByCrew(lambda work, count: ProcessCrew(work, 1)).finish(Telling(tmp_path), shards, "telling")
     assert (tmp_path / "0").read_text() == "7  2"
+
+
+def test_a_share_leaves_fewer_threads_that_were_asked_for() -> None:
+    code = """if True:
+        import os
+        from nlcli import runtime
+        runtime.take_share(4, 2)
+        print(*(os.environ[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS")), os.environ["TF_NUM_INTRAOP_THREADS"])
+    """
+    asked = {"OMP_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "none", "TF_NUM_INTRAOP_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "4 4 1\n"
 
 
 def test_the_gpus_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
