@@ -26,7 +26,7 @@ $(READY_DEMO): setup.cfg pyproject.toml
 	@touch $(READY_DEMO)
 
 $(READY): $(READY_DEMO)
-	$(PIP) '.[dev,tensorboard]'
+	$(PIP) '.[dev,hub,tensorboard]'
 	@touch $(READY)
 
 $(READY_SITE): $(READY)
