@@ -12,7 +12,7 @@ import fnmatch
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from nlcli.console import say
 from nlcli.errors import NlcliError, first_problem
+from nlcli.registry import load
 from nlcli.runtime import versions
 from nlcli.stages.embedded_record import read_embedded
 from nlcli.stages.files import (
@@ -352,6 +353,7 @@ def open_stage(
                 stage.up_to_date = True
                 yield stage
                 return
+            _tell_changed_pictures(inputs.values())
             yield stage
             if not stage.finished:
                 raise RuntimeError(f"stage {kind} ended without finish()")
@@ -361,6 +363,15 @@ def open_stage(
             raise
         finally:
             os.close(lock)
+
+
+def _tell_changed_pictures(inputs: Iterable[StageRecord | Path | str | None]) -> None:
+    """Warn of inputs whose own pictures are others now, which nothing made again."""
+    directories = {value.path if isinstance(value, StageRecord) else value for value in inputs}
+    for directory in sorted(path for path in directories if isinstance(path, Path)):
+        if (directory / RECORD).is_file() and (directory / PICTURES).is_file():
+            with contextlib.suppress(NlcliError):  # a damaged note of them is told by who needs it
+                load("nlcli.data.pictures:tell_changed")(directory)
 
 
 def begun_as(

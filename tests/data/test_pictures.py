@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nlcli.data import pictures as module
 from nlcli.data.config import BuildFolders, HashImages
 from nlcli.data.derived.image_hashes import hash_images, read_hashes
 from nlcli.data.label_files import read_dataset
-from nlcli.data.pictures import PICTURES, pictures_changed, read_pictures, record_pictures, require_pictures
+from nlcli.data.pictures import (
+    PICTURES,
+    pictures_changed,
+    read_pictures,
+    record_pictures,
+    require_pictures,
+    tell_changed,
+)
 from nlcli.data.sources.folders import build_folders
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import read_stage
@@ -161,3 +169,25 @@ def test_a_record_of_a_killed_run_stays(project: Path) -> None:
     os.utime(project / "img/a/0.jpg", ns=(1, 1))
     record_pictures(project / "work", project / "img", [NAMES])
     assert (project / "work" / PICTURES).read_bytes() == before
+
+
+def test_stages_that_take_a_directory_tell_that_its_pictures_were_replaced(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, name in enumerate(NAMES):
+        write_png(project / "img" / name, number)
+    dataset = build(project)
+    hash_images(HashImages(dataset=dataset, output=project / "hashes"))
+    assert "were replaced" not in capsys.readouterr().err
+    for name in NAMES[2:5]:
+        write_png(project / "img" / name, 100)
+    (project / "img" / NAMES[0]).unlink()  # tells nothing of the others
+    hash_images(HashImages(dataset=dataset, output=project / "others"))
+    told = (
+        f"warning: 3 of 24 pictures were replaced, or copied with new times, since {dataset} was made from them (the "
+        f"first: {project / 'img' / NAMES[2]}); if they show something else now, make {dataset} again"
+    )
+    assert told in capsys.readouterr().err
+    monkeypatch.setattr(module, "_MOST_TOLD", 12)
+    tell_changed(dataset)
+    assert "of 12 looked at, of 24 pictures were replaced" in capsys.readouterr().err
