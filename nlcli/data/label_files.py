@@ -15,6 +15,7 @@ from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.data.one_picture import refuse_one_picture_in_two_splits
 from nlcli.data.pictures import look_at_pictures, picture_root
 from nlcli.errors import NlcliError
+from nlcli.stages.arrow_arrays import arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.records import PathText, SchemaRecord
@@ -217,7 +218,6 @@ def open_images(path: Path | str) -> tuple[Path, Path, str]:
 
 def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> LabelTable:
     """The table of ``images`` rows whose columns ``read`` gives, as pyarrow's chunked arrays."""
-    import pyarrow as pa
     from scipy.sparse import csr_array
 
     where, record, classes = header.where, header.record, header.record.classes
@@ -235,8 +235,8 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
         inner = [chunk.flatten() for chunk in chunks]
         if any(part.null_count for part in inner):
             raise NlcliError(f"{where}: column '{name}' has empty cells; build the data set again")
-        values = [part.to_numpy() for part in inner]
-        counts = [np.diff(chunk.offsets.to_numpy()) for chunk in chunks]
+        values = [numpy_numbers(part) for part in inner]
+        counts = [np.diff(numpy_numbers(chunk.offsets)) for chunk in chunks]
         indptr = np.zeros(shape[0] + 1, np.int64)
         np.cumsum(np.concatenate([*counts, np.zeros(0, np.int32)]), out=indptr[1:])
         return np.concatenate(values) if values else np.zeros(0, np.int32), indptr
@@ -256,17 +256,16 @@ def _assembled(header: _Header, images: int, read: Callable[[str], Any]) -> Labe
     def codes(name: str, names: tuple[str, ...]) -> np.ndarray:
         import pyarrow.compute as pc
 
-        indices = pc.index_in(column(name), value_set=pa.array(names))
+        indices = pc.index_in(column(name), value_set=arrow_texts(names))
         if indices.null_count:
             raise NlcliError(f"{where}: column '{name}' has a value other than {', '.join(names)}")
-        positions: np.ndarray = indices.to_numpy()
-        return positions
+        return numpy_numbers(indices)
 
     def texts() -> tuple[np.ndarray, np.ndarray]:
         """Keys and paths, which are mostly the same: one text for both saves 80 MiB of a million images."""
         keys, paths = column("key"), column("path")
-        of_keys = np.asarray(keys.to_numpy(), object)
-        return of_keys, of_keys.copy() if paths.equals(keys) else np.asarray(paths.to_numpy(), object)
+        of_keys = numpy_texts(keys)
+        return of_keys, of_keys.copy() if paths.equals(keys) else numpy_texts(paths)
 
     keys, paths = texts()
     return LabelTable(

@@ -52,6 +52,7 @@ from nlcli.metrics.curves import POINTS, Curve, precision_recall_curve
 from nlcli.metrics.decisions import confusion_matrix, macro_accuracy, macro_recall
 from nlcli.metrics.formats import exact
 from nlcli.metrics.ranking import RankingMetrics, mean_over_classes
+from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts
 from nlcli.stages.files import atomic_path, number, write_csv
 from nlcli.stages.stage import StageRecord
 from nlcli.training.remarks import classifier_remarks
@@ -383,5 +384,6 @@ def _write_curves(path: Path, classes: Sequence[str], curves: Sequence[Curve]) -
         name: np.concatenate([getattr(curve, name) for curve in curves]).astype(np.float32)
         for name in ("recall", "precision", "threshold")
     }
+    arrays = {"class": arrow_texts(names.tolist())} | {name: arrow_numbers(part) for name, part in columns.items()}
     with atomic_path(path) as temporary:
-        pq.write_table(pa.table({"class": names, **columns}), temporary, compression="zstd")
+        pq.write_table(pa.table(arrays), temporary, compression="zstd")

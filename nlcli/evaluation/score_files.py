@@ -16,6 +16,7 @@ from nlcli.data.labels import FULL, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.evaluation.scored_images import Answers, Dense, Entries, ScoredImages, joined
 from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.stages.arrow_arrays import arrow_lists, arrow_texts, numpy_numbers
 from nlcli.stages.files import atomic_path, read_arrays, write_arrays
 from nlcli.stages.own_tables import damaged_as_sentence
 
@@ -75,14 +76,10 @@ class ScoreWriter:
         present, absent = table.present[rows].sorted_indices(), table.absent[rows].sorted_indices()
         full = table.verification[rows] == FULL
         columns = [
-            pa.array(table.keys[rows].tolist(), pa.string()),
-            pa.ListArray.from_arrays(pa.array(offsets), pa.array(scores.reshape(-1))),
-            pa.ListArray.from_arrays(
-                pa.array(present.indptr.astype(np.int32)), pa.array(present.indices.astype(np.int32))
-            ),
-            pa.ListArray.from_arrays(
-                pa.array(absent.indptr.astype(np.int32)), pa.array(absent.indices.astype(np.int32)), mask=pa.array(full)
-            ),
+            arrow_texts(table.keys[rows].tolist()),
+            arrow_lists(offsets, scores.reshape(-1)),
+            arrow_lists(present.indptr, present.indices.astype(np.int32)),
+            arrow_lists(absent.indptr, absent.indices.astype(np.int32), full),
         ]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._writer.schema))
         if self._dense:
@@ -201,20 +198,24 @@ def _classes_of(path: Path, file: Any) -> tuple[str, ...]:
 
 def _labelled(path: Path, batch: Any, classes: int) -> tuple[NDArray[np.float32], Bools, Bools]:
     """Scores float32, present bool and verified bool of a batch: (n, C) each."""
-    flat = batch.column("scores").flatten().to_numpy()
+    flat = numpy_numbers(batch.column("scores").flatten())
     if len(flat) != len(batch) * classes:
         raise NlcliError(f"{path}: a row does not have {classes} scores; evaluate the model again")
     label = np.zeros((len(batch), classes), bool)
     label[_positions(batch.column("present"))] = True
     verified = label.copy()
     verified[_positions(batch.column("absent"))] = True
-    verified[batch.column("absent").is_null().to_numpy(zero_copy_only=False)] = True
+    verified[_absent(batch.column("absent"))] = True
     return flat.reshape(-1, classes), label, verified
 
 
+def _absent(lists: Any) -> Bools:
+    return np.array(lists.is_null().to_pylist(), bool)
+
+
 def _positions(lists: Any) -> tuple[Ints, Ints]:
-    lengths = lists.value_lengths().fill_null(0).to_numpy()
-    return np.repeat(np.arange(len(lists)), lengths), lists.flatten().to_numpy()
+    lengths = np.where(_absent(lists), 0, np.diff(numpy_numbers(lists.offsets)))
+    return np.repeat(np.arange(len(lists)), lengths), numpy_numbers(lists.flatten())
 
 
 def _schema(classes: tuple[str, ...]) -> Any:

@@ -53,7 +53,13 @@ def read_own_table(
         missing = sorted(set(columns or ()) - set(found.names))
         if missing:
             raise NlcliError(f"{path} has no column '{missing[0]}'; {remedy}")
-        table = pq.read_table(path, columns=None if columns is None else list(columns), filters=only, partitioning=None)
+        wanted = None if columns is None else list(columns)
+        if only is None:  # without pyarrow's data sets, which bring in pandas
+            with pq.ParquetFile(path) as file:
+                table = file.read(wanted)
+            table = table if wanted is None else table.select(wanted)
+        else:
+            table = pq.read_table(path, columns=wanted, filters=only, partitioning=None)
         table.validate(full=True)
     return table
 

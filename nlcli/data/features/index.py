@@ -11,6 +11,7 @@ import numpy as np
 from nlcli.data.features.key_rows import KeyRows
 from nlcli.data.features.shards import ShardRecord
 from nlcli.errors import NlcliError
+from nlcli.stages.arrow_arrays import arrow_numbers, numpy_numbers
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import own_table_blocks
 
@@ -77,7 +78,7 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[KeyRows, dict
     reasons: dict[str, str] = {}
     for table in own_table_blocks(path, "extract the features again", _GROUP_ROWS, schema=_schema()):
         keys = table.column("key").combine_chunks()
-        shard, row = table.column("shard").to_numpy(), table.column("row").to_numpy()
+        shard, row = numpy_numbers(table.column("shard")), numpy_numbers(table.column("row"))
         good = row >= 0
         if not ((shard >= 0) & (shard < len(starts))).all():
             raise unfit
@@ -85,12 +86,13 @@ def read_index(path: Path, starts: np.ndarray, rows: int) -> tuple[KeyRows, dict
         if (places >= rows).any():
             raise unfit
         filled[places] = True
-        blocks.append(keys if good.all() else keys.filter(good))
+        blocks.append(keys if good.all() else keys.filter(arrow_numbers(good)))
         in_order &= bool((places == np.arange(count, count + len(places))).all())
         places_of.append(places)
         broken = np.flatnonzero(~good)
         if len(broken):
-            reasons |= zip(keys.take(broken).to_pylist(), table.column("error").take(broken).to_pylist(), strict=True)
+            taken = arrow_numbers(broken)
+            reasons |= zip(keys.take(taken).to_pylist(), table.column("error").take(taken).to_pylist(), strict=True)
         count += len(places)
     if count != rows or not filled.all():  # as many as there are rows, and none of them empty: none came twice
         raise unfit

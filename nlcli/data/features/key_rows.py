@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.stages.arrow_arrays import arrow_numbers, numpy_texts
+
 _AT_ONCE = 1 << 18
 """Keys that are Python strings at a time."""
 
@@ -39,7 +41,8 @@ class KeyRows:
         ends = np.searchsorted(ordered, self._starts)
         for number in np.flatnonzero(np.diff(ends)).tolist():
             part = slice(ends[number], ends[number + 1])
-            keys[order[part]] = self._blocks[number].take(ordered[part] - self._starts[number]).to_numpy(False)
+            taken = self._blocks[number].take(arrow_numbers(ordered[part] - self._starts[number]))
+            keys[order[part]] = numpy_texts(taken)
         return keys
 
     def all(self) -> np.ndarray:
@@ -50,10 +53,10 @@ class KeyRows:
         """A key that two rows have; None where there is none."""
         hashes = self._sorted()
         again = np.flatnonzero(hashes[1:] == hashes[:-1])
-        alike = np.unique(np.concatenate([again, again + 1]))
+        alike = np.unique(self._rows[np.concatenate([again, again + 1])])
         seen: set[str] = set()
         for first in range(0, len(alike), _AT_ONCE):
-            for key in self.take(self._rows[alike[first : first + _AT_ONCE]]).tolist():
+            for key in self.take(alike[first : first + _AT_ONCE]).tolist():
                 if key in seen:
                     return str(key)
                 seen.add(key)
@@ -83,7 +86,7 @@ class KeyRows:
         if self._hashes is None:
             hashes = np.empty(len(self), np.uint64)
             for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
-                hashes[start : start + len(block)] = _hashed(block.to_numpy(False))
+                hashes[start : start + len(block)] = _hashed(numpy_texts(block))
             order = np.argsort(hashes, kind="stable")
             self._rows = order.astype(np.uint32) if len(order) < 1 << 32 else order
             self._hashes = hashes[order]
@@ -91,7 +94,5 @@ class KeyRows:
 
 
 def _hashed(keys: np.ndarray) -> np.ndarray:
-    from pandas.util import hash_array
-
-    hashes: np.ndarray = hash_array(keys, categorize=False)
-    return hashes
+    """(n,) uint64: Python's own hashes, which are others in another process; none is kept."""
+    return np.fromiter(map(hash, keys.tolist()), np.int64, len(keys)).view(np.uint64)
