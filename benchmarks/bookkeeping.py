@@ -1,10 +1,14 @@
 """What the process that hands out shards has to remember of 100 million images: processor time and peak memory.
 
+First ``extract-features``, then ``annotate``, which finds its images in folders and keeps their names, as ``predict``
+does.
+
 No image is looked at: shards of 8,192 images of 2,048 features each are pretended by a crew in this process that writes
 their records, which are as long as real ones (a checksum for every 128 KiB). The command is stopped half-way and goes
 on, and it is counted that no shard is made twice. The list of images is a data set's ``images.parquet``, made here in
 the temporary folder, and the index is written as ``extract-features`` writes it. What the pictures are is recorded of
-the first 5 million only: that takes the same time for each and the memory of one block.
+the first 5 million only: that takes the same time for each and the memory of one block. For ``annotate`` the walk
+through folders is pretended, too, and a part is an empty file.
 """
 
 from __future__ import annotations
@@ -20,15 +24,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nlcli.data.annotate import PART_IMAGES
 from nlcli.data.features.index import INDEX, write_index
 from nlcli.data.features.shards import ShardRecord, Written, shard_path, shard_records
 from nlcli.data.image_list import ImageList
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord, images_schema
 from nlcli.data.pictures import pictures_changed, record_pictures
+from nlcli.networks.image_names import ImageNames
 from nlcli.stages.config import StageConfig
 from nlcli.stages.engines.handing_out import Crew, hand_out
 from nlcli.stages.engines.shard_work import Answer, Done, Order, Shards
-from nlcli.stages.files import write_json
+from nlcli.stages.files import fingerprint_json_parts, write_json
 from nlcli.stages.options import Option, Output
 from nlcli.stages.stage import open_stage
 
@@ -65,8 +71,10 @@ def run(quick: bool) -> list[dict[str, Any]]:
         made: list[int] = []
         shards = Shards(images, SHARD, take=listed.names, whole=lambda number: _record(root / "out", number).is_file())
         half = len(shards) // 2
-        measured("hand out half of the shards, then stop", lambda: _hand_out(shards, _Pretending(root, made, half)))
-        measured("go on", lambda: _hand_out(shards, _Pretending(root, made, None)))
+        measured(
+            "hand out half of the shards, then stop", lambda: _hand_out(shards, _Pretending(root / "out", made, half))
+        )
+        measured("go on", lambda: _hand_out(shards, _Pretending(root / "out", made, None)))
         if sorted(made) != list(range(len(shards))):
             raise RuntimeError("a shard was made twice, or never")
         whole = measured("see what is left", shards.left)
@@ -80,7 +88,34 @@ def run(quick: bool) -> list[dict[str, Any]]:
         images = pictures
         measured("look at pictures", lambda: record_pictures(root / "out", root / "photos", blocks))
         measured("see whether they changed", lambda: pictures_changed(root / "out"))
+    with tempfile.TemporaryDirectory(prefix="bookkeeping-") as place:
+        images = IMAGES // 100 if quick else IMAGES
+        _annotate(Path(place), images, measured)
     return rows
+
+
+def _annotate(root: Path, images: int, measured: Callable[[str, Callable[[], Any]], Any]) -> None:
+    """What ``annotate`` remembers of images that it finds in folders."""
+    walked = ((0, f"{number // 10_000:05d}/{number:09d}.jpg", 1 << 17) for number in range(images))
+    names = measured("find images in folders", lambda: ImageNames([("crawl/", "/photos/crawl/")], walked))
+    pairs = (zip(names.keys(*block), names.sizes(*block), strict=True) for block in names.blocks())
+    measured("what they are, as one fingerprint", lambda: fingerprint_json_parts([*map(list, part)] for part in pairs))
+    made: list[int] = []
+    shards = Shards(
+        images,
+        PART_IMAGES,
+        take=lambda first, end: (names.keys(first, end), names.files(first, end)),
+        whole=lambda number: _part(root, number).is_file(),
+    )
+    half = len(shards) // 2
+    measured("hand out half of the parts, then stop", lambda: _hand_out(shards, _PretendingParts(root, made, half)))
+    measured("go on with parts", lambda: _hand_out(shards, _PretendingParts(root, made, None)))
+    if sorted(made) != list(range(len(shards))) or measured("see which parts are left", shards.left):
+        raise RuntimeError("a part was made twice, or never")
+
+
+def _part(directory: Path, number: int) -> Path:
+    return directory / f"part-{number:05d}.parquet"
 
 
 def _make_list(root: Path, images: int) -> Path:
@@ -122,7 +157,7 @@ class _Pretending(Crew):
     """Workers that write the record of a shard at once; after ``most`` shards the command is stopped."""
 
     def __init__(self, root: Path, made: list[int], most: int | None) -> None:
-        self._directory, self._made, self._most = root / "out", made, most
+        self._directory, self._made, self._most = root, made, most
         self._held: dict[Hashable, Order] = {}
 
     def idle(self) -> list[Hashable]:
@@ -136,7 +171,12 @@ class _Pretending(Crew):
             raise _Stopped
         worker, order = next(iter(self._held.items()))
         del self._held[worker]
-        number, images = order.shard.number, len(order.shard.files)
+        number = order.shard.number
+        self._make(number, len(order.shard.files))
+        self._made.append(number)
+        return [(worker, Done())]
+
+    def _make(self, number: int, images: int) -> None:
         broken = ((3, "there is no such file"),)
         blocks = -(-(images - 1) * 2048 * 4 // (1 << 17))
         record = ShardRecord(
@@ -149,14 +189,19 @@ class _Pretending(Crew):
             broken,
         )
         write_json(_record(self._directory, number), record.__dict__)
-        self._made.append(number)
-        return [(worker, Done())]
 
     def place(self, worker: Hashable) -> str:
         return ""
 
     def close(self) -> None:
         self._held.clear()
+
+
+class _PretendingParts(_Pretending):
+    """The same for parts of predictions, which are empty."""
+
+    def _make(self, number: int, images: int) -> None:
+        _part(self._directory, number).touch()
 
 
 def _record(directory: Path, number: int) -> Path:

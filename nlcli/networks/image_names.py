@@ -32,6 +32,8 @@ class ImageNames:
     """
 
     def __init__(self, folders: Sequence[tuple[str, str]], found: Iterable[tuple[int, str, int]]) -> None:
+        import pyarrow as pa
+
         self._folders = list(folders)
         self._keys: list[pa.Array] = []
         kind = np.min_scalar_type(len(folders))
@@ -41,7 +43,7 @@ class ImageNames:
             keys = [self._folders[place][0] + name for place, name, _ in block]
             in_order = in_order and last <= keys[0] and all(map(str.__le__, keys, keys[1:]))
             last = keys[-1]
-            self._keys.append(_array(keys))
+            self._keys.append(_compact(pa.array(keys, pa.string())))
             places.append(np.fromiter((place for place, _, _ in block), kind, len(block)))
             sizes.append(np.fromiter((size for _, _, size in block), np.int64, len(block)))
         self._places = np.concatenate([np.empty(0, kind), *places])
@@ -60,7 +62,7 @@ class ImageNames:
         self._keys.clear()
         order = pc.sort_indices(whole)  # stable
         for first in range(0, len(order), _BLOCK):
-            self._keys.append(whole.take(order.slice(first, _BLOCK)).cast(pa.string()))
+            self._keys.append(_compact(whole.take(order.slice(first, _BLOCK)).cast(pa.string())))
         rows = order.to_numpy()
         self._places, self._sizes = self._places[rows], self._sizes[rows]
 
@@ -141,7 +143,10 @@ class ListedImages(ImageNames):
         return self._files[first:end]
 
 
-def _array(texts: list[str]) -> pa.Array:
+def _compact(texts: pa.Array) -> pa.Array:
+    """The same in memory of its own size: what grew while it was built keeps up to twice of it."""
     import pyarrow as pa
 
-    return pa.array(texts, pa.string())
+    _, offsets, letters = texts.buffers()
+    own = [pa.py_buffer(memoryview(offsets)[: 4 * (len(texts) + 1)].tobytes()), pa.py_buffer(bytes(letters or b""))]
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, *own])
