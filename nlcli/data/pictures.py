@@ -237,6 +237,8 @@ def tell_changed(directory: Path) -> None:
     """
     import pyarrow.parquet as pq
 
+    if not (directory / PICTURES).is_file():
+        return
     looked, changed, first = 0, 0, None
     with damaged_as_sentence(directory / PICTURES, _remedy(directory)), pq.ParquetFile(directory / PICTURES) as file:
         count, groups = file.metadata.num_rows, file.metadata.num_row_groups

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcli.console import print_pairs, say
-from nlcli.data.pictures import require_pictures
+from nlcli.data.pictures import require_pictures, tell_changed
 from nlcli.data.tag_detection_files import detects_tags
 from nlcli.errors import NlcliError
 from nlcli.reporting.cards import Card, with_pictures
@@ -131,6 +131,7 @@ def _root(labels: Labels | None, dataset: StageRecord | None) -> Path | None:
     except NlcliError as error:
         say(f"without pictures: {error}")
         return None
+    tell_changed(dataset.path)
     return labels.root
 
 

@@ -369,7 +369,7 @@ def _tell_changed_pictures(inputs: Iterable[StageRecord | Path | str | None]) ->
     """Warn of inputs whose own pictures are others now, which nothing made again."""
     directories = {value.path if isinstance(value, StageRecord) else value for value in inputs}
     for directory in sorted(path for path in directories if isinstance(path, Path)):
-        if (directory / RECORD).is_file() and (directory / PICTURES).is_file():
+        if (directory / PICTURES).is_file():
             with contextlib.suppress(NlcliError):  # a damaged note of them is told by who needs it
                 load("nlcli.data.pictures:tell_changed")(directory)
 

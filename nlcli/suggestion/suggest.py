@@ -68,12 +68,24 @@ def suggest(config: Suggest, *, force: bool = False) -> Path:
         record = _record(config, table, detection, candidates, choice, _gain(config, table, len(choice.chosen)))
         for remark in record.remarks:
             say(f"note: {remark}")
+        _tell_gone(table, candidates.row[choice.chosen])
         queue = questions(detection, table, keys, candidates, choice, config.goal, config.seed)
         write_queue(stage.work, queue, table.task)
         write_for_tools(stage.work, queue, table, config.export)
         record.write(stage.work / SUGGESTION)
         stage.finish(_summary(record))
     return stage.output
+
+
+def _tell_gone(table: LabelTable, rows: np.ndarray) -> None:
+    """Say which pictures nobody can look at, because they are no longer there."""
+    paths = table.paths[rows].tolist()
+    gone = [path for path in paths if not (table.image_root / path).is_file()]
+    if gone:
+        say(
+            f"warning: {len(gone):,} of the {len(paths):,} pictures to check are gone (the first: '{gone[0]}' in "
+            f"{table.image_root}); put them back, or leave their answers empty"
+        )
 
 
 def _detection(source: StageRecord, table: LabelTable) -> Detection | TagDetection:

@@ -390,6 +390,16 @@ def test_a_folder_of_pictures_that_is_gone_is_said(tmp_path: Path) -> None:
     assert read_stage(page).summary["pictures"] == 0
 
 
+def test_pictures_that_were_replaced_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = reported_dataset(tmp_path, PLAIN, 60)
+    detection = reported_detection(tmp_path, read_dataset(dataset))
+    (tmp_path / "photos" / "004.jpg").write_bytes(b"another")
+    made([detection], tmp_path / "page.html")
+    assert (
+        f"warning: 1 of 60 pictures were replaced, or copied with new times, since {dataset}" in capsys.readouterr().err
+    )
+
+
 def test_pictures_that_cannot_be_read_are_said_to_be_so(story: list[Path], tmp_path: Path) -> None:
     page = made(story, tmp_path / "page.html")
     summary = read_stage(page).summary

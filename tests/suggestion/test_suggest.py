@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,19 @@ def test_near_duplicates_that_the_data_set_tells_of(tmp_path: Path) -> None:
     (dataset / "pairs.parquet").write_bytes(b"PAR1")
     with pytest.raises(NlcliError, match="run nlcli deduplicate again"):
         nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "r", random=0)
+
+
+def test_pictures_that_nobody_can_look_at_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path / "photos", "k00", "k02")
+    table = checked_table([0, 1, 2], [0, 1, 2], [0, 0, 0], [False] * 3)
+    dataset = made_dataset(tmp_path / "data", replace(table, image_root=tmp_path / "photos"))
+    chance = [0.1, 0.2, 0.3]
+    detection = made_detection(tmp_path / "d", dataset, table, chance, probability=chance)
+    nlcli.suggest(dataset=dataset, source=detection, output=tmp_path / "q", random=0)
+    told = (
+        f"warning: 1 of the 3 pictures to check are gone (the first: 'k01' in {tmp_path / 'photos'}); put them back, or"
+    )
+    assert told in capsys.readouterr().err
 
 
 def test_refusals(made: tuple[Path, Path], tmp_path: Path) -> None:
