@@ -27,6 +27,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nlcli.errors import NlcliError
+from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path, read_json, write_csv
 from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import Record
@@ -322,18 +323,18 @@ def write_detection(work: Path, info: DetectionRecord, labels: ScoredLabels) -> 
     import pyarrow.parquet as pq
 
     # Worst first; of equal scores, the one whose key comes first, so that the order is the scores' alone.
-    sorting = pa.table({"score": labels.score, "key": pa.array(labels.keys.tolist(), pa.string())})
-    order = pc.sort_indices(sorting, [("score", "ascending"), ("key", "ascending")]).to_numpy()
+    sorting = pa.table({"score": arrow_numbers(labels.score), "key": arrow_texts(labels.keys.tolist())})
+    order = numpy_numbers(pc.sort_indices(sorting, [("score", "ascending"), ("key", "ascending")]))
 
     def words(known: Sequence[str], codes: np.ndarray) -> Any:
-        indices = pa.array(codes[order].astype(np.int32), mask=codes[order] < 0)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(known, pa.string())).cast(pa.string())
+        indices = arrow_numbers(codes[order].astype(np.int32), codes[order] < 0)
+        return pa.DictionaryArray.from_arrays(indices, arrow_texts(known)).cast(pa.string())
 
     def strings(values: np.ndarray) -> Any:
-        return pa.array(values[order].tolist(), pa.string())
+        return arrow_texts(values[order].tolist())
 
     def numbers(values: np.ndarray) -> Any:
-        return pa.array(values[order].astype(np.float32), from_pandas=True)  # NaN is null
+        return arrow_numbers(values[order].astype(np.float32), np.isnan(values[order]))
 
     table = pa.table(
         {
@@ -370,7 +371,6 @@ def read_detection(path: Path | str) -> Detection:
     Raises:
         NlcliError: not a detection, one of another format, or its files are damaged.
     """
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     record = read_stage(path, "detection")
@@ -383,25 +383,23 @@ def read_detection(path: Path | str) -> Detection:
 
     def codes(name: str, known: Sequence[str], *, empty: bool) -> np.ndarray:
         column = table.column(name)
-        places = pc.index_in(column, value_set=pa.array(known, pa.string()))
+        places = pc.index_in(column, value_set=arrow_texts(known))
         if places.null_count > (column.null_count if empty else 0):
             raise NlcliError(f"{where}: column '{name}' has a value that it cannot have; run detect-noise again")
-        indices: np.ndarray = places.fill_null(-1).to_numpy()
-        return indices
+        return numpy_numbers(places, -1)
 
     def numbers(name: str) -> np.ndarray:
-        values: np.ndarray = table.column(name).to_numpy()  # null is NaN
-        return values
+        return numpy_numbers(table.column(name), np.nan)
 
     return Detection(
         record=record,
         info=info,
-        keys=table.column("key").to_numpy(),
-        paths=table.column("path").to_numpy(),
-        splits=table.column("split").to_numpy(),
+        keys=numpy_texts(table.column("key")),
+        paths=numpy_texts(table.column("path")),
+        splits=numpy_texts(table.column("split")),
         noisy=codes("label", info.classes, empty=False).astype(np.int64),
         verified=codes("verified", _WORDS, empty=True).astype(np.int8),
-        score=table.column("score").to_numpy(),
+        score=numpy_numbers(table.column("score"), np.nan),
         verdict=codes("verdict", _WORDS, empty=False).astype(np.int8),
         measured=codes("measured", _WORDS, empty=True).astype(np.int8),
         probability=numbers("probability"),
@@ -423,15 +421,14 @@ def read_weights(path: Path | str, keys: np.ndarray, kind: Literal["soft", "hard
         NlcliError: not a detection, one without a score for one of the images, or soft weights of a
             detector whose score is none.
     """
-    import pandas as pd
-
     detection = read_detection(path)
     if kind == "soft" and not detection.info.soft:
         raise NlcliError(
             f"{path}: the score of {detection.method} is no weight between 0 and 1; use hard weights, or a detection "
             "by cleannet"
         )
-    position = pd.Index(detection.keys).get_indexer(np.asarray(keys, object))
+    row_of = {key: row for row, key in enumerate(detection.keys.tolist())}
+    position = np.array([row_of.get(key, -1) for key in keys.tolist()], np.int64)
     missing = np.flatnonzero(position < 0)
     if len(missing):
         raise NlcliError(

@@ -22,6 +22,7 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.errors import NlcliError
 from nlcli.networks.file_facts import FileFacts, look_at
+from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts, numpy_numbers
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.stage import PICTURES
@@ -81,8 +82,16 @@ def _write(directory: Path, root: Path, contents: bool, parts: Iterable[Pictures
     with atomic_path(directory / PICTURES) as temporary, pq.ParquetWriter(temporary, schema) as file:
         for part in parts:
             values = [part.paths, part.size, part.time, *([part.contents] if contents else [])]
-            arrays = [pa.array(value, field.type) for value, field in zip(values, schema, strict=True)]
+            arrays = [_arrow(value, field.type) for value, field in zip(values, schema, strict=True)]
             file.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _arrow(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, np.ndarray):
+        return arrow_numbers(values)
+    import pyarrow as pa
+
+    return arrow_texts(values) if kind == pa.string() else pa.array(values, kind)
 
 
 def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False) -> tuple[Pictures, FileFacts]:
@@ -163,7 +172,7 @@ def _recorded(directory: Path, tables: Iterable[pa.Table]) -> Iterator[Pictures]
         with damaged_as_sentence(directory / PICTURES, _remedy(directory)):
             metadata = table.schema.metadata or {}
             paths = table.column("path").to_pylist()
-            numbers = [table.column(name).to_numpy().astype(np.int64) for name in ("size", "time")]
+            numbers = [numpy_numbers(table.column(name)).astype(np.int64) for name in ("size", "time")]
             if root is None:
                 place, recorded = _seen_from(directory, metadata[_FROM_HERE].decode()), Path(metadata[_ROOT].decode())
                 root = place if _is_there(place, paths) else recorded

@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 _MOST_BYTES = 2**31 - 1  # that a text's 32-bit offsets can tell
 
 
-def arrow_numbers(values: np.ndarray) -> pa.Array:
-    """An array of the type of ``values`` (n,), integers, floats or bool; their memory is shared where it can be."""
+def arrow_numbers(values: np.ndarray, absent: np.ndarray | None = None) -> pa.Array:
+    """An array of the type of ``values`` (n,), integers, floats or bool; their memory is shared where it can be.
+
+    Args:
+        absent: (n,) bool, which cells are empty; None: none.
+    """
     import pyarrow as pa
 
-    if values.dtype == bool:
-        packed = np.packbits(values, bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])
-    kind = pa.from_numpy_dtype(values.dtype)
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    def bits(flags: np.ndarray) -> pa.Buffer:
+        return pa.py_buffer(np.packbits(flags, bitorder="little"))
+
+    there = bits(~absent) if absent is not None and absent.any() else None
+    held = bits(values) if values.dtype == bool else pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [there, held])
 
 
 def arrow_texts(values: Sequence[str]) -> pa.Array:
@@ -49,13 +54,27 @@ def arrow_lists(offsets: np.ndarray, values: np.ndarray, absent: np.ndarray | No
     return pa.ListArray.from_arrays(arrow_numbers(offsets.astype(np.int32)), arrow_numbers(values), mask=mask)
 
 
-def numpy_numbers(column: Any) -> np.ndarray:
-    """(n,) what an array or a chunked one without empty cells holds, numbers; not to be written to."""
-    chunks = getattr(column, "chunks", None)
-    if chunks is None:
-        return np.asarray(np.from_dlpack(column))
-    parts = [np.asarray(np.from_dlpack(chunk)) for chunk in chunks]
+def numpy_numbers(column: Any, empty: float | None = None) -> np.ndarray:
+    """(n,) what an array or a chunked one holds, numbers; not to be written to.
+
+    Args:
+        empty: What stands for an empty cell; None: there are none.
+    """
+    parts = [_numpy_part(chunk, empty) for chunk in getattr(column, "chunks", [column])]
     return parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, column.type.to_pandas_dtype())])
+
+
+def _numpy_part(chunk: Any, empty: float | None) -> np.ndarray:
+    import pyarrow as pa
+
+    if empty is None or not chunk.null_count:
+        return np.asarray(np.from_dlpack(chunk))
+    there, held = chunk.buffers()
+    full = pa.Array.from_buffers(chunk.type, len(chunk), [None, held], offset=chunk.offset)
+    bits = np.unpackbits(np.frombuffer(there, np.uint8), bitorder="little")[chunk.offset : chunk.offset + len(chunk)]
+    values = np.array(np.from_dlpack(full))
+    values[bits == 0] = empty
+    return values
 
 
 def numpy_texts(column: Any) -> np.ndarray:

@@ -39,6 +39,22 @@ def test_numbers_in_chunks() -> None:
         numpy_numbers(pa.array([1, None]))
 
 
+def test_empty_cells() -> None:
+    absent = np.arange(11) % 3 == 1
+    for values in (np.arange(11, dtype=np.int32), np.arange(11) / 2):
+        found = arrow_numbers(values, absent)
+        found.validate(full=True)
+        assert found.equals(pa.array(values, mask=absent))
+        expected = np.where(absent, -1, values)
+        for column, rows in (
+            (found, slice(None)),
+            (found[2:], slice(2, None)),
+            (pa.chunked_array([found]), slice(None)),
+        ):
+            np.testing.assert_array_equal(numpy_numbers(column, -1), expected[rows])
+    assert np.isnan(numpy_numbers(pa.array([None, 1.0], pa.float32()), np.nan)).tolist() == [True, False]
+
+
 def test_texts() -> None:
     for texts in (TEXTS, []):
         found = arrow_texts(texts)
