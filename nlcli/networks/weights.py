@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from keras import layers
 
 from nlcli.console import say
-from nlcli.errors import NlcliError, sentence, shortened, unknown_name
+from nlcli.errors import NlcliError, printable, sentence, shortened, unknown_name
 from nlcli.networks.architectures import BACKBONES, Architecture, randomise_kernels
 from nlcli.networks.backbone import Backbone
 from nlcli.networks.backbone_record import RECORD, Activation, BackboneRecord, is_saved
@@ -327,11 +328,7 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     path = Path(path)
     if classes_file is None:
         raise NlcliError(f"classifier {path} needs its class names; pass a file with one name a line")
-    try:
-        text = Path(classes_file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NlcliError(f"cannot read the class names {classes_file}: {shortened(error)}") from error
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    names = _class_names(classes_file)
     model = _load_model(path)
     inputs, outputs = len(model.inputs), len(model.outputs)
     if inputs != 1 or outputs != 1:
@@ -346,12 +343,36 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
         raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
     if activation is None:
         raise NlcliError(f"{path} ends in an activation other than softmax, sigmoid or none; only those can be used")
+    if _is_linear(model):
+        say(
+            f"note: {path} ends without an activation: its outputs are taken for logits of a softmax, of which one "
+            "class is true; if several may be, put a sigmoid at its end"
+        )
     scaling = _scaling_of(path, model, scaling)
     body = keras.Model(model.inputs[0], {"features": features}, name=path.stem)
     bias = dense.bias.numpy() if dense.use_bias else np.zeros(dense.units, np.float32)
     last = LinearLayer(dense.kernel.numpy(), bias, names)
     backbone = Backbone(path.stem, body, Preprocessing(size=shape[1], scaling=scaling))
     return backbone.with_last_layer(last, activation=activation).trained_on(file=path.name)
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    """Names, one a line; it is said where some stand twice, as two of ImageNet's do."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NlcliError(f"cannot read the class names {path}: {shortened(error)}") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        say(f"note: {path} has {len(twice):,} names more than once, such as '{printable(twice[0])}': each is a class")
+    return names
+
+
+def _is_linear(model: Any) -> bool:
+    """Whether the last layer has no activation and none follows it."""
+    activation = getattr(_producer(model.outputs[0])[0], "activation", None)
+    return activation is None or activation is keras.activations.linear
 
 
 def _scaling_of(path: Path, model: Any, given: Scaling | None) -> Scaling:

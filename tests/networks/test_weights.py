@@ -225,6 +225,21 @@ def test_unsuitable_keras_files(tmp_path: Path) -> None:
         load_keras_file(foreign(tmp_path, layers.Dense(3, activation="tanh")), tmp_path / "names.txt", scaling="raw")
 
 
+def test_outputs_without_an_activation_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for tail, told in (([], True), (["linear"], True), (["softmax"], False), (["sigmoid"], False)):
+        path = foreign(tmp_path, layers.Dense(3), *(layers.Activation(name) for name in tail))
+        load_keras_file(path, tmp_path / "names.txt", scaling="raw")
+        assert ("its outputs are taken for logits of a softmax" in capsys.readouterr().err) is told
+
+
+def test_names_of_classes_as_editors_write_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """ImageNet has two cranes, so a name may stand twice, and is told."""
+    path = foreign(tmp_path, layers.Dense(3, activation="softmax"))
+    (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbfcrane\r\nheron\r\n\r\ncrane\r\n")
+    assert load_keras_file(path, tmp_path / "names.txt", scaling="raw").classes == ("crane", "heron", "crane")
+    assert "has 1 names more than once, such as 'crane'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("layer", [layers.Rescaling(1 / 127.5, -1), layers.Normalization(mean=127.0, variance=3600.0)])
 def test_a_classifier_that_scales_its_own_pixels_is_found_out(
