@@ -134,8 +134,8 @@ def _classes_table(statistics: dict[str, Any], most: int) -> Table:
             entry["class"],
             f"{entry['verified']:,}",
             f"{entry['noisy']:,}",
-            _share(entry["quality"]),
-            _share(entry["recall"]),
+            _share_of(entry["quality"], entry.get("noisy_checked")),
+            _share_of(entry["recall"], entry["verified"]),
         )
     return table
 
@@ -161,6 +161,11 @@ def _dropped_table(dropped: dict[str, dict[str, int]]) -> Table:
 
 def _number(value: float | None, pattern: str) -> str:
     return "-" if value is None else format(value, pattern)
+
+
+def _share_of(value: float | None, count: int | None) -> str:
+    """A share and how many labels it rests on, where that is known."""
+    return _share(value) if value is None or count is None else f"{_share(value)} of {count:,}"
 
 
 def _share(value: float | None) -> str:

@@ -67,7 +67,8 @@ def tune(config: Tune, *, force: bool = False) -> Path:
         shutil.rmtree(stage.work / "trials", ignore_errors=True)
         for remark in info.remarks:
             say(f"note: {config.method}: {remark}")
-        stage.finish(_summary(info), volatile=("journal.log", f"{DEFAULTS}*", f"{CHOSEN}*"))
+        told = _summary(info, _fitted_on(info, stage.work))
+        stage.finish(told, volatile=("journal.log", f"{DEFAULTS}*", f"{CHOSEN}*"))
     return stage.output
 
 
@@ -219,7 +220,13 @@ def _number(value: float | None, sign: str = "") -> str:
     return "unknown" if value is None else f"{value:{sign}.4f}"
 
 
-def _summary(info: TuningRecord) -> dict[str, Any]:
+def _fitted_on(info: TuningRecord, work: Path) -> dict[str, Any]:
+    """What the head that was chosen tells of the clean images that it was fitted on."""
+    told = read_stage(work / (DEFAULTS if info.chosen is None else CHOSEN)).summary
+    return {name: count for name, count in told.items() if name == "clean_images" or name.startswith("clean_pairs_of_")}
+
+
+def _summary(info: TuningRecord, fitted_on: dict[str, Any]) -> dict[str, Any]:
     """What ``nlcli info`` shows."""
     gain = info.gain
     return {
@@ -228,6 +235,9 @@ def _summary(info: TuningRecord) -> dict[str, Any]:
         "chosen": " ".join(f"{name}={value}" for name, value in info.options.items()) or DEFAULTS,
         f"validation_{info.metric}": info.value,
         f"defaults_validation_{info.metric}": info.defaults,
+        **fitted_on,
+        "clean_images_that_chose": info.validation_images,
+        **({} if gain is None else {"clean_images_that_measured": gain.images}),
         **(
             {}
             if gain is None

@@ -183,6 +183,8 @@ def test_confusion_of_clean_and_noisy_labels_by_hand(tmp_path: Path, capsys: pyt
     assert "Largest confusions of noisy labels (7 pairs, 57.14 % right; all in label_confusion.csv)" in " ".join(
         shown.split()
     )
+    assert "66.7 % of 3" in shown  # right, of the checked labels a: two of a, one of b
+    assert "50.0 % of 4" in shown  # found, of the images of a
     confusion = Confusion(("a", "b", "c"), np.array([[2, 2, 0], [1, 1, 0], [0, 0, 1]]))
     assert confusion.frequency.tolist() == [4 / 7, 2 / 7, 1 / 7]
     assert confusion.shares.tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]

@@ -65,6 +65,10 @@ def test_validation_chooses_and_test_is_told_beside_the_defaults(work: Work, out
         rows = list(csv.DictReader(file))
     assert [float(row[info.metric]) for row in rows] == values
     assert not (output / "trials").exists()
+    summary = read_stage(output).summary
+    assert summary["clean_images"] == read_stage(output / "chosen").summary["clean_images"] == chosen.clean.images > 0
+    assert summary["clean_images_that_chose"] == info.validation_images
+    assert summary["clean_images_that_measured"] == info.gain.images
     assert nlcli.tune(**_again(output)) == output  # up to date
 
 
