@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlcli.console import print_pairs, progress
 from nlcli.errors import NlcliError
+from nlcli.stages.addresses import refuse_address
 from nlcli.stages.lineage import finished_stages
 from nlcli.tracking.board_folders import BoardFolders
 from nlcli.tracking.mlflow_runs import MlflowRuns
@@ -28,6 +29,8 @@ def track(config: Track) -> dict[str, Any]:
             records.setdefault(record.fingerprint, record)
     if not records:
         raise NlcliError("nothing to tell of; name at least one directory made by nlcli, or a folder of them")
+    if config.to == "tensorboard":  # MLflow has servers
+        refuse_address(config.at, "--at", path=False, written=True)
     told: MlflowRuns | BoardFolders
     told = MlflowRuns(config.at, config.experiment) if config.to == "mlflow" else BoardFolders(config.at)
     logged = 0

@@ -143,3 +143,10 @@ def test_mistakes_are_sentences(runs: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
     with pytest.raises(NlcliError, match=r"pip install 'nlcli\[mlflow\]'"):
         nlcli.track(directories=[runs], to="mlflow", at=str(tmp_path / "ml"))
+
+
+def test_tensorboard_writes_into_no_address(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NlcliError, match="--at s3://bucket/board is an address, and nlcli writes on disks"):
+        nlcli.track(directories=[runs], to="tensorboard", at="s3://bucket/board")
+    assert not list(tmp_path.iterdir())
