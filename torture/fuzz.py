@@ -511,7 +511,7 @@ def _readers_of_tags() -> list[Reader]:
             lambda f, p: _drained(f(p, None, None)),
             "v.npz",
         ),
-        Reader("vectors in HDF5", opened, _vectors_in_hdf5(), "bytes", _tried_in_a_fork, "v.h5"),
+        Reader("vectors in HDF5", opened, _vectors_in_hdf5(), "bytes", _tasted, "v.h5"),
         Reader(
             "vectors in safetensors",
             opened,
@@ -524,21 +524,61 @@ def _readers_of_tags() -> list[Reader]:
     return made
 
 
-def _tried_in_a_fork(function: Any, path: Path) -> object:
+class _Taster:
+    """The process that looks at HDF5 first, one file after another until it dies of one; a fork for each is dear."""
+
+    def __init__(self) -> None:
+        self._process = 0
+        self._there, self._back = -1, -1
+
+    def trial(self, path: Path, archive: bool) -> int:
+        """As ``hdf5_trial.trial``."""
+        if not self._process:
+            self._begin()
+        os.write(self._there, json.dumps([os.fspath(path), archive]).encode() + b"\n")
+        if os.read(self._back, 1):
+            return 0
+        _, status = os.waitpid(self._process, 0)
+        os.close(self._there), os.close(self._back)
+        self._process = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def _begin(self) -> None:
+        theirs, self._there = os.pipe()
+        self._back, ours = os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                os.close(self._there), os.close(self._back)
+                self._look_at_all(theirs, ours)
+            finally:
+                os._exit(0)
+        os.close(theirs), os.close(ours)
+
+    @staticmethod
+    def _look_at_all(paths: int, answers: int) -> None:
+        from nlcli.stages import hdf5_trial
+
+        signal.alarm(0)
+        with open(paths, encoding="utf-8") as lines:
+            for line in lines:
+                path, archive = json.loads(line)
+                hdf5_trial.look(Path(path), archive, 1)
+                os.write(answers, b".")
+
+
+@functools.cache
+def _taster(process: int) -> _Taster:
+    """The one of a process, by its number."""
+    del process
+    return _Taster()
+
+
+def _tasted(function: Any, path: Path) -> object:
     """As ``_drained``; the process that looks at the file first is a fork, which need not import anything."""
     from nlcli.stages import hdf5_trial
 
-    def trial(path: Path, archive: bool) -> int:
-        child = os.fork()
-        if child == 0:
-            try:
-                signal.alarm(0)
-                hdf5_trial.look(path, archive, 1)
-            finally:
-                os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    hdf5_trial.trial = trial
+    hdf5_trial.trial = _taster(os.getpid()).trial
     return _drained(function(path, None, None))
 
 
