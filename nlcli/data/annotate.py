@@ -41,7 +41,7 @@ from nlcli.stages.engines.engine import Engine, engine_of
 from nlcli.stages.engines.shard_work import Advance, Shard, Shards, ShardWork
 from nlcli.stages.files import atomic_path, fingerprint_json_parts
 from nlcli.stages.own_tables import read_own_table
-from nlcli.stages.records import SchemaRecord
+from nlcli.stages.records import ClassText, SchemaRecord
 from nlcli.stages.stage import Stage, open_stage, read_stage
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class ClassifierRecord(SchemaRecord):
     remedy: ClassVar[str] = "remove its directory and annotate again"
 
     name: str
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     preprocessing: Preprocessing
 
 

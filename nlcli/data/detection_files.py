@@ -30,7 +30,7 @@ from nlcli.errors import NlcliError
 from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path, read_json, write_csv
 from nlcli.stages.own_tables import read_own_table
-from nlcli.stages.records import Record
+from nlcli.stages.records import ClassText, Record
 from nlcli.stages.stage import StageRecord, read_stage
 
 DETECTION, NOISE, NOISE_CSV = "detection.json", "noise.parquet", "noise.csv"
@@ -90,7 +90,7 @@ class HeldOut(_Part):
         verification_used: Whether the detector and the threshold saw their verification all the same.
     """
 
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     drawn: bool
     verification_used: bool
 
@@ -227,7 +227,7 @@ class DetectionRecord(Record):
     title: str
     options: Facts
     seed: int
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     soft: bool
     uses_verification: bool
     threshold: Threshold

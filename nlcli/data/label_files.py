@@ -18,7 +18,7 @@ from nlcli.errors import NlcliError
 from nlcli.stages.arrow_arrays import arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
-from nlcli.stages.records import PathText, SchemaRecord
+from nlcli.stages.records import ClassText, PathText, SchemaRecord
 from nlcli.stages.stage import read_stage
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class DatasetRecord(SchemaRecord):
     remedy: ClassVar[str] = REMEDY
 
     task: Task
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     groups: tuple[str | None, ...] | None
     image_root: PathText
     images: int

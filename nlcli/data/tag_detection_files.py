@@ -34,7 +34,7 @@ from nlcli.data.detection_files import DETECTION, NOISE, NOISE_CSV, CleanSet, Fa
 from nlcli.errors import NlcliError
 from nlcli.stages.files import atomic_path, read_json, write_csv
 from nlcli.stages.own_tables import own_table_blocks, read_own_table
-from nlcli.stages.records import Record
+from nlcli.stages.records import ClassText, Record
 from nlcli.stages.stage import StageRecord, read_stage
 
 VERIFIED = "verified.parquet"
@@ -163,7 +163,7 @@ class TagDetectionRecord(Record):
     title: str
     options: Facts
     seed: int
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     uses_verification: bool
     floor: float
     others: int

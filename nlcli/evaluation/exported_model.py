@@ -15,7 +15,7 @@ from nlcli.evaluation.metrics_file import Estimate
 from nlcli.networks.model_formats import FORMATS, Apply, Format
 from nlcli.networks.preprocessing import Preprocessing
 from nlcli.runtime import chatter_held_back
-from nlcli.stages.records import Record
+from nlcli.stages.records import ClassText, Record
 
 EXPORT = "export.json"
 
@@ -115,7 +115,7 @@ class ExportRecord(Record):
     given: Given
     output: str
     task: Task
-    classes: tuple[str, ...]
+    classes: tuple[ClassText, ...]
     thresholds: DecisionThresholds | None
     unchosen: str | None
     measured: tuple[HowGood, ...]

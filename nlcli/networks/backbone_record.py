@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from nlcli.errors import NlcliError
 from nlcli.networks.images import Preprocessing
-from nlcli.stages.records import SchemaRecord
+from nlcli.stages.records import ClassText, SchemaRecord
 
 RECORD = "backbone.json"
 Activation = Literal["sigmoid", "softmax"]
@@ -35,7 +35,7 @@ class BackboneRecord(SchemaRecord):
     network: str
     num_features: int
     preprocessing: Preprocessing
-    classes: tuple[str, ...] | None
+    classes: tuple[ClassText, ...] | None
     activation: Activation
     history: tuple[dict[str, Any], ...]
     fingerprint: str

@@ -26,6 +26,18 @@ PathText = Annotated[str, AfterValidator(_may_be_a_path)]
 """A path as text that a file system takes; bytes outside UTF-8 stand in it as ``os.fsdecode`` writes them."""
 
 
+def _writable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half a character (such as \\ud800) is no text") from error
+    return text
+
+
+ClassText = Annotated[str, AfterValidator(_writable)]
+"""A class's name: tables take whole characters alone, where JSON can hold half of a pair."""
+
+
 class Record(BaseModel):
     """Base of the model of one JSON file; a subclass states its fields, its version and what makes it.
 

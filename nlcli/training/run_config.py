@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nlcli.data.labels import Task
 from nlcli.methods.base.contract import Problem
-from nlcli.stages.records import Record
+from nlcli.stages.records import ClassText, Record
 from nlcli.training.loop.sampling import Order
 
 CONFIG = "config.json"
@@ -36,7 +36,7 @@ class RunConfig(Record):
     method_config: dict[str, Any]
     preset: str | None
     num_features: Annotated[int, Field(ge=1, le=MOST_FEATURES)]
-    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    classes: Annotated[tuple[ClassText, ...], Field(min_length=1)]
     task: Task
     seed: int
     clean_fraction: float

@@ -90,6 +90,7 @@ def test_damaged_detections_are_refused(tmp_path: Path) -> None:
         ({"classes": 3}, r"detection.json: field 'classes': .*; make it again with 'nlcli detect-noise'"),
         ({"threshold": {"value": "high"}}, r"field 'threshold\.value': .*valid number.* \(given: 'high'\)"),
         ({"more": 1}, "field 'more'"),
+        ({"classes": ["\ud800", "b"]}, r"field 'classes\.0': half a character"),
     ):
         (made / "detection.json").write_text(json.dumps(info | damage))
         with pytest.raises(NlcliError, match=words):

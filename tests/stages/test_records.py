@@ -13,6 +13,7 @@ from nlcli.errors import NlcliError
 from nlcli.stages.files import read_json, write_json
 from nlcli.stages.lineage import describe_path, print_lineage
 from nlcli.stages.publishing import RECIPE, RECORD, work_path
+from nlcli.stages.records import ClassText, Record
 from nlcli.stages.stage import open_stage, read_stage
 from worlds.stage_builders import MakeConfig
 
@@ -111,3 +112,17 @@ def test_a_damaged_recipe_of_unfinished_work_is_a_sentence(tmp_path: Path, recip
         _run(tmp_path / "out")
     sentence = _refusal(lambda path: print_lineage(describe_path(path)), tmp_path / "out")
     assert sentence is None or "begin again with --force" in sentence
+
+
+def test_half_a_character_is_no_name_of_a_class(tmp_path: Path) -> None:
+    class Classes(Record):
+        made_by = "make"
+        classes: tuple[ClassText, ...]
+
+    (tmp_path / "made.json").write_text(
+        '{"version": 1, "classes": ["\\ud83d\\ude00", "b\\ud83d"]}'
+    )  # a pair, and half of one
+    with pytest.raises(NlcliError, match=r"made\.json: field 'classes\.1': half a character \(such as \\ud800\)"):
+        Classes.read(tmp_path / "made.json")
+    (tmp_path / "made.json").write_text('{"version": 1, "classes": ["\\ud83d\\ude00"]}')
+    assert Classes.read(tmp_path / "made.json").classes == ("\U0001f600",)
