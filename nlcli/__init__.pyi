@@ -762,7 +762,8 @@ def pretrain_backbone(
         batch_size: Images in a step, of all devices together.
         optimizer: Optimizer.
         learning_rate: Initial learning rate.
-        decay: Factor on the rate every decay_epochs.
+        decay: Factor on the rate every decay_epochs (of a part of the verified labels 1, none, where it is not
+            given).
         decay_epochs: Epochs between two decays.
         flip: Random flips.
         crop: Least side of a random crop, enlarged to the input, as a part of the image's (1: no crops).

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nlcli.stages.config import Decode, StageConfig
 from nlcli.stages.options import Option, Output, Workers
@@ -32,7 +33,15 @@ class PretrainBackbone(StageConfig):
     batch_size: Annotated[int, Option("Images in a step, of all devices together.", panel="Training", ge=1)] = 64
     optimizer: Annotated[Literal["adam", "rmsprop", "sgd"], Option("Optimizer.", panel="Training")] = "rmsprop"
     learning_rate: Annotated[float, Option("Initial learning rate.", panel="Training", gt=0)] = 1e-4
-    decay: Annotated[float, Option("Factor on the rate every decay_epochs.", panel="Training", gt=0, le=1)] = 0.9
+    decay: Annotated[
+        float,
+        Option(
+            "Factor on the rate every decay_epochs (of a part of the verified labels 1, none, where it is not given).",
+            panel="Training",
+            gt=0,
+            le=1,
+        ),
+    ] = 0.9
     decay_epochs: Annotated[float, Option("Epochs between two decays.", panel="Training", gt=0)] = 2.0
     flip: Annotated[Literal["none", "horizontal", "both"], Option("Random flips.", panel="Images")] = "both"
     crop: Annotated[
@@ -81,6 +90,16 @@ class PretrainBackbone(StageConfig):
         ),
     ] = None
     workers: Workers = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_part_does_not_decay(cls, values: Any) -> Any:
+        """Fine-tuning on a part of the clean set (FT-W) has no decay: its epochs are the part's, and soon over."""
+        if isinstance(values, dict) and values.get("labels") == "verified" and "decay" not in values:
+            with contextlib.suppress(TypeError, ValueError):  # what is no number is told by its own field
+                if float(values.get("clean_fraction", 1)) < 1:
+                    return values | {"decay": 1.0}
+        return values
 
 
 class TrainHead(StageConfig):

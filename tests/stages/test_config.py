@@ -233,3 +233,12 @@ def test_every_number_of_every_command_is_finite() -> None:
             for value in ("inf", "nan", "1e400") if kind is float else (10**40,) if kind is int else ():
                 with pytest.raises(NlcliError, match=name.replace("_", "[_-]")):
                     model.parse({**required, name: value})
+
+
+def test_fine_tuning_on_a_part_of_the_clean_set_does_not_decay() -> None:
+    """FT-W never decays by the clean set's epochs, which at 5 % would end it after a twentieth of the steps."""
+    whole = {"dataset": "d", "output": "o", "labels": "verified"}
+    assert PretrainBackbone.parse({**whole, "clean_fraction": "0.05"}).recipe()["decay"] == 1.0
+    assert PretrainBackbone.parse({**whole, "clean_fraction": 0.05, "decay": 0.9}).decay == 0.9
+    assert PretrainBackbone.parse(whole).decay == 0.9  # GT, whose epochs are those of all images
+    assert PretrainBackbone.parse({"dataset": "d", "output": "o"}).decay == 0.9
