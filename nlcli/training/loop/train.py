@@ -24,7 +24,6 @@ from nlcli.training.loop import checkpoints, pace
 from nlcli.training.loop.checkpoints import BestEvaluation, Checkpoint, Position
 from nlcli.training.loop.contract import Block, Outcome, Settings, Source, Trainable
 from nlcli.training.loop.fading import fading_note
-from nlcli.training.loop.gpu_arithmetic import gpu_arithmetic
 from nlcli.training.loop.history import Evaluation, append_to_history, write_history
 
 if TYPE_CHECKING:
@@ -56,6 +55,10 @@ def train(
         NlcliError: the loss is not finite, or the checkpoint cannot be read.
     """
     run = _Run(model, phases, source, evaluate, settings, work, on_evaluation)
+    if getattr(model, "arrays", False):  # without TensorFlow
+        return run.run()
+    from nlcli.training.loop.gpu_arithmetic import gpu_arithmetic
+
     with gpu_arithmetic(repeatable=not settings.xla, tensor_float_32=settings.tensor_float_32):
         return run.run()
 
