@@ -18,6 +18,7 @@ from nlcli.answers.answer import Answer
 from nlcli.answers.queue import Asked
 from nlcli.answers.words import NOTHING, Word
 from nlcli.data.labels import SPLITS, LabelTable
+from nlcli.stages.arrow_arrays import numpy_texts, rows_of
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import own_table_blocks, read_own_table
 
@@ -72,7 +73,6 @@ def write_log(
 
 def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
     """(N,) bool: which images of the data set in ``directory`` were asked about because of their score."""
-    import pandas as pd
     import pyarrow.compute as pc
 
     chosen = np.zeros(len(table), bool)
@@ -80,8 +80,7 @@ def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
         return chosen
     rows = read_own_table(directory / LOG, _remedy(directory), schema=_schema(), columns=("key", "how", "state"))
     scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
-    keys = rows.filter(pc.fill_null(scored, False)).column("key").to_numpy()
-    row = pd.Index(table.keys).get_indexer(np.unique(keys)) if len(keys) else np.zeros(0, np.int64)
+    row = rows_of(table.keys, numpy_texts(rows.filter(scored).column("key")))
     chosen[row[row >= 0]] = True
     return chosen
 

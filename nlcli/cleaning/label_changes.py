@@ -23,6 +23,7 @@ from nlcli.cleaning.proposals import NONE
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
+from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts
 from nlcli.stages.files import atomic_path, write_csv_table
 from nlcli.stages.own_tables import read_own_table
 from nlcli.version import __version__
@@ -68,12 +69,10 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
 
     def words(known: tuple[str, ...], codes: np.ndarray) -> Any:
         codes = codes.astype(np.int32)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(known, pa.string())).cast(
-            pa.string()
-        )
+        return pa.DictionaryArray.from_arrays(arrow_numbers(codes, codes < 0), arrow_texts(known)).cast(pa.string())
 
     def numbers(values: np.ndarray) -> Any:
-        return pa.array(values, mask=np.isnan(values))
+        return arrow_numbers(values, np.isnan(values))
 
     single = table.task == "single-label"
     known = table.classes if single else (GIVEN, MISSING)
@@ -84,8 +83,8 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
         old = np.where(changes.old == NONE, 1, 0)
         proposed = 1 - old
     columns = {
-        "key": pa.array(table.keys[row].tolist(), pa.string()),
-        "path": pa.array(table.paths[row].tolist(), pa.string()),
+        "key": arrow_texts(table.keys[row].tolist()),
+        "path": arrow_texts(table.paths[row].tolist()),
         "split": words(SPLITS, table.split[row]),
         "class": words(table.classes, of_class),
         "old": words(known, old),
@@ -98,7 +97,7 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
         "runner_up": words(table.classes, changes.runner_up),
         "old_confidence": numbers(confidences(table, row, changes.old)),
         **{
-            name: pa.repeat(pa.scalar(value, pa.string()), len(row))
+            name: arrow_texts([value] * len(row))
             for name, value in (
                 ("method", method),
                 ("source", source),

@@ -15,6 +15,7 @@ from nlcli.data.tag_detection_files import TagEntries, read_tag_detection
 from nlcli.detection.verification import UNVERIFIED, visible_labels
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Bools, Floats, Ints
+from nlcli.stages.arrow_arrays import rows_of
 from nlcli.stages.stage import StageRecord
 
 
@@ -122,14 +123,12 @@ def _block_of_tags(
 
 def _rows(record: StageRecord, table: LabelTable, keys: np.ndarray) -> Ints:
     """Rows of the label table; a key that it does not have is refused."""
-    import pandas as pd
-
-    row: Ints = pd.Index(table.keys).get_indexer(keys)
+    row: Ints = rows_of(table.keys, keys)
     if (row < 0).any():
         raise NlcliError(
             f"{record.path / NOISE} names an image that the data set does not have; run nlcli detect-noise again"
         )
-    return row.astype(np.int64)
+    return row
 
 
 def _probabilities(record: StageRecord, given: np.ndarray) -> Floats:

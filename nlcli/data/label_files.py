@@ -15,7 +15,7 @@ from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.data.one_picture import refuse_one_picture_in_two_splits
 from nlcli.data.pictures import look_at_pictures, picture_root
 from nlcli.errors import NlcliError
-from nlcli.stages.arrow_arrays import arrow_texts, numpy_numbers, numpy_texts
+from nlcli.stages.arrow_arrays import arrow_lists, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.records import ClassText, PathText, SchemaRecord
@@ -76,10 +76,12 @@ def write_dataset(
         indptr = matrix.indptr[rows.start : rows.stop + 1]
         inside = slice(indptr[0], indptr[-1])
         values = matrix.indices[inside].astype(np.int32, copy=False) if values is None else values[inside]
-        return pa.ListArray.from_arrays(pa.array((indptr - indptr[0]).astype(np.int32)), pa.array(values))
+        return arrow_lists(indptr - indptr[0], values)
 
     def names(known: tuple[str, ...], codes: np.ndarray) -> Any:
-        return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int8)), pa.array(known)).cast(pa.string())
+        return pa.DictionaryArray.from_arrays(arrow_numbers(codes.astype(np.int8)), arrow_texts(known)).cast(
+            pa.string()
+        )
 
     confidence = table.noisy.data.astype(np.float32, copy=False)
     with atomic_path(directory / "images.parquet") as temporary:
@@ -87,8 +89,8 @@ def write_dataset(
             for start in range(0, max(len(table), 1), _GROUP_ROWS):
                 rows = slice(start, min(start + _GROUP_ROWS, len(table)))
                 columns = [
-                    pa.array(table.keys[rows], pa.string()),
-                    pa.array(table.paths[rows], pa.string()),
+                    arrow_texts(table.keys[rows].tolist()),
+                    arrow_texts(table.paths[rows].tolist()),
                     names(SPLITS, table.split[rows]),
                     lists(table.noisy, rows),
                     lists(table.noisy, rows, confidence),
@@ -322,6 +324,6 @@ def write_truth(directory: Path, keys: np.ndarray, true: np.ndarray) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {"key": pa.array(keys.tolist(), pa.string()), "true": pa.array(true.astype(np.int32))}
+    columns = {"key": arrow_texts(keys.tolist()), "true": arrow_numbers(true.astype(np.int32))}
     with atomic_path(directory / TRUTH) as temporary:
         pq.write_table(pa.table(columns), temporary)

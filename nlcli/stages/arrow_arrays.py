@@ -54,6 +54,12 @@ def arrow_lists(offsets: np.ndarray, values: np.ndarray, absent: np.ndarray | No
     return pa.ListArray.from_arrays(arrow_numbers(offsets.astype(np.int32)), arrow_numbers(values), mask=mask)
 
 
+def rows_of(keys: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(n,) int64 places of the texts ``asked`` (n,) among ``keys``, -1 of those that are not there."""
+    place = {key: row for row, key in enumerate(keys.tolist())}
+    return np.fromiter((place.get(key, -1) for key in asked.tolist()), np.int64, len(asked))
+
+
 def numpy_numbers(column: Any, empty: float | None = None) -> np.ndarray:
     """(n,) what an array or a chunked one holds, numbers; not to be written to.
 

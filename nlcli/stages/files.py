@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nlcli.errors import NlcliError, printable, shortened
+from nlcli.stages.arrow_arrays import arrow_texts
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 if TYPE_CHECKING:
@@ -290,11 +291,11 @@ def write_csv_table(path: Path, table: pa.Table) -> None:
         column = table.column(name)
         if pa.types.is_floating(column.type):
             column = pc.round(column.cast(pa.float64()), 6)
-            column = pc.if_else(pc.is_nan(column), None, column)
+            column = pc.if_else(pc.is_nan(column), pa.nulls(len(column), pa.float64()), column)
         elif pa.types.is_string(column.type):
-            run = pc.fill_null(pc.match_substring_regex(column, _RUN_PATTERN), False)
+            run = pc.match_substring_regex(column, _RUN_PATTERN)  # empty where the cell is, which stays empty
             if pc.any(run).as_py():
-                guarded = pa.array([csv_cell(text) for text in column.filter(run).to_pylist()], pa.string())
+                guarded = arrow_texts([csv_cell(text) for text in column.filter(run).to_pylist()])
                 column = pc.replace_with_mask(column.combine_chunks(), run.combine_chunks(), guarded)
         columns.append(column)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:

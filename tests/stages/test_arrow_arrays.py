@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nlcli.stages.arrow_arrays import arrow_lists, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
+from nlcli.stages.arrow_arrays import arrow_lists, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts, rows_of
 
 TEXTS = ["", "a", "é😀", "b" * 300, ""]
 
@@ -71,6 +71,12 @@ def test_lists() -> None:
     assert arrow_lists(offsets, values).equals(pa.array([[5, 6], [], [7]], pa.list_(pa.int32())))
     absent = np.array([False, True, False])
     assert arrow_lists(offsets, values, absent).equals(pa.array([[5, 6], None, [7]], pa.list_(pa.int32())))
+
+
+def test_rows_of_keys() -> None:
+    keys = np.array(["b", "a", "c"], object)
+    assert rows_of(keys, np.array(["a", "x", "c", "a"], object)).tolist() == [1, -1, 2, 1]
+    assert rows_of(keys, keys[:0]).dtype == np.int64
 
 
 def test_none_of_it_imports_pandas(tmp_path: Path) -> None:
