@@ -121,7 +121,11 @@ def predicted_and_scored(model: Path, dataset: Path, table: LabelTable, work: Pa
     assert isinstance(scorer.source, ImageNetwork)
     assert scorer.source.preparation.decode == options["decode"]
     images = {str(table.keys[row]): table.image_path(int(row)) for row in table.rows("test")}
-    of_files = list(score_images(scorer, images, Predict(images=dataset, run=model, workers=2)))
+    of_files = list(
+        score_images(
+            scorer, list(images), [str(path) for path in images.values()], Predict(images=dataset, run=model, workers=2)
+        )
+    )
     assert [image.image for image in of_files] == scored.keys.tolist()
     scores = np.stack([image.scores for image in of_files if image.scores is not None])
     np.testing.assert_allclose(scores, scored.verified.scores, atol=2e-6)
@@ -129,7 +133,12 @@ def predicted_and_scored(model: Path, dataset: Path, table: LabelTable, work: Pa
     way = {"exact": "fast", "fast": "exact"}[options["decode"]]
     turned = scorer.source.preparation.model_copy(update={"decode": way})
     other = replace(scorer, source=replace(scorer.source, preparation=turned))
-    others = [image.scores for image in score_images(other, images, Predict(images=dataset, run=model))]
+    others = [
+        image.scores
+        for image in score_images(
+            other, list(images), [str(path) for path in images.values()], Predict(images=dataset, run=model)
+        )
+    ]
     assert np.abs(scores - np.stack([part for part in others if part is not None])).max() > 1e-5
 
 

@@ -75,10 +75,12 @@ def test_processes_are_used_again_survive_kills_and_end_when_nobody_asks(
     images, *rest = outcome(paths, WORKERS)
     np.testing.assert_array_equal(images, expected[0])
     assert rest == list(expected[1:])
-    monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.05)
-    outcome(paths, WORKERS)
     processes = [decoder.process for decoder in POOL._idle]
     assert before & {process.pid for process in processes}
+    used = POOL.take()
+    assert used is not None
+    monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.05)
+    POOL.give(used)
     deadline = time.monotonic() + 30
     while POOL.waiting and time.monotonic() < deadline:
         time.sleep(0.01)

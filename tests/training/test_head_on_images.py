@@ -144,7 +144,7 @@ def test_learns_and_scores_without_features(dataset: Path, trained: Path, tmp_pa
     table = read_dataset(dataset)
     path = table.image_path(int(table.rows("validation")[0]))
     scorer = open_scorer(read_stage(trained))
-    (computed,) = score_images(scorer, {"a": path}, Predict(images=path, run=trained))
+    (computed,) = score_images(scorer, ["a"], [str(path)], Predict(images=path, run=trained))
     assert scorer.classes == table.classes
     own = load_head(trained)
     pixels = next(iterate_images([path], own.open_backbone().preprocessing, 1)).images

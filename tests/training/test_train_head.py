@@ -478,7 +478,7 @@ def test_veits_pretraining_is_chosen_by_the_validation_loss(work: Work) -> None:
         ({"steps": 10, "options": {"steps": 20}}, "'steps' is given twice, as 10 and as option 20"),
         ({"options": {"alpa": 1}}, "unknown option 'alpa'; did you mean 'alpha'?"),
         ({"preset": "cocoo"}, "unknown preset 'cocoo'; did you mean 'coco'?"),
-        ({"learning_rate": 1e30, "options": {"optimizer": "sgd", "activation": "linear"}}, "lower the learning rate"),
+        ({"learning_rate": 1e12, "options": {"optimizer": "sgd", "activation": "linear"}}, "lower the learning rate"),
     ],
 )
 def test_mistakes_are_sentences(work: Work, changes: dict[str, Any], message: str) -> None:
