@@ -51,7 +51,7 @@ demo-clean: $(READY_DEMO)  ## two piles of pictures with bad labels, from labels
 demo-single-label: $(READY_DEMO)  ## every detector and method on embedded single-label data, 4 minutes on 2 cores
 	$(BIN)/nlcli run pipelines/demo_single_label.yaml
 
-test: lint  ## style, types and the tests, 9 minutes on 2 cores (JOBS=N for more)
+test: lint  ## style, types and the tests, 10 minutes on 2 cores (JOBS=N for more)
 	$(PYTEST) -m "not slow"
 
 test-slow: $(READY)  ## the long tests, too

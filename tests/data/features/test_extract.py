@@ -163,6 +163,7 @@ def test_a_killed_extraction_keeps_finished_shards(
     np.testing.assert_array_equal(FeatureStore(path).read(np.arange(21)), FeatureStore(extracted).read(np.arange(21)))
 
 
+@pytest.mark.slow
 def test_sigkill(work: Path, extracted: Path, tmp_path: Path) -> None:
     """Killed in the middle of a shard, the same command ends with the same result."""
     script = (
