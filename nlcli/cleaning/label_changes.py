@@ -23,7 +23,7 @@ from nlcli.cleaning.proposals import NONE
 from nlcli.data.labels import SPLITS, LabelTable
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
-from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts
+from nlcli.stages.arrow_arrays import arrow_names, arrow_numbers, arrow_texts
 from nlcli.stages.files import atomic_path, write_csv_table
 from nlcli.stages.own_tables import read_own_table
 from nlcli.version import __version__
@@ -67,10 +67,6 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
 
     changes, row = plan.changes, plan.changes.row
 
-    def words(known: tuple[str, ...], codes: np.ndarray) -> Any:
-        codes = codes.astype(np.int32)
-        return pa.DictionaryArray.from_arrays(arrow_numbers(codes, codes < 0), arrow_texts(known)).cast(pa.string())
-
     def numbers(values: np.ndarray) -> Any:
         return arrow_numbers(values, np.isnan(values))
 
@@ -85,16 +81,16 @@ def _arrow_table(table: LabelTable, plan: Plan, method: str, source: str) -> Any
     columns = {
         "key": arrow_texts(table.keys[row].tolist()),
         "path": arrow_texts(table.paths[row].tolist()),
-        "split": words(SPLITS, table.split[row]),
-        "class": words(table.classes, of_class),
-        "old": words(known, old),
-        "proposed": words(known, proposed),
-        "new": words(known, np.where(plan.made, proposed, old)),
+        "split": arrow_names(SPLITS, table.split[row]),
+        "class": arrow_names(table.classes, of_class),
+        "old": arrow_names(known, old),
+        "proposed": arrow_names(known, proposed),
+        "new": arrow_names(known, np.where(plan.made, proposed, old)),
         "probability": numbers(changes.probability),
         "threshold": numbers(plan.threshold),
-        "rule": words(RULES, plan.rule),
-        "reason": words(REASONS, plan.reason),
-        "runner_up": words(table.classes, changes.runner_up),
+        "rule": arrow_names(RULES, plan.rule),
+        "reason": arrow_names(REASONS, plan.reason),
+        "runner_up": arrow_names(table.classes, changes.runner_up),
         "old_confidence": numbers(confidences(table, row, changes.old)),
         **{
             name: arrow_texts([value] * len(row))

@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from nlcli.errors import NlcliError
-from nlcli.stages.arrow_arrays import arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
+from nlcli.stages.arrow_arrays import arrow_names, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts, rows_of
 from nlcli.stages.files import atomic_path, read_json, write_csv
 from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.records import ClassText, Record
@@ -327,8 +327,7 @@ def write_detection(work: Path, info: DetectionRecord, labels: ScoredLabels) -> 
     order = numpy_numbers(pc.sort_indices(sorting, [("score", "ascending"), ("key", "ascending")]))
 
     def words(known: Sequence[str], codes: np.ndarray) -> Any:
-        indices = arrow_numbers(codes[order].astype(np.int32), codes[order] < 0)
-        return pa.DictionaryArray.from_arrays(indices, arrow_texts(known)).cast(pa.string())
+        return arrow_names(known, codes[order])
 
     def strings(values: np.ndarray) -> Any:
         return arrow_texts(values[order].tolist())
@@ -427,8 +426,7 @@ def read_weights(path: Path | str, keys: np.ndarray, kind: Literal["soft", "hard
             f"{path}: the score of {detection.method} is no weight between 0 and 1; use hard weights, or a detection "
             "by cleannet"
         )
-    row_of = {key: row for row, key in enumerate(detection.keys.tolist())}
-    position = np.array([row_of.get(key, -1) for key in keys.tolist()], np.int64)
+    position = rows_of(detection.keys, keys)
     missing = np.flatnonzero(position < 0)
     if len(missing):
         raise NlcliError(

@@ -15,7 +15,7 @@ from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.data.one_picture import refuse_one_picture_in_two_splits
 from nlcli.data.pictures import look_at_pictures, picture_root
 from nlcli.errors import NlcliError
-from nlcli.stages.arrow_arrays import arrow_lists, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
+from nlcli.stages.arrow_arrays import arrow_lists, arrow_names, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import damaged_as_sentence, own_table_blocks, read_own_table
 from nlcli.stages.records import ClassText, PathText, SchemaRecord
@@ -78,11 +78,6 @@ def write_dataset(
         values = matrix.indices[inside].astype(np.int32, copy=False) if values is None else values[inside]
         return arrow_lists(indptr - indptr[0], values)
 
-    def names(known: tuple[str, ...], codes: np.ndarray) -> Any:
-        return pa.DictionaryArray.from_arrays(arrow_numbers(codes.astype(np.int8)), arrow_texts(known)).cast(
-            pa.string()
-        )
-
     confidence = table.noisy.data.astype(np.float32, copy=False)
     with atomic_path(directory / "images.parquet") as temporary:
         with pq.ParquetWriter(temporary, images_schema()) as file:
@@ -91,12 +86,12 @@ def write_dataset(
                 columns = [
                     arrow_texts(table.keys[rows].tolist()),
                     arrow_texts(table.paths[rows].tolist()),
-                    names(SPLITS, table.split[rows]),
+                    arrow_names(SPLITS, table.split[rows]),
                     lists(table.noisy, rows),
                     lists(table.noisy, rows, confidence),
                     lists(table.present, rows),
                     lists(table.absent, rows),
-                    names(VERIFICATION, table.verification[rows]),
+                    arrow_names(VERIFICATION, table.verification[rows]),
                 ]
                 file.write_table(pa.Table.from_arrays(columns, schema=images_schema()))
     record = {

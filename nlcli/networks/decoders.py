@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.networks.decoder_process import PIXELS, READY, REFUSED
-from nlcli.networks.images import load_into
+from nlcli.networks.images import load_each, load_into
 from nlcli.networks.preprocessing import Preprocessing
 
 THREADS_SUFFICE = 4
@@ -177,10 +177,15 @@ class DecoderPool:
             if not self._registered:
                 atexit.register(self.close)
                 self._registered = True
-            if self._closing is None:
-                self._closing = threading.Timer(IDLE_SECONDS, self.close)
-                self._closing.daemon = True
-                self._closing.start()
+
+    def rest(self) -> None:
+        """Let those that are idle end after a while, unless one is taken before."""
+        with self._lock:
+            if self._closing is not None:
+                self._closing.cancel()
+            self._closing = threading.Timer(IDLE_SECONDS, self.close)
+            self._closing.daemon = True
+            self._closing.start()
 
     def close(self) -> None:
         """End those that are idle."""
@@ -225,7 +230,7 @@ def decode_elsewhere(paths: Sequence[Path | str], pre: Preprocessing, out: np.nd
     while len(reasons) < len(paths):
         decoder = POOL.take(new=died)
         if decoder is None:
-            return reasons + [load_into(paths[i], pre, out, i) for i in range(len(reasons), len(paths))]
+            return reasons + load_each(paths[len(reasons) :], pre, out[len(reasons) :])
         first = len(reasons)
         asked = paths[first : first + 1] if died else paths[first:]
         try:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.networks.decoders import REQUEST, decode_elsewhere, processes_pay
-from nlcli.networks.images import Source, load_into
+from nlcli.networks.decoders import POOL, REQUEST, decode_elsewhere, processes_pay
+from nlcli.networks.images import Source, load_each
 from nlcli.networks.preparation import Preparation
 from nlcli.networks.preprocessing import Preprocessing
 from nlcli.runtime import cpu_count
@@ -50,7 +50,7 @@ def iterate_images(
     ahead = 2 + math.ceil(workers * (2 * part if elsewhere else 1) / batch_size)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     pending: deque[tuple[int, np.ndarray, list[Future[list[str | None]]]]] = deque()
-    decode: Any = decode_elsewhere if elsewhere else _decode_here
+    decode: Any = decode_elsewhere if elsewhere else load_each
 
     def submit(first: int) -> None:
         count = min(batch_size, len(sources) - first)
@@ -81,7 +81,5 @@ def iterate_images(
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _decode_here(sources: Sequence[Source], pre: Preprocessing | Preparation, out: np.ndarray) -> list[str | None]:
-    return [load_into(source, pre, out, position) for position, source in enumerate(sources)]
+        if elsewhere:
+            POOL.rest()

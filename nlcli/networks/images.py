@@ -29,6 +29,7 @@ import os
 import stat
 import threading
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,11 @@ def read_image_file(path: Path) -> bytes:
 
 class _Refused(Exception):
     """The reason why an image is not decoded."""
+
+
+def load_each(sources: Sequence[Source], pre: Preprocessing | Preparation, buffer: np.ndarray) -> list[str | None]:
+    """Decode images into a batch (n, S, S, 3); for each why it cannot be used, or None."""
+    return [load_into(source, pre, buffer, position) for position, source in enumerate(sources)]
 
 
 def load_into(source: Source, pre: Preprocessing | Preparation, buffer: np.ndarray, position: int) -> str | None:

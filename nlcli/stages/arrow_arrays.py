@@ -46,6 +46,14 @@ def arrow_texts(values: Sequence[str]) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
 
 
+def arrow_names(names: Sequence[str], codes: np.ndarray) -> pa.Array:
+    """A string array of ``names[code]`` for each of ``codes`` (n,), integers; empty where one is below 0."""
+    import pyarrow as pa
+
+    held = arrow_numbers(codes.astype(np.int32), codes < 0)
+    return pa.DictionaryArray.from_arrays(held, arrow_texts(names)).cast(pa.string())
+
+
 def arrow_lists(offsets: np.ndarray, values: np.ndarray, absent: np.ndarray | None = None) -> pa.Array:
     """(n,) lists of ``values`` from ``offsets`` (n + 1,); None where ``absent`` (n,) bool is true."""
     import pyarrow as pa

@@ -77,10 +77,8 @@ def test_processes_are_used_again_survive_kills_and_end_when_nobody_asks(
     assert rest == list(expected[1:])
     processes = [decoder.process for decoder in POOL._idle]
     assert before & {process.pid for process in processes}
-    used = POOL.take()
-    assert used is not None
     monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.05)
-    POOL.give(used)
+    POOL.rest()
     deadline = time.monotonic() + 30
     while POOL.waiting and time.monotonic() < deadline:
         time.sleep(0.01)

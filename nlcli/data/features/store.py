@@ -15,7 +15,7 @@ from nlcli.data.features.shards import Shard, read_shard_record, shard_path
 from nlcli.data.pictures import picture_root
 from nlcli.errors import NlcliError
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
-from nlcli.stages.arrow_arrays import numpy_texts
+from nlcli.stages.arrow_arrays import numpy_texts, rows_of
 from nlcli.stages.own_tables import read_own_table
 from nlcli.stages.stage import read_stage
 
@@ -120,8 +120,7 @@ class FeatureStore:
         if self.dataset_fingerprint == table.fingerprint:
             return
         index = read_own_table(self.path / INDEX, "extract the features again", columns=("key", "path"))
-        row_of = {key: row for row, key in enumerate(index.column("key").to_pylist())}
-        row = np.array([row_of.get(key, -1) for key in table.keys.tolist()], np.int64)
+        row = rows_of(numpy_texts(index.column("key")), table.keys)
         known = numpy_texts(index.column("path"))[row]
         here = Path(os.path.abspath(table.image_root))
         other = np.flatnonzero((row < 0) | (known != table.paths) | (self.image_root != here))
