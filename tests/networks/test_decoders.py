@@ -69,14 +69,19 @@ def test_processes_are_used_again_survive_kills_and_end_when_nobody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = pictures(tmp_path, 16)
-    expected = outcome(paths, WORKERS)
-    before = {decoder.process.pid for decoder in POOL._idle}
-    POOL._idle[0].process.kill()
+    expected = outcome(paths, 1)
+    first, last = (POOL.take(new=True) for _ in range(WORKERS))
+    assert first is not None
+    assert last is not None
+    POOL.give(first)
+    POOL.give(last)
+    last.process.kill()  # the next one that is asked
     images, *rest = outcome(paths, WORKERS)
     np.testing.assert_array_equal(images, expected[0])
     assert rest == list(expected[1:])
     processes = [decoder.process for decoder in POOL._idle]
-    assert before & {process.pid for process in processes}
+    assert first.process in processes
+    assert last.process not in processes
     monkeypatch.setattr(decoders, "IDLE_SECONDS", 0.05)
     POOL.rest()
     deadline = time.monotonic() + 30
