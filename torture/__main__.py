@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import pkgutil
 import sys
 import time
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small part of everything, about a minute")
     parser.add_argument("--inputs", type=int, help="inputs of each reader (fuzz; default: 20,000)")
     parser.add_argument("--kills", type=int, help="kills of pipelines (kills; default: 300)")
+    parser.add_argument("--only", default="", help="readers (fuzz) or works (kills) whose name holds this")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(parts())
@@ -33,10 +35,12 @@ def main() -> None:
     for name in arguments.parts or parts():
         started = time.monotonic()
         attack = importlib.import_module(f"torture.{name}")
-        size = {"fuzz": arguments.inputs, "kills": arguments.kills}.get(name)
-        counts += attack.run(arguments.quick, arguments.seed, *([] if size is None else [size]))
+        options = {"inputs": arguments.inputs, "kills": arguments.kills, "only": arguments.only}
+        taken = inspect.signature(attack.run).parameters
+        given = {key: value for key, value in options.items() if key in taken and value is not None}
+        counts += attack.run(arguments.quick, arguments.seed, **given)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    width = max(len(count.what) for count in counts)
+    width = max((len(count.what) for count in counts), default=0)
     for count in counts:
         print(f"{count.what:<{width}}  {count.times:>7,}  {len(count.failures) or 'withstood'}")
         for failure in count.failures[:20]:

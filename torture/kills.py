@@ -1,14 +1,15 @@
 """Commands killed at random moments, again and again: the same command ends with the bytes of an undisturbed run.
 
-Two thirds of the kills are of ``every_stage.yaml``, whose stages take seconds, the rest of the demos. SIGKILL to all
-processes of the command, SIGKILL to the first one alone (its workers must not go on for ever), SIGTERM, and SIGINT
-(Ctrl-C), which must say that the same command continues.
+Two thirds of the kills are of ``every_stage.yaml``, whose stages take seconds, a part of them with two jobs; the rest
+of the demos. SIGKILL to all processes of the command, SIGKILL to the first one alone (its workers must not go on for
+ever), SIGTERM, and SIGINT (Ctrl-C), which must say that the same command continues.
 
 A command uses many seconds of the processors before it works, above all for importing TensorFlow. So that 300 kills are
 affordable, most commands are forks of a process that has imported it; the others are started as a person starts them,
-which those of several jobs always are. One run in ``RUNS_OF_ONE_JOB`` has two jobs from its first command to its last:
-a network that is trained from images rounds as the number of its threads wants, so another ``--jobs`` is another
-command. Forks keep checkpoints and parts of work far smaller than people's, so that a kill finds them everywhere.
+which those of several jobs always are. A work has one number of jobs from its first command to its last, and so has the
+undisturbed run that it is compared with: a network that is trained from images rounds as the number of its threads
+wants, so another ``--jobs`` is another command. Forks keep checkpoints and parts of work far smaller than people's, so
+that a kill finds them everywhere.
 
 Moments are drawn on the clock of what the command has used of the processors,
 which is the same on a busy machine: a few in its start, most behind it, exponentially distributed, so that no part of
@@ -26,7 +27,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,6 @@ A_RUN = 15
 IN_THE_START = 0.1
 AS_A_PERSON = 0.06
 """Of the commands with one job; those that are not are forks."""
-RUNS_OF_ONE_JOB = 7
-"""After so many the next run has two."""
 LONGEST = 7200.0  # seconds of one command
 
 
@@ -54,6 +53,7 @@ class Work:
         part: Of the kills.
         arguments: The command, but for ``--jobs``; paths that are not whole are of the folder that it works in.
         makes: What it makes in that folder.
+        jobs: How many it has.
         before: Commands that make what it reads, which are not killed.
     """
 
@@ -61,15 +61,18 @@ class Work:
     part: float
     arguments: tuple[str, ...]
     makes: Path
+    jobs: int = 1
     before: tuple[tuple[str, ...], ...] = ()
 
 
-def _pipeline(name: str, part: float, path: str, scale: float | None = None, limit: int | None = None) -> Work:
+def _pipeline(
+    name: str, part: float, path: str, scale: float | None = None, limit: int | None = None, jobs: int = 1
+) -> Work:
     from nlcli.stages.pipeline import read_pipeline
 
     makes = read_pipeline(ROOT / path, Path("work"), scale=scale, limit=limit).workdir  # a rehearsal has its own
     small = [f"--{key}={value}" for key, value in (("scale", scale), ("limit", limit)) if value is not None]
-    return Work(name, part, ("run", str(ROOT / path), "--workdir=work", *small), makes)
+    return Work(name, part, ("run", str(ROOT / path), "--workdir=work", *small), makes, jobs)
 
 
 def works() -> tuple[Work, ...]:
@@ -80,30 +83,20 @@ def works() -> tuple[Work, ...]:
         "--weights=none", "--pretrain-steps=30", "--output=cleaned",
     )  # fmt: skip
     return (
-        _pipeline("every stage", 2 / 3, "torture/every_stage.yaml"),
+        _pipeline("every stage", 7 / 12, "torture/every_stage.yaml"),
+        _pipeline("every stage with two jobs", 1 / 12, "torture/every_stage.yaml", jobs=2),
         _pipeline("demo at small size", 1 / 9, "pipelines/demo.yaml", 0.02, 240),
-        Work("demo-clean at small size", 1 / 9, clean, Path("cleaned"), (pile,)),
+        Work("demo-clean at small size", 1 / 9, clean, Path("cleaned"), before=(pile,)),
         _pipeline("demo-single-label at small size", 1 / 9, "pipelines/demo_single_label.yaml", 0.02, 240),
     )
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How a command is started: with how many jobs, and whether forked of this process."""
-
-    jobs: int
-    fork: bool
-
-    def start(self, work: Work, folder: Path) -> Running:
-        """The work's command, working in ``folder``."""
-        return self.run([*work.arguments, f"--jobs={self.jobs}"], folder)
-
-    def run(self, arguments: Sequence[str], folder: Path) -> Running:
-        """Any command, working in ``folder``."""
-        return (forked if self.fork else started)(arguments, folder)
+_Start = Callable[[Sequence[str], Path], Running]
 
 
-FORKED, STARTED, TWO_JOBS = _Way(1, True), _Way(1, False), _Way(2, False)
+def _start(work: Work, way: _Start, folder: Path) -> Running:
+    """The work's command, working in ``folder``."""
+    return way([*work.arguments, f"--jobs={work.jobs}"], folder)
 
 
 def moment(draw: random.Random, start: float, work: float) -> float:
@@ -118,10 +111,8 @@ def moment(draw: random.Random, start: float, work: float) -> float:
     return start + draw.expovariate(A_RUN / work)
 
 
-def _drawn_way(draw: random.Random, jobs: int) -> _Way:
-    if jobs > 1:
-        return TWO_JOBS
-    return STARTED if draw.random() < AS_A_PERSON else FORKED
+def _drawn_way(draw: random.Random, ways: Sequence[_Start]) -> _Start:
+    return started if draw.random() < AS_A_PERSON else ways[-1]
 
 
 def _disturb(command: Running, how: str, count: Count) -> None:
@@ -143,25 +134,25 @@ def _disturb(command: Running, how: str, count: Count) -> None:
 
 @dataclass
 class _Undisturbed:
-    """A work that nothing disturbs, with one number of jobs: what it makes and what it uses of the processors."""
+    """A work that nothing disturbs: what it makes and what it uses of the processors, before it works by the way."""
 
     made: dict[str, object]
     seconds: float
-    starts: dict[_Way, float]
+    starts: dict[_Start, float]
 
     @classmethod
-    def of(cls, work: Work, ways: Sequence[_Way], folder: Path, count: Count) -> _Undisturbed:
-        """Run it once from its beginning in the first of ``ways``, and in all of them with nothing left to do."""
-        shutil.rmtree(folder / work.makes, ignore_errors=True)
-        whole = _to_its_end(ways[0].start(work, folder), count)
+    def of(cls, work: Work, folder: Path, count: Count) -> _Undisturbed:
+        """Run it once from its beginning as a person does, and in all ways with nothing left to do."""
+        whole = _to_its_end(_start(work, started, folder), count)
         made = content(folder / work.makes)
         count.expect(made, f"{work.makes} holds nothing to compare")
-        starts = {way: _to_its_end(way.start(work, folder), count) for way in ways}
-        seconds = whole - starts[ways[0]]
-        if TWO_JOBS in starts:
-            starts[TWO_JOBS] *= 3  # both workers import, too, where there is something to do
+        ways: tuple[_Start, ...] = (started, forked) if work.jobs == 1 else (started,)
+        starts = {way: _to_its_end(_start(work, way, folder), count) for way in ways}
+        seconds = whole - starts[started]
+        if work.jobs > 1:
+            starts[started] *= 1 + work.jobs  # the workers import, too, where there is something to do
         told = ", ".join(f"{start:.1f} s" for start in starts.values())
-        _say(f"{work.name}: {seconds:.0f} s of work with {ways[0].jobs} jobs behind a start of {told}")
+        _say(f"{work.name}: {seconds:.0f} s of work behind a start of {told}")
         return cls(made, max(seconds, 1.0), starts)
 
 
@@ -175,32 +166,28 @@ def _to_its_end(command: Running, count: Count) -> float:
 
 def _campaign(work: Work, kills: int, draw: random.Random) -> Count:
     count = Count("kills", f"{work.name}: killed at random moments until it is done")
-    undisturbed: dict[int, _Undisturbed] = {}
     runs = 0
     with tempfile.TemporaryDirectory() as root, contextlib.suppress(RuntimeError):
         folder = Path(root) / "here"
         folder.mkdir()
         for arguments in work.before:
-            _to_its_end(STARTED.run(arguments, folder), count)
+            _to_its_end(started(arguments, folder), count)
+        undisturbed = _Undisturbed.of(work, folder, count)
         while count.times < kills:
-            jobs = 2 if runs % (RUNS_OF_ONE_JOB + 1) == RUNS_OF_ONE_JOB else 1
-            if jobs not in undisturbed:
-                ways = [TWO_JOBS] if jobs > 1 else [STARTED, FORKED]
-                undisturbed[jobs] = _Undisturbed.of(work, ways, folder, count)
             shutil.rmtree(folder / work.makes)
             try:
-                ended = _run_killed(work, kills, folder, undisturbed[jobs], draw, count)
+                ended = _run_killed(work, kills, folder, undisturbed, draw, count)
             except TimeoutError as error:
                 ended = False
                 count.failures.append(f"after {count.times} kills: {error}")
             if not ended:
                 break
             runs += 1
-            expected, found = undisturbed[jobs].made, content(folder / work.makes)
+            expected, found = undisturbed.made, content(folder / work.makes)
             differing = difference(expected, found)
             if differing is not None:
                 differing += f", kept: {_kept(expected, found)}"
-            count.expect(differing is None, f"after {count.times} kills, with {jobs} jobs: {differing}")
+            count.expect(differing is None, f"after {count.times} kills: {differing}")
             left = leftovers(folder / work.makes)
             count.expect(not left, f"left behind: {left}")
             _say(f"{work.name}: run {runs} is done, {len(count.failures)} promises broken so far {count.failures[-1:]}")
@@ -226,17 +213,17 @@ def _run_killed(
 ) -> bool:
     """One run, killed until it is done, or until there are enough kills; whether it came to its end."""
     while True:
-        way = _drawn_way(draw, max(way.jobs for way in undisturbed.starts))
+        way = _drawn_way(draw, list(undisturbed.starts))
         how = draw.choice(("all", "all", "all", "first", "term", "int"))
         at = moment(draw, undisturbed.starts[way], undisturbed.seconds)
         if how == "int":
             at = max(at, 2.0)  # Python itself, before it knows of nlcli, ends with a traceback
-        command = way.start(work, folder)
+        command = _start(work, way, folder)
         if count.times < kills and not command.ends(at, LONGEST):
             time.sleep(draw.uniform(0, 0.1))  # also where it waits for a disk
             _disturb(command, how, count)
             count.times += 1
-            _say(f"{work.name}: {count.times} kills of {kills}; {how} after {at:.1f} s with --jobs {way.jobs}")
+            _say(f"{work.name}: {count.times} kills of {kills}; {how} after {at:.1f} s")
             continue
         if command.code is None:
             command.wait(LONGEST)
@@ -278,11 +265,15 @@ def small_pieces() -> None:
     pace.CHECKPOINT_SECONDS = pace.IMAGE_CHECKPOINT_SECONDS = 0.0
 
 
-def run(quick: bool, seed: int, kills: int = KILLS) -> list[Count]:
-    """``kills`` in all (``quick``: none, a pipeline takes too long)."""
+def run(quick: bool, seed: int, kills: int = KILLS, only: str = "") -> list[Count]:
+    """``kills`` in all, of which a work has its part (``quick``: none, a pipeline takes too long).
+
+    Args:
+        only: Of the works whose name holds this.
+    """
     if quick:
         return []
     preload()
     small_pieces()
     draw = random.Random(seed)
-    return [_campaign(work, round(kills * work.part), draw) for work in works()]
+    return [_campaign(work, round(kills * work.part), draw) for work in works() if only in work.name]
