@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from nlcli.console import progress
 from nlcli.networks.image_files import require_utf8
+from nlcli.stages.alike_names import folded
 
 _THREADS = 8  # a network drive answers several questions at a time
 _PART = 4096
@@ -132,13 +132,6 @@ class Places:
             at = os.path.realpath(os.path.join(self._root, path)) if os.path.islink(self._root / path) else path
             self._entries[folder] = set(os.listdir(os.path.join(self._root, os.path.dirname(at))))
         return self._entries[folder]
-
-
-def folded(name: str) -> str:
-    """What is the same for names that a file system may take for one: of other capitals, or composed otherwise."""
-    return (
-        name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-    )
 
 
 def _itself(folder: str) -> tuple[int, int] | str:

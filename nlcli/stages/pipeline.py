@@ -37,16 +37,18 @@ from __future__ import annotations
 import fnmatch
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nlcli.console import duration, say
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.alike_names import folded
 from nlcli.stages.commands import find_stage
 from nlcli.stages.files import write_json
 from nlcli.stages.pipeline_file import Entry, read_pipeline_file
+from nlcli.stages.publishing import old_path, work_path
 from nlcli.stages.until import Judged, Until
 from nlcli.stages.workers import Step
 
@@ -120,6 +122,7 @@ def _read(
     for entry in file.entries:
         step = _step(entry, steps, rehearsal)
         steps[step.name] = step
+    _refuse_one_place(path, steps.values())
     until = tuple(Until.of(rounds, file.entries, steps) for rounds in file.until)
     return Plan(file.name, file.about, file.root, tuple(steps.values()), until)
 
@@ -139,6 +142,19 @@ def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> S
     name = entry.name if entry.name.endswith(stage.ending) else entry.name + stage.ending
     config = stage.config_class().parse({"output": entry.root / name, **values}, where)
     return Step(entry.name, stage, config, tuple(dict.fromkeys(needs)))
+
+
+def _refuse_one_place(path: Path, steps: Iterable[Step]) -> None:
+    """Refuse two steps of which one writes where the other does, on a disk that tells no capitals apart either."""
+    taken: dict[str, str] = {}
+    for step in steps:
+        for place in (step.output, work_path(step.output), old_path(step.output)):
+            other = taken.setdefault(folded(str(place)), step.name)
+            if other != step.name:
+                raise NlcliError(
+                    f"{path}: the stages '{other}' and '{step.name}' would both be written to {place} (on many disks "
+                    "capitals do not count); call one of them otherwise"
+                )
 
 
 def _resolved(value: Any, outputs: dict[str, Path], needs: list[str], where: str) -> Any:

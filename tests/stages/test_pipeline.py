@@ -115,6 +115,15 @@ def test_a_failure_in_a_worker_lets_the_others_finish(tmp_path: Path) -> None:
         ("stages:\n - {name: a, run: make, with: {source: '${b}'}}", "unknown earlier stage 'b'"),
         ("stages:\n - {name: a, run: make, with: {source: '${b*}'}}", r"no earlier stage matches 'b\*'"),
         ("stages:\n - {name: a, run: make}\n - {name: a, run: make}", "the name 'a' is taken"),
+        (
+            "stages:\n - {name: Head, run: make}\n - {name: head, run: make}",
+            "stages 'Head' and 'head' would both be written to .*head .*capitals do not count",
+        ),
+        (
+            "stages:\n - {name: a.partial, run: make}\n - {name: a, run: make}",
+            "stages 'a.partial' and 'a' would both be written to .*a.partial ",
+        ),
+        ("stages:\n - {name: a, run: make}\n - {name: a.replaced, run: make}", "'a' and 'a.replaced' would both"),
         ("stages:\n - {name: ../a, run: make}", "may hold only letters"),
         ("stages:\n - {name: a, run: make, each: {size: 3}}", "'each' must map names to non-empty lists"),
         ("stages:\n - {run: make}", "'name' is missing"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from nlcli.data.labels import FULL, SPLITS, VERIFICATION, LabelTable
+from nlcli.stages.alike_names import NamesApart
 
 _BLOCK = 1 << 14
 _MOST_BYTES = 120  # of a name in a file system; most allow 255
@@ -71,7 +72,8 @@ def exported_images(table: LabelTable) -> Iterator[ExportedImage]:
 
 def xml_names(names: Sequence[str]) -> list[str]:
     """The same names without characters that XML cannot hold; each still unlike the others."""
-    return _unlike([_NOT_XML.sub("\ufffd", name) for name in names])
+    apart = NamesApart(alike=str)
+    return [apart.give(_NOT_XML.sub("\ufffd", name)) for name in names]
 
 
 def xml_attribute(text: str) -> str:
@@ -84,13 +86,14 @@ def xml_text(text: str) -> str:
     return escape(text, {"\r": "&#13;"})
 
 
-def folder_names(names: Sequence[str]) -> list[str]:
+def folder_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     """A name of a folder for each of ``names``: itself, or where a file system would not take that, encoded with ``%``.
 
     Encoded are separators, what other systems refuse, control characters, a dot in front, and a space or a dot at the
-    end. No two are alike, on file systems that know no capitals either.
+    end. No two are alike, nor like those of ``taken``, on file systems that know no capitals either.
     """
-    return _unlike([_folder_name(name) for name in names])
+    apart = NamesApart(taken=taken)
+    return [apart.give(_folder_name(name)) for name in names]
 
 
 def _folder_name(name: str) -> str:
@@ -104,17 +107,3 @@ def _folder_name(name: str) -> str:
 
 def _cut(name: str) -> str:
     return name.encode()[:_MOST_BYTES].decode(errors="ignore")
-
-
-def _unlike(names: Sequence[str]) -> list[str]:
-    """With a number behind every name that was there before, capitals counting for nothing."""
-    seen: set[str] = set()
-    result = []
-    for name in names:
-        told, number = name, 1
-        while told.casefold() in seen:
-            number += 1
-            told = f"{name}~{number}"
-        seen.add(told.casefold())
-        result.append(told)
-    return result

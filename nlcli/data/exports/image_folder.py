@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from nlcli.console import say
 from nlcli.data.exports.exported_image import ExportedImage, exported_images, folder_names
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
+from nlcli.stages.alike_names import NamesApart
 
-_SEVERAL = "images"
+_METADATA, _SEVERAL = "metadata.jsonl", "images"
 _VERIFIED = {"full": "full", "partial": "listed", "none": "no"}
 
 
@@ -31,8 +33,8 @@ def write(folder: Path, table: LabelTable, *, copy_images: bool) -> None:
     Raises:
         NlcliError: a picture cannot be copied, or links cannot be made here.
     """
-    classes = folder_names(table.classes)
-    taken: set[Path] = set()
+    classes = folder_names(table.classes, taken=[_METADATA])
+    apart: defaultdict[Path, NamesApart] = defaultdict(NamesApart)
     missing: list[str] = []
     bare = 0
     root = Path(os.path.realpath(table.image_root))
@@ -49,10 +51,10 @@ def write(folder: Path, table: LabelTable, *, copy_images: bool) -> None:
                 continue
             inside = folder / image.split / (classes[image.labels[0]] if single else _SEVERAL)
             inside.mkdir(parents=True, exist_ok=True)
-            place = _free(inside, image.path, taken)
+            place = inside / _picture_name(image.path, apart[inside])
             _put(picture, place, copy_images)
             if image.split not in metadata:
-                path = folder / image.split / "metadata.jsonl"
+                path = folder / image.split / _METADATA
                 metadata[image.split] = files.enter_context(open(path, "w", encoding="utf-8"))
             name = place.relative_to(folder / image.split).as_posix()
             metadata[image.split].write(json.dumps(_line(name, image, table), ensure_ascii=False) + "\n")
@@ -82,17 +84,10 @@ def _line(name: str, image: ExportedImage, table: LabelTable) -> dict[str, Any]:
     }
 
 
-def _free(folder: Path, path: str, taken: set[Path]) -> Path:
-    """A place in ``folder`` that no other picture has: the path with ``__`` between its parts."""
+def _picture_name(path: str, apart: NamesApart) -> str:
+    """The path with ``__`` between its parts, unlike the names of other pictures of the folder."""
     stem, ending = os.path.splitext(path.replace("/", "__"))
-    stem = stem.encode()[:200].decode(errors="ignore")
-    ending = ending[:20]
-    place, number = folder / f"{stem}{ending}", 1
-    while place in taken:
-        number += 1
-        place = folder / f"{stem}~{number}{ending}"
-    taken.add(place)
-    return place
+    return apart.give(stem.encode()[:200].decode(errors="ignore"), ending[:20])
 
 
 def _put(picture: Path, place: Path, copy: bool) -> None:

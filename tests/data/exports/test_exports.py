@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -149,7 +150,37 @@ def test_names_of_folders() -> None:
 
 
 def test_names_in_xml() -> None:
-    assert xml_names(["a\0b", "a\ufffdb", "c"]) == ["a\ufffdb", "a\ufffdb~2", "c"]
+    assert xml_names(["a\0b", "a\ufffdb", "c", "C"]) == ["a\ufffdb", "a\ufffdb~2", "c", "C"]
+
+
+ALIKE = ("Cat", "cat", "Caf\u00e9", "Cafe\u0301", "metadata.jsonl")
+
+
+@pytest.mark.parametrize("make", [single, several])
+@pytest.mark.parametrize("copy_images", [False, True])
+def test_no_two_files_have_names_that_a_disk_takes_for_one(make: object, copy_images: bool, tmp_path: Path) -> None:
+    """Neither for classes that differ in capitals or composition, nor for pictures of one class that do."""
+    root = tmp_path / "pictures"
+    root.mkdir()
+    table: LabelTable = make(root, ALIKE)  # type: ignore[operator]
+    names = [f"{'iI'[row % 2]}mg.{('jpg', 'JPG')[row // 2 % 2]}" for row in range(4)]  # all alike
+    paths = np.array([f"{'abcdefghij'[row // 4]}{names[row % 4]}" for row in range(40)], object)
+    for row, path in enumerate(paths):
+        (root / table.paths[row]).rename(root / path)
+        Image.new("L", (1, 1), row).save(root / path, "PNG")
+    table = replace(table, paths=paths, keys=paths, split=np.zeros(40, np.int8))
+    folder = exported(tmp_path, table, *FORMATS, copy_images=copy_images)
+    names = [unicodedata.normalize("NFC", str(path.relative_to(folder)).casefold()) for path in folder.rglob("*")]
+    assert sorted(set(names)) == sorted(names)
+    lines = [json.loads(line) for line in (folder / "imagefolder/train/metadata.jsonl").read_text().splitlines()]
+    expected = {
+        image.path: image.row for image in exported_images(table) if image.labels or table.task != "single-label"
+    }
+    assert len(expected) > 30
+    shown = {
+        line["path"]: Image.open(folder / "imagefolder/train" / line["file_name"]).getpixel((0, 0)) for line in lines
+    }
+    assert shown == expected
 
 
 # --- nothing outside -------------------------------------------------------------------------
