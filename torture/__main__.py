@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small part of everything, about a minute")
     parser.add_argument("--inputs", type=int, help="inputs of each reader (fuzz; default: 20,000)")
     parser.add_argument("--kills", type=int, help="kills of pipelines (kills; default: 300)")
-    parser.add_argument("--only", default="", help="readers (fuzz) or works (kills) whose name holds this")
+    parser.add_argument(
+        "--only", action="append", help="readers (fuzz) or works (kills) whose name holds this; may be repeated"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(parts())
