@@ -166,7 +166,9 @@ class Inference:
         self.output = output
         for weight in backbone.model.weights:
             if not np.isfinite(weight.numpy()).all():  # a fused relu would turn NaN into zero, unseen
-                raise NlcliError(f"weights '{weight.path}' of backbone {backbone.name} contain NaN or infinity")
+                raise NlcliError(
+                    f"weights '{weight.path}' of backbone {backbone.name} contain NaN or infinity; get others"
+                )
         size = backbone.preprocessing.size
         scaling, activation = backbone.preprocessing.scaling, backbone.activation
         key = "features" if output == "features" else "logits"

@@ -327,7 +327,10 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     """
     path = Path(path)
     if classes_file is None:
-        raise NlcliError(f"classifier {path} needs its class names; pass a file with one name a line")
+        raise NlcliError(
+            f"classifier {path} needs its class names: pass --classifier-classes, a file with one name a line, to a command "
+            "that has that option; for features alone save it as ONNX and pass onnx:FILE"
+        )
     names = _class_names(classes_file)
     model = _load_model(path)
     inputs, outputs = len(model.inputs), len(model.outputs)
@@ -335,14 +338,28 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
         raise NlcliError(f"{path} has {inputs} inputs and {outputs} outputs; one of each is needed")
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
-        raise NlcliError(f"{path} takes inputs of shape {shape}; square RGB images of a fixed size are needed")
+        raise NlcliError(
+            f"{path} takes inputs of shape {shape}; square RGB images of a fixed size, channels last, are needed: save it "
+            "with such an input"
+        )
+    scores = tuple(model.outputs[0].shape)
+    if len(scores) != 2:
+        raise NlcliError(
+            f"{path} gives an array of shape {scores[1:]} an image; a score for each class is needed: save it with those "
+            "as its output"
+        )
     dense, features, activation = _last_dense(model)
     if dense is None:
-        raise NlcliError(f"{path} does not end in a Dense layer; only such classifiers can be used")
+        raise NlcliError(
+            f"{path} does not end in a Dense layer, with or without an activation behind it; save it so that it does"
+        )
     if dense.units != len(names):
         raise NlcliError(f"{path} has {dense.units} classes, {classes_file} names {len(names)}")
     if activation is None:
-        raise NlcliError(f"{path} ends in an activation other than softmax, sigmoid or none; only those can be used")
+        raise NlcliError(
+            f"{path} ends in another activation than softmax, log_softmax, sigmoid or none, or in two of them; save it "
+            "with one of these"
+        )
     if _is_linear(model):
         say(
             f"note: {path} ends without an activation: its outputs are taken for logits of a softmax, of which one "
@@ -371,8 +388,10 @@ def _class_names(path: Path) -> tuple[str, ...]:
 
 def _is_linear(model: Any) -> bool:
     """Whether the last layer has no activation and none follows it."""
-    activation = getattr(_producer(model.outputs[0])[0], "activation", None)
-    return activation is None or activation is keras.activations.linear
+    last = _producer(model.outputs[0])[0]
+    return getattr(last, "activation", None) in (None, keras.activations.linear) and not isinstance(
+        last, layers.Softmax
+    )
 
 
 def _scaling_of(path: Path, model: Any, given: Scaling | None) -> Scaling:
@@ -420,21 +439,24 @@ def _scaling_layer(model: Any) -> str | None:
 def _last_dense(model: Any) -> tuple[Any, Any, Activation | None]:
     """The Dense layer at the end (or None), its input, and the activation that it has or that follows it.
 
-    Without any, its outputs are the logits of a softmax; None stands for one that is neither softmax nor sigmoid.
+    Without any, its outputs are the logits of a softmax, as they are before the logarithm of one is taken. None stands
+    for another activation than these, for one that is no function of an image's scores, and for two of them.
     """
-    operation, node = _producer(model.outputs[0])
-    activation = getattr(operation, "activation", None)
-    if isinstance(operation, layers.Softmax):
-        activation = keras.activations.softmax
-    if isinstance(operation, layers.Activation | layers.Softmax):
-        operation, node = _producer(node.input_tensors[0])
     known: dict[Any, Activation] = {
         keras.activations.sigmoid: "sigmoid",
         keras.activations.softmax: "softmax",
+        keras.activations.log_softmax: "softmax",
         keras.activations.linear: "softmax",
         None: "softmax",
     }
-    kind = known.get(activation)
+    operation, node = _producer(model.outputs[0])
+    kind = known.get(getattr(operation, "activation", None))
+    if isinstance(operation, layers.Activation | layers.Softmax):
+        if isinstance(operation, layers.Softmax):
+            kind = "softmax" if operation.axis in (-1, 1) else None
+        operation, node = _producer(node.input_tensors[0])
+        if getattr(operation, "activation", None) not in (None, keras.activations.linear):
+            kind = None
     return (operation, node.input_tensors[0], kind) if isinstance(operation, layers.Dense) else (None, None, kind)
 
 

@@ -52,7 +52,9 @@ def test_metrics_of_detections_and_their_paired_differences(images: int) -> None
     found = coverage(detections(images), "label-noise", 200 if images == 100 else 400)
     assert outside(found) == {}, {name: (c.share, c.given) for name, c in found.items()}
     some = {name for name, c in found.items() if c.withheld > 0.1 * c.given}
-    assert some == ({"micro_error difference", "AUC difference", "AP_wrong difference"} if images == 3 else set())
+    differences = {f"{name} difference" for name in ("micro_error", "AUC", "AP_wrong", "calibration_error")}
+    # The calibration error of 30 labels has intervals that hold, but it is itself mostly chance.
+    assert some == (differences | {"calibration_error"} if images == 3 else set())
 
 
 @pytest.mark.slow

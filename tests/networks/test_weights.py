@@ -218,16 +218,76 @@ def test_unsuitable_keras_files(tmp_path: Path) -> None:
     with pytest.raises(NlcliError, match="needs its class names"):
         load_keras_file(path, None)
     with pytest.raises(NlcliError, match="does not end in a Dense layer"):
-        load_keras_file(foreign(tmp_path, layers.Reshape((2, 2))), tmp_path / "names.txt")
+        load_keras_file(foreign(tmp_path, layers.Dense(3), layers.Dropout(0.5)), tmp_path / "names.txt")
+    with pytest.raises(
+        NlcliError, match=r"gives an array of shape \(2, 3\) an image; a score for each class is needed"
+    ):
+        load_keras_file(foreign(tmp_path, layers.Reshape((2, 2)), layers.Dense(3)), tmp_path / "names.txt")
     with pytest.raises(NlcliError, match=r"does not tell how its pixels are scaled.*pass --classifier-scaling"):
         load_keras_file(foreign(tmp_path, layers.Dense(3)), tmp_path / "names.txt")
-    with pytest.raises(NlcliError, match="an activation other than softmax, sigmoid or none"):
-        load_keras_file(foreign(tmp_path, layers.Dense(3, activation="tanh")), tmp_path / "names.txt", scaling="raw")
+    for tail in (
+        [layers.Dense(3, activation="tanh")],
+        [layers.Dense(3, activation="softmax"), layers.Softmax()],  # of which one would be taken and one left out
+        [layers.Dense(3, activation="relu"), layers.Activation("sigmoid")],
+        [layers.Dense(3), layers.Softmax(axis=0)],  # over the images of a batch
+    ):
+        with pytest.raises(
+            NlcliError, match="another activation than softmax, log_softmax, sigmoid or none, or in two"
+        ):
+            load_keras_file(foreign(tmp_path, *tail), tmp_path / "names.txt", scaling="raw")
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 1), (3, 32, 32), (None, None, 3), (32, 48, 3), (3072,)])
+def test_inputs_that_are_no_square_rgb_images(tmp_path: Path, shape: tuple[int | None, ...]) -> None:
+    given = layers.Input(shape)
+    flat = layers.Flatten()(given) if None not in shape else layers.GlobalAveragePooling2D()(given)
+    keras.Model(given, layers.Dense(3)(flat)).save(tmp_path / "theirs.keras")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    with pytest.raises(NlcliError, match="square RGB images of a fixed size, channels last, are needed: save it with"):
+        load_keras_file(tmp_path / "theirs.keras", tmp_path / "names.txt", scaling="raw")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "float16"])
+def test_inputs_of_other_types_are_fed_as_they_are_meant(tmp_path: Path, dtype: str) -> None:
+    given = layers.Input((32, 32, 3), dtype=dtype)
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(given)))
+    model = keras.Model(given, layers.Dense(3, activation="softmax")(pooled))
+    model.save(tmp_path / "theirs.keras")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    backbone = load_keras_file(tmp_path / "theirs.keras", tmp_path / "names.txt")
+    images = pixels(32)
+    expected = model(images.astype(dtype), training=False).numpy()
+    np.testing.assert_allclose(backbone.inference(output="probabilities")(images).numpy(), expected, atol=1e-3)
+
+
+def test_logarithms_of_probabilities_become_probabilities(tmp_path: Path) -> None:
+    path = foreign(tmp_path, layers.Dense(3, activation="log_softmax"))
+    backbone = load_keras_file(path, tmp_path / "names.txt", scaling="unit")
+    images = pixels(32)
+    expected = np.exp(keras.saving.load_model(path)(images / np.float32(255)).numpy())
+    np.testing.assert_allclose(backbone.inference(output="probabilities")(images).numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    path = foreign(tmp_path, layers.Dense(3))
+    model = keras.saving.load_model(path)
+    model.set_weights([np.full_like(weight, value) for weight in model.get_weights()])
+    model.save(path)
+    backbone = load_keras_file(path, tmp_path / "names.txt", scaling="raw")
+    with pytest.raises(NlcliError, match="contain NaN or infinity; get others"):
+        backbone.inference()
 
 
 def test_outputs_without_an_activation_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for tail, told in (([], True), (["linear"], True), (["softmax"], False), (["sigmoid"], False)):
-        path = foreign(tmp_path, layers.Dense(3), *(layers.Activation(name) for name in tail))
+    for tail, told in (
+        ([], True),
+        ([layers.Activation("linear")], True),
+        ([layers.Activation("softmax")], False),
+        ([layers.Softmax()], False),
+        ([layers.Activation("sigmoid")], False),
+    ):
+        path = foreign(tmp_path, layers.Dense(3), *tail)
         load_keras_file(path, tmp_path / "names.txt", scaling="raw")
         assert ("its outputs are taken for logits of a softmax" in capsys.readouterr().err) is told
 

@@ -85,8 +85,10 @@ def pooled(name: str, values: np.ndarray, pooling: Pooling | None, channels_firs
     """Features (b, D) of what a network gives: vectors as they are, one token or the mean of a sequence or a map.
 
     Raises:
-        NlcliError: it gives neither, or how a sequence becomes one vector is not said.
+        NlcliError: it gives neither, or nothing, or how a sequence becomes one vector is not said.
     """
+    if not values.size:
+        raise NlcliError(f"{name} gives nothing, arrays of shape {values.shape}; name another network or output")
     if values.ndim == 2:
         return values
     if values.ndim == 4 and pooling in (None, "average"):
@@ -98,4 +100,7 @@ def pooled(name: str, values: np.ndarray, pooling: Pooling | None, channels_firs
             f"{name} gives {values.shape[1]} vectors an image; say which is meant: --pooling token (the first) or "
             "--pooling average"
         )
-    raise NlcliError(f"{name} gives arrays of shape {values.shape}; features are vectors, sequences of them, or maps")
+    raise NlcliError(
+        f"{name} gives arrays of shape {values.shape}; features are vectors, sequences of them, or maps"
+        "; name another network or output"
+    )

@@ -20,7 +20,12 @@ from nlcli.runtime import cpu_count
 from nlcli.stages.files import fingerprint_file, fingerprint_json
 
 SIDECAR = "preprocessor_config.json"
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
 _MOST_BYTES = 2 << 30  # of a protocol buffer
 _ELSEWHERE = re.compile(rb"\x0a\x08location\x12")  # an entry of external_data: weights in another file
 
@@ -34,8 +39,13 @@ class OnnxNetwork(ForeignNetwork):
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             told = ", ".join(f"{i.name} {i.shape} {i.type}" for i in inputs)
-            raise NlcliError(f"{path} takes {printable(told)}; expected one batch of images, float32, float16 or uint8")
+            raise NlcliError(
+                f"{path} takes {printable(told)}; expected one batch of images, float32, float16, float64 or uint8: "
+                "export it with such an input"
+            )
         self._input = inputs[0]
+        images = self._input.shape[0]
+        self._images_at_once = images if isinstance(images, int) and images > 0 else None
         channels_first, fixed = _layout(path, self._input.shape)
         steps, stated, told = _stated(path, options, fixed)
         if fixed is not None and steps.size != fixed:
@@ -61,7 +71,7 @@ class OnnxNetwork(ForeignNetwork):
             channels="BGR" if steps.reverse else "RGB",
             stated=stated,
         )
-        self.num_features = self.compute(np.zeros((1, *self.preparation.shape), dtype)).shape[1]
+        self.num_features = self._features_of_each_alone()
         self.fingerprint = fingerprint_json(
             {
                 "weights": fingerprint_file(path),
@@ -72,18 +82,46 @@ class OnnxNetwork(ForeignNetwork):
         )
 
     def compute(self, inputs: np.ndarray) -> np.ndarray:
-        """Run the graph up to the output that was chosen."""
+        """Run the graph up to the output that was chosen, by as many images as it takes where that is fixed."""
+        count, step = len(inputs), self._images_at_once or len(inputs)
+        parts = [self._run(inputs[first : first + step], step) for first in range(0, count, step)]
+        values = np.concatenate(parts)[:count] if len(parts) > 1 else parts[0][:count]
+        return pooled(self.name, values.astype(np.float32, copy=False), self._pooling, self._channels_first)
+
+    def _run(self, inputs: np.ndarray, count: int) -> np.ndarray:
+        """The output for ``inputs``, black ones behind them until there are ``count``."""
+        if len(inputs) < count:
+            inputs = np.concatenate([inputs, np.zeros((count - len(inputs), *inputs.shape[1:]), inputs.dtype)])
         try:
             values = self._session.run([self._output], {self._input.name: inputs})[0]
         except Exception as error:  # whatever the runtime raises
             raise NlcliError(
                 f"{self.name} cannot be run ({shortened(error)}); check --image-size and the file"
             ) from error
-        if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or len(values) != len(inputs):
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.shape[:1] != (count,):
             raise NlcliError(
                 f"{self.name}: output '{printable(self._output)}' is not a batch of numbers; choose another"
             )
-        return pooled(self.name, values.astype(np.float32, copy=False), self._pooling, self._channels_first)
+        return values
+
+    def _features_of_each_alone(self) -> int:
+        """D, after two made-up images were computed together and alone.
+
+        Raises:
+            NlcliError: the features of one depend on the other, or on chance.
+        """
+        pixels = np.random.default_rng(0).integers(0, 256, (2, *self.preparation.shape))
+        two = pixels.astype(self.preparation.dtype)
+        if two.dtype != np.uint8:
+            two = two / two.dtype.type(255)
+        both, alone = self.compute(two), np.concatenate([self.compute(two[:1]), self.compute(two[1:])])
+        near = 1e-2 * float(np.abs(both[np.isfinite(both)]).max(initial=0.0))
+        if not np.allclose(both, alone, rtol=1e-2, atol=near, equal_nan=True):
+            raise NlcliError(
+                f"{self.name} gives an image other features beside another image than alone, or other ones each time; "
+                "export the network as it is used, not as it is trained"
+            )
+        return both.shape[1]
 
 
 class _Prepared:
@@ -128,7 +166,12 @@ def _stated(
             f"nothing says how images become the input of {path}: put its {SIDECAR} beside it (or name it by "
             "--preprocessing), or pass --scaling raw, unit, tf, caffe or imagenet"
         )
-    size = options.image_size or (fixed[0] if fixed is not None and fixed[0] == fixed[1] else None)
+    if fixed is not None and fixed[0] != fixed[1]:
+        raise NlcliError(
+            f"{path} takes images of {fixed[0]} x {fixed[1]}, which are not square: put a {SIDECAR} beside it that states "
+            f'"size": {{"height": {fixed[0]}, "width": {fixed[1]}}}, and leave out --scaling'
+        )
+    size = options.image_size or (fixed[0] if fixed is not None else None)
     if size is None:
         raise NlcliError(f"{path} does not fix the side of its square input; pass --image-size")
     resize = options.resize or "stretch"
@@ -168,6 +211,11 @@ def _session(path: Path) -> Any:
 
 def _layout(path: Path, shape: list[Any]) -> tuple[bool, tuple[int, int] | None]:
     """Whether channels come first, and (height, width) where they are fixed."""
+    if isinstance(shape[1], int) and isinstance(shape[3], int) and 3 not in (shape[1], shape[3]):
+        raise NlcliError(
+            f"{path} takes inputs of shape {printable(str(shape))}, not images of 3 channels; only networks of RGB images "
+            "can be used"
+        )
     if (shape[1] == 3) == (shape[3] == 3):
         raise NlcliError(
             f"{path} takes inputs of shape {printable(str(shape))}, which does not tell where the 3 channels are; "

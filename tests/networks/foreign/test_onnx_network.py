@@ -16,7 +16,7 @@ from nlcli.networks.foreign.onnx_network import OnnxNetwork
 from nlcli.networks.foreign.pixel_steps import steps_of_file
 from nlcli.networks.image_batches import iterate_images
 from nlcli.networks.images import ImageError, load_image
-from worlds.onnx_files import write_onnx
+from worlds.onnx_files import add_output, write_onnx
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -141,6 +141,79 @@ def test_another_layout_type_and_size(tmp_path: Path, photographs: list[Path]) -
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     images = np.stack([np.asarray(Image.open(p).resize((48, 48), Image.Resampling.BILINEAR)) for p in photographs])
     np.testing.assert_allclose(features(made, photographs), session.run(["mean"], {"pixels": images})[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_number_of_images_at_once(tmp_path: Path, photographs: list[Path], batch: int) -> None:
+    """As exporters write them that are told of no free axis: the same features as of the network that takes any number."""
+    fixed, free = (write_onnx(tmp_path / f"{b}.onnx", batch=b) for b in (batch, "batch"))
+    options = ForeignOptions(scaling="unit", network_output="mean")
+    np.testing.assert_allclose(
+        features(OnnxNetwork(fixed, options), photographs), features(OnnxNetwork(free, options), photographs), atol=1e-5
+    )
+
+
+def test_input_in_double_precision(tmp_path: Path, photographs: list[Path]) -> None:
+    double, single = (write_onnx(tmp_path / f"{kind}.onnx", dtype=kind) for kind in ("DOUBLE", "FLOAT"))
+    options = ForeignOptions(scaling="tf", network_output="mean")
+    np.testing.assert_allclose(
+        features(OnnxNetwork(double, options), photographs),
+        features(OnnxNetwork(single, options), photographs),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "constants", "attributes", "told"),
+    [
+        ("Softmax", (), {"axis": 0}, "gives an image other features beside another image than alone"),
+        ("RandomNormalLike", (), {}, "or other ones each time; export the network as it is used"),
+        ("ArgMax", (), {"axis": 1}, "output 'odd' is not a batch of numbers; choose another"),
+        ("ReduceMean", (), {"keepdims": 0}, "output 'odd' is not a batch of numbers; choose another"),
+        ("ReduceMean", ([0],), {"keepdims": 1}, "output 'odd' is not a batch of numbers; choose another"),
+        ("ReduceMean", ([1],), {"keepdims": 0}, r"gives arrays of shape \(2,\); features are vectors"),
+        ("Slice", ([0], [0], [1]), {}, r"gives nothing, arrays of shape \(2, 0\); name another network or output"),
+    ],
+)
+def test_outputs_that_are_no_features(
+    network: Path, operator: str, constants: tuple[Any, ...], attributes: dict[str, Any], told: str
+) -> None:
+    add_output(network, operator, *constants, **attributes)
+    with pytest.raises(NlcliError, match=told):
+        OnnxNetwork(network, ForeignOptions(network_output="odd", scaling="unit"))
+
+
+def test_logarithms_of_probabilities_are_features_like_others(network: Path, photographs: list[Path]) -> None:
+    add_output(network, "LogSoftmax", axis=1)
+    raw, logs = (
+        features(OnnxNetwork(network, ForeignOptions(network_output=name, scaling="unit")), photographs)
+        for name in ("mean", "odd")
+    )
+    expected = raw - np.log(np.exp(raw.astype(np.float64)).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(logs, expected, atol=1e-5)
+
+
+def test_inputs_that_are_no_square_rgb_images(tmp_path: Path) -> None:
+    import onnx
+
+    options = ForeignOptions(scaling="unit", network_output="mean")
+    path = write_onnx(tmp_path / "wide.onnx", 32, width=48)
+    with pytest.raises(
+        NlcliError, match="takes images of 32 x 48, which are not square: put a preprocessor_config.json"
+    ):
+        OnnxNetwork(path, options)
+    state(path, size={"height": 32, "width": 48}, do_center_crop=None, crop_size=None)  # as the sentence says
+    made = OnnxNetwork(path, ForeignOptions(network_output="mean"))
+    assert (made.preprocessing.height, made.preprocessing.width) == (32, 48)
+    path = write_onnx(tmp_path / "grey.onnx")
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.zeros((8, 1, 4, 4), np.float32), "kernel"))
+    onnx.save_model(model, path)
+    with pytest.raises(NlcliError, match="not images of 3 channels; only networks of RGB images can be used"):
+        OnnxNetwork(path, options)
+    with pytest.raises(NlcliError, match=r"tensor\(int32\); expected one batch of images, float32, .*: export it"):
+        OnnxNetwork(write_onnx(tmp_path / "int.onnx", dtype="INT32"), options)
 
 
 def test_what_decides_the_features_decides_the_fingerprint(network: Path, tmp_path: Path) -> None:
