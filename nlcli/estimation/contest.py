@@ -18,7 +18,8 @@ Of linear classifiers it is one. Only where it is more than one standard error b
 simplest candidate that is not.
 
 Where none is verified, how well noisy labels are foretold chooses between the classifier of noisy labels and one that a
-matrix of noise corrects (``foretelling``).
+matrix of noise corrects (``foretelling``), or, where that would lose a class, one of the labels that are left once
+those that look wrong are dropped (``pruning``).
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.evidence import Combination, fit_combination
 from nlcli.estimation.foretelling import Foretold, foretold
 from nlcli.estimation.linear_model import LinearModel, log_softmax
+from nlcli.estimation.pruning import pruned
 from nlcli.estimation.selection import Difference, Selection, select
 from nlcli.estimation.tempering import temperature, tempered_losses
 from nlcli.seeds import stream
 
 FOLDS = 5
-MIXTURE = "mixture"
+MIXTURE, PRUNED = "mixture", "pruned"
 MEMBERS_BEHIND = 2.0
 """Standard errors that a member of the mixture may be behind the best candidate."""
 RIDGE = (80.0, 30.0)
@@ -126,11 +128,16 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
 
 
 def _without_verified(candidates: Candidates) -> Contest:
-    """The classifier of noisy labels, or the one of true classes where that foretells noisy labels better."""
+    """The classifier of noisy labels, or one of true classes where these foretell noisy labels better."""
     asked, plain = foretold(candidates), candidates.noisy_model
     if asked is not None and asked.kept is not None and asked.model is not None:
         l2, iterations, converged = asked.kept.l2, asked.iterations, asked.converged
         return Contest(None, FORWARD, asked.model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
+    if asked is not None and asked.by_class:
+        left = pruned(candidates, asked.transition)
+        return Contest(
+            None, PRUNED, left.model, plain, left.l2, left.iterations, left.converged, {}, None, {}, 0, asked
+        )
     l2 = candidates.l2
     list(candidates.solved(NOISY, (l2,)))
     model, iterations, converged = candidates.final(NOISY, l2)

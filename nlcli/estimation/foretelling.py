@@ -9,7 +9,8 @@ classifier errs by.
 
 So the corrected classifier is kept where it is ahead by more than two standard errors, both as sure as makes them
 foretell best, at the best strength of a path at which no class is lost. A class that is taken for another explains the
-labels about as well: what is lost is looked up at the images that the classifier of noisy labels is surest of.
+labels about as well: what is lost is looked up at the images that the classifier of noisy labels is surest of. Where
+every point that is ahead loses one, labels do go wrong by class, and ``pruning`` says what is done.
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ class Point:
     ahead: Difference
     lost: tuple[int, ...]
 
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether it is ahead by more than ``ERRORS_AHEAD``."""
+        return self.ahead.mean > ERRORS_AHEAD * self.ahead.error
+
 
 @dataclass(frozen=True, eq=False)
 class Foretold:
@@ -68,6 +74,11 @@ class Foretold:
     iterations: int
     converged: bool
     transition: np.ndarray
+
+    @property
+    def by_class(self) -> bool:
+        """Whether labels go wrong by class: a corrected classifier is ahead beyond chance, kept or not."""
+        return any(point.beyond_chance for point in self.points)
 
 
 def foretold(candidates: Candidates) -> Foretold | None:
@@ -96,7 +107,7 @@ def foretold(candidates: Candidates) -> Foretold | None:
         if before and not points[-1].lost and ahead.mean <= max(before):
             break
     for point in sorted(points, key=lambda point: -point.ahead.mean):
-        if point.lost or point.ahead.mean <= ERRORS_AHEAD * point.ahead.error:
+        if point.lost or not point.beyond_chance:
             continue
         model, iterations, converged = candidates.final(FORWARD, point.l2)
         if not lost(images.logits(model, asked)):  # solved to the end it may have lost one all the same

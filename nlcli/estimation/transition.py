@@ -24,12 +24,11 @@ def pair_counts(true: np.ndarray, noisy: np.ndarray, classes: int) -> np.ndarray
     return counts.astype(np.float64)
 
 
-def confident_transition(probabilities: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    """T without any verified label, by confident counts.
+def confident_counts(probabilities: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+    """(C, C) float64 [true, noisy] how many images are confidently of each class, with each label.
 
     An image counts as one of class ``c`` where its probability of ``c`` is at least the mean of that of the images
-    labelled ``c`` (of several such classes, the most probable one); T is the shares of noisy labels among them. A
-    count of one over all classes, and of two on the diagonal, is added to each row.
+    labelled ``c`` (of several such classes, the most probable one).
 
     Args:
         probabilities: (n, C) of noisy labels, by classifiers that have not seen the image.
@@ -45,7 +44,19 @@ def confident_transition(probabilities: np.ndarray, noisy: np.ndarray) -> np.nda
     level[images == 0] = np.inf
     confident = np.where(probabilities >= level, probabilities, -1.0)
     true = np.where(confident.max(axis=1) >= 0, confident.argmax(axis=1), -1)
-    return _rows_to_one(pair_counts(true, noisy, classes) + 1.0 / classes + 2.0 * np.eye(classes))
+    return pair_counts(true, noisy, classes)
+
+
+def confident_transition(probabilities: np.ndarray, noisy: np.ndarray) -> np.ndarray:
+    """T without any verified label, the shares of noisy labels among the confident ones of each class.
+
+    A count of one over all classes, and of two on the diagonal, is added to each row.
+
+    Args:
+        probabilities, noisy: As of ``confident_counts``.
+    """
+    classes = probabilities.shape[1]
+    return _rows_to_one(confident_counts(probabilities, noisy) + 1.0 / classes + 2.0 * np.eye(classes))
 
 
 @dataclass(frozen=True, eq=False)

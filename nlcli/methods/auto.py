@@ -10,7 +10,7 @@ from pydantic import Field
 from nlcli.console import say, say_table
 from nlcli.errors import NlcliError
 from nlcli.estimation.candidates import NOISY
-from nlcli.estimation.contest import Contest, contest
+from nlcli.estimation.contest import PRUNED, Contest, contest
 from nlcli.estimation.linear_search import Point
 from nlcli.estimation.scale import ScaleKind
 from nlcli.estimation.selection import Selection
@@ -91,6 +91,11 @@ def _remarks(result: Contest) -> list[str]:
     selection = result.selection
     if selection is None and result.winner == NOISY:
         return ["nothing is verified, so nothing could be compared: this is the classifier of the noisy labels"]
+    if selection is None and result.winner == PRUNED:
+        return [
+            "nothing is verified; labels go wrong by class, so much that a classifier corrected for it loses a class: "
+            "this is the classifier of the labels that are left once those that look wrong are dropped"
+        ]
     if selection is None:
         return [
             "nothing is verified; this is the classifier that takes labels to go wrong by class, because it foretells "

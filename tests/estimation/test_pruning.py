@@ -1,0 +1,77 @@
+"""Labels that are dropped, by hand and beside cleanlab, and the classifier of what is left, beside scikit-learn's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from nlcli.estimation import foretelling, pruning
+from nlcli.estimation.candidates import NOISY, Candidates
+from nlcli.estimation.contest import PRUNED, contest
+from nlcli.estimation.pruning import looks_wrong, pruned
+from worlds.classes_taken_for_others import CLASSES, drawn
+
+
+def test_labels_that_look_wrong_by_hand() -> None:
+    # Mean p(own) of those labelled 0 is 0.6, of those labelled 1 0.7. Labelled 0: three are confidently 0, one 1, so that
+    # one of four goes, the one that is most of 1; labelled 1 none is confidently of another class.
+    own = np.array([0.9, 0.8, 0.6, 0.1, 0.3, 0.3])
+    p, noisy = np.column_stack([own, 1 - own]), np.array([0, 0, 0, 0, 1, 1])
+    assert looks_wrong(p, noisy).tolist() == [False, False, False, True, False, False]
+
+
+def test_as_many_as_are_counted_but_none_that_is_the_most_probable_class() -> None:
+    # Levels are 0.62 and 0.4. Of four labelled 0 two are confidently of class 1, so that two would go; but the third is
+    # more likely of 0 all the same, and stays.
+    own = np.array([0.95, 0.85, 0.58, 0.1, 0.6])
+    p, noisy = np.column_stack([own, 1 - own]), np.array([0, 0, 0, 0, 1])
+    assert looks_wrong(p, noisy).tolist() == [False, False, False, True, False]
+
+
+def test_most_of_what_is_dropped_is_what_cleanlab_drops() -> None:
+    cleanlab = pytest.importorskip("cleanlab.filter")
+    rng = np.random.default_rng(3)
+    true, p = rng.integers(4, size=2000), np.empty((2000, 4))
+    noisy = np.where(rng.random(2000) < 0.3, (true + 1) % 4, true)
+    logits = 1.5 * np.eye(4)[true] + np.eye(4)[noisy] + rng.normal(size=p.shape)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    theirs = cleanlab.find_label_issues(noisy, p, n_jobs=1)
+    assert np.mean(looks_wrong(p, noisy) == theirs) > 0.99
+
+
+def test_it_is_another_programs_classifier_of_what_is_left() -> None:
+    images, features, _, noisy = drawn(count=400, checked=0, wrong=0.3)
+    transition = np.full((CLASSES, CLASSES), 0.1) + 0.1 * np.diag([6.0, 5.0, 4.0, 3.0])
+    left = pruned(Candidates(images), transition)
+    weights = np.where(left.dropped, 0.0, 1 / transition.diagonal()[noisy])
+    expected = LogisticRegression(C=1 / (left.l2 * weights.sum()), tol=1e-8, max_iter=1000).fit(
+        features, noisy, sample_weight=weights
+    )
+    centred = left.model.kernel - left.model.kernel.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centred.T, expected.coef_, atol=1e-3)
+
+
+def test_images_without_a_label_are_not_heard() -> None:
+    images, *_ = drawn(count=300, checked=0, wrong=0.3)
+    counts = np.r_[np.ones(250), np.zeros(50)]
+    fewer = replace(images, labelled=counts)
+    transition = 0.6 * np.eye(CLASSES) + 0.1
+    other = replace(fewer, noisy=images.noisy[np.r_[0:250, 299:249:-1]])
+    one, two = pruned(Candidates(fewer), transition), pruned(Candidates(other), transition)
+    np.testing.assert_array_equal(one.model.kernel, two.model.kernel)
+    assert not one.dropped[250:].any()
+
+
+def test_it_is_kept_where_what_is_ahead_loses_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foretelling, "lost_classes", lambda *_: np.array([2]))
+    images, *_ = drawn(checked=0, wrong=0.3)
+    result = contest(images)
+    assert result.winner == PRUNED
+    assert result.foretold is not None
+    assert result.foretold.by_class
+    assert contest(drawn(checked=0, wrong=0.0)[0]).winner == NOISY
+    expected = pruning.pruned(Candidates(images), result.foretold.transition)
+    np.testing.assert_array_equal(result.model.kernel, expected.model.kernel)
