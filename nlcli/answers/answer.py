@@ -16,7 +16,7 @@ class Answer:
 
     Attributes:
         where: The file and the place in it.
-        file: Name of the file.
+        file: Name of the file, with folders where another file of answers has the same.
         key, path: Of the image, as they are written; one of them may be empty.
         who, when: The person and the time, as they are written; empty where that is not told.
         state: Skipped ones, and those that nobody looked at, say nothing of the image.

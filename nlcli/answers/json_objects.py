@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlcli.errors import NlcliError
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of
 
 _PART = 1 << 20
 _LONGEST = 1 << 26
@@ -23,10 +24,12 @@ def json_objects(path: Path) -> Iterator[dict[str, Any]]:
         NlcliError: it is no list of objects, cut off, or not JSON.
     """
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            yield from _Objects(path, file).all()
-    except UnicodeDecodeError as error:
-        raise NlcliError(f"{path}: not valid JSON, byte {error.start} of a part is not UTF-8") from error
+        with open(path, "rb") as file:
+            encoding = encoding_of(file.read(FIRST_BYTES))
+        with open(path, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as text:
+            yield from _Objects(path, text).all()
+    except UnicodeError as error:
+        raise NlcliError(f"{path}: not valid JSON, it has bytes that are no text; export it again") from error
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +15,62 @@ from nlcli.data.labels import LabelTable, Task
 from nlcli.data.lists import plain_path, shown
 from nlcli.data.sources.base import enumerate_some
 from nlcli.data.sources.checked_list import MOST_UNMATCHED, match_images
+from nlcli.data.tables import is_parquet, require_file
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
 _MOST_OTHERS = 0.5
 """Share of images whose noisy labels are others than were asked about, from which on it was another data set."""
 
 
 def read_answers(path: Path, task: Task) -> Iterator[Answer]:
-    """The answers in ``path``, told apart by its ending: JSON of Label Studio, XML of CVAT, else a table.
+    """The answers in ``path``: JSON of Label Studio, XML of CVAT, else a table; told by how it begins, or its ending.
 
     Raises:
         NlcliError: with the place, for what does not fit.
     """
-    kind = path.suffix.lower()
-    if kind == ".json":
+    require_file(path)
+    first, kind = _first_sign(path), path.suffix.lower()
+    if first == "[" or (kind == ".json" and first != "<"):
         return label_studio.read_answers(path)
-    if kind == ".xml":
+    if first == "<" or kind == ".xml":
         return cvat.read_answers(path)
     return answer_table.read_answers(path, task)
+
+
+def _first_sign(path: Path) -> str:
+    """The first character of a text that is no space; empty where there is none.
+
+    Raises:
+        NlcliError: the file cannot be read, or is no text, such as an archive.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(FIRST_BYTES)
+    except OSError as error:
+        raise NlcliError(f"cannot read {path}: {error.strerror}") from error
+    kind = foreign_kind(start)
+    if kind is not None and not is_parquet(path):
+        raise NlcliError(f"{path} {kind}")
+    return start.decode(encoding_of(start), errors="ignore").lstrip("\ufeff \t\r\n")[:1]
+
+
+def file_names(paths: Sequence[Path]) -> list[str]:
+    """What each file is called: its name, with as many folders before it as tell it from the others.
+
+    Raises:
+        NlcliError: a file is given twice, so that each of its answers would count twice.
+    """
+    whole = [path.resolve() for path in paths]
+    twice = next((path for i, path in enumerate(whole) if path in whole[:i]), None)
+    if twice is not None:
+        raise NlcliError(f"{twice} is given twice as --answers, and would count twice; leave one of the two out")
+    names: list[str] = []
+    for path in whole:
+        tails = ("/".join(path.parts[-depth:]) for depth in range(1, len(path.parts) + 1))
+        names.append(next(tail for tail in tails if sum(f"/{other}".endswith(f"/{tail}") for other in whole) == 1))
+    return names
 
 
 def read_all(paths: Sequence[Path], task: Task) -> list[Answer]:
@@ -42,10 +80,10 @@ def read_all(paths: Sequence[Path], task: Task) -> list[Answer]:
         NlcliError: there are none, or too many to hold.
     """
     answers: list[Answer] = []
-    for path in paths:
+    for path, name in zip(paths, file_names(paths), strict=True):
         before = len(answers)
         for answer in read_answers(path, task):
-            answers.append(answer)
+            answers.append(answer if answer.file == name else replace(answer, file=name))
             if len(answers) > MOST:
                 raise NlcliError(f"{path}: more than {MOST:,} answers; take them in in parts, one after the other")
         if len(answers) == before:
@@ -102,14 +140,10 @@ def _by_path(answers: Sequence[Answer], files: Sequence[Path], table: LabelTable
         if answer.path:
             given.setdefault(answer.file, {})[answer.path] = None
     own = [plain_path(path) for path in table.paths.tolist()]
-    for where in files:
-        paths = list(given.get(where.name, ()))
+    for where, name in zip(files, file_names(files), strict=True):
+        paths = list(given.get(name, ()))
         rows = match_images(paths, own, table.image_root, where)
-        found |= {
-            (where.name, path): row
-            for path, row in zip(paths, rows.tolist(), strict=True)
-            if row >= 0 or (where.name, path) not in found
-        }
+        found |= {(name, path): row for path, row in zip(paths, rows.tolist(), strict=True)}
     return found
 
 

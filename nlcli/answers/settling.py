@@ -81,15 +81,18 @@ def settle(
             continue
         result.known[row] = known
         used = [word for word in final or words if word.state == "used"]
-        if table.verification[row] == FULL or any(word.answer in reader.complete for word in used):
-            result.full.add(row)
-        elif table.task == "single-label":
-            if any(word.there and not word.marked for word in used):
-                result.full.add(row)
-        elif len(known) == table.num_classes:
+        if _is_full(table, row, known, used, reader):
             result.full.add(row)
     result.changed = judge.changed
     return result
+
+
+def _is_full(table: LabelTable, row: int, known: Mapping[int, int], used: Sequence[Word], reader: Words) -> bool:
+    """Whether every class of the image is known."""
+    was = bool(table.verification[row] == FULL)
+    if table.task == "single-label":
+        return any(known.values()) and (was or any(word.there and not word.marked for word in used))
+    return was or any(word.answer in reader.complete for word in used) or len(known) == table.num_classes
 
 
 class _Judge:
@@ -114,8 +117,8 @@ class _Judge:
         before = self._before(row)
         true = next((c for c, there in before.items() if there), None)
         earlier = true if true is not None else _WRONG if before else None
-        if any(value >= 0 and value != noisy for _, value in votes):  # says that the noisy one is wrong, and more
-            votes = [(word, value) for word, value in votes if value != _WRONG] or votes
+        if {earlier, *(value for _, value in votes)} - {None, _WRONG, noisy}:  # a true class says more than "wrong"
+            votes = [(word, value) for word, value in votes if value != _WRONG]
             earlier = None if earlier == _WRONG else earlier
         value = self._settled(row, votes, earlier)
         if value is None:

@@ -112,6 +112,47 @@ def test_damaged_tables(rows: list[list[str]], told: str, dataset: Path, tmp_pat
     assert told in refused(dataset, text, tmp_path, ".csv")
 
 
+@pytest.mark.parametrize("ending", [".json", ".xml", ".csv", ".txt"])
+def test_a_format_is_told_by_how_a_file_begins(ending: str, dataset: Path, tmp_path: Path) -> None:
+    texts = {
+        "json": json.dumps([task("k01", ["b"])]),
+        "xml": "\n<annotations><image name='k01'><tag label='b' source='manual'/></image></annotations>",
+    }
+    for kind, text in texts.items():
+        path = tmp_path / f"{kind}{ending}"
+        path.write_text(text, encoding="utf-8-sig")
+        made = nlcli.import_verification(dataset=dataset, answers=[path], output=tmp_path / kind)
+        assert np.flatnonzero(read_dataset(made).verification).tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"PK\x03\x04" + bytes(60), "is a ZIP archive or a workbook (.xlsx, .ods); unpack it"),
+        (b"\x1f\x8b" + bytes(60), "is compressed with gzip; unpack it"),
+        (b"<!DOCTYPE html><html></html>", "is a page of the web"),
+        (b'[{"data": {"image": "k\xff"}}]', "not valid JSON, it has bytes that are no text"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".json", ".xml"])
+def test_what_is_no_text_is_called_by_what_it_is(
+    ending: str, content: bytes, told: str, dataset: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / f"answers{ending}"
+    path.write_bytes(content)
+    with pytest.raises(NlcliError) as error:
+        nlcli.import_verification(dataset=dataset, answers=[path], output=tmp_path / "made")
+    assert told in str(error.value)
+
+
+def test_json_in_utf_16(dataset: Path, tmp_path: Path) -> None:
+    for encoding in ("utf-16", "utf-16-le"):
+        path = tmp_path / f"{encoding}.json"
+        path.write_text(json.dumps([task("k01", ["b"])]), encoding=encoding)
+        made = nlcli.import_verification(dataset=dataset, answers=[path], output=tmp_path / f"made {encoding}")
+        assert np.flatnonzero(read_dataset(made).verification).tolist() == [1]
+
+
 def test_a_key_and_a_path_of_two_images_match_none(dataset: Path, tmp_path: Path) -> None:
     text = json.dumps([task("k01", ["a"], key="k02", path="k01")])
     assert "1 of 1 images that were answered are not in the data set" in refused(dataset, text, tmp_path)

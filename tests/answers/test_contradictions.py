@@ -117,6 +117,49 @@ def test_a_label_that_is_wrong_without_a_true_one(dataset: Path, tmp_path: Path)
     assert true_of(table, "k02") == ["a"]
 
 
+def table_of(path: Path, *rows: list[str]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_a_true_class_says_that_the_noisy_one_is_wrong(dataset: Path, tmp_path: Path) -> None:
+    """Whoever says that k01 is no a says nothing against b; of k00, known to be a, it does."""
+    first = nlcli.import_verification(
+        dataset=dataset, answers=[table_of(tmp_path / "1.csv", ["path", "label"], ["k01", "b"])], output=tmp_path / "1"
+    )
+    marks = table_of(tmp_path / "2.csv", ["path", "right"], ["k01", "0"])
+    second = imported(first, tmp_path / "2", marks)
+    assert (true_of(second, "k01"), second.verification.tolist()) == (["b"], [2, 2, 0, 0, 0, 0])
+    both = table_of(tmp_path / "3.csv", ["path", "right"], ["k00", "0"])
+    with pytest.raises(NlcliError, match="contradicts what is known of 'k00'"):
+        imported(dataset, tmp_path / "no", both)
+    newest = imported(dataset, tmp_path / "3", both, conflicts="newest")
+    assert (true_of(newest, "k00"), newest.absent.toarray()[0].tolist()) == ([], [1, 0, 0])
+    assert newest.verification.tolist() == [1, 0, 0, 0, 0, 0]  # which of b and c it is, nobody said
+
+
+def test_files_of_one_name_in_folders_of_two_people(dataset: Path, tmp_path: Path) -> None:
+    """They agree on two of three; of b, b, c and b, c, c four of nine would by chance."""
+    ann = table_of(tmp_path / "ann" / "a.csv", ["path", "label"], ["k01", "b"], ["k02", "b"], ["k03", "c"])
+    ben = table_of(tmp_path / "ben" / "a.csv", ["path", "label"], ["k01", "b"], ["k02", "c"], ["k03", "c"])
+    table = imported(dataset, tmp_path / "made", ann, ben, conflicts="majority")
+    assert [true_of(table, f"k0{i}") for i in (1, 2, 3)] == [["b"], [], ["c"]]
+    record = json.loads((tmp_path / "made" / "verification.json").read_text())
+    assert (record["agreement"]["people"], record["agreement"]["units"]) == (2, 3)
+    assert record["agreement"]["raw"] == pytest.approx(2 / 3, abs=1e-6)
+    assert record["agreement"]["kappa"] == pytest.approx((2 / 3 - 4 / 9) / (1 - 4 / 9), abs=1e-6)
+    files = pq.read_table(tmp_path / "made" / "verification.parquet")["file"].to_pylist()
+    assert files == ["ann/a.csv"] * 3 + ["ben/a.csv"] * 3
+
+
+def test_a_file_that_is_given_twice_does_not_count_twice(dataset: Path, tmp_path: Path) -> None:
+    told = table_of(tmp_path / "a.csv", ["path", "label"], ["k01", "b"])
+    with pytest.raises(NlcliError, match=r"a\.csv is given twice as --answers"):
+        imported(dataset, tmp_path / "made", told, tmp_path / "." / "a.csv")
+
+
 def test_boxes_that_nobody_tells_of(tmp_path: Path) -> None:
     from worlds.cleaned import tag_dataset, tag_world
 

@@ -365,6 +365,18 @@ def test_in_a_pipeline_and_a_grid() -> None:
     assert (grid.predict(SINGLE.features) == SINGLE.true).mean() > 0.8
 
 
+def test_a_grid_of_several_labels_dense_and_sparse() -> None:
+    """What people saw is sliced with the rows in either form; the shares of rows that are right are the same."""
+    shares = []
+    for form in (np.asarray, csr_matrix):
+        classifier, options = nlcli.NoisyLabelClassifier("clean"), {"clean_fraction": [0.5, 1.0]}
+        grid = GridSearchCV(classifier, options, cv=2, refit=False, error_score="raise")
+        seen = {"present": form(SEVERAL.present), "absent": form(SEVERAL.absent)}
+        grid.fit(form(SEVERAL.features), form(SEVERAL.noisy), **seen)
+        shares.append(grid.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(shares[0], shares[1])
+
+
 def test_clone_and_pickle(both: nlcli.NoisyLabelClassifier) -> None:
     again = pickle.loads(pickle.dumps(both))
     np.testing.assert_array_equal(again.predict_proba(SINGLE.features), both.predict_proba(SINGLE.features))
