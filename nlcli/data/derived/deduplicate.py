@@ -33,8 +33,8 @@ set. The hashes are a stage of their own, ``OUTPUT-hashes``, so other thresholds
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
 from nlcli.data.statistics import write_single_label_statistics
 from nlcli.data.true_tags import read_true_tags, write_true_tags
 from nlcli.errors import NlcliError
+from nlcli.stages.arrow_arrays import arrow_names, arrow_numbers, arrow_texts
 from nlcli.stages.engines.engine import engine_of
 from nlcli.stages.files import atomic_path, write_csv
 from nlcli.stages.stage import open_stage, read_stage
@@ -204,13 +205,16 @@ def _neighbours(near: Pairs, count: int) -> Any:
     return lambda unit: others[starts[unit] : starts[unit + 1]].tolist()
 
 
-def _all_pairs(unit: np.ndarray, chosen: np.ndarray, near: Pairs) -> Iterator[tuple[int, int, int, float]]:
+def _all_pairs(unit: np.ndarray, chosen: np.ndarray, near: Pairs) -> Pairs:
     """Pairs of images: every copy with the first image of its unit, and the first images of near units."""
     copies = np.flatnonzero(chosen[unit] != np.arange(len(unit)))
-    for image in copies.tolist():
-        yield int(chosen[unit[image]]), image, SAME, 0.0
-    for first, second, how, measure in zip(near.first, near.second, near.how, near.measure, strict=True):
-        yield int(chosen[first]), int(chosen[second]), int(how), float(measure)
+    count = len(copies)
+    return Pairs(
+        first=np.concatenate((chosen[unit[copies]], chosen[near.first])),
+        second=np.concatenate((copies, chosen[near.second])),
+        how=np.concatenate((np.full(count, SAME, near.how.dtype), near.how)),
+        measure=np.concatenate((np.zeros(count, near.measure.dtype), near.measure)),
+    )
 
 
 def _write_report(
@@ -226,18 +230,11 @@ def _write_report(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pairs = list(_all_pairs(unit, chosen, near))
-    ends = [np.asarray([pair[end] for pair in pairs], np.int64) for end in range(2)]
-    columns: dict[str, Any] = {
-        name: pa.array(table.keys[end].tolist(), pa.string())
-        for name, end in zip(("first", "second"), ends, strict=True)
-    }
-    for name, end in zip(("first_split", "second_split"), ends, strict=True):
-        columns[name] = pa.array([SPLITS[s] for s in table.split[end]], pa.string())
-    columns |= {
-        "how": pa.array([HOW[pair[2]] for pair in pairs], pa.string()),
-        "measure": pa.array([pair[3] for pair in pairs], pa.float32()),
-    }
+    pairs = _all_pairs(unit, chosen, near)
+    ends = {"first": pairs.first, "second": pairs.second}
+    columns: dict[str, pa.Array] = {name: arrow_texts(table.keys[end]) for name, end in ends.items()}
+    columns |= {f"{name}_split": arrow_names(SPLITS, table.split[end]) for name, end in ends.items()}
+    columns |= {"how": arrow_names(HOW, pairs.how), "measure": arrow_numbers(pairs.measure)}
     with atomic_path(directory / "pairs.parquet") as temporary:
         pq.write_table(pa.table(columns), temporary)
 
@@ -273,15 +270,12 @@ def _summary(
     summary: dict[str, Any] = {"images": len(table), "removed": int(removed.sum())}
     for number, name in enumerate(SPLITS):
         summary[f"{name}_removed"] = int(np.sum(removed & (table.split == number)))
-    across: dict[str, int] = {}
-    ways = dict.fromkeys(HOW, 0)
-    for first, second, how, _ in _all_pairs(unit, chosen, near):
-        ends = sorted((int(table.split[first]), int(table.split[second])))
-        name = f"{SPLITS[ends[0]]} and {SPLITS[ends[1]]}" if ends[0] != ends[1] else f"within {SPLITS[ends[0]]}"
-        across[name] = across.get(name, 0) + 1
-        ways[HOW[how]] += 1
-    return (
-        summary
-        | {f"pairs_by_{name.replace(' ', '_')}": count for name, count in ways.items()}
-        | {f"pairs_{name.replace(' ', '_')}": count for name, count in sorted(across.items())}
-    )
+    pairs = _all_pairs(unit, chosen, near)
+    for name, count in zip(HOW, np.bincount(pairs.how, minlength=len(HOW)).tolist(), strict=True):
+        summary[f"pairs_by_{name.replace(' ', '_')}"] = count
+    one, other = np.sort(np.stack((table.split[pairs.first], table.split[pairs.second])), axis=0)
+    across = {}
+    for a, b in combinations_with_replacement(range(len(SPLITS)), 2):
+        where = f"within_{SPLITS[a]}" if a == b else f"{SPLITS[a]}_and_{SPLITS[b]}"
+        across[f"pairs_{where}"] = int(np.sum((one == a) & (other == b)))
+    return summary | {name: count for name, count in sorted(across.items()) if count}
