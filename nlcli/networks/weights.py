@@ -328,8 +328,8 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     path = Path(path)
     if classes_file is None:
         raise NlcliError(
-            f"classifier {path} needs its class names: pass --classifier-classes, a file with one name a line, to a command "
-            "that has that option; for features alone save it as ONNX and pass onnx:FILE"
+            f"classifier {path} needs its class names: pass --classifier-classes, a file with one name a line, to a "
+            "command that has that option; for features alone save it as ONNX and pass onnx:FILE"
         )
     names = _class_names(classes_file)
     model = _load_model(path)
@@ -339,14 +339,14 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
         raise NlcliError(
-            f"{path} takes inputs of shape {shape}; square RGB images of a fixed size, channels last, are needed: save it "
-            "with such an input"
+            f"{path} takes inputs of shape {shape}; square RGB images of a fixed size, channels last, are needed: save "
+            "it with such an input"
         )
     scores = tuple(model.outputs[0].shape)
     if len(scores) != 2:
         raise NlcliError(
-            f"{path} gives an array of shape {scores[1:]} an image; a score for each class is needed: save it with those "
-            "as its output"
+            f"{path} gives an array of shape {scores[1:]} an image; a score for each class is needed: save it with "
+            "those as its output"
         )
     dense, features, activation = _last_dense(model)
     if dense is None:

@@ -121,7 +121,7 @@ class OnnxNetwork(ForeignNetwork):
                 f"{self.name} gives an image other features beside another image than alone, or other ones each time; "
                 "export the network as it is used, not as it is trained"
             )
-        return both.shape[1]
+        return int(both.shape[1])
 
 
 class _Prepared:
@@ -168,8 +168,8 @@ def _stated(
         )
     if fixed is not None and fixed[0] != fixed[1]:
         raise NlcliError(
-            f"{path} takes images of {fixed[0]} x {fixed[1]}, which are not square: put a {SIDECAR} beside it that states "
-            f'"size": {{"height": {fixed[0]}, "width": {fixed[1]}}}, and leave out --scaling'
+            f"{path} takes images of {fixed[0]} x {fixed[1]}, which are not square: put a {SIDECAR} beside it that "
+            f'states "size": {{"height": {fixed[0]}, "width": {fixed[1]}}}, and leave out --scaling'
         )
     size = options.image_size or (fixed[0] if fixed is not None else None)
     if size is None:
@@ -213,8 +213,8 @@ def _layout(path: Path, shape: list[Any]) -> tuple[bool, tuple[int, int] | None]
     """Whether channels come first, and (height, width) where they are fixed."""
     if isinstance(shape[1], int) and isinstance(shape[3], int) and 3 not in (shape[1], shape[3]):
         raise NlcliError(
-            f"{path} takes inputs of shape {printable(str(shape))}, not images of 3 channels; only networks of RGB images "
-            "can be used"
+            f"{path} takes inputs of shape {printable(str(shape))}, not images of 3 channels; only networks of RGB "
+            "images can be used"
         )
     if (shape[1] == 3) == (shape[3] == 3):
         raise NlcliError(
