@@ -89,6 +89,20 @@ def test_damaged_cvat(text: str, told: str, dataset: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("<annotations><image name='" + "k" * (18 << 20), "line 1: something of more than 16 MiB without an end"),
+        ("<annotations>" + "<a>" * 100_000, "line 1: more than 64 elements in each other"),
+        ("<annotations><image name='k01'>" + "<tag/>" * 300_000, "an image of more than 262,144 tags"),
+    ],
+    ids=("a tag", "depth", "tags"),
+)
+def test_cvat_without_an_end(text: str, told: str, dataset: Path, tmp_path: Path) -> None:
+    """Files that would take all memory, or hours: an image of 300,000 tags, a name of 18 MiB."""
+    assert told in refused(dataset, text, tmp_path, ".xml")
+
+
+@pytest.mark.parametrize(
     ("rows", "told"),
     [
         ([["name", "label"], ["k01", "a"]], "unknown column 'name'"),

@@ -17,6 +17,10 @@ from nlcli.errors import NlcliError, shortened
 
 _LONGEST_NAME = 1 << 12
 _PART = 1 << 20
+_LONGEST_TAG = 1 << 24
+"""Bytes between < and >: the parser begins anew with each part of a tag that does not end."""
+_DEEPEST, _MOST_TAGS = 64, 1 << 18
+"""Elements in each other, and tags of an image; a file that has more is none of CVAT, and would take all memory."""
 
 
 @dataclass
@@ -79,8 +83,12 @@ class CvatFile:
         """
         try:
             with open(self.path, "rb") as file:
+                read = 0
                 while part := file.read(_PART):
                     self._parser.Parse(part, False)
+                    read += len(part)
+                    if read - self._parser.CurrentByteIndex > _LONGEST_TAG:
+                        raise self._not_of_cvat(f"something of more than {_LONGEST_TAG >> 20} MiB without an end")
                     while self._ready:
                         yield self._ready.popleft()
                 self._parser.Parse(b"", True)
@@ -93,6 +101,9 @@ class CvatFile:
     def _where(self) -> str:
         return f"{self.path}, line {self._parser.CurrentLineNumber}"
 
+    def _not_of_cvat(self, what: str) -> NlcliError:
+        return NlcliError(f"{self._where}: {what}, which CVAT does not write; export it again")
+
     def _refuse_types(self, *_: Any) -> None:
         raise NlcliError(f"{self.path} declares a document type, which CVAT does not write and which is refused")
 
@@ -100,6 +111,8 @@ class CvatFile:
         if not self._stack and name != "annotations":
             raise NlcliError(f"{self.path} is not an XML file of CVAT: it begins with <{shown(name)}>")
         self._stack.append(name)
+        if len(self._stack) > _DEEPEST:
+            raise self._not_of_cvat(f"more than {_DEEPEST} elements in each other")
         self._text = ""
         inside = self._stack[1:]
         if inside == ["track"]:
@@ -107,6 +120,8 @@ class CvatFile:
         if inside == ["image"]:
             self._image = CvatImage(attributes, self._where)
         elif self._image is not None and inside == ["image", "tag"]:
+            if len(self._image.tags) >= _MOST_TAGS:
+                raise self._not_of_cvat(f"an image of more than {_MOST_TAGS:,} tags")
             source = attributes.get("source", "").strip().lower()
             self._image.tags.append(CvatTag(attributes.get("label", ""), source, self._where))
         elif inside == ["image", "tag", "attribute"]:
