@@ -23,12 +23,12 @@ from nlcli.answers.known_labels import with_known, without_known
 from nlcli.answers.log import chosen_by_score, write_log
 from nlcli.answers.matching import match, read_all
 from nlcli.answers.queue import Asked, Queue, read_queue
-from nlcli.answers.settling import Settled, moment, settle
+from nlcli.answers.settling import WRONG, Settled, moment, settle
 from nlcli.answers.verification_record import VERIFICATION, AgreementRecord, Found, Rate, VerificationRecord
 from nlcli.answers.words import Word, Words
 from nlcli.console import print_table, say, tell
 from nlcli.data.label_files import read_dataset, write_dataset
-from nlcli.data.labels import SPLITS, LabelTable
+from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
 from nlcli.data.sources.base import enumerate_some, write_left_out
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth
@@ -242,7 +242,10 @@ def _remarks(
 
 
 def _agreement(table: LabelTable, answers: Sequence[Answer], words: Sequence[Word]) -> AgreementRecord | None:
-    """On what two people or more answered; of one person's answers the newest one."""
+    """On what two people or more answered; of one person's answers the newest one.
+
+    Of one label an image somebody may only have said that the noisy one is wrong: there no more than that is compared.
+    """
     units: dict[tuple[int, int], dict[str, tuple[float, int]]] = {}
     single = table.task == "single-label"
     for word in words:
@@ -250,13 +253,19 @@ def _agreement(table: LabelTable, answers: Sequence[Answer], words: Sequence[Wor
             continue
         answer = answers[word.answer]
         unit = (word.row, -1 if single else word.of_class)
-        value = (word.of_class if word.there else -2) if single else word.there
+        value = (word.of_class if word.there else WRONG) if single else word.there
         time = moment(answer.when)
         told = units.setdefault(unit, {})
         who = answer.who or answer.file
         if who not in told or time >= told[who][0]:
             told[who] = (time, value)
-    made = agreement([{who: value for who, (_, value) in unit.items()} for unit in units.values()])
+    said = {unit: {who: value for who, (_, value) in told.items()} for unit, told in units.items()}
+    if single:
+        noisy = noisy_classes(table)
+        for (row, _), values in said.items():
+            if WRONG in values.values():
+                said[row, -1] = {who: value if value == noisy[row] else WRONG for who, value in values.items()}
+    made = agreement(list(said.values()))
     if made is None:
         return None
     return AgreementRecord(

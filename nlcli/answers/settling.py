@@ -20,7 +20,7 @@ from nlcli.data.labels import FULL, NONE, LabelTable, noisy_classes
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError
 
-_WRONG = -2
+WRONG = -2
 """On one label an image: the noisy label is wrong, and the true class is not known."""
 
 
@@ -113,17 +113,17 @@ class _Judge:
                     known[of_class] = value
             return known
         noisy = int(self._noisy[row])
-        votes = [(word, word.of_class if word.there else _WRONG) for word in words]
+        votes = [(word, word.of_class if word.there else WRONG) for word in words]
         before = self._before(row)
         true = next((c for c, there in before.items() if there), None)
-        earlier = true if true is not None else _WRONG if before else None
-        if {earlier, *(value for _, value in votes)} - {None, _WRONG, noisy}:  # a true class says more than "wrong"
-            votes = [(word, value) for word, value in votes if value != _WRONG]
-            earlier = None if earlier == _WRONG else earlier
+        earlier = true if true is not None else WRONG if before else None
+        if {earlier, *(value for _, value in votes)} - {None, WRONG, noisy}:  # a true class says more than "wrong"
+            votes = [(word, value) for word, value in votes if value != WRONG]
+            earlier = None if earlier == WRONG else earlier
         value = self._settled(row, votes, earlier)
         if value is None:
             return {}
-        return {noisy: 0} if value == _WRONG else {value: 1}
+        return {noisy: 0} if value == WRONG else {value: 1}
 
     def _before(self, row: int) -> Mapping[int, int]:
         """What was known of the image."""

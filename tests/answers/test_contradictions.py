@@ -154,6 +154,16 @@ def test_files_of_one_name_in_folders_of_two_people(dataset: Path, tmp_path: Pat
     assert files == ["ann/a.csv"] * 3 + ["ben/a.csv"] * 3
 
 
+def test_agreement_with_who_said_that_a_label_is_wrong_and_no_more(dataset: Path, tmp_path: Path) -> None:
+    """On k01 both say that it is no a, on k02 ann says that it is one."""
+    ann = table_of(tmp_path / "ann.csv", ["path", "label"], ["k01", "b"], ["k02", "a"])
+    ben = table_of(tmp_path / "ben.csv", ["path", "right"], ["k01", "0"], ["k02", "0"])
+    table = imported(dataset, tmp_path / "made", ann, ben, conflicts="majority")
+    assert (true_of(table, "k01"), true_of(table, "k02")) == (["b"], [])
+    record = json.loads((tmp_path / "made" / "verification.json").read_text())
+    assert (record["agreement"]["units"], record["agreement"]["raw"]) == (2, 0.5)
+
+
 def test_a_file_that_is_given_twice_does_not_count_twice(dataset: Path, tmp_path: Path) -> None:
     told = table_of(tmp_path / "a.csv", ["path", "label"], ["k01", "b"])
     with pytest.raises(NlcliError, match=r"a\.csv is given twice as --answers"):
