@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import textwrap
 import warnings
 import zlib
@@ -62,12 +63,27 @@ class Photograph:
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches with its own canvas: pyplot would keep it and pick a window system."""
+    _import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _import_matplotlib() -> None:
+    """Without the lists of properties for ``help``, which take nearly half of the time, where nobody asks for help."""
+    if "matplotlib" in sys.modules or "IPython" in sys.modules or hasattr(sys, "ps1"):
+        return
+    from matplotlib import artist
+
+    listed = artist.kwdoc
+    artist.kwdoc = lambda _: ""
+    try:
+        import matplotlib.figure  # noqa: F401
+    finally:
+        artist.kwdoc = listed
 
 
 def save_figure(figure: Figure, path: Path) -> None:

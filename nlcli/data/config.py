@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from nlcli.data.class_names import Spelling
-from nlcli.stages.config import CpuEngineName, Decode, Precision, Split, StageConfig
+from nlcli.stages.config import Decode, EngineCpu, Precision, Split, StageConfig
 from nlcli.stages.options import Address, Devices, EngineName, InferenceBatch, Option, Output, Workers
 
 Scaling = Literal["raw", "unit", "tf", "caffe"]
@@ -58,15 +58,6 @@ DrawFrom = Annotated[
 ]
 Kept = Annotated[int, Option("Predictions kept for every image.", panel="Labels", ge=1, le=1000)]
 ForwardPrecision = Annotated[Precision, Option("Arithmetic of the forward pass.", panel="Machine")]
-EngineCpu = Annotated[
-    CpuEngineName,
-    Option(
-        "What runs the forward pass on a CPU; auto times what is installed, once for a network on a machine.",
-        panel="Machine",
-        since="0.2.0",
-    ),
-]
-
 _SIDES = {"scenes": 96, "single": 32, "pile": 32, "scene-pile": 96}
 
 

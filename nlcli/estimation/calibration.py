@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nlcli.estimation.isotonic import isotonic_blocks
+
 ENOUGH = 200
 """Labels of the rarer kind from which on the curve is isotonic; with fewer a sigmoid varies less."""
 _ORDER = 1e-3
@@ -143,13 +145,9 @@ def _isotonic(scores: Floats, labels: NDArray[np.bool_]) -> tuple[Floats, Floats
     A block of n equal labels at an end has not the probability 0 or 1 but 1 / (n + 2) short of it (Laplace's rule),
     as far as its neighbour allows.
     """
-    from scipy.optimize import isotonic_regression
-
     values, which, sizes = np.unique(scores, return_inverse=True, return_counts=True)
     means = np.bincount(which, weights=labels, minlength=len(values)) / sizes
-    fitted = isotonic_regression(means, weights=sizes.astype(np.float64))
-    starts = np.asarray(fitted.blocks[:-1])
-    probability = fitted.x[starts].copy()
+    starts, probability = isotonic_blocks(means, sizes.astype(np.float64))
     counts = np.add.reduceat(sizes, starts)
     if probability[0] <= 0:
         probability[0] = min(1 / (counts[0] + 2), *probability[1:2])

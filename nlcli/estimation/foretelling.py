@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nlcli.estimation.bounded_minimum import bounded_minimum
 from nlcli.estimation.candidates import FORWARD, Candidates
 from nlcli.estimation.control import noisy_scores
 from nlcli.estimation.linear_model import LinearModel, log_softmax
@@ -131,12 +132,8 @@ def _left_out(candidates: Candidates, value: float) -> np.ndarray:
 
 def _likelihoods(logits: np.ndarray, labels: np.ndarray, transition: np.ndarray) -> np.ndarray:
     """(n,) log-likelihood of noisy labels, all logits multiplied by what makes their mean greatest."""
-    from scipy.optimize import minimize_scalar
 
     def scores(exponent: float) -> np.ndarray:
         return noisy_scores(log_softmax(np.exp(exponent) * logits), labels, transition)
 
-    best = minimize_scalar(
-        lambda exponent: -float(scores(exponent).mean()), bounds=_EXPONENTS, method="bounded", options={"xatol": 1e-2}
-    )
-    return scores(float(best.x))
+    return scores(bounded_minimum(lambda exponent: -float(scores(exponent).mean()), *_EXPONENTS, tolerance=1e-2))

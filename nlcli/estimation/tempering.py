@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nlcli.estimation.bounded_minimum import bounded_minimum
 from nlcli.estimation.linear_model import Task
 from nlcli.estimation.objective import Term, row_losses
 
@@ -25,16 +26,13 @@ def temperature(task: Task, logits: np.ndarray, targets: np.ndarray, known: np.n
     Args:
         targets, known: (n, C) as a ``Term`` has them.
     """
-    from scipy.optimize import minimize_scalar
-
     if not len(logits):
         return 1.0
 
     def cost(exponent: float) -> float:
         return float(tempered_losses(task, logits, targets, known, float(np.exp(exponent))).mean())
 
-    best = minimize_scalar(cost, bounds=_EXPONENTS, method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(best.x))
+    return float(np.exp(bounded_minimum(cost, *_EXPONENTS, tolerance=1e-3)))
 
 
 def tempered_losses(

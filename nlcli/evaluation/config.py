@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import field_validator
 
-from nlcli.data.config import EngineCpu
-from nlcli.stages.config import Precision, Split, StageConfig
+from nlcli.stages.config import EngineCpu, Precision, Split, StageConfig
 from nlcli.stages.options import Address, Devices, EngineName, InferenceBatch, Option, Output, Workers
 
 

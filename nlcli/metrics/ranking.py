@@ -196,13 +196,13 @@ def roc_area(positive: ArrayLike, scores: ArrayLike) -> float:
     Args:
         positive: (n,) truth; equal scores count half. NaN where all are of one kind.
     """
-    from scipy.stats import rankdata
-
     which = np.asarray(positive, bool)
     ones, others = int(which.sum()), int((~which).sum())
     if not ones or not others:
         return float("nan")
-    above = float(rankdata(np.asarray(scores))[which].sum()) - ones * (ones + 1) / 2
+    _, of, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # equal scores share the mean of their ranks
+    above = float(ranks[of][which].sum()) - ones * (ones + 1) / 2
     return above / (ones * others)
 
 

@@ -75,22 +75,23 @@ class ImageError(NlcliError):
         self.reason = reason
 
 
-def formats() -> tuple[str, ...]:
-    """The image formats that are read, by Pillow's names, of those that this Pillow can read."""
+def _formats_of(content: bytes) -> tuple[str, ...]:
+    """The image formats that ``content`` may be in, by Pillow's names, of those that this Pillow can read."""
     with _loading_plugins:
-        return _formats()
+        return _formats(content[4:8] == b"ftyp")  # the box that AVIF begins with
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def _formats(avif: bool) -> tuple[str, ...]:
     # What Pillow would warn about (a large image, a damaged EXIF block) is either decided here or of
     # no consequence; thousands of lines on standard error would hide what matters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # Left to itself, Pillow loads every plugin it has, among them ones that start other programs (EPS). These suffice.
-    for plugin in _PLUGINS.values():
+    plugins = _PLUGINS | (_AVIF if avif else {})
+    for plugin in plugins.values():
         with contextlib.suppress(ImportError):  # an old Pillow, or one that was built without it
             importlib.import_module(f"PIL.{plugin}ImagePlugin")
-    return tuple(name for name in _PLUGINS if name in Image.OPEN)
+    return tuple(name for name in plugins if name in Image.OPEN)
 
 
 _PLUGINS = {
@@ -102,8 +103,9 @@ _PLUGINS = {
     "TIFF": "Tiff",
     "PPM": "Ppm",
     "JPEG2000": "Jpeg2K",
-    "AVIF": "Avif",
 }
+_AVIF = {"AVIF": "Avif"}
+"""Its library takes longer to load than all others, and few pictures are in it."""
 
 
 class LargeImage(Exception):
@@ -188,7 +190,7 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(content: bytes, pre: Preprocessing | Preparation, large: bool) -> np.ndarray:
-    with Image.open(io.BytesIO(content), formats=formats()) as image:
+    with Image.open(io.BytesIO(content), formats=_formats_of(content)) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise _Refused(f"{width} x {height} pixels, more than {MAX_PIXELS:,} in all")

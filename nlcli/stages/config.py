@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -16,6 +16,14 @@ Precision = Literal["float32", "bfloat16", "float16", "auto"]
 CpuEngineName = Literal["tensorflow", "openvino", "onnxruntime", "auto"]
 Decode = Literal["exact", "fast"]
 Split = Literal["train", "validation", "test"]
+EngineCpu = Annotated[
+    CpuEngineName,
+    Option(
+        "What runs the forward pass on a CPU; auto times what is installed, once for a network on a machine.",
+        panel="Machine",
+        since="0.2.0",
+    ),
+]
 
 
 class StageConfig(BaseModel):
