@@ -55,6 +55,8 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     from nlcli.methods import configure, get_method
     from nlcli.methods.base.contract import Problem
     from nlcli.metrics.decisions import confusion_matrix
+    from nlcli.training.head_on_features import MethodOnFeatures
+    from nlcli.training.loop.array_steps import ArrayAdam, ArraySteps
     from nlcli.training.loop.contract import Block, Settings
     from nlcli.training.loop.feature_source import aligned_empty
     from nlcli.training.loop.optimizers import Adam
@@ -65,22 +67,29 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
     rng = np.random.default_rng(0)
     features = aligned_empty((images, D), np.float32)
     rng.random(out=features, dtype=np.float32)
-    table = tf.convert_to_tensor(features)
     true = rng.integers(classes, size=images)
     noisy = np.where(rng.random(images) < 0.4, (true + rng.geometric(0.3, images)) % classes, true)
     clean = np.arange(images // 20, dtype=np.int32)
     other = np.arange(len(clean), images, dtype=np.int32)
     pairs = confusion_matrix(true[clean], noisy[clean], classes)
-    method = get_method("noise-types")(
-        configure("noise-types", {"hidden": hidden}),
-        Problem(D, tuple(map(str, range(classes))), "single-label", pairs),
-    )
+    settings = configure("noise-types", {"hidden": hidden})
+    problem = Problem(D, tuple(map(str, range(classes))), "single-label", pairs)
+    cls = get_method("noise-types")
+    arrays = cls.steps_on_arrays(settings)  # as train-head decides it
+    method = MethodOnFeatures(cls(settings, problem, arrays=arrays))
+    table = features if arrays else tf.convert_to_tensor(features)
     thread = ThreadPoolExecutor(1)
 
     def contender(phase: Any) -> Contender:
         width = clean_rows(phase, B, clean, other)
         sampler = BatchSampler(B, width, Pool(clean, 0, "V"), Pool(other, 0, "T") if width < B else None)
-        steps = StepFunction(method, phase, Adam([v for g in method.groups().values() for v in g]), width, Settings(1))
+        variables = [v for g in method.groups().values() for v in g]
+        groups = [0] * len(variables)
+        steps: Any = (
+            ArraySteps(method, phase, ArrayAdam(variables, groups), width)
+            if arrays
+            else StepFunction(method, phase, Adam(variables, groups), width, Settings(1))
+        )
         rates = np.full((block_steps, 1), _RATE, np.float32)
         eye = np.eye(classes, dtype=np.uint8)
 
@@ -100,4 +109,4 @@ def trained(images: int, classes: int, hidden: int, block_steps: int) -> dict[st
 
         return timed(block_steps, go)
 
-    return {phase.name: contender(phase) for phase in method.phases()}
+    return {phase.name: contender(phase) for phase in method.method.phases()}

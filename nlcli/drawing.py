@@ -79,7 +79,7 @@ def _import_matplotlib() -> None:
     from matplotlib import artist
 
     listed = artist.kwdoc
-    artist.kwdoc = lambda _: ""
+    artist.kwdoc = lambda artist: ""
     try:
         import matplotlib.figure  # noqa: F401
     finally:

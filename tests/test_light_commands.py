@@ -148,15 +148,17 @@ def test_reports(tmp_path: Path, without_tensorflow: Light) -> None:
 
 
 def test_heads_that_are_solved_and_what_is_done_with_them(tmp_path: Path, without_tensorflow: Light) -> None:
-    """Also whatever else scores cached features: here a head of two nets, whose weights nobody trained."""
+    """Also linear heads of which steps are NumPy's, and whatever else scores cached features: here a head of two nets, whose weights nobody trained."""
     world = make_world(tmp_path)
     dataset, features = str(world.dataset()), str(world.stored())
     asked = ["--dataset", dataset, "--features", features]
     names = ["auto", "noisy", "forward", "posterior"]
     solved = [["train-head", *asked, "--method", name, "--output", name] for name in names]
+    types = [f"--set={name}_steps=8" for name in ("pretrain", "first", "finetune")]
     commands = [
         *solved,
         ["train-head", *asked, "--method", "finetune-last", "--init", "noisy", "--output", "tuned"],
+        ["train-head", *asked, "--method", "noise-types", "--steps", "8", *types, "--output", "typed"],
         ["eval", "tuned", "--bootstrap", "20"],
         ["detect-noise", *asked, "--method", "classification-filter", "--classifier", "noisy", "--output", "filtered"],
     ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from nlcli.methods.base.array_ops import softmax
 from nlcli.methods.base.contract import Batch, Phase, Tensor
 from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.keras_ops import ops
@@ -56,6 +58,24 @@ def noise_type_targets(true: Tensor, of_label: Tensor) -> Tensor:
     """
     of_pair = ops.sum(of_label * true[:, :, None], axis=1)
     return ops.one_hot(ops.argmax(of_pair, axis=-1), of_label.shape[-1], dtype=of_label.dtype)
+
+
+class _Targets(NamedTuple):
+    """What a batch's rows are to learn: ``classes`` (rows, L), ``types`` (rows, 3), of the rows of V which count."""
+
+    classes: Tensor
+    types: Tensor
+    named: Tensor
+    paired: Tensor
+
+
+def _slope(logits: np.ndarray, targets: np.ndarray, each: np.ndarray) -> np.ndarray:
+    """The gradient of ``sum(each * cross_entropy(logits, targets))``."""
+    slope: np.ndarray = softmax(logits)
+    slope *= targets.sum(axis=-1, keepdims=True)
+    slope -= targets
+    slope *= each[:, None]
+    return slope
 
 
 # --- the method ------------------------------------------------------------------------------
@@ -154,12 +174,41 @@ class NoiseTypes(NoiseModel):
         """Logits of ``p(z | x)``, (rows, 3)."""
         return self.types(features[:, features.shape[-1] // 2 :] if self.problem.two_trunks else features)
 
+    @classmethod
+    def steps_on_arrays(cls, config: NoiseTypesConfig) -> bool:
+        return not config.hidden and config.optimizer in ("adam", "sgd")
+
     def losses(self, phase: str, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        settings = self.config
         classes = self.class_logits(features)
         if phase == FINETUNE:
             return self.finetuning_losses(classes, batch)
         types = self.type_logits(features)
+        return self._weighed(phase, classes, types, self._targets(phase, classes, types, batch), batch)
+
+    def slopes(
+        self, phase: str, logits: Mapping[str, np.ndarray], batch: Batch
+    ) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
+        classes, types = logits["classifier"], logits["types"]
+        if phase == FINETUNE:
+            true = batch.verified * batch.mask
+            share = true.sum(axis=1) / max(float(true.sum()), 1.0)
+            return self.finetuning_losses(classes, batch), {"classifier": _slope(classes, true, share)}
+        targets = self._targets(phase, classes, types, batch)
+        losses = self._weighed(phase, classes, types, targets, batch)
+        weights, named, paired = self._weights(phase), targets.named, targets.paired
+        others = len(classes) - batch.clean
+
+        def each(clean: str, counted: np.ndarray, noisy: str) -> np.ndarray:
+            """(rows,) how much of the loss a row's cross-entropy is."""
+            of_clean = weights.get(clean, 0.0) / np.maximum(counted.sum(), 1.0) * counted
+            return np.concatenate([of_clean, np.full(others, weights.get(noisy, 0.0) / max(1, others), np.float32)])
+
+        found = {"classifier": _slope(classes, targets.classes, each("L_clean", named, "L_noise"))}
+        if phase != "fixed-types":
+            found["types"] = _slope(types, targets.types, each("L_types", paired, "L_noise_types"))
+        return losses, found
+
+    def _targets(self, phase: str, classes: Tensor, types: Tensor, batch: Batch) -> _Targets:
         of_label = label_probabilities(batch.noisy, self.confusing.value)
         true = batch.verified * batch.mask
         class_targets, type_targets = true, noise_type_targets(true, batch.of_clean(of_label))
@@ -168,27 +217,35 @@ class NoiseTypes(NoiseModel):
             expected = ops.stop_gradient(posterior(*nets, batch.of_noisy(of_label)))
             class_targets = ops.concatenate([class_targets, ops.sum(expected, axis=2)])
             type_targets = ops.concatenate([type_targets, ops.sum(expected, axis=1)])
-        of_class, of_type = cross_entropy(classes, class_targets), cross_entropy(types, type_targets)
-
         named = ops.sum(true, axis=-1)
-        paired = named * ops.sum(batch.of_clean(batch.noisy), axis=-1)
+        return _Targets(class_targets, type_targets, named, named * ops.sum(batch.of_clean(batch.noisy), axis=-1))
+
+    def _weighed(
+        self, phase: str, classes: Tensor, types: Tensor, targets: _Targets, batch: Batch
+    ) -> dict[str, Tensor]:
+        of_class, of_type = cross_entropy(classes, targets.classes), cross_entropy(types, targets.types)
         parts = {
-            "L_clean": masked_mean(batch.of_clean(of_class), named),
-            "L_types": masked_mean(batch.of_clean(of_type), paired),
+            "L_clean": masked_mean(batch.of_clean(of_class), targets.named),
+            "L_types": masked_mean(batch.of_clean(of_type), targets.paired),
         }
+        if phase != "pretrain":
+            parts["L_noise"] = ops.mean(batch.of_noisy(of_class))
+            parts["L_noise_types"] = ops.mean(batch.of_noisy(of_type))
+        return {"loss": sum(weight * parts[name] for name, weight in self._weights(phase).items()), **parts}
+
+    def _weights(self, phase: str) -> dict[str, float]:
+        """Of the parts of the loss."""
+        settings = self.config
         if phase == "pretrain":
-            return {"loss": parts["L_clean"] + parts["L_types"], **parts}
-        parts["L_noise"] = ops.mean(batch.of_noisy(of_class))
-        parts["L_noise_types"] = ops.mean(batch.of_noisy(of_type))
-        weights = {"L_clean": settings.first_clean_weight, "L_noise": 1.0}
-        if phase == "em":
-            weights = {
-                "L_clean": settings.clean_weight,
-                "L_types": settings.type_weight,
-                "L_noise": 1.0,
-                "L_noise_types": settings.z_gradient,
-            }
-        return {"loss": sum(weight * parts[name] for name, weight in weights.items()), **parts}
+            return {"L_clean": 1.0, "L_types": 1.0}
+        if phase == "fixed-types":
+            return {"L_clean": settings.first_clean_weight, "L_noise": 1.0}
+        return {
+            "L_clean": settings.clean_weight,
+            "L_types": settings.type_weight,
+            "L_noise": 1.0,
+            "L_noise_types": settings.z_gradient,
+        }
 
     def cleaned(self, noisy: Tensor, features: Tensor) -> Tensor:
         """``p(y | n, x)``, (rows, L): the E-step's posterior of the true class (eq. 5, summed over noise types)."""

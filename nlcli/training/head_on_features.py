@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,20 @@ class MethodOnFeatures:
     def losses(self, phase: str, inputs: Any, batch: Batch) -> dict[str, Any]:
         """The method's losses."""
         return self.method.losses(phase, self.method.scale(inputs), batch)
+
+    @property
+    def arrays(self) -> bool:
+        """Whether the method's layers are NumPy's, and so its steps."""
+        return self.method.arrays
+
+    def gradients(
+        self, phase: str, inputs: np.ndarray, batch: Batch, step: int
+    ) -> tuple[Mapping[str, float], Sequence[np.ndarray]]:
+        """The method's losses, and their gradients by kernel and bias of each linear layer that the phase trains."""
+        features, layers = self.method.scale(inputs), self.method.layers
+        losses, slopes = self.method.slopes(phase, {name: layer(features) for name, layer in layers.items()}, batch)
+        by_layer = ((features.T @ slope, slope.sum(axis=0)) for slope in slopes.values())
+        return losses, [gradient for pair in by_layer for gradient in pair]
 
 
 class FeatureFeed:
@@ -97,7 +111,9 @@ class FeatureFeed:
             with one_blas_thread():  # a head has the same bits on any number of threads
                 method.start(self._labelled(method, rows, data, init, weights, budget))
         left = budget - data.kept_bytes
-        source = FeatureSource(table, store, rows, method.config.batch_size, config.seed, order, left, weights)
+        source = FeatureSource(
+            table, store, rows, method.config.batch_size, config.seed, order, left, weights, arrays=method.arrays
+        )
         return replace(prepared, source=source, how={"order": order}, summary={"streamed": not source.resident})
 
     def _labelled(

@@ -205,7 +205,8 @@ def _outcome(config: TrainHead, built: _Built, prepared: Prepared, validate: Val
         return solved
     if built.method.starts_solved and not validate.possible:
         return _as_it_begins(built, work)
-    quiet_tensorflow()
+    if not built.method.arrays:
+        quiet_tensorflow()
     from nlcli.training.loop.contract import Settings
     from nlcli.training.loop.train import train
 
@@ -250,7 +251,8 @@ def _build(config: TrainHead, settings: MethodConfig, table: LabelTable, start: 
     pairs = None if paired is None else verified_pairs(table, np.concatenate([*paired.values()]))
     problem = Problem(start.num_features, table.classes, table.task, pairs, start.two_trunks)
     init = _initial_layer(config, settings, start, problem, cls)
-    method = cls(settings, problem, init, config.seed, arrays=cls.solved_with(settings))
+    on_arrays = cls.solved_with(settings) or (config.features is not None and cls.steps_on_arrays(settings))
+    method = cls(settings, problem, init, config.seed, arrays=on_arrays)
     phases = method.phases()
     if cls.verification_is_optional and not (table.verification[table.rows("train")] > NONE).any():
         phases = tuple(phase for phase in phases if phase.rows == "noisy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from nlcli.estimation.criterion import (
 )
 from nlcli.estimation.in_order import in_order
 from nlcli.estimation.selection import Difference
+from nlcli.methods.base.keras_ops import ops
 from nlcli.runtime import one_blas_thread
 
 if TYPE_CHECKING:
@@ -194,17 +195,19 @@ def _log_odds(parts: Iterable[Part]) -> np.ndarray:
 
 def _losses(method: Method, table: LabelTable, data: FeatureParts, phase: Phase) -> dict[str, float]:
     """The phase's losses on these rows as if they were V, averaged over rows."""
-    import tensorflow as tf
-
     from nlcli.methods.base.contract import Batch
+
+    def given(part: np.ndarray) -> Any:
+        part = np.asarray(part, np.float32)
+        return part if method.arrays else ops.convert_to_tensor(part)
 
     totals: dict[str, float] = {}
     for first, features in data.parts():
         rows = data.rows.dataset[first : first + len(features)]
         v, m = table.verified_targets(rows)
         y = table.noisy_targets(rows if phase.noisy_labels == "all" else rows[:0])
-        batch = Batch(len(rows), *(tf.cast(labels, tf.float32) for labels in (y, v, m)), weights=tf.zeros(0))
-        for name, value in method.losses(phase.name, method.scale(tf.cast(features, tf.float32)), batch).items():
+        batch = Batch(len(rows), *map(given, (y, v, m)), weights=given(np.zeros(0)))
+        for name, value in method.losses(phase.name, method.scale(given(features)), batch).items():
             totals[name] = totals.get(name, 0.0) + float(value) * len(rows) / len(data.rows)
     return totals
 

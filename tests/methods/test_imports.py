@@ -34,6 +34,8 @@ assert isinstance(ops.sigmoid(there), np.ndarray)
 assert isinstance(ops.concatenate([there, there], axis=-1), np.ndarray)
 assert isinstance(ops.clip(there, 0.0, 1.0), np.ndarray)
 assert ops.softmax(there, axis=-1).dtype == np.float32
+assert float(ops.maximum(ops.sum(there), 4.0)) == 4.0
+assert ops.one_hot(ops.argmax(there, axis=-1), 3, dtype=there.dtype).tolist() == [[0.0, 1.0, 0.0]]
 assert "keras" not in sys.modules
 assert float(ops.softplus(0.0)) > 0.69
 import keras

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nlcli.methods import configure, get_method
+from nlcli.methods.base.contract import Batch, Problem
+from nlcli.methods.base.finetuning import FINETUNE
 from nlcli.methods.base.losses import cross_entropy
 from nlcli.methods.base.transition import confusing_noise, noise_types
 from nlcli.methods.noise_types import label_probabilities, noise_type_targets, posterior
+from nlcli.training.head_on_features import MethodOnFeatures
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -136,3 +140,48 @@ def test_noise_types_of_pairs() -> None:
     computed = noise_type_targets(tf.constant(np.eye(6)[true]), of_label).numpy()
     np.testing.assert_array_equal(computed, np.eye(3)[noise_types(confusing)[noisy, true]])
     assert (computed.sum(axis=0) > 3).all()
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "fixed-types", "em", FINETUNE])
+def test_what_steps_in_numpy_follow_is_the_gradient_of_the_losses(phase: str) -> None:
+    rng = np.random.default_rng(3)
+    count, width, classes, clean = 9, 6, 5, 9 if phase in ("pretrain", FINETUNE) else 4
+    problem = Problem(width, tuple("abcde"), "single-label", rng.integers(1, 50, (classes, classes)))
+    settings = configure("noise-types", {"type_weight": 0.7, "z_gradient": 0.3, "clean_weight": 0.9})
+    method = get_method("noise-types")(settings, problem)
+    features = rng.normal(size=(count, width)).astype(np.float32)
+    noisy, verified = (np.eye(classes, dtype=np.float32)[rng.integers(classes, size=n)] for n in (count, clean))
+    mask = np.ones_like(verified)
+    verified[1] = 0.0  # nobody named its class
+    mask[1] = noisy[1]
+    noisy[2] = 0.0  # it has no noisy label
+
+    tensors = Batch(clean, *map(tf.constant, (noisy, verified, mask)), weights=tf.ones(count - clean))
+    layers = {name: method.layers[name] for name in ("classifier", "types")}
+    with tf.GradientTape() as tape:
+        losses = method.losses(phase, tf.constant(features), tensors)
+    variables = [v for group in method.groups().values() for v in group]
+    expected = tape.gradient(losses["loss"], [v.value for v in variables])
+
+    arrays = get_method("noise-types")(settings, problem, arrays=True)
+    for name, layer in layers.items():
+        arrays.layers[name].set_weights(layer.get_weights())
+    arrays.constants["C"].assign(method.constants["C"].numpy())
+    batch = Batch(clean, noisy, verified, mask, weights=np.ones(count - clean, np.float32))
+    ours, gradients = MethodOnFeatures(arrays).gradients(phase, features, batch, 0)
+    assert list(ours) == list(losses)
+    np.testing.assert_allclose([float(v) for v in ours.values()], [float(v) for v in losses.values()], rtol=1e-5)
+    moved = [g for g in expected if g is not None]
+    assert len(gradients) == (2 if phase in ("fixed-types", FINETUNE) else 4)
+    for gradient, by_tensorflow in zip(gradients, moved, strict=False):
+        np.testing.assert_allclose(gradient, by_tensorflow, rtol=1e-4, atol=1e-7)
+
+
+def test_weights_begin_as_glorot_has_them() -> None:
+    problem = Problem(400, tuple("abcde"), "single-label")
+    made = [get_method("noise-types")(configure("noise-types"), problem, seed=s, arrays=True) for s in (1, 1, 2)]
+    one, again, other = (method.layers["classifier"].get_weights()[0] for method in made)
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).all()
+    assert np.abs(one).max() <= (6 / 405) ** 0.5
+    assert one.std() == pytest.approx((2 / 405) ** 0.5, rel=0.05)

@@ -1,7 +1,7 @@
 """Operations on NumPy arrays under Keras's names: those that scores and cleaned labels are written in.
 
-Scoring cached features is a few matrix products, for which TensorFlow need not be imported. Where everything that an
-operation is given is an array, ``ops`` takes these; they keep the arrays' precision.
+Scoring cached features is a few matrix products, as is a step of a linear head: TensorFlow need not be imported. Where
+everything that an operation is given is an array, ``ops`` takes these; they keep the arrays' precision.
 """
 
 from __future__ import annotations
@@ -53,8 +53,16 @@ def log(x: np.ndarray) -> np.ndarray:
     return value
 
 
+def one_hot(x: np.ndarray, classes: int, dtype: Any = np.float32) -> np.ndarray:
+    """Rows with a 1 at ``x``."""
+    rows: np.ndarray = np.eye(classes, dtype=dtype)[x]
+    return rows
+
+
 ARRAY_OPS: Mapping[str, Callable[..., Any]] = {
     "abs": np.abs,
+    "argmax": np.argmax,
+    "cast": lambda x, dtype: np.asarray(x).astype(dtype, copy=False),
     "clip": np.clip,
     "concatenate": np.concatenate,
     "exp": np.exp,
@@ -66,6 +74,7 @@ ARRAY_OPS: Mapping[str, Callable[..., Any]] = {
     "maximum": np.maximum,
     "mean": np.mean,
     "minimum": np.minimum,
+    "one_hot": one_hot,
     "ones_like": np.ones_like,
     "relu": relu,
     "reshape": np.reshape,
@@ -89,13 +98,13 @@ def of_arrays(given: Sequence[Any]) -> bool:
     """Whether there are NumPy arrays among what an operation is given, and no other kind of tensor."""
     found = False
     for value in given:
-        if isinstance(value, np.ndarray):
+        if isinstance(value, (np.ndarray, np.generic)):  # a sum of all is no array any more
             found = True
         elif isinstance(value, (list, tuple)):
             if value and not all(isinstance(part, (int, float)) for part in value):
                 if not of_arrays(value):
                     return False
                 found = True
-        elif not (value is None or isinstance(value, (int, float, str, np.generic))):
+        elif not (value is None or isinstance(value, (int, float, str, np.dtype))):
             return False
     return found

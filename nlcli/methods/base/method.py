@@ -48,7 +48,8 @@ class Method(ABC):
         seed: of the initial weights.
         arrays: Whether its layers are NumPy's instead of Keras's, with weights of zeros: for one that is solved, or
             that only scores with weights that are known. ``score`` and ``cleaned`` then take and give arrays, and
-            TensorFlow is not imported for it.
+            TensorFlow is not imported for it. With ``steps_on_arrays`` weights begin as they do in Keras's layers,
+            from other random numbers.
     """
 
     name: ClassVar[str]
@@ -199,6 +200,24 @@ class Method(ABC):
         """Scalars of one batch; ``loss`` is what is minimised, the others are its parts."""
 
     @classmethod
+    def steps_on_arrays(cls, config: Any) -> bool:
+        """Whether, with ``config``, features cached, its steps are NumPy's: see ``slopes``."""
+        return False
+
+    def slopes(
+        self, phase: str, logits: Mapping[str, np.ndarray], batch: Batch
+    ) -> tuple[Mapping[str, float], Mapping[str, np.ndarray]]:
+        """``losses`` of arrays, and what moves them; of methods with ``steps_on_arrays``, whose layers are all linear.
+
+        Args:
+            logits: (rows, units) float32 of each layer by name.
+
+        Returns:
+            Losses, and the gradient of ``loss`` by the logits of each layer that the phase trains.
+        """
+        raise NotImplementedError(f"method {self.name} has no slopes()")
+
+    @classmethod
     def solved_with(cls, config: Any) -> bool:
         """Whether, with ``config``, it is solved."""
         return cls.solvable and getattr(config, "solver", "solved") == "solved"
@@ -316,7 +335,10 @@ class Method(ABC):
         """
         self.require_room(name, (units_in + 1) * units)
         if self.arrays:
-            return self.add(name, ArrayDense(units, name), units_in, group)
+            layer = self.add(name, ArrayDense(units, name), units_in, group)
+            if self.steps_on_arrays(self.config):
+                layer.set_weights([self.array_glorot(name, units_in, units, zeros), np.full(units, bias, np.float32)])
+            return layer
         import keras
 
         layer = keras.layers.Dense(
@@ -381,6 +403,12 @@ class Method(ABC):
         import keras
 
         return keras.initializers.GlorotUniform(seed=int(stream(self.seed, "init", name).integers(2**31)))
+
+    def array_glorot(self, name: str, units_in: int, units: int, zeros: bool = False) -> np.ndarray:
+        """(units_in, units) float32 of the same distribution, or zeros."""
+        most = 0.0 if zeros else (6.0 / (units_in + units)) ** 0.5
+        drawn = stream(self.seed, "init", name).uniform(-most, most, (units_in, units))
+        return drawn.astype(np.float32)
 
     def classification_loss(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
         """Binary cross-entropy on multi-label data, softmax cross-entropy on single-label data.

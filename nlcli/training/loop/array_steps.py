@@ -176,12 +176,12 @@ class ArraySteps:
     """
 
     def __init__(self, model: ArrayTrainable, phase: Phase, optimizer: ArrayOptimizer, clean: int) -> None:
-        if phase.average:
-            raise NotImplementedError("weights of a network in NumPy are not averaged")
         self.model, self.phase, self.optimizer, self.clean = model, phase, optimizer, clean
         self.names: list[str] = []
         self.scaling: list[ArrayVariable] = []
         self.averages: list[ArrayVariable] = []
+        if phase.average:
+            self.averages = [ArrayVariable("average", v.value.copy()) for v in optimizer.variables]
 
     def __call__(self, block: Block, rates: np.ndarray, first: int) -> np.ndarray:
         """Run the block, whose first step is number ``first``, at ``rates`` (K, groups).
@@ -206,4 +206,13 @@ class ArraySteps:
             losses["loss"] += decay * 0.5 * sum(float(kernel @ kernel) for kernel in kernels)
         self.names = list(losses)
         self.optimizer.apply(gradients, rates, step, decay)
+        self._average(step)
         return list(losses.values())
+
+    def _average(self, done: int) -> None:
+        """As a ``StepFunction`` moves them."""
+        share = np.float32(1.0 / min(done + 1, self.phase.average or 1))
+        for average, variable in zip(self.averages, self.optimizer.variables, strict=False):  # or none at all
+            away = variable.value - average.value
+            away *= share
+            average.value += away

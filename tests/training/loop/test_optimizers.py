@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nlcli.methods.base.array_layers import ArrayVariable
-from nlcli.methods.base.contract import Schedule
+from nlcli.methods.base.contract import Phase, Schedule
 from nlcli.training.loop import array_steps
-from nlcli.training.loop.array_steps import ARRAY_OPTIMIZERS
+from nlcli.training.loop.array_steps import ARRAY_OPTIMIZERS, ArrayOptimizer, ArraySteps
+from nlcli.training.loop.contract import Block
 from nlcli.training.loop.optimizers import OPTIMIZERS
 
 KERAS = {
@@ -59,6 +62,33 @@ def test_arrays_in_parts_are_updated_alike(name: str, monkeypatch: pytest.Monkey
                 slot.assign(value)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=2e-5, atol=2e-6)
+
+
+def test_averages_of_steps_on_arrays_by_hand() -> None:
+    """Weights 0, then 1, 2, 3, 4 after steps: the mean of the first two is 1.5, then it goes half of the way each time."""
+    weight = ArrayVariable("w", np.zeros(1, np.float32))
+
+    class Moving(ArrayOptimizer):
+        moments = 0
+
+        def _update(self, weights: np.ndarray, slope: np.ndarray, *rest: Any) -> None:
+            weights -= slope
+
+    class Model:
+        arrays = True
+
+        def gradients(self, *given: Any) -> tuple[dict[str, float], list[np.ndarray]]:
+            return {"loss": 0.0}, [np.array([-1.0], np.float32)]
+
+    steps = ArraySteps(Model(), Phase("all", "noisy", 4, {}, average=2), Moving([weight], [0]), 0)  # type: ignore[arg-type]
+    rows, none = np.zeros((1, 1), np.int32), np.zeros((1, 0, 1), np.uint8)
+    block = Block(np.zeros((1, 1), np.float32), rows, none, none, none)
+    seen = []
+    for step in range(4):
+        steps(block, np.ones((1, 1), np.float32), step)
+        seen.append(float(steps.averages[0].value[0]))
+    assert seen == [1.0, 1.5, 2.25, 3.125]
+    assert weight.value == [4.0]
 
 
 def test_first_adam_step_by_hand() -> None:
