@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -300,6 +301,7 @@ def _fuzz(reader: Reader, inputs: int, seed: int) -> Count:
             if outcome not in ("fine", "sentence"):
                 wrong[outcome] += 1
                 examples.setdefault(outcome, number)
+    print(f"{time.strftime('%H:%M:%S')} {reader.name}: {count.times:,} inputs, {wrong.total()} wrong", file=sys.stderr)
     count.failures += [
         f"{times} times, first with seed {examples[what]}: {what}" for what, times in wrong.most_common()
     ]

@@ -42,7 +42,7 @@ IN_THE_START = 0.1
 AS_A_PERSON = 0.06
 """Of the commands with one job; those that are not are forks."""
 ONE_SEED = ("errors-*[a-z]", "errors-*-0", "test-*-0")
-"""Every detector and method of the single-label demo once; with so few steps a detector of other seeds learns nothing."""
+"""Every detector and method of the single-label demo once; with so few steps one of other seeds learns nothing."""
 LONGEST = 7200.0  # seconds of one command
 
 
