@@ -66,9 +66,9 @@ def test_moments_of_kills_are_in_the_start_or_spread_over_the_work() -> None:
 def test_what_is_killed_has_all_kills_and_tells_what_it_makes() -> None:
     works = kills.works()
     assert sum(work.part for work in works) == pytest.approx(1)
-    made = ["work", "work", "work-scale-0.02-limit-240", "cleaned", "work-scale-0.02-limit-240"]
+    made = ["work", "work", "work", "work-scale-0.02-limit-240", "cleaned", "work-scale-0.02-limit-240"]
     assert [str(work.makes) for work in works] == made
-    assert [work.jobs for work in works] == [1, 2, 1, 1, 1]
+    assert [work.jobs for work in works] == [1, 2, 2, 1, 1, 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a session's use of the processors is told by /proc")

@@ -75,25 +75,28 @@ def _pipeline(
     limit: int | None = None,
     jobs: int = 1,
     only: Sequence[str] = (),
+    before: tuple[tuple[str, ...], ...] = (),
 ) -> Work:
     from nlcli.stages.pipeline import read_pipeline
 
     makes = read_pipeline(ROOT / path, Path("work"), scale=scale, limit=limit).workdir  # a rehearsal has its own
     small = [f"--{key}={value}" for key, value in (("scale", scale), ("limit", limit)) if value is not None]
     chosen = [f"--only={pattern}" for pattern in only]
-    return Work(name, part, ("run", str(ROOT / path), "--workdir=work", *small, *chosen), makes, jobs)
+    return Work(name, part, ("run", str(ROOT / path), "--workdir=work", *small, *chosen), makes, jobs, before)
 
 
 def works() -> tuple[Work, ...]:
     """All that is killed, the parts of which are 1 together."""
     pile = ("build-digits", "--kind=pile", "--train-images=300", "--output=pile")
+    every = ("run", str(ROOT / "torture/every_stage.yaml"), "--workdir=every", "--only=features", "--jobs=1")
     clean = (
         "clean", "pile/photos", "--labels=pile/labels.csv", "--checked=pile/checked.csv", "--backbone=small_cnn",
         "--weights=none", "--pretrain-steps=30", "--output=cleaned",
     )  # fmt: skip
     return (
-        _pipeline("every stage", 7 / 12, "torture/every_stage.yaml"),
+        _pipeline("every stage", 1 / 2, "torture/every_stage.yaml"),
         _pipeline("every stage with two jobs", 1 / 12, "torture/every_stage.yaml", jobs=2),
+        _pipeline("light stages with two jobs", 1 / 12, "torture/two_jobs.yaml", jobs=2, before=(every,)),
         _pipeline("demo at small size", 1 / 9, "pipelines/demo.yaml", 0.02, 240),
         Work("demo-clean at small size", 1 / 9, clean, Path("cleaned"), before=(pile,)),
         _pipeline(
