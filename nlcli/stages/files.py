@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,18 +84,58 @@ def fingerprint_json_parts(parts: Iterable[Sequence[Any]]) -> str:
     return "sha256:" + digest.hexdigest()
 
 
+def temporary_path(path: Path) -> Path:
+    """Where this process writes what is to stand at ``path`` when it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+
+
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on failure.
 
     What stands at ``path`` is therefore always whole: the old content, the new one, or nothing.
+
+    Raises:
+        FileExistsError: it was to be ``new``, and somebody else wrote it meanwhile.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = temporary_path(path)
     try:
         yield temporary
-        os.replace(temporary, path)
+        if not (new and _linked(temporary, path)):
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Whether the file is now called ``path``, too; not on a file system where no file has two names."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def remove_left_behind(path: Path) -> None:
+    """Remove what was being written for ``path``, a file or a folder, by processes that live no longer."""
+    before, after = f".{path.name}.", TEMPORARY
+    for left in path.parent.glob(f"{glob.escape(before)}*{after}"):
+        process = left.name.removeprefix(before).removesuffix(after)
+        if process.isdecimal() and not _lives(int(process)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

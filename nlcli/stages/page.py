@@ -6,7 +6,6 @@ refused unless ``--force``, what nlcli did not make is never overwritten, and th
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nlcli.console import say
 from nlcli.errors import NlcliError
 from nlcli.stages.embedded_record import embedded, read_embedded
-from nlcli.stages.files import TEMPORARY, atomic_path, fingerprint_json, system_sentences
+from nlcli.stages.files import atomic_path, fingerprint_json, remove_left_behind, system_sentences
 from nlcli.stages.stage import Making, StageRecord, differences
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ class PageStage:
         self.output = making.output
         self.up_to_date = False
         self.finished = False
+        self._new = not os.path.lexists(making.output)
 
     def finish(self, before: str, after: str, summary: Mapping[str, Any]) -> None:
         """Write the page: what stands before its record, and what stands after it.
@@ -38,8 +38,12 @@ class PageStage:
         How long it took is not told, so that the same page has the same bytes.
         """
         file = self.making.record(fingerprint_json([before, after]), summary)
-        with atomic_path(self.output) as temporary:
-            temporary.write_text(before + embedded(file.to_json()) + after, encoding="utf-8")
+        try:
+            with atomic_path(self.output, new=self._new) as temporary:
+                temporary.write_text(before + embedded(file.to_json()) + after, encoding="utf-8")
+        except FileExistsError:  # another process made one meanwhile: this one, or it is refused
+            if not _is_up_to_date(self.output, self.making.recipe, force=False):
+                raise
         self.finished = True
 
 
@@ -62,9 +66,8 @@ def open_page(
     output = stage.output
     with system_sentences(output):
         stage.up_to_date = _is_up_to_date(output, stage.making.recipe, force)
-        if not stage.up_to_date:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            _remove_left_behind(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(output)
         yield stage
         if not stage.up_to_date and not stage.finished:
             raise RuntimeError(f"stage {kind} ended without finish()")
@@ -88,22 +91,3 @@ def _is_up_to_date(output: Path, recipe: dict[str, Any], force: bool) -> bool:
             "pass --force to replace it, or choose another --output"
         )
     return False
-
-
-def _remove_left_behind(output: Path) -> None:
-    """Remove what processes that no longer live were writing when they were killed."""
-    for path in output.parent.glob(f".{output.name}.*{TEMPORARY}"):
-        process = path.name.removeprefix(f".{output.name}.").removesuffix(TEMPORARY)
-        with contextlib.suppress(OSError):
-            if process.isdigit() and not _lives(int(process)):
-                path.unlink()
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

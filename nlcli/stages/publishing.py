@@ -51,6 +51,15 @@ def old_path(output: Path) -> Path:
     return output.with_name(output.name + OLD)
 
 
+def standing(output: Path) -> tuple[int, int] | None:
+    """What is another one when something else stands at ``output``; None where nothing does."""
+    try:
+        found = os.lstat(output)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def place_of(output: Path | str) -> Path:
     """The absolute path where ``output`` is made: where it leads, if it is a link, even to what is not there yet.
 
@@ -95,11 +104,15 @@ def claim(output: Path) -> int | None:
     if _is_there(work) and not work.is_dir():
         raise NlcliError(f"{work} is a file, and nlcli would write there; move it, or choose another --output")
     work.mkdir(parents=True, exist_ok=True)
-    if not is_ours(work) and any(not _is_begun_recipe(path.name) for path in work.iterdir()):
-        raise NlcliError(
-            f"{work} holds files that nlcli did not make, and would write there; move it, or choose another --output"
-        )
-    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if not is_ours(work) and any(not _is_begun_recipe(path.name) for path in work.iterdir()):
+            raise NlcliError(
+                f"{work} holds files that nlcli did not make, and would write there; "
+                "move it, or choose another --output"
+            )
+        descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:  # whoever had it is done with it
+        return None
     try:
         _lock(descriptor, output)
         try:

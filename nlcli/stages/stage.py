@@ -42,6 +42,7 @@ from nlcli.stages.publishing import (
     publish,
     refuse_what_is_not_ours,
     remove_temporary_files,
+    standing,
     tidy,
     work_path,
 )
@@ -339,9 +340,10 @@ def open_stage(
     with system_sentences(output):
         lock = None
         while lock is None:
+            before = standing(output)
             if _is_up_to_date(stage, force, stale, renew):
                 break
-            lock = _claim(stage, force, stale)
+            lock = _claim(stage, force, stale, before)
         if lock is None or stage.up_to_date:
             stage.up_to_date = True
             tidy(output)
@@ -462,17 +464,24 @@ def _is_up_to_date(
     return False
 
 
-def _claim(stage: Stage, force: bool, stale: Callable[[Path], str | None] | None) -> int | None:
-    """Take ``OUT.partial`` for this process; None when the directory moved meanwhile (try again)."""
+def _claim(
+    stage: Stage, force: bool, stale: Callable[[Path], str | None] | None, before: tuple[int, int] | None
+) -> int | None:
+    """Take ``OUT.partial`` for this process; None when it, or what stood at ``OUT``, moved meanwhile (try again)."""
     refuse_what_is_not_ours(stage.output)
     descriptor = claim(stage.output)
-    if descriptor is not None:
-        try:
+    if descriptor is None:
+        return None
+    try:
+        if standing(stage.output) == before:
             _prepare(stage, force, stale)
-        except BaseException:
-            os.close(descriptor)
-            raise
-    return descriptor
+            return descriptor
+        _discard_if_nothing_was_done(stage)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def _prepare(stage: Stage, force: bool, stale: Callable[[Path], str | None] | None) -> None:

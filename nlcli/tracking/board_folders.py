@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from nlcli.errors import NlcliError
-from nlcli.stages.files import system_sentences
+from nlcli.stages.files import remove_left_behind, system_sentences, temporary_path
 from nlcli.tracking.told_stage import ToldStage, plain_name
 
 
@@ -31,17 +31,24 @@ class BoardFolders:
     def take(self, stage: ToldStage) -> bool:
         """Write the log of a stage, unless it is there; whether it was written now."""
         name = f"{plain_name(stage.name).replace('/', '_')}-{stage.fingerprint.removeprefix('sha256:')[:12]}"
-        place, begun = self._at / name, self._at / f".{name}.begun"
+        place = self._at / name
+        begun = temporary_path(place)
         if place.is_dir():
             return False
         from nlcli.training.tensorboard import write_log, write_solved
 
         with system_sentences(self._at):
-            shutil.rmtree(begun, ignore_errors=True)
+            remove_left_behind(place)
             begun.mkdir(parents=True)
             if stage.solved:
                 write_solved(begun / "candidates", stage.history)
             numbers = {f"{stage.kind}/{name}": value for name, value in stage.numbers.items()}
             write_log(begun, () if stage.solved else stage.history, numbers)
-            os.replace(begun, place)
+            try:
+                os.replace(begun, place)
+            except OSError:
+                shutil.rmtree(begun, ignore_errors=True)
+                if not place.is_dir():
+                    raise
+                return False  # another process told of it meanwhile
         return True

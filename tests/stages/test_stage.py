@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from nlcli.errors import NlcliError
+from nlcli.stages import publishing
 from nlcli.stages import stage as stages
 from nlcli.stages.files import atomic_path, fingerprint_json, read_json, write_json
 from nlcli.stages.stage import open_stage, read_stage
@@ -114,6 +115,55 @@ def test_unfinished_work_is_resumed_or_refused(tmp_path: Path, monkeypatch: pyte
         assert not stage.resumed
         assert not (stage.work / "part-0").exists()
         stage.finish({})
+
+
+@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("before", [False, True])
+def test_what_another_process_made_meanwhile_stays(
+    size: int, before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes between the look at the output, where there was nothing, or something else, and the claim."""
+    here = tmp_path / "out"
+    if before:
+        make(here, size=9)
+    claim, others = stages.claim, []
+
+    def late(output: Path) -> int | None:
+        if not others:
+            others.append(size)
+            make(here, size=size, text="the other's", force=True)
+        return claim(output)
+
+    monkeypatch.setattr(stages, "claim", late)
+    if size == 3:
+        assert make(here, size=3, force=before) is False
+    elif before:  # asked to replace whatever is there
+        assert make(here, size=3, force=True, text="ours") is True
+    else:
+        with pytest.raises(NlcliError, match=r"holds a different result \(differs in size 4 -> 3\)"):
+            make(here, size=3)
+    assert others == [size]
+    assert (here / "result.txt").read_text() == ("ours" if (size, before) == (4, True) else "the other's")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_work_that_another_process_just_published_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``OUT.partial`` is seen, and has become ``OUT`` when it is opened."""
+    here = tmp_path / "out"
+    seen, opened = publishing.is_ours, []
+
+    def late(directory: Path) -> bool:
+        if directory.name == "out.partial" and not opened:
+            opened.append(directory)
+            shutil.rmtree(directory)
+        return seen(directory)
+
+    monkeypatch.setattr(publishing, "is_ours", late)
+    assert make(here) is True
+    assert opened == [tmp_path / "out.partial"]
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_the_fingerprint_tells_contents_apart_but_not_logs(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import tensorflow as tf
 import nlcli
 from nlcli import NlcliError
 from nlcli.stages.stage import read_stage
+from nlcli.tracking.board_folders import BoardFolders
 from nlcli.tracking.mlflow_runs import FINGERPRINT
 from nlcli.tracking.told_stage import plain_name, told_stage
+from nlcli.training import tensorboard
 from nlcli.training.loop.history import read_history
 from worlds.heads import Work, table_of
 
@@ -93,11 +96,33 @@ def test_tensorboard_has_curves_once(runs: Path, tmp_path: Path) -> None:
     assert ("run/validation_AP_all", 0) in tags
     assert ("validation/AP_all", read_stage(runs / "veit").summary["steps"]) in tags
     assert len(list((folders["noisy"] / "candidates").iterdir())) == 1
-    (at / f".{folders['noisy'].name}.begun").mkdir()  # a kill left it
+    (at / f".{folders['noisy'].name}.999999999.tmp~").mkdir()  # a kill left it
     shutil.rmtree(folders["noisy"])
     again = nlcli.track(directories=[runs / "veit", runs / "noisy"], to="tensorboard", at=str(at))
     assert (again["logged"], again["known"]) == (1, 1)
     assert sorted(path.name for path in at.iterdir()) == sorted(path.name for path in folders.values())
+
+
+def test_two_processes_tell_tensorboard_of_one_stage(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other comes to its end while this one writes."""
+    told, at, names = told_stage(read_stage(runs / "veit")), tmp_path / "board", []
+    write = tensorboard.write_log
+
+    def late(folder: Path, *rest: Any) -> None:
+        if not names:
+            names.append(folder.name)
+            with monkeypatch.context() as other:
+                other.setattr(os, "getpid", lambda: 1)
+                assert BoardFolders(str(at)).take(told) is True
+        write(folder, *rest)
+
+    monkeypatch.setattr(tensorboard, "write_log", late)
+    assert BoardFolders(str(at)).take(told) is False
+    assert names
+    assert [path.name.split("-")[0] for path in at.iterdir()] == ["veit"]
+    assert len(list(at.glob("*/events*"))) == 1
 
 
 @pytest.mark.parametrize(
