@@ -19,7 +19,7 @@ from torture._running import started
 from torture._world import content, difference
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("events", "places", "hostile", "fuzz")
+QUICK = ("events", "places", "together", "hostile", "fuzz")
 
 
 def test_every_part_is_tried_here_or_named() -> None:

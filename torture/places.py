@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torture._command import Ended, forked
 from torture._report import Count
-from torture._world import content, leftovers, write_photographs
+from torture._world import leftovers, write_photographs
 from torture.events import BUILD, preload, writes
 
 ERRORS = (
@@ -206,30 +206,8 @@ def _linked_output() -> Count:
     return count
 
 
-def _two_processes(quick: bool) -> Count:
-    count = Count("places", "two processes on one output: one makes it, the other waits, is told, or finds it done")
-    for _ in range(2 if quick else 10):
-        with _place() as work:
-            children = []
-            for number in range(2):
-                child = os.fork()
-                if child == 0:
-                    inner = work.parent / f"view-{number}"
-                    inner.symlink_to(work)
-                    ended = forked(BUILD, inner)
-                    good = ended.code == 0 or (ended.code == 1 and "another process" in ended.errors)
-                    os._exit(0 if good and not ended.is_traceback else 1)
-                children.append(child)
-            codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-            count.times += 1
-            count.expect(codes == [0, 0], f"ended with {codes}")
-            count.expect("stage.json" in content(work / "out"), "there is no result")
-            count.expect(not leftovers(work), f"left behind: {leftovers(work)}")
-    return count
-
-
 def run(quick: bool, seed: int) -> list[Count]:
     """All of them; ``quick``: fewer repetitions."""
     del seed
     preload()
-    return [_errors(quick), *_surroundings(), _not_ours(), _linked_output(), _two_processes(quick)]
+    return [_errors(quick), *_surroundings(), _not_ours(), _linked_output()]
