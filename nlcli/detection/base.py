@@ -185,7 +185,8 @@ class Detector(ABC):
     score_is_probability: ClassVar[bool] = False
     """Whether its score is, by its own model, the probability that the label is right."""
     cautious: ClassVar[bool] = False
-    """Whether every label is to be believed where its verdicts on verified images are no better than that."""
+    """Whether ``natural_threshold`` stands where there are verified labels, too, and every label is believed where that
+    errs no more often on these."""
     fixed_threshold: ClassVar[bool] = False
     """Whether ``natural_threshold`` stands, whatever verified labels there are."""
     takes_classifier: ClassVar[bool] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,12 +38,12 @@ from nlcli.detection.label_probabilities import (
 )
 from nlcli.detection.plots import Suspect, scores_plot, suspects_plot
 from nlcli.detection.threshold import (
+    Choice,
     best_threshold,
-    better_than_believing,
     class_errors,
-    class_weights,
     cross_fitted,
     error_rates,
+    own_unless_believing,
 )
 from nlcli.detection.verification import (
     RIGHT,
@@ -231,13 +232,12 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
     kinds = np.unique(known.label)
     if len(kinds) == 2 and known.split is not None:
         scores, noisy = score[known.positions], problem.images.noisy[known.positions]
-        if detector.cautious and not better_than_believing(scores, known.label, noisy, config.seed):
-            error = float(class_weights(noisy)[known.label != RIGHT].sum())
-            meaning = f"every label is right: no threshold errs less often on the verified labels of {known.split}"
-            least = float(score.min()) - 1.0
-            return Threshold(value=least, chosen_on=known.split, images=len(known.label), error=error, meaning=meaning)
-        value, error = best_threshold(scores, known.label, noisy)
-        return _explained(detector, value, known.split, images=len(known.label), error=error)
+        value, error = _choice(detector)(scores, known.label, noisy)
+        told: dict[str, Any] = {"chosen_on": known.split, "images": len(known.label), "error": error}
+        if np.isfinite(value):
+            return _explained(detector, value, **told)
+        meaning = f"every label is right: its verdicts err no less often on the verified labels of {known.split}"
+        return Threshold(value=float(score.min()) - 1.0, meaning=meaning, **told)
     # Where all are right, the best threshold would be to believe everything.
     reason = "no noisy label on validation is verified"
     if len(kinds):
@@ -251,6 +251,12 @@ def _threshold(config: DetectNoise, detector: Detector, problem: _Problem, score
     kept = _explained(detector, own, "detector")
     say(f"{reason}: {detector.name} keeps its own threshold{'' if kept.meaning is None else f', {kept.meaning}'}")
     return kept
+
+
+def _choice(detector: Detector) -> Choice:
+    """How verified labels choose the detector's threshold."""
+    own = detector.natural_threshold
+    return partial(own_unless_believing, own=own) if detector.cautious and own is not None else best_threshold
 
 
 def _choosing(detector: Detector, problem: _Problem) -> Known:
@@ -295,7 +301,7 @@ def _results(
     probabilities = label_probabilities(
         score, images.noisy, len(table.classes), known, scored.suggestions, config.seed, own_probability
     )
-    measured, split, crossed = _measured(config, problem, score, verdict, threshold, cautious=detector.cautious)
+    measured, split, crossed = _measured(config, problem, score, verdict, threshold, choice=_choice(detector))
     counts = measured != UNVERIFIED
     own, at_own = detector.natural_threshold, None
     if own is not None and threshold.chosen_on != "detector":
@@ -362,7 +368,7 @@ def _measured(
     verdict: np.ndarray,
     threshold: Threshold,
     *,
-    cautious: bool,
+    choice: Choice,
 ) -> tuple[np.ndarray, Literal["test", "validation", "validation+test"] | None, bool]:
     """Verdicts that count in the error rates, -1 elsewhere; the split they are of; and if cross-fitted.
 
@@ -382,11 +388,11 @@ def _measured(
     measured[known["validation"]] = verdict[known["validation"]]
     if threshold.chosen_on not in ("validation", "train+validation"):
         return measured, split, False
-    if cautious and verdict.all():
+    if choice is not best_threshold and verdict.all():
         return measured, split, False  # every label is believed, whatever part of them chose that
     names = ("validation",) if threshold.chosen_on == "validation" else ("train", "validation")
     seen = _verified(problem, names).positions
-    by_others = cross_fitted(score[seen], images.label[seen], images.noisy[seen], config.seed)
+    by_others = cross_fitted(score[seen], images.label[seen], images.noisy[seen], config.seed, choice)
     measured[seen] = UNVERIFIED if by_others is None else by_others
     measured[problem.split("train")] = UNVERIFIED
     return measured, split, True

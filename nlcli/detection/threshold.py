@@ -7,7 +7,7 @@ class, averaged over classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,26 +70,38 @@ def folds(noisy: np.ndarray, seed: int, count: int = FOLDS) -> np.ndarray:
     return fold
 
 
-def cross_fitted(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: int) -> np.ndarray | None:
-    """(n,) int8 verdicts, each by the threshold that is best on the other folds; None with fewer than two images."""
+def own_unless_believing(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, own: float) -> tuple[float, float]:
+    """A detector's own threshold, or -inf where calling every label right errs no more often, and the error rate.
+
+    Averaged over classes. Scores that are probabilities have one, 0.5, under which least is to be expected to be wrong;
+    the one with the least errors on some tens of images is half chance.
+
+    Args:
+        score, label, noisy: As of ``best_threshold``.
+    """
+    weight = class_weights(noisy)
+    believing = float(weight[label != RIGHT].sum())
+    error = float(weight[(score >= own) != (label == RIGHT)].sum())
+    return (own, error) if error < believing - _ROUNDING else (-np.inf, believing)
+
+
+Choice = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, float]]
+"""From scores, labels and classes to a threshold and its error rate, as ``best_threshold``."""
+
+
+def cross_fitted(
+    score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: int, choice: Choice = best_threshold
+) -> np.ndarray | None:
+    """(n,) int8 verdicts, each by the threshold that the other folds choose; None with fewer than two images."""
     if len(score) < 2:
         return None
     fold = folds(noisy, seed, min(FOLDS, len(score)))
     verdict = np.empty(len(score), np.int8)
     for number in np.unique(fold):
         inside, other = fold == number, fold != number
-        delta, _ = best_threshold(score[other], label[other], noisy[other])
+        delta, _ = choice(score[other], label[other], noisy[other])
         verdict[inside] = score[inside] >= delta
     return verdict
-
-
-def better_than_believing(score: np.ndarray, label: np.ndarray, noisy: np.ndarray, seed: int) -> bool:
-    """Whether cross-fitted verdicts err less often, averaged over classes, than calling every label right."""
-    verdict = cross_fitted(score, label, noisy, seed)
-    if verdict is None:
-        return False
-    weight = class_weights(noisy)
-    return bool(weight[verdict != label].sum() < weight[label != RIGHT].sum() - _ROUNDING)
 
 
 def class_errors(

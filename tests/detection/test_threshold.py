@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from nlcli.detection.threshold import best_threshold, class_errors, class_weights, cross_fitted, error_rates, folds
+from nlcli.detection.threshold import (
+    best_threshold,
+    class_errors,
+    class_weights,
+    cross_fitted,
+    error_rates,
+    folds,
+    own_unless_believing,
+)
 from nlcli.metrics.bootstrap import resample_weights
 from nlcli.metrics.intervals import Support, metric_interval
 
@@ -83,6 +91,32 @@ def test_folds_part_every_class_alike() -> None:
     assert np.array_equal(np.sort(np.bincount(fold)), [7, 7, 7, 8, 8])
     assert not np.array_equal(fold, folds(noisy, 1))
     np.testing.assert_array_equal(fold, folds(noisy, 0))
+
+
+def test_its_own_threshold_stands_where_it_errs_less_than_believing() -> None:
+    # Class 0: two of four wrong, both below 0.5, and a right one, too: 1/4 instead of 2/4. Class 1: one right label below.
+    score = np.array([0.1, 0.4, 0.3, 0.9, 0.8, 0.2])
+    label, noisy = np.array([0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 0, 1, 1])
+    assert own_unless_believing(score, label, noisy, 0.5) == (
+        -np.inf,
+        0.25,
+    )  # (1/4 + 1/2) / 2 is more than (2/4 + 0) / 2
+    assert own_unless_believing(score[:5], label[:5], noisy[:5], 0.5) == (0.5, 0.125)
+    assert own_unless_believing(score, label, noisy, 0.25) == (-np.inf, 0.25)
+    assert own_unless_believing(score, np.ones(6, int), noisy, 0.05) == (
+        -np.inf,
+        0.0,
+    )  # as good as believing is no reason
+
+
+def test_cross_fitting_by_another_choice() -> None:
+    # Eight of one class in folds of two, three or fewer: without a wrong label among the others every one is believed.
+    score, label, noisy = np.linspace(0.1, 0.8, 8), np.array([0, 1, 1, 1, 1, 1, 1, 1]), np.zeros(8, int)
+    found = cross_fitted(score, label, noisy, 3, lambda s, l, n: own_unless_believing(s, l, n, 0.15))
+    assert found is not None
+    alone = folds(noisy, 3)[0]
+    for place, fold in enumerate(folds(noisy, 3)):
+        assert found[place] == (fold == alone or score[place] >= 0.15)
 
 
 def test_cross_fitting_judges_no_image_by_itself() -> None:
