@@ -15,7 +15,6 @@ import pickle
 import signal
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from nlcli.networks.decoder_process import PIXELS, READY, REFUSED
 from nlcli.networks.images import load_each, load_into
 from nlcli.networks.preprocessing import Preprocessing
+from nlcli.stages.other_python import other_python
 
 THREADS_SUFFICE = 4
 """So many decoders are threads."""
@@ -35,7 +35,7 @@ REQUEST = 8
 IDLE_SECONDS = 10.0
 """After so long without a request the processes end."""
 _PIPE_BYTES = 1 << 20
-_PROGRAM = ["-P", "-m", "nlcli.networks.decoder_process"]
+_PROGRAM = ["-m", "nlcli.networks.decoder_process"]
 
 
 class DecoderDied(Exception):
@@ -66,12 +66,9 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        if not sys.executable:  # inside another program
-            raise OSError("there is no Python to start")
-        # What is imported there is what would be imported here.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command, environment = other_python(*_PROGRAM)
         self.process = subprocess.Popen(
-            [sys.executable, *_PROGRAM],
+            command,
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -141,9 +138,17 @@ class Decoder:
 
 
 class DecoderPool:
-    """Processes that wait for requests; those that nobody asks any more end after a while."""
+    """Processes that wait for requests; those that nobody asks any more end after a while.
+
+    A fork of the process that started them starts its own: two that ask over the same pipes would get each other's
+    pixels.
+    """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[Decoder] = []
         self._closing: threading.Timer | None = None
@@ -152,10 +157,12 @@ class DecoderPool:
     @property
     def waiting(self) -> int:
         """How many are idle."""
-        return len(self._idle)
+        return len(self._idle) if self._process == os.getpid() else 0
 
     def take(self, *, new: bool = False) -> Decoder | None:
         """One that is idle, or a ``new`` one; None where none can be started."""
+        if self._process != os.getpid():
+            self._begin()
         with self._lock:
             if self._closing is not None:
                 self._closing.cancel()
@@ -189,6 +196,8 @@ class DecoderPool:
 
     def close(self) -> None:
         """End those that are idle."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             idle, self._idle = self._idle, []
             if self._closing is not None:

@@ -55,12 +55,13 @@ def require_readable(path: Path, *, archive: bool = False) -> None:
 
 def trial(path: Path, archive: bool) -> int:
     """Try the file in another process; its exit code, minus the signal's number when one ended it."""
-    if not sys.executable:  # inside another program
+    from nlcli.stages.other_python import other_python
+
+    program = (__file__, "archive" if archive else "file", os.fspath(path.absolute()), str(SECONDS))
+    try:
+        command, environment = other_python(*program, HDF5_PLUGIN_PRELOAD="::")  # no filter that is a plugin
+    except OSError:
         return 0
-    # What is imported there is what would be imported here, and no filter that is a plugin.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "HDF5_PLUGIN_PRELOAD": "::"}
-    kind = "archive" if archive else "file"
-    command = [sys.executable, "-P", __file__, kind, os.fspath(path.absolute()), str(SECONDS)]
     silent = subprocess.DEVNULL
     done = subprocess.run(command, env=environment, stdin=silent, stdout=silent, stderr=silent, check=False)
     return done.returncode

@@ -148,6 +148,29 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     assert not _lives(child)
 
 
+def test_a_fork_asks_processes_of_its_own(tmp_path: Path) -> None:
+    """Who is asked by two would give each the other's pixels; and the end of one is not that of the other's."""
+    script = (
+        "import os, sys\n"
+        "from nlcli.networks.decoders import POOL\n"
+        "POOL.give(POOL.take())\n"
+        "asked = POOL._idle[0].process.pid\n"
+        "if not os.fork():\n"
+        "    assert POOL.waiting == 0\n"
+        "    if sys.argv[1] == 'asks':\n"
+        "        other = POOL.take()\n"
+        "        assert other.process.pid != asked\n"
+        "        POOL.give(other)\n"
+        "    sys.exit()\n"
+        "assert os.waitstatus_to_exitcode(os.wait()[1]) == 0\n"
+        "one = POOL.take()\n"
+        "assert one.process.pid == asked and one.process.poll() is None\n"
+        "POOL.give(one)\n"
+    )
+    for does in ("asks", "ends"):
+        subprocess.run([sys.executable, "-c", script, does], check=True, timeout=120)
+
+
 def _lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
