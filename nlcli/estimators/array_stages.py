@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import numpy as np
 
@@ -21,10 +22,14 @@ from nlcli.estimators.label_arrays import NOWHERE
 from nlcli.stages.config import StageConfig
 from nlcli.stages.files import fingerprint_json
 from nlcli.stages.options import Option, Output
+from nlcli.stages.publishing import OutputTaken
 from nlcli.stages.stage import open_stage, read_stage
 
 if TYPE_CHECKING:
     from nlcli.data.labels import LabelTable
+
+_Made = TypeVar("_Made")
+_LOOK_AGAIN = 0.2  # seconds
 
 
 class ArrayLabels(StageConfig):
@@ -50,6 +55,18 @@ def workplace(work: str | os.PathLike[str] | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="nlcli-") as passing:
         yield Path(passing)
+
+
+def in_turn(make: Callable[[], _Made]) -> _Made:
+    """What ``make`` returns, begun again when another fit, of another process or thread, has made what both need.
+
+    Searches fit side by side, and for equal rows there is one directory in their common folder.
+    """
+    while True:
+        try:
+            return make()
+        except OutputTaken:
+            time.sleep(_LOOK_AGAIN)
 
 
 def place(folder: Path, kind: str, *facts: object) -> Path:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from nlcli.console import quietly
 from nlcli.errors import NlcliError
 from nlcli.estimation.linear_model import log_softmax
-from nlcli.estimators.array_stages import place, workplace, write_labels, write_row_weights, write_vectors
+from nlcli.estimators.array_stages import in_turn, place, workplace, write_labels, write_row_weights, write_vectors
 from nlcli.estimators.checked_input import checked_arrays, checked_features, seed_of, share_of_verified
 from nlcli.estimators.class_labels import WrongArray, places, plain_labels
 from nlcli.estimators.feature_rows import Features, dense_parts
@@ -147,7 +147,7 @@ class NoisyLabelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 if share:
                     draw_validation(labels.table, share, seed)
             with workplace(self.work) as folder:
-                self.run_ = KeptRun.of(self._trained(features, labels, weights, seed, folder))
+                self.run_ = KeptRun.of(in_turn(lambda: self._trained(features, labels, weights, seed, folder)))
         self.classes_, self._sparse = labels.classes, labels.sparse
         self.result_ = self.run_.result()
         return self

@@ -18,6 +18,7 @@ from nlcli.errors import unknown_name
 from nlcli.estimators.array_stages import (
     digest_of_rows,
     fingerprint_of_labels,
+    in_turn,
     place,
     workplace,
     write_labels,
@@ -184,10 +185,13 @@ class LabelNoiseDetector(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         """What ``detect-noise`` says of all rows."""
         from nlcli.detection.detect_noise import detect_noise
 
-        with quietly(not self.verbose), workplace(self.work) as folder:
+        def detected(folder: Path) -> Path:
             dataset = write_labels(labels.table, folder)
             vectors = write_vectors(features, labels.table.keys.tolist(), dataset, folder)
-            return judgement_of(detect_noise(self._config(labels, dataset, vectors, seed, folder)), labels)
+            return detect_noise(self._config(labels, dataset, vectors, seed, folder))
+
+        with quietly(not self.verbose), workplace(self.work) as folder:
+            return judgement_of(in_turn(lambda: detected(folder)), labels)
 
     def fit_predict(self, X: Any, y: Any, **checked: Any) -> Any:
         """``fit``, and which labels are called wrong: ``wrong_``."""

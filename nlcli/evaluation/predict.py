@@ -26,7 +26,7 @@ from nlcli.evaluation.image_scorer import ForwardOptions, ImageNetwork, ImageSco
 from nlcli.evaluation.prediction_parts import Parts, begun_recipe, open_parts
 from nlcli.evaluation.prediction_rows import Rows, ScoredImage, Shown
 from nlcli.networks.cpu_engines.catalogue import OTHERS, TENSORFLOW
-from nlcli.networks.image_files import ImageFile
+from nlcli.networks.image_files import ImageFile, is_image
 from nlcli.networks.image_names import ImageNames, ListedImages
 from nlcli.stages.config import field_names
 from nlcli.stages.engines.engine import Engine, InThisProcess, engine_of
@@ -46,9 +46,9 @@ def predict(config: Predict) -> dict[str, int]:
         ``images`` and ``errors``: how many were scored, and how many could not be read.
 
     Raises:
-        NlcliError: no images, a backbone that is not the one the run was trained on, an output
-            that cannot be written, decisions where validation chooses none; or, when all is written, that none of the
-            images could be read.
+        NlcliError: no images, a backbone that is not the one the run was trained on, an output that is a picture or
+            cannot be written, decisions where validation chooses none; or, when all is written, that none of the images
+            could be read.
     """
     if config.decide and config.threshold is not None:
         raise NlcliError("--decide takes thresholds of its own; leave out --threshold, or --decide")
@@ -56,6 +56,7 @@ def predict(config: Predict) -> dict[str, int]:
     if config.output is None and not isinstance(engine, InThisProcess):
         raise NlcliError("several workers write a file together; pass --output, or leave out --engine and --devices")
     images = _images(config.images)
+    _refuse_a_picture(config)
     model = _model(config)
     if model.kind == "model":
         _refuse_for_exported(config, model)
@@ -132,6 +133,15 @@ def _images(path: Path) -> ImageNames:
     if not len(images):
         raise NlcliError(f"there is no image in {path} or its subfolders; give a folder of images")
     return images
+
+
+def _refuse_a_picture(config: Predict) -> None:
+    """Refuse to put scores in the place of a picture, of those that are read or another one."""
+    output = config.output
+    if output is None or not output.is_file():
+        return
+    if is_image(output.name) or (config.images.is_file() and output.samefile(config.images)):
+        raise NlcliError(f"{output} is a picture, and scores would take its place; choose another --output")
 
 
 def score_images(

@@ -87,6 +87,10 @@ def _is_there(path: Path) -> bool:
 # --- claiming --------------------------------------------------------------------------------
 
 
+class OutputTaken(NlcliError):
+    """Another process is making the output."""
+
+
 def claim(output: Path) -> int | None:
     """Take ``OUT.partial`` for this process, making it if need be.
 
@@ -95,7 +99,8 @@ def claim(output: Path) -> int | None:
         moved meanwhile: look again.
 
     Raises:
-        NlcliError: another process has it, or what stands there is a file, a link, or somebody's folder.
+        OutputTaken: another process has it.
+        NlcliError: what stands there is a file, a link, or somebody's folder.
         OSError: it cannot be made.
     """
     work = work_path(output)
@@ -137,7 +142,7 @@ def _lock(descriptor: int, output: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise NlcliError(
+        raise OutputTaken(
             f"{output} is being written by another process; wait for it, or choose another --output"
         ) from None
     except OSError as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from nlcli import NlcliError
 from nlcli.data.labels import FULL, LabelTable, matrix_from_lists, single_label_table, strings
 from nlcli.estimators import feature_rows
 from nlcli.methods import METHODS
+from nlcli.stages.publishing import claim
 from worlds.arrays import CLASSES, SeveralLabels, SingleLabels, several_labels, single_labels
 from worlds.stage_builders import published
 
@@ -417,6 +421,24 @@ def test_a_run_of_train_head_is_loaded_too(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/stage.json")} == begun
     fitted(work=tmp_path, clean_fraction=0.5)
     assert len(list(tmp_path.glob("run-*"))) == 2
+
+
+def test_a_fit_waits_for_another_one_that_makes_what_both_need(tmp_path: Path) -> None:
+    """As searches do, which fit equal rows side by side."""
+    fitted(work=tmp_path)
+    labels = next(tmp_path.glob("labels-*"))
+    shutil.rmtree(labels)
+    taken = claim(labels)
+    assert taken is not None
+    fit = threading.Thread(target=fitted, kwargs={"work": tmp_path})
+    fit.start()
+    fit.join(1.0)
+    assert fit.is_alive()
+    assert not labels.exists()
+    os.close(taken)
+    fit.join(60)
+    assert not fit.is_alive()
+    assert (labels / "stage.json").is_file()
 
 
 @pytest.mark.parametrize("random_state", [4, np.random.RandomState(0), None])

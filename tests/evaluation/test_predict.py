@@ -357,6 +357,18 @@ def test_parts_of_somebody_else_are_left_alone(chain: Chain, photos: Path, tmp_p
         predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "folder"))
 
 
+@pytest.mark.parametrize("named", ["in the folder", "itself", "without an ending"])
+def test_a_picture_is_not_replaced_by_scores(named: str, chain: Chain, photos: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(photos, tmp_path / "copy")
+    picture = next(path for path in sorted(folder.rglob("*")) if path.suffix == ".png" and path.stat().st_size > 100)
+    if named == "without an ending":
+        picture = picture.rename(picture.with_suffix(""))
+    before, images = picture.read_bytes(), folder if named == "in the folder" else picture
+    with pytest.raises(NlcliError, match="is a picture, and scores would take its place; choose another --output"):
+        predict(Predict(images=images, run=chain.backbone, output=picture))
+    assert picture.read_bytes() == before
+
+
 def test_images_of_which_none_can_be_read_are_a_failure(
     chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
