@@ -190,6 +190,8 @@ def _csv_columns(
         columns = known_columns(path, header.names, known, required, pass_over)
         numbered = [str(number) for number in range(len(columns))]
         used = {number: name for number, name in zip(numbered, columns, strict=True) if name is not None}
+        if not used:  # pyarrow would take all of them
+            return None
         table = csv.read_csv(
             path,
             csv.ReadOptions(

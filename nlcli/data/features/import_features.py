@@ -237,7 +237,8 @@ def _as_stored(config: ImportFeatures, values: np.ndarray, images: np.ndarray, l
         whole = bool(np.isfinite(features).all())
     if not whole:
         where = int(np.argmin(np.isfinite(features).all(axis=1)))
-        what = "is too large for float16; pass --dtype float32"
+        narrow = config.dtype == "float16"
+        what = f"is too large for {config.dtype}; {'pass --dtype float32' if narrow else 'scale the vectors'}"
         if not np.isfinite(np.asarray(values[where], np.float64)).all():
             what = "has NaN or infinity; correct it, or leave it out"
         raise NlcliError(

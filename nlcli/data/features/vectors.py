@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nlcli.data.features.readers.base import KEYS, VectorReader, read_keys_of_rows
 from nlcli.errors import NlcliError
+from nlcli.stages.publishing import is_ours
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,11 @@ def open_vectors(source: Path, keys: Path | None, column: str | None) -> Vectors
     """
     reader = _reader(source, column)
     if keys is None:
+        if not reader.names_rows and reader.no_text is not None:
+            raise NlcliError(
+                f"{source}: '{reader.no_text}' holds no text; save it as text (keys.astype(str)), or pass --keys with "
+                "keys or paths, one a line"
+            )
         if not reader.names_rows:
             raise NlcliError(
                 f"nothing says which images the rows of {source} are of: it has no {', '.join(KEYS[:-1])} or "
@@ -60,6 +66,10 @@ def open_vectors(source: Path, keys: Path | None, column: str | None) -> Vectors
 
 def _reader(source: Path, column: str | None) -> VectorReader:
     kind = source.suffix.lower()
+    if is_ours(source):
+        raise NlcliError(
+            f"{source} was made by nlcli; features that it holds are given to other commands as they are, by --features"
+        )
     if source.is_dir():
         from nlcli.data.features.readers.huggingface_directory import open_directory
 

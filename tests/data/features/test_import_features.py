@@ -261,6 +261,8 @@ def test_what_is_not_finite_is_refused_with_its_key(dataset: Path, values: np.nd
     assert not (dataset.parent / "features.partial").exists(), "a corrected file is not another configuration's"
     with pytest.raises(NlcliError, match=f"the vector of image '{keys[0]}' in .* is too large for float16"):
         run(dataset, **npy(dataset, np.abs(values) + 1e5, keys), dtype="float16")
+    with pytest.raises(NlcliError, match=f"the vector of image '{keys[0]}' in .* is too large for float32; scale"):
+        run(dataset, **npy(dataset, np.abs(values) + 1e300, keys))
     run(dataset, **npy(dataset, values, keys))
 
 
@@ -281,13 +283,35 @@ def test_mistakes(dataset: Path, values: np.ndarray) -> None:
         with pytest.raises(NlcliError, match="a row an image"):
             run(dataset, **npy(dataset, wrong, keys))
     np.save(dataset.parent / "v.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(NlcliError, match="cannot read .*save it again by numpy.save"):
+    with pytest.raises(NlcliError, match=r"v.npy holds objects of Python, .* save numbers \(X.astype"):
         run(dataset, **good)
     (dataset.parent / "v.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(NlcliError, match="cannot read"):
+    with pytest.raises(NlcliError, match="cannot read .*save it again by numpy.save"):
         run(dataset, **good)
     with pytest.raises(NlcliError, match="is not of a known format; save the vectors as .npy, .npz"):
         run(dataset, source=good["keys"])
+
+
+def test_mistakes_in_what_names_the_rows(dataset: Path, values: np.ndarray) -> None:
+    keys = keys_of(dataset)
+    options = npy(dataset, values, keys)
+    table, objects, archive = (dataset.parent / name for name in ("keys.csv", "keys.npy", "v.npz"))
+    table.write_text("id\n" + "".join(f"{key}\n" for key in keys))
+    with pytest.raises(NlcliError, match=r"keys.csv has none of the columns key, path, file_name; rename the one"):
+        run(dataset, **options | {"keys": table})
+    np.save(objects, np.array(keys, object), allow_pickle=True)
+    with pytest.raises(NlcliError, match=r"keys.npy holds objects of Python, .* or text \(keys.astype"):
+        run(dataset, **options | {"keys": objects})
+    np.savez(archive, vectors=values, key=np.array(keys, object))
+    with pytest.raises(NlcliError, match=r"v.npz: 'key' holds no text; save it as text"):
+        run(dataset, source=archive)
+    run(dataset, source=archive, keys=options["keys"])
+
+
+def test_a_directory_that_nlcli_made_is_no_source(dataset: Path) -> None:
+    """A data set has lists of numbers, too: how sure its noisy labels are."""
+    with pytest.raises(NlcliError, match="dataset was made by nlcli; features that it holds"):
+        run(dataset, source=dataset)
 
 
 @pytest.mark.parametrize(

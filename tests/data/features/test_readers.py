@@ -191,7 +191,7 @@ def test_a_directory_of_something_else(tmp_path: Path) -> None:
 
 def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", keys=np.array(KEYS, object), vectors=VALUES)
-    _refused(tmp_path / "v.npz", "nothing says which images")
+    _refused(tmp_path / "v.npz", "'keys' holds no text; save it as text")
     np.savez(tmp_path / "v.npz", keys=np.array(KEYS), vectors=VALUES.astype(object))
     _refused(tmp_path / "v.npz", "no array of numbers with a fraction in two dimensions")
     _refused(tmp_path / "v.npz", "'vectors' holds .V1 of shape", "vectors")

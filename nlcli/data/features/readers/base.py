@@ -52,12 +52,14 @@ class VectorReader(ABC):
         rows: How many rows it has.
         width: D.
         names_rows: Whether the source itself says which images its rows are of.
+        no_text: Of an array that would name them, if it held text, what it is called.
     """
 
     path: Path
     rows: int
     width: int
     names_rows: bool = False
+    no_text: str | None = None
 
     @abstractmethod
     def blocks(self, first: int = 0) -> Iterator[Block]:
@@ -125,6 +127,24 @@ def choose_array(path: Path, names: Sequence[str], column: str | None, tables: S
     return tables[0]
 
 
+def mapped_array(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
+    """What ``numpy.save`` wrote, mapped; an archive of arrays if it is one.
+
+    Raises:
+        NlcliError: it is damaged, or holds objects of Python, which would have to be unpickled.
+    """
+    try:
+        values: np.ndarray | np.lib.npyio.NpzFile = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header raises nearly anything
+        if "object" in str(error).lower():
+            raise NlcliError(
+                f"{path} holds objects of Python, which are not read, as they may run programs; save numbers "
+                "(X.astype('float32')) or text (keys.astype(str))"
+            ) from error
+        raise NlcliError(f"cannot read {path} ({shortened(error)}); save it again by numpy.save") from error
+    return values
+
+
 def read_keys_of_rows(path: Path) -> pa.Array:
     """Keys of rows in their order: a line each, an array of texts, or a table with the column ``key`` or ``path``."""
     import pyarrow as pa
@@ -134,14 +154,11 @@ def read_keys_of_rows(path: Path) -> pa.Array:
         columns = read_columns(path, KEYS, (), pass_over=True)
         named = [name for name in KEYS if name in columns.texts]
         if not named:
-            raise NlcliError(f"{path} has none of the columns {', '.join(KEYS)}")
+            raise NlcliError(f"{path} has none of the columns {', '.join(KEYS)}; rename the one with the keys or paths")
         texts = columns.texts[named[0]]
         return texts.values.take(pa.array(texts.codes))
     if kind == ".npy":
-        try:
-            names = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:
-            raise NlcliError(f"cannot read {path} ({shortened(error)}); save it again by numpy.save") from error
+        names = mapped_array(path)
         if not isinstance(names, np.ndarray) or names.ndim != 1 or names.dtype.kind != "U":
             raise NlcliError(f"{path} is not an array of texts in one dimension; save the keys as text, one a line")
         return texts_in_parts(names)

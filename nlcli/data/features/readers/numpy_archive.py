@@ -56,6 +56,7 @@ class NumpyArchive(VectorReader):
         self.rows, self.width = array.shape
         self._keys = next((name for name in KEY_ARRAYS if name in arrays and arrays[name].dtype.kind in "US"), None)
         self.names_rows = self._keys is not None
+        self.no_text = next((name for name in KEY_ARRAYS if name in arrays and name != self._keys), None)
         if self._keys is not None and arrays[self._keys].shape != (self.rows,):
             raise NlcliError(
                 f"{path}: '{self._keys}' has the shape {arrays[self._keys].shape}; expected a key for each of the "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nlcli.data.features.readers.base import Block, VectorReader, block_rows, require_matrix
-from nlcli.errors import NlcliError, shortened
+from nlcli.data.features.readers.base import Block, VectorReader, block_rows, mapped_array, require_matrix
+from nlcli.errors import NlcliError
 
 
 class NumpyArray(VectorReader):
@@ -18,10 +18,7 @@ class NumpyArray(VectorReader):
         if column is not None:
             raise NlcliError(f"{path} is an array and has no columns; leave out --column")
         self.path = path
-        try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:  # a damaged header raises nearly anything
-            raise NlcliError(f"cannot read {path} ({shortened(error)}); save it again by numpy.save") from error
+        values = mapped_array(path)
         if not isinstance(values, np.memmap):
             raise NlcliError(f"{path} is an archive of arrays; give it the ending .npz")
         require_matrix(path, None, str(values.dtype), values.dtype, values.shape)
