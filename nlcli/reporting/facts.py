@@ -23,6 +23,7 @@ from nlcli.reporting.taken_answers import TakenAnswers
 from nlcli.reporting.verdicts import WRONG_TAGS, Sort, Verdicts
 
 UNKNOWN = "not known"
+UNBACKED = "No checked image backs this number: labels that look wrong may be right, and others may be wrong."
 _ABOUT = {"noisy": "trained on the labels as they came", "auto": "what the checked images prefer"}
 _MEANS = {"AP_all": " (how well all tags of all images are ranked; 1 is without a mistake)"}
 _NOTHING = 0.0005
@@ -94,7 +95,10 @@ def _how_many(labels: Labels | None, verdicts: Verdicts | None, taken: TakenAnsw
     if verdicts is not None:
         told = [_called_sentence(sort, verdicts.several) for sort in verdicts.sorts if sort.looked_at]
         people = [] if sample is None else [f"{sample} that were drawn at random and checked."]
-        return Fact(question, f"{verdicts.called:,}", (*told, f"Found by {verdicts.method}.", *people))
+        unbacked = not verdicts.backed and sample is None
+        doubt = [UNBACKED] if unbacked else []
+        by = f"Found by {verdicts.method}."
+        return Fact(question, f"{verdicts.called:,}", (*told, by, *doubt, *people), warning=unbacked)
     if share is not None:
         told = [
             f"{sample} that were drawn at random; nothing has looked for them yet.",

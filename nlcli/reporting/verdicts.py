@@ -88,3 +88,8 @@ class Verdicts:
     def called(self) -> int:
         """Labels that look wrong."""
         return sum(sort.called for sort in self.sorts)
+
+    @property
+    def backed(self) -> bool:
+        """Whether a checked label that had no part in it tells how often it is right."""
+        return any(sort.checked for sort in self.sorts)

@@ -17,6 +17,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
 from nlcli.pile.clean_pile import clean, show_cleaned
 from nlcli.pile.config import CleanPile
+from nlcli.reporting.facts import UNBACKED
 from nlcli.stages.stage import read_stage
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -149,6 +150,12 @@ def test_without_checked_images_it_says_what_cannot_be_known(
     facts = {fact["question"]: fact for fact in result["facts"]}
     assert facts["How many labels look wrong?"]["known"]
     assert not facts["How sure is that?"]["known"]
+    assert UNBACKED in facts["How many labels look wrong?"]["told"]
+    page = (tmp_path / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "No checked image backs these verdicts." in page
+    assert "Take this number with care." in page
+    show_cleaned(result)
+    assert UNBACKED in capsys.readouterr().out.splitlines()[0]
     # No label is changed by what nobody can measure.
     assert read_stage(tmp_path / "mine" / "cleaned").summary["changed"] == 0
     # What is asked is a sample, with which the pictures are cleaned anew.
