@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from nlcli.data.detection_files import DetectionRecord
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord, read_dataset
-from nlcli.detection import make_detector
+from nlcli.detection import DETECTORS, make_detector
 from nlcli.detection.base import Detector
 from nlcli.detection.several_labels import detect_noise_in_tags, options_of_tags
 from nlcli.detection.single_label import detect_wrong_labels
+from nlcli.detection.tags import TAG_DETECTORS
 from nlcli.errors import NlcliError
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 
@@ -50,6 +51,26 @@ def detect_noise(config: DetectNoise, *, force: bool = False) -> Path:
         store.require_images_of(table, config.dataset)
         stage.finish(detect_wrong_labels(config, detector, table, store, stage.work))
     return stage.output
+
+
+def check_options(config: DetectNoise) -> None:
+    """Refuse what no data set could make right, whether its images have one label or several.
+
+    Raises:
+        NlcliError: an unknown detector, an option that it has for neither kind of data, or a value out of range.
+    """
+    if config.method not in TAG_DETECTORS:
+        DETECTORS.configure(config.method, config.options)
+    elif config.method not in DETECTORS:
+        TAG_DETECTORS.configure(config.method, config.options)
+    else:
+        try:
+            DETECTORS.configure(config.method, config.options)
+        except NlcliError as error:
+            try:
+                TAG_DETECTORS.configure(config.method, config.options)
+            except NlcliError:
+                raise error from None
 
 
 def _check(config: DetectNoise, detector: Detector) -> None:

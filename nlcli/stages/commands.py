@@ -72,6 +72,8 @@ class StageCommand(Command):
         ending: What the name of its output ends in, where it is a file.
         better_by: Fields of its record's summary; the first that is there tells how good its result is on validation.
         then: The command that usually comes next; ``{output}`` is its directory, ``{dataset}`` the option it was given.
+        check: ``module:function`` that refuses the options that the stage would refuse, whatever its inputs hold; these
+            may not be there yet. A pipeline asks it before its first stage runs.
     """
 
     show: str | None = None
@@ -80,9 +82,19 @@ class StageCommand(Command):
     ending: str = ""
     better_by: tuple[str, ...] = ()
     then: str | None = None
+    check: str | None = None
     panel: str = "Data sets"
 
     returns: str = "Path"
+
+    def refuse(self, config: StageConfig, where: str) -> None:
+        """Refuse options that mean nothing, in a sentence that says where they stand."""
+        if self.check is None:
+            return
+        try:
+            load(self.check)(config)
+        except NlcliError as error:
+            raise NlcliError(f"{where}: {error}") from error
 
     def run(self, config: StageConfig, *, force: bool = False) -> Path:
         """Run the stage and return its output directory."""
@@ -234,6 +246,7 @@ _STAGES = (
         "nlcli detect-noise --dataset data/food101n --features runs/features --output runs/detection",
         panel="Wrong labels",
         then="nlcli clean-labels --dataset {dataset} --from {output} --output CLEANED",
+        check="nlcli.detection.detect_noise:check_options",
     ),
     StageCommand(
         "clean-labels",
@@ -283,6 +296,7 @@ _STAGES = (
         better_by=("validation_top_1", "validation_AP_all"),
         panel="Classifiers",
         then="nlcli eval {output} --split test",
+        check="nlcli.training.train_head:check_options",
     ),
     StageCommand(
         "tune",
@@ -292,6 +306,7 @@ _STAGES = (
         "nlcli tune --method residual --dataset data/coco-noisy --features runs/features --output runs/tuned",
         show="nlcli.tuning.tune:show_tuning",
         panel="Classifiers",
+        check="nlcli.tuning.tune:check_options",
     ),
     StageCommand(
         "export-model",

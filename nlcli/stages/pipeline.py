@@ -141,6 +141,7 @@ def _step(entry: Entry, before: dict[str, Step], rehearsal: dict[str, Any]) -> S
     values |= {key: value for key, value in rehearsal.items() if key in known}
     name = entry.name if entry.name.endswith(stage.ending) else entry.name + stage.ending
     config = stage.config_class().parse({"output": entry.root / name, **values}, where)
+    stage.refuse(config, where)
     return Step(entry.name, stage, config, tuple(dict.fromkeys(needs)))
 
 

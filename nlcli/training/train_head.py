@@ -85,6 +85,16 @@ def train_head(config: TrainHead, *, force: bool = False) -> Path:
     return stage.output
 
 
+def check_options(config: TrainHead) -> None:
+    """Refuse what no data set, features or run could make right; none of them need be there.
+
+    Raises:
+        NlcliError: an unknown method, preset or option, a value out of range, or options that exclude each other.
+    """
+    alone = config.model_copy(update={"init": None})
+    _check_inputs(alone, method_settings(alone))
+
+
 def _check_inputs(config: TrainHead, settings: MethodConfig) -> None:
     from nlcli.methods import METHODS, get_method
 
@@ -403,7 +413,9 @@ def _clean_labels(
     if outcome.selected_by is not None:
         solved = _solved(outcome)
         told["chose"] = solved.chose if solved else len(prepared.validation.rows)
-    clean = CleanLabels(**clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **told)
+    clean = CleanLabels(
+        **clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **told
+    )
     if detection is not None and detection.clean.images > clean.images:
         return detection.clean.model_copy(update=told)  # of one seed, which the run's own are among
     return clean

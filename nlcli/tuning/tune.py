@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlcli.console import print_pairs, print_table, progress, say
 from nlcli.errors import NlcliError, printable
@@ -17,11 +17,16 @@ from nlcli.stages.files import write_csv
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
 from nlcli.training.config import TrainHead
 from nlcli.training.result import read_result
+from nlcli.training.train_head import check_options as check_head_options
 from nlcli.training.train_head import method_settings, train_head
 from nlcli.tuning.config import Tune
 from nlcli.tuning.journal import Journal, require_optuna
 from nlcli.tuning.search_space import combinations, distributions, ranges
 from nlcli.tuning.tuning_record import TRIALS, TUNING, Gain, Trial, TuningRecord
+
+if TYPE_CHECKING:
+    from nlcli.methods.base.contract import MethodConfig
+    from nlcli.methods.base.search_range import Choice, Range
 
 DEFAULTS, CHOSEN = "defaults", "chosen"
 _BY = ("top_1", "AP_all")
@@ -39,11 +44,7 @@ def tune(config: Tune, *, force: bool = False) -> Path:
         NlcliError: optuna is not installed, nothing is left to be searched, no verified validation image.
     """
     require_optuna()
-    settings = method_settings(_head(config, config.output, {}))
-    solved = getattr(settings, "solver", "steps") == "solved"
-    method = get_method(config.method)
-    from_layer = config.init is not None or method.needs_last_layer
-    space = ranges(method, config.options, config.search, solved=solved, from_layer=from_layer)
+    space = _space(config, method_settings(_head(config, config.output, {})))
     inputs: dict[str, StageRecord | Path | str | None] = {
         "dataset": read_stage(config.dataset, "dataset"),
         "features": read_stage(config.features, "features"),
@@ -70,6 +71,24 @@ def tune(config: Tune, *, force: bool = False) -> Path:
         told = _summary(info, _fitted_on(info, stage.work))
         stage.finish(told, volatile=("journal.log", f"{DEFAULTS}*", f"{CHOSEN}*"))
     return stage.output
+
+
+def check_options(config: Tune) -> None:
+    """Refuse what no data set, features or run could make right; none of them need be there.
+
+    Raises:
+        NlcliError: as the stage itself.
+    """
+    head = _head(config, config.output, {})
+    check_head_options(head)
+    _space(config, method_settings(head.model_copy(update={"init": None})))
+
+
+def _space(config: Tune, settings: MethodConfig) -> dict[str, Range | Choice]:
+    method = get_method(config.method)
+    solved = getattr(settings, "solver", "steps") == "solved"
+    from_layer = config.init is not None or method.needs_last_layer
+    return ranges(method, config.options, config.search, solved=solved, from_layer=from_layer)
 
 
 # --- searching -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -334,6 +335,58 @@ def test_a_dry_run_lists_the_chosen_stages_and_writes_nothing(
     names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
     assert names == ["net-0", "noise-1", "net-1", "noise-2", "net-2", "noise-3", "net-3"]
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        (
+            "train-head, with: {method: residual, options: {alfa: 1}",
+            "method residual: unknown option 'alfa'; did you mean",
+        ),
+        ("train-head, with: {method: residual, options: {alpha: much}", "method residual: option 'alpha'"),
+        ("train-head, with: {method: residual, options: {alpha: -1}", "method residual: option 'alpha'"),
+        ("train-head, with: {method: residul", "unknown method 'residul'; did you mean 'residual'"),
+        ("train-head, with: {method: residual, preset: cocoa", "method residual: unknown preset 'cocoa'"),
+        ("train-head, with: {method: noisy, options: {solver: solved, dropout: 0.1}", "noisy"),
+        (
+            "train-head, with: {method: residual, steps: 5, options: {steps: 6}",
+            "'steps' is given twice, as 5 and as option 6",
+        ),
+        ("train-head, with: {method: cleannet", "pass its directory as --detection"),
+        ("tune, with: {method: residual, options: {alfa: 1}", "method residual: unknown option 'alfa'; did you mean"),
+        ("tune, with: {method: residual, search: [alfa]", "alfa"),
+        (
+            "detect-noise, with: {method: knn, options: {neighbors: 5}",
+            "unknown option 'neighbors'; did you mean 'neighbours'",
+        ),
+        ("detect-noise, with: {method: posterior, options: {alfa: 5}", "detector posterior: unknown option 'alfa'"),
+        ("detect-noise, with: {method: run, options: {alfa: 5}", "detector of tags run: unknown option 'alfa'"),
+        ("detect-noise, with: {method: kn", "unknown detector 'kn'"),
+    ],
+)
+def test_options_of_methods_are_checked_before_anything_runs(tmp_path: Path, stage: str, told: str) -> None:
+    """Also in a dry run, which needs none of the inputs."""
+    rest = "dataset: '${base}', features: f}}"
+    text = f"stages:\n  - {{name: base, run: make}}\n  - {{name: x, run: {stage}, {rest}\n"
+    with pytest.raises(NlcliError, match=rf"stage 2 \(x\): .*{re.escape(told)}"):
+        plan(tmp_path, text)
+
+
+def test_options_that_a_method_has_pass(tmp_path: Path) -> None:
+    """The run that a head starts from need not be there, nor is it known yet how many labels an image has."""
+    rest = "dataset: '${base}', features: f}}"
+    plan(
+        tmp_path,
+        f"""
+stages:
+  - {{name: base, run: make}}
+  - {{name: first, run: train-head, with: {{method: residual, options: {{alpha: 0.3}}, init: nowhere, {rest}
+  - {{name: tags, run: detect-noise, with: {{method: run, from_run: '${{first}}', {rest}
+  - {{name: knn, run: detect-noise, with: {{method: knn, options: {{neighbours: 5}}, {rest}
+  - {{name: tuned, run: tune, with: {{method: residual, search: [alpha], {rest}
+""",
+    )
 
 
 def test_included_stages_come_first_and_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
