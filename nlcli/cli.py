@@ -14,7 +14,6 @@ import atexit
 import contextlib
 import errno
 import inspect
-import json
 import os
 import shlex
 import sys
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args, g
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from nlcli.console import print_markdown, print_pairs, say, set_quiet
+from nlcli.console import print_json, print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError, plain
 from nlcli.registry import load
 from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
@@ -160,7 +159,7 @@ def _function(command: Command) -> Callable[..., None]:
         if isinstance(command, StageCommand):
             configs = [model.parse(one, command.name) for one in _each(values, options)]
             if command.plan is not None and as_json and getattr(configs[0], "dry_run", False):
-                print(json.dumps(load(command.plan)(configs[0]), indent=2, default=str))
+                print_json(load(command.plan)(configs[0]))
                 return
             outputs = [command.run(config, force=force) for config in configs]
             made = [output for output, one in zip(outputs, configs, strict=True) if not getattr(one, "dry_run", False)]
@@ -172,7 +171,7 @@ def _function(command: Command) -> Callable[..., None]:
                 raise NlcliError(f"--json means something only with {other}; pass {other}, too, or leave it out")
             result = command.call(model.parse(values, command.name))
             if as_json:
-                print(json.dumps(result, indent=2, default=str))
+                print_json(result)
             elif command.tell is not None:
                 load(command.tell)(result)
 
@@ -256,8 +255,11 @@ def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> N
 
     records = [read_stage(path) for path in outputs]
     if as_json:
-        rows = [{"output": str(record.path), "stage": record.kind, **record.summary} for record in records]
-        print(json.dumps(rows if len(rows) > 1 else rows[0], indent=2, default=str))
+        rows = [
+            {"output": record.path, "stage": record.kind, **record.summary, **_details(stage, record)}
+            for record in records
+        ]
+        print_json(rows if len(rows) > 1 else rows[0])
     elif stage.show is not None:
         load(stage.show)(outputs)
     else:
@@ -265,6 +267,14 @@ def _print_results(stage: StageCommand, outputs: list[Path], as_json: bool) -> N
             print_pairs({"output": record.path, **record.summary})
     if stage.then is not None and len(records) == 1 and not as_json:
         say(f"next: {_next_command(stage.then, records[0])}")
+
+
+def _details(stage: StageCommand, record: StageRecord) -> dict[str, Any]:
+    """What the tables for people tell beyond the summary."""
+    from nlcli.stages.files import read_json
+
+    file = None if stage.shown is None else record.path / stage.shown
+    return {} if file is None or not file.is_file() else {"details": read_json(file)}
 
 
 def _next_command(then: str, record: StageRecord) -> str:
@@ -312,12 +322,12 @@ def _print_cards(catalogue: Catalogue[Any, Any], name: str | None, as_json: bool
     if name is not None:
         card = catalogue.describe(name)
         if as_json:
-            print(json.dumps(card, indent=2))
+            print_json(card)
         else:
             print_markdown(card["card"])
             print(card["citation"])
     elif as_json:
-        print(json.dumps(catalogue.listing(), indent=2))
+        print_json(catalogue.listing())
     else:
         rows = catalogue.listing()
         width = max(len(row["name"]) for row in rows)
@@ -363,7 +373,7 @@ def run(
         return
     results = run_pipeline(plan, only=tuple(only or ()), force=force, jobs=jobs)
     if as_json:
-        print(json.dumps(results, indent=2))
+        print_json(results)
         return
     for number, step in enumerate(reports(plan, results)):
         if number:
@@ -386,7 +396,7 @@ def info(
     refuse_address(path, "path", path=True)
     description = describe_path(path)
     if as_json:
-        print(json.dumps(description, indent=2, default=str))
+        print_json(description)
     else:
         print_lineage(description)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -123,6 +125,27 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON that every program reads.
+
+    It has no NaN or infinity, for which null stands; NumPy's numbers and arrays are numbers and lists, and what JSON
+    does not know, such as a path, is its text.
+    """
+    print(json.dumps(_of_json(value), indent=2, allow_nan=False))
+
+
+def _of_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name if isinstance(name, str | int) else str(name): _of_json(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_of_json(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return _of_json(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:

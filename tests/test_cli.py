@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -21,7 +23,8 @@ from nlcli.stages.config import options_of
 from tools.command_pages import every_command
 from tools.make_cli_reference import TARGET, reference
 from worlds.folders import touch
-from worlds.stage_builders import published, small_table
+from worlds.made_evaluations import made_evaluation, made_run
+from worlds.stage_builders import published, small_table, verified_table
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "pyarrow", "scipy", "pydantic", "numpy", "h5py")
@@ -108,6 +111,44 @@ def test_what_comes_next_is_told_and_its_options_exist(tmp_path: Path, monkeypat
     code, out, err = nlcli(*words, "--json", monkeypatch=monkeypatch, capsys=capsys)
     assert json.loads(out)["output"] == str(made)
     assert "next:" not in err
+
+
+def test_json_of_stages_holds_what_their_tables_tell(tmp_path: Path, monkeypatch, capsys) -> None:
+    """The record that the tables are made of stands under ``details``; a class without images has no NaN."""
+
+    def printed(*words: str) -> dict[str, Any]:
+        code, out, err = nlcli(*words, "--json", monkeypatch=monkeypatch, capsys=capsys)
+        assert code == 0, err
+        told = json.loads(out, parse_constant=pytest.fail)
+        assert isinstance(told, dict)
+        return told
+
+    touch(tmp_path / "photos", *(f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(9)))
+    data, noisy = tmp_path / "data", tmp_path / "noisy"
+    told = printed("build-folders", "--images", str(tmp_path / "photos"), "--verified", "train", "--output", str(data))
+    assert {row["class"]: row["noisy"] for row in told["details"]["classes"]} == {"cat": 9, "dog": 9}
+    told = printed("add-noise", "--dataset", str(data), "--rate", "0.3", "--output", str(noisy))
+    assert told["details"] == json.loads((noisy / "statistics.json").read_text())
+
+    table = verified_table(40, 3, splits=(10, 20))
+    dataset, rng, paths = published(table, tmp_path / "tags"), np.random.default_rng(0), []
+    for name in ("one", "two"):
+        run, scores = made_run(tmp_path / name, []), rng.random((20, 3)).astype(np.float32)
+        place = tmp_path / f"{name}-test"
+        paths.append(str(made_evaluation(place, table, dataset, run, scores, name=name, resamples=20)))
+    rows = ["--row", f"A={paths[0]}", "--row", f"B={paths[1]}"]
+    for words, file in (
+        (["compare", *paths, "--bootstrap", "20"], "comparison.json"),
+        (["analyse", *paths], "analysis.json"),
+        (["table", *rows], "table.json"),
+    ):
+        told = printed(*words, "--output", str(tmp_path / words[0]))
+        record = json.loads((tmp_path / words[0] / file).read_text(), parse_constant=lambda _: None)
+        assert told["details"] == record
+
+
+def test_every_stage_with_tables_says_which_record_they_are_made_of() -> None:
+    assert {stage.name for stage in STAGES.values() if stage.show is not None and stage.shown is None} == {"report"}
 
 
 def test_nothing_in_a_folder_was_made_by_nlcli(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -67,6 +67,7 @@ class StageCommand(Command):
 
     Attributes:
         show: ``module:function`` printing the result's table for people; None for the plain summary.
+        shown: The JSON file of its directory that ``show`` prints; with ``--json`` it stands under ``details``.
         plan: ``module:function`` that says, as JSON values, what it would do; of one with the option ``--dry-run``.
         is_report: Whether people look at it at the end of a pipeline.
         ending: What the name of its output ends in, where it is a file.
@@ -77,6 +78,7 @@ class StageCommand(Command):
     """
 
     show: str | None = None
+    shown: str | None = None
     plan: str | None = None
     is_report: bool = False
     ending: str = ""
@@ -112,6 +114,7 @@ _STAGES = (
         "nlcli.data.sources.folders:build_folders",
         "nlcli build-folders --images photos --output data/photos",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -121,6 +124,7 @@ _STAGES = (
         "nlcli.data.sources.tags:build_tags",
         "nlcli build-tags --table tags.csv --images photos --output data/photos",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -133,6 +137,7 @@ _STAGES = (
         "--val-images data/coco/val2014 --val-annotations data/coco/annotations/instances_val2014.json "
         "--output data/coco-noisy",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -142,6 +147,7 @@ _STAGES = (
         "nlcli.data.sources.clothing1m:build_clothing1m",
         "nlcli build-clothing1m --root downloads/clothing1m --output data/clothing1m",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -151,6 +157,7 @@ _STAGES = (
         "nlcli.data.sources.food101n:build_food101n",
         "nlcli build-food101n --root downloads/Food-101N_release --food101 downloads/food-101 --output data/food101n",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -161,6 +168,7 @@ _STAGES = (
         "nlcli build-webvision --root downloads/webvision --predictions data/webvision-predictions --condition all "
         "--output data/webvision",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         then=_THEN_FEATURES,
     ),
     StageCommand(
@@ -192,6 +200,7 @@ _STAGES = (
         "nlcli.data.derived.add_noise:add_noise",
         "nlcli add-noise --dataset data/photos --kind symmetric --rate 0.4 --output data/photos-noisy",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
     ),
     StageCommand(
         "deduplicate",
@@ -200,6 +209,7 @@ _STAGES = (
         "nlcli.data.derived.deduplicate:deduplicate",
         "nlcli deduplicate --dataset data/photos --output data/photos-unique",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
     ),
     StageCommand(
         "extract-features",
@@ -255,6 +265,7 @@ _STAGES = (
         "nlcli.cleaning.clean_labels:clean_labels",
         "nlcli clean-labels --dataset data/photos --from runs/detection --output data/photos-clean",
         show="nlcli.cleaning.clean_labels:show_cleaned",
+        shown="cleaning.json",
         plan="nlcli.cleaning.clean_labels:plan_changes",
         panel="Wrong labels",
     ),
@@ -265,6 +276,7 @@ _STAGES = (
         "nlcli.suggestion.suggest:suggest",
         "nlcli suggest --dataset data/photos --from runs/detection --output runs/queue",
         show="nlcli.suggestion.suggest:show_queues",
+        shown="suggestion.json",
         panel="Wrong labels",
     ),
     StageCommand(
@@ -275,6 +287,7 @@ _STAGES = (
         "nlcli import-verification --dataset data/photos --suggestion runs/queue --answers answers.json "
         "--output data/photos-checked",
         show="nlcli.answers.import_verification:show_imported",
+        shown="verification.json",
         panel="Wrong labels",
     ),
     StageCommand(
@@ -284,6 +297,7 @@ _STAGES = (
         "nlcli.cleaning.restore_labels:restore_labels",
         "nlcli restore-labels --dataset data/photos-clean --output data/photos-again",
         show="nlcli.data.statistics_tables:show_dataset",
+        shown="statistics.json",
         panel="Wrong labels",
     ),
     StageCommand(
@@ -305,6 +319,7 @@ _STAGES = (
         "nlcli.tuning.tune:tune",
         "nlcli tune --method residual --dataset data/coco-noisy --features runs/features --output runs/tuned",
         show="nlcli.tuning.tune:show_tuning",
+        shown="tuning.json",
         panel="Classifiers",
         check="nlcli.tuning.tune:check_options",
     ),
@@ -324,6 +339,7 @@ _STAGES = (
         "nlcli eval runs/noisy runs/residual --split test",
         python="evaluate",
         show="nlcli.evaluation.comparison.compare:show_evaluations",
+        shown="metrics.json",
         panel="Results",
     ),
     StageCommand(
@@ -344,6 +360,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.compare:compare_evaluations",
         "nlcli compare runs/noisy-test runs/residual-test --output runs/report",
         show="nlcli.evaluation.comparison.compare:show_report",
+        shown="comparison.json",
         is_report=True,
         panel="Results",
     ),
@@ -354,6 +371,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.analyse:analyse",
         "nlcli analyse runs/noisy-test runs/residual-test --output runs/analysis",
         show="nlcli.evaluation.comparison.analyse:show_analysis",
+        shown="analysis.json",
         is_report=True,
         panel="Results",
     ),
@@ -364,6 +382,7 @@ _STAGES = (
         "nlcli.evaluation.comparison.paper_table:paper_table",
         "nlcli table --published hu2018-table6 --row 'Proposed (hard label)=runs/ts-test' --output runs/table6",
         show="nlcli.evaluation.comparison.paper_table:show_table",
+        shown="table.json",
         is_report=True,
         panel="Results",
     ),
