@@ -20,7 +20,7 @@ from nlcli.answers import found
 from nlcli.answers.answer import Answer
 from nlcli.answers.config import ImportVerification
 from nlcli.answers.known_labels import with_known, without_known
-from nlcli.answers.log import chosen_by_score, write_log
+from nlcli.answers.log import write_log
 from nlcli.answers.matching import match, read_all
 from nlcli.answers.queue import Asked, Queue, read_queue
 from nlcli.answers.settling import WRONG, Settled, moment, settle
@@ -29,6 +29,7 @@ from nlcli.answers.words import Word, Words
 from nlcli.console import print_table, say, tell
 from nlcli.data.label_files import read_dataset, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
+from nlcli.data.score_chosen import chosen_by_score
 from nlcli.data.sources.base import enumerate_some, write_left_out
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth

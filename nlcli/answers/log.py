@@ -18,11 +18,10 @@ from nlcli.answers.answer import Answer
 from nlcli.answers.queue import Asked
 from nlcli.answers.words import NOTHING, Word
 from nlcli.data.labels import SPLITS, LabelTable
-from nlcli.stages.arrow_arrays import numpy_texts, rows_of
+from nlcli.data.score_chosen import LOG
 from nlcli.stages.files import atomic_path
-from nlcli.stages.own_tables import own_table_blocks, read_own_table
+from nlcli.stages.own_tables import own_table_blocks
 
-LOG = "verification.parquet"
 _SAID = ("absent", "present")
 _ROWS = 1 << 16
 COLUMNS = (
@@ -69,20 +68,6 @@ def write_log(
             for before in own_table_blocks(parent / LOG, _remedy(parent), _ROWS, schema=_schema()):
                 file.write_table(before)
         file.write_table(pa.Table.from_arrays(arrays, schema=_schema()))
-
-
-def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
-    """(N,) bool: which images of the data set in ``directory`` were asked about because of their score."""
-    import pyarrow.compute as pc
-
-    chosen = np.zeros(len(table), bool)
-    if not (directory / LOG).is_file():
-        return chosen
-    rows = read_own_table(directory / LOG, _remedy(directory), schema=_schema(), columns=("key", "how", "state"))
-    scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
-    row = rows_of(table.keys, numpy_texts(rows.filter(scored).column("key")))
-    chosen[row[row >= 0]] = True
-    return chosen
 
 
 def _probability(asked: Asked | None, word: Word) -> float | None:

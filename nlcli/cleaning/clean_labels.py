@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.answers.log import chosen_by_score
 from nlcli.cleaning.cleaned_by_run import of_run
 from nlcli.cleaning.cleaned_examples import cleaned_examples, write_cleaned_examples
 from nlcli.cleaning.cleaning_record import CLEANING, Claim, CleaningRecord, PlantedError
@@ -28,6 +27,7 @@ from nlcli.console import print_table, say, tell
 from nlcli.data.exports import write_exports
 from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
+from nlcli.data.score_chosen import chosen_by_score
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth, read_true_tags
 from nlcli.errors import NlcliError, unknown_name

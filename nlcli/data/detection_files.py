@@ -96,12 +96,23 @@ class HeldOut(_Part):
 
 
 class CleanSet(_Part):
-    """The verified training images that were used, as ``nlcli.data.labels.clean_set_record`` has them."""
+    """The verified training images that were used, as ``nlcli.data.score_chosen.used_clean_set`` has them.
+
+    Attributes:
+        chosen_by_score: Of the images, those that people checked because of a score; None where there are none. The
+            others were drawn at random, or nothing tells how they were chosen.
+    """
 
     images: int
     keys: str
     fraction: float
     seed: int
+    chosen_by_score: int | None = None
+
+    @property
+    def apart(self) -> dict[str, int]:
+        """For people: the count of images that were chosen by score, where there are some."""
+        return {} if self.chosen_by_score is None else {"clean_images_chosen_by_score": self.chosen_by_score}
 
 
 class Verified(_Part):

@@ -162,7 +162,7 @@ def _summary(info: TagDetectionRecord) -> dict[str, Any]:
             "planted_label_error_before": info.planted.naive_error.value,
             "planted_images": info.planted.images,
         }
-    summary |= {"clean_images": info.clean.images, "images": sum(info.images.values())}
+    summary |= {"clean_images": info.clean.images, **info.clean.apart, "images": sum(info.images.values())}
     return summary | ({"remarks": list(info.remarks)} if info.remarks else {})
 
 

@@ -25,7 +25,8 @@ from nlcli.data.detection_files import (
 )
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import TRUTH, read_truth
-from nlcli.data.labels import SPLITS, LabelTable, clean_set_record, noisy_classes
+from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
+from nlcli.data.score_chosen import used_clean_set
 from nlcli.detection import DETECTORS
 from nlcli.detection.base import READ_ROWS, Data, Detector, Images, labelled_images
 from nlcli.detection.fold_classifiers import FoldSettings, fold_classifiers
@@ -153,7 +154,7 @@ def _problem(config: DetectNoise, detector: Detector, table: LabelTable, store: 
     missing = int((noisy >= 0).sum()) - len(images)
     if missing:
         say(f"{missing:,} images with a noisy label have no features and are left out")
-    clean = CleanSet(**clean_set_record(table, used), fraction=config.clean_fraction, seed=config.seed)
+    clean = CleanSet(**used_clean_set(config.dataset, table, used), fraction=config.clean_fraction, seed=config.seed)
     return _Problem(table, data, images, label[images.rows], held_out, clean, missing)
 
 
@@ -491,6 +492,7 @@ def _summary(info: DetectionRecord) -> dict[str, Any]:
         summary["planted_images"] = info.planted.all.images
     summary |= {
         "clean_images": info.clean.images,
+        **info.clean.apart,
         "clean_images_that_chose_the_threshold": info.threshold.images,
         "images": sum(info.images.values()),
         "called_wrong": sum(info.called_wrong.values()),

@@ -25,6 +25,7 @@ from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import LabelTable, noisy_classes, paired_classes, true_classes, verified_pairs
 from nlcli.data.pictures import begin_reading
 from nlcli.data.plots import confusion_plot
+from nlcli.data.score_chosen import no_sample
 from nlcli.data.statistics import MOST_DENSE_CLASSES
 from nlcli.errors import NlcliError
 from nlcli.evaluation import noise_examples, noise_ranking, plots
@@ -90,13 +91,15 @@ def measure_classifier(
     more: dict[str, Any] = {
         "images_left_out": Named(count=len(left_out), names=tuple(table.keys[left_out[:_LISTED]].tolist()))
     }
+    apart = no_sample(dataset.path, table, scored_rows)
+    remarks = [] if apart is None else [apart]
     if table.task == "single-label":
         more |= _confusions(table, scored, scored_rows, work)
-        more["remarks"] = tuple(classifier_remarks(table, scored_rows, scored.answers.first, split))
-        for remark in more["remarks"]:
-            say(f"note: {scorer.name}: {remark}")
+        remarks += classifier_remarks(table, scored_rows, scored.answers.first, split)
         more["confusing_noise"] = noise.publish(config, split, work)
-    metrics = metrics.model_copy(update=more)
+    for remark in remarks:
+        say(f"note: {scorer.name}: {remark}")
+    metrics = metrics.model_copy(update=more | {"remarks": tuple(remarks)})
     metrics.write(work / METRICS)
 
     ends = measured.class_ends

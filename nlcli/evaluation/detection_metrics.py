@@ -23,6 +23,7 @@ from nlcli.evaluation.calibration_curve import CalibrationCurve, write_calibrati
 from nlcli.evaluation.checked_labels import FILE, CheckedLabels, write_checked
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.measured import Measured
+from nlcli.evaluation.measured_apart import measured_apart
 from nlcli.evaluation.metrics_file import (
     METRICS,
     Bootstrap,
@@ -163,7 +164,7 @@ def _metrics(
         held_out=MeasuredHeldOut.of(info.held_out, int(checked.held_out.sum())),
         naive=estimates(naive, ERRORS),
         planted=planted,
-        remarks=info.remarks,
+        remarks=(*info.remarks, *measured_apart(dataset.path, checked.keys)),
     )
 
 

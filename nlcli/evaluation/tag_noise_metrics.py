@@ -46,6 +46,7 @@ from nlcli.training.result import CleanLabels, SelectedBy
 if TYPE_CHECKING:
     from nlcli.data.tag_detection_files import TagDetectionRecord
     from nlcli.evaluation.measured import Measured
+from nlcli.evaluation.measured_apart import measured_apart
 
 
 def measure_tags(
@@ -163,7 +164,7 @@ def _metrics(
         thresholds=info.thresholds,
         naive=estimates(naive, ERRORS),
         planted=planted,
-        remarks=info.remarks,
+        remarks=(*info.remarks, *measured_apart(dataset.path, checked.keys)),
     )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.answers.log import LOG
 from nlcli.cleaning.label_changes import CHANGES_CSV
 from nlcli.data.detection_files import NOISE_CSV
+from nlcli.data.score_chosen import LOG
 from nlcli.errors import printable
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.confusion import Confusion

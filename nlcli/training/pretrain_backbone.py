@@ -107,7 +107,7 @@ class _Start:
 
 def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[dict[str, Any], str]:
     """Train, and save what came of it; the stage's summary and the network's fingerprint."""
-    from nlcli.data.labels import clean_set_record
+    from nlcli.data.score_chosen import used_clean_set
     from nlcli.networks.weights import save_backbone
     from nlcli.training.precision import training_precision
 
@@ -119,7 +119,7 @@ def _pretrain(config: PretrainBackbone, table: LabelTable, work: Path) -> tuple[
 
     clean = None
     if config.labels == "verified":
-        used = clean_set_record(table, start.chosen)
+        used = used_clean_set(config.dataset, table, start.chosen)
         clean = CleanLabels(**used, fraction=config.clean_fraction, seed=config.seed)
     backbone = start.backbone.trained_on(
         dataset=table.info.get("name", ""),
@@ -173,7 +173,11 @@ def _summary(config: PretrainBackbone, start: _Start, outcome: Outcome, result: 
         "best_step": outcome.step,
         "selected_by": told["selected_by"],
         **{f"validation_{name}": value for name, value in outcome.metrics().items()},
-        **({} if result.clean is None else {"clean_images": len(start.chosen), "clean": told["clean"]}),
+        **(
+            {}
+            if result.clean is None
+            else {"clean_images": len(start.chosen), **result.clean.apart, "clean": told["clean"]}
+        ),
         **({"remarks": list(result.remarks)} if result.remarks else {}),
     }
 

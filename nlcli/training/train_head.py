@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlcli.console import say
-from nlcli.data.labels import FULL, NONE, choose_clean, clean_set_record, noisy_classes, true_classes, verified_pairs
+from nlcli.data.labels import FULL, NONE, choose_clean, noisy_classes, true_classes, verified_pairs
+from nlcli.data.score_chosen import used_clean_set
 from nlcli.errors import NlcliError
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.stage import StageRecord, open_stage, read_stage
@@ -367,6 +368,7 @@ def _summary(
     return {
         "method": config.method,
         "clean_images": clean.images,
+        **clean.apart,
         **({} if clean.pairs is None else {f"clean_pairs_of_{split}": count for split, count in clean.pairs.items()}),
         **({} if not clean.chose else {"clean_images_that_chose_the_step": clean.chose}),
         **_how_long(outcome),
@@ -414,7 +416,7 @@ def _clean_labels(
         solved = _solved(outcome)
         told["chose"] = solved.chose if solved else len(prepared.validation.rows)
     clean = CleanLabels(
-        **clean_set_record(table, rows), fraction=built.fraction, seed=config.seed, **told
+        **used_clean_set(config.dataset, table, rows), fraction=built.fraction, seed=config.seed, **told
     )
     if detection is not None and detection.clean.images > clean.images:
         return detection.clean.model_copy(update=told)  # of one seed, which the run's own are among

@@ -21,7 +21,8 @@ from nlcli.console import progress, say
 from nlcli.data.detection_files import CleanSet
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import TRUTH
-from nlcli.data.labels import NONE, SPLITS, LabelTable, clean_set_record
+from nlcli.data.labels import NONE, SPLITS, LabelTable
+from nlcli.data.score_chosen import used_clean_set
 from nlcli.data.tag_detection_files import (
     VERIFIED,
     MeasuredEntries,
@@ -109,7 +110,7 @@ def detect_tags(
         NlcliError: nothing verified where the detector needs it; scores that are not finite.
     """
     kept = work / FIT
-    problem = _problem(settings, detector, table, store, run, score, kept)
+    problem = _problem(settings, detector, table, dataset, store, run, score, kept)
     detector.fit(problem.data, settings.seed)
     judged = _judge(settings, detector, problem)
     scoring = _Scoring(settings, detector, problem, judged, *_planted_truth(dataset, problem))
@@ -171,6 +172,7 @@ def _problem(
     settings: TagSettings,
     detector: TagDetector,
     table: LabelTable,
+    dataset: Path,
     store: FeatureStore,
     run: Path | None,
     score: str | None,
@@ -193,7 +195,7 @@ def _problem(
             f"detector that needs none ({', '.join(others)})"
         )
     data = TagData(only_known(table, known), store, stored, run=run, score=score, kept=kept)
-    clean = CleanSet(**clean_set_record(table, of_train), fraction=settings.clean_fraction, seed=settings.seed)
+    clean = CleanSet(**used_clean_set(dataset, table, of_train), fraction=settings.clean_fraction, seed=settings.seed)
     return _Problem(table, data, scored, known, image_folds(table, settings.seed), clean)
 
 

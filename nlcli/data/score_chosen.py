@@ -1,0 +1,53 @@
+"""Which images people checked because of a score: what is told by those is not told by a sample.
+
+``import-verification`` keeps it in ``verification.parquet`` beside the labels (see ``nlcli.answers.log``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlcli.data.labels import NONE, LabelTable, clean_set_record
+from nlcli.stages.arrow_arrays import numpy_texts, rows_of
+from nlcli.stages.own_tables import read_own_table
+
+LOG = "verification.parquet"
+
+
+def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
+    """(N,) bool: which images of the data set in ``directory`` were asked about because of their score.
+
+    Raises:
+        NlcliError: the log of answers is damaged.
+    """
+    import pyarrow.compute as pc
+
+    chosen = np.zeros(len(table), bool)
+    if not (directory / LOG).is_file():
+        return chosen
+    rows = read_own_table(directory / LOG, f"make {directory} again", columns=("key", "how"))
+    scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
+    row = rows_of(table.keys, numpy_texts(rows.filter(scored).column("key")))
+    chosen[row[row >= 0]] = True
+    return chosen
+
+
+def used_clean_set(directory: Path, table: LabelTable, rows: np.ndarray) -> dict[str, Any]:
+    """As ``clean_set_record``, and how many of the images ``rows`` were chosen by score, where some were."""
+    by_score = int(chosen_by_score(directory, table)[rows].sum())
+    return clean_set_record(table, rows) | ({"chosen_by_score": by_score} if by_score else {})
+
+
+def no_sample(directory: Path, table: LabelTable, rows: np.ndarray) -> str | None:
+    """A sentence on the verified images of ``rows``, which something is measured on; None where none was chosen so."""
+    verified = rows[table.verification[rows] > NONE]
+    by_score = int(chosen_by_score(directory, table)[verified].sum())
+    if not by_score:
+        return None
+    return (
+        f"{by_score:,} of the {len(verified):,} verified images were checked because of their score, and "
+        f"{len(verified) - by_score:,} were not: what is measured on all of them is not what a sample would show"
+    )
