@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from nlcli.console import say
 from nlcli.errors import NlcliError, printable
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 
@@ -76,6 +77,7 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
             that leads out of the folder, or a path that is listed with two classes.
     """
     label_of: dict[str, int] = {}
+    again = 0
     for number, line in read_lines(path):
         key, space, label = line.rpartition(" ")
         if not space or not label.isascii() or not label.isdigit() or len(label) > 9:
@@ -86,12 +88,15 @@ def read_labelled(path: Path, num_classes: int, form: str = "PATH CLASS") -> dic
             )
         key = plain_path(key)
         check_inside(key, path, number)
+        again += key in label_of
         if label_of.setdefault(key, int(label)) != int(label):
             raise NlcliError(
                 f"{path}, line {number}: '{key}' has class {label} here and {label_of[key]} before; keep one of the two"
             )
     if not label_of:
         raise NlcliError(f"{path} is empty")
+    if again:
+        say(f"note: {again:,} lines of {path} list an image again, with the same class; each image counts once")
     return label_of
 
 

@@ -118,6 +118,12 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
                     f"note: {len(shared[name]):,} images of the {name.replace('_', ' ')} set are noisy training keys, "
                     f"too ({enumerate_some(shared[name])}); they are left out of train"
                 )
+        unlisted = [key for key in dict.fromkeys((*noisy, *clean)) if key not in split]
+        if unlisted:
+            say(
+                f"note: {len(unlisted):,} images that have a label are in no list of keys "
+                f"({enumerate_some(unlisted)}); they are left out; is a list cut off?"
+            )
         refuse_missing(missing, order, str(config.root), config.allow_missing)
         there = [key for key, gone in zip(order, missing, strict=True) if not gone]
         table = single_label_table(
@@ -144,6 +150,7 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
             stage.work,
             [
                 *((key, "noisy_train", f"in {name}") for name in list(shared)[1:] for key in shared[name]),
+                *((key, "labels", "in no list of keys") for key in unlisted),
                 *((order[i], "any", "missing") for i in np.flatnonzero(missing)),
             ],
         )
@@ -153,6 +160,7 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
             | pairs
             | {
                 "left_out": int(missing.sum()),
+                "labels_of_unlisted_images": len(unlisted),
                 "noisy_keys_in_test": len(shared["clean_test"]),
                 "noisy_keys_in_validation": len(shared["clean_validation"]),
                 "as_published": not counts["differing"],

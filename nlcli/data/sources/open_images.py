@@ -134,7 +134,7 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
         read = LabelReader(ids, images, left_out)
         machine = [read.labels(files["machine", subset], subset) for subset in SUBSETS]
         human = [read.labels(files["human", subset], subset, human=True) for subset in SUBSETS]
-        read.refuse_strangers()
+        read.tell_left_out()
         noisy = stack(machine)
         del machine
         present, absent, both = _split_human(stack(human))
@@ -157,6 +157,12 @@ def build_open_images(config: BuildOpenImages, *, force: bool = False) -> Path:
             PUBLISHED,
             "Open Images V1",
         )
+        unseen = len(table) - len(images["train"]) - int((table.verification > NONE).sum())
+        if unseen > 0:
+            say(
+                f"note: {unseen:,} of {len(images['validation']):,} validation images have no label by a person, so "
+                "that nothing is verified on them; in the whole release all have one"
+            )
         if both:
             say(f"note: {both:,} labels are called present and absent by people; they count as unverified")
         write_dataset(

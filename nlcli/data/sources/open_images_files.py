@@ -258,6 +258,7 @@ class LabelReader:
         import pyarrow.compute as pc
 
         images = self.images[subset]
+        read_before, strange_before = self.labels_read, self.strangers.total()
         rows: list[np.ndarray] = []
         columns: list[np.ndarray] = []
         values: list[np.ndarray] = []
@@ -291,13 +292,30 @@ class LabelReader:
             rows.append(row[keep].astype(np.int32))
             columns.append(np.asarray(pc.fill_null(code, pa.scalar(0, pa.int32())))[keep].astype(np.int32))
             values.append(confidence[keep])
+        if path is not None:
+            self._refuse_strange(path, self.strangers.total() - strange_before, self.labels_read - read_before)
         shape = (len(images), len(self.ids))
         entries = _joined(rows, np.int32), _joined(columns, np.int32), _joined(values, np.float32)
         return compress(*entries, shape, either=human)
 
-    def refuse_strangers(self) -> None:
-        """Say which labels name no known class; refuse when that is most of them."""
-        total = sum(self.strangers.values())
+    def _refuse_strange(self, path: Path, strange: int, read: int) -> None:
+        """Refuse a file of ``read`` labels of which most name no known class."""
+        if 2 * strange > read:
+            most = [f"{name} {count:,}x" for name, count in self.strangers.most_common(3)]
+            raise NlcliError(
+                f"{strange:,} of {read:,} labels of {path} name classes that the class list lacks "
+                f"({enumerate_some(most, len(self.strangers))}); the class list is for other files"
+            )
+
+    def tell_left_out(self) -> None:
+        """Say how many labels are left out: those of images that are not listed, and those of no known class."""
+        unlisted = self.left_out["of unlisted images"]
+        if unlisted:
+            say(
+                f"note: {unlisted:,} of {self.labels_read:,} labels are of images that images.csv does not list, or "
+                "that are not in the folder; they are left out"
+            )
+        total = self.strangers.total()
         if not total:
             return
         most = [f"{name} {count:,}x" for name, count in self.strangers.most_common(3)]
@@ -305,8 +323,6 @@ class LabelReader:
             f"{total:,} of {self.labels_read:,} labels name {len(self.strangers):,} classes that the class list lacks "
             f"({enumerate_some(most, len(self.strangers))})"
         )
-        if 2 * total > self.labels_read:
-            raise NlcliError(f"{sentence}; the class list is for other files")
         say(f"note: {sentence}; they are left out")
 
 

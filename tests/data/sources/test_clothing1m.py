@@ -108,6 +108,26 @@ def test_a_list_that_is_not_text(tmp_path: Path) -> None:
         build(tmp_path)
 
 
+def test_a_list_of_keys_that_is_cut_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a release that was not unpacked whole every list may end early; the labels tell what is missing."""
+    write_lists(tmp_path / "c", noisy_train_key_list__txt=f"{B}\n", clean_val_key_list__txt=f"{D}\n")
+    assert len(build(tmp_path)) == 4
+    assert f"2 images that have a label are in no list of keys ({A}, {E}); they are left out" in capsys.readouterr().err
+    assert read_stage(tmp_path / "out").summary["labels_of_unlisted_images"] == 2
+    left_out = (tmp_path / "out/left_out.csv").read_text().replace('"', "")
+    assert f"{A},labels,in no list of keys" in left_out
+    assert f"{E},labels,in no list of keys" in left_out
+
+
+def test_a_label_that_is_listed_again_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = f"{B} 3\n{C} 4\n{D} 2\n{E} 5\n{F} 13\n"
+    write_lists(tmp_path / "c", clean_label_kv__txt=f"\ufeff{labels}\r\n{B} 3\r\n./{C} 4\n")
+    assert len(build(tmp_path)) == 6
+    said = capsys.readouterr().err
+    assert "2 lines of" in said
+    assert "clean_label_kv.txt list an image again, with the same class; each image counts once" in said
+
+
 def test_missing_images(tmp_path: Path) -> None:
     write_lists(tmp_path / "c")
     (tmp_path / "c" / C).unlink()

@@ -207,13 +207,30 @@ def test_missing_images(tmp_path: Path) -> None:
         ({"train_images": "Image,Subset\nx,y\n"}, "not the expected CSV file"),
         ({"dict": f'"{ROOM}","room"\n"room","/m/1"\n'}, "dict.csv, line 2: expected an id and a name"),
         ({"classes": f"{ROOM}\nroom\n"}, "classes.txt, line 2: 'room' is not a class id"),
-        ({"classes": "/m/0zzzz\n"}, "31 of 31 labels name .* the class list is for other files"),
+        ({"classes": "/m/0zzzz\n"}, "7 of 7 labels of .*labels.csv name .* the class list is for other files"),
     ],
 )
 def test_malformed_files(tmp_path: Path, change: dict[str, str], message: str) -> None:
     write_files(tmp_path / "root", **change)
     with pytest.raises(NlcliError, match=message):
         build(tmp_path)
+
+
+def test_files_that_end_early_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three of eight validation images have no human label; of one that is not listed there are two labels."""
+    human = "".join(f"{i},human,{ROOM},1.0\n" for i in VALIDATION[:5])
+    machine = "".join(f"{i},machine,{ROOM},0.8\n" for i in [*VALIDATION, T1, T1])
+    write_files(tmp_path / "root", validation_human=HEADER + human, validation_machine=HEADER + machine)
+    table = build(tmp_path)
+    said = capsys.readouterr().err
+    assert "3 of 8 validation images have no label by a person, so that nothing is verified on them" in said
+    assert "2 of 22 labels are of images that images.csv does not list" in said  # 7 + 10 + 5
+    assert int((table.verification > 0).sum()) == 5
+    write_files(tmp_path / "root", validation_human=HEADER + human.replace("/m/", "\\m\\"))
+    with pytest.raises(
+        NlcliError, match=r"5 of 5 labels of .*human_ann_2016_08/validation/labels.csv name classes that"
+    ):
+        build(tmp_path, "again")
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
