@@ -25,7 +25,13 @@ _COCO_FOLDER = re.compile(r"(?:train|val|test|unlabeled)(\d{4})", re.IGNORECASE)
 
 
 def refuse_one_picture_in_two_splits(
-    root: Path, paths: np.ndarray, split: np.ndarray, names: Sequence[str], facts: FileFacts | None = None
+    root: Path,
+    paths: np.ndarray,
+    split: np.ndarray,
+    names: Sequence[str],
+    facts: FileFacts | None = None,
+    *,
+    of_coco: bool = False,
 ) -> None:
     """Refuse a picture that is in two splits because two names lead to its file, or as two editions of COCO have it.
 
@@ -36,6 +42,8 @@ def refuse_one_picture_in_two_splits(
         paths: (N,) paths in ``root``.
         split: (N,) index into ``names``.
         facts: What the file system says of the pictures, where somebody looked already.
+        of_coco: They are COCO's, whose numbers are the same in all editions: one number is one picture, also where the
+            files differ, as those do that somebody made smaller.
 
     Raises:
         NlcliError: with two of the names.
@@ -46,7 +54,7 @@ def refuse_one_picture_in_two_splits(
         facts = look_at(root, paths.tolist())
     listed = _Listed(root, paths, split, names, facts)
     _refuse_one_file(listed)
-    _refuse_editions(listed)
+    _refuse_editions(listed, of_coco)
     _tell_copies(listed)
 
 
@@ -118,7 +126,7 @@ def _refuse_one_file(listed: _Listed) -> None:
 # --- copies ----------------------------------------------------------------------------------
 
 
-def _refuse_editions(listed: _Listed) -> None:
+def _refuse_editions(listed: _Listed, of_coco: bool) -> None:
     """Pictures of COCO under the names of two editions, such as ``COCO_train2014_000000000009.jpg``."""
     known = [(row, *found) for row, path in enumerate(listed.paths) if "000000" in path and (found := _coco(path))]
     editions = {edition for _, _, edition in known}
@@ -134,16 +142,26 @@ def _refuse_editions(listed: _Listed) -> None:
             other = listed.other(row, others)
             if other is None:
                 continue
-            if listed.facts.size[row] != listed.facts.size[other] or not (pairs or _end_alike(listed, row, other)):
+            alike = listed.facts.size[row] == listed.facts.size[other] and (pairs or _end_alike(listed, row, other))
+            if not (of_coco or alike):
                 doubtful += 1
             else:  # where one pair is one picture, equal sizes say enough of the others
                 pairs.append((other, row))
-    listed.refuse(pairs, "one picture in two editions of COCO", "list the pictures of one edition")
+    remedy = "list the pictures of one edition"
+    if of_coco:
+        remedy += ", or rename the folders so that they name no year where the pictures are not COCO's"
+    listed.refuse(pairs, "one picture in two editions of COCO", remedy)
     if doubtful:
         say(
             f"warning: {doubtful:,} of {len(listed.paths):,} images have the number of a picture of COCO that is in "
             "another split in another edition, as another file; nlcli deduplicate finds those that show the same"
         )
+
+
+def coco_editions(paths: np.ndarray) -> tuple[str, ...]:
+    """The years of the editions of COCO that the names of pictures tell, in order; empty where they tell none."""
+    told = {found[1].partition(",")[0] for path in paths if "000000" in path and (found := _coco(path))}
+    return tuple(sorted(told - {""}))
 
 
 def _coco(path: str) -> tuple[int, str] | None:

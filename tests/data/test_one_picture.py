@@ -11,7 +11,7 @@ import pytest
 from nlcli.data.config import BuildFolders
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import SPLITS
-from nlcli.data.one_picture import refuse_one_picture_in_two_splits
+from nlcli.data.one_picture import coco_editions, refuse_one_picture_in_two_splits
 from nlcli.data.sources.folders import build_folders
 from nlcli.errors import NlcliError
 from nlcli.networks.file_facts import FileFacts, Places, folded
@@ -126,6 +126,17 @@ def test_the_same_number_of_another_picture_is_told(tmp_path: Path, capsys: pyte
     look(tmp_path, {OLD: "train", NEW: "test"})
     told = "1 of 2 images have the number of a picture of COCO that is in another split in another edition, as another file"
     assert told in capsys.readouterr().err
+    paths, split = np.array([OLD, NEW], object), np.array([0, 2])
+    with pytest.raises(
+        NlcliError, match="are one picture in two editions of COCO; .* rename the folders so that they name no"
+    ):
+        refuse_one_picture_in_two_splits(tmp_path, paths, split, SPLITS, of_coco=True)
+
+
+def test_editions_are_told_by_names() -> None:
+    names = ["val2017/000000000001.jpg", "COCO_train2014_000000000009.jpg", "x/000000000003.jpg", "train2015/mine.jpg"]
+    assert coco_editions(np.array(names, object)) == ("2014", "2017")
+    assert coco_editions(np.array(names[2:], object)) == ()
 
 
 def test_copies_across_splits_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ from nlcli.data.class_map import ClassMap, class_map_path, read_class_map
 from nlcli.data.config import Annotate, BuildCoco
 from nlcli.data.label_files import write_dataset
 from nlcli.data.labels import FULL, SPLITS, LabelTable
-from nlcli.data.one_picture import refuse_one_picture_in_two_splits
+from nlcli.data.one_picture import coco_editions, refuse_one_picture_in_two_splits
 from nlcli.data.pictures import pictures_changed
 from nlcli.data.sources.base import advice_on_missing
 from nlcli.data.sources.coco_annotations import Instances, read_instances
@@ -42,6 +42,7 @@ from nlcli.stages.files import fingerprint_json, write_csv
 from nlcli.stages.stage import open_stage, read_stage
 
 KEPT, MISSING, UNREADABLE, UNLABELLED = range(4)
+PUBLISHED_EDITION = ("2014",)
 REASONS = ("kept", "missing", "unreadable", "no noisy label")
 _TRAIN, _VALIDATION, _TEST = range(3)
 
@@ -84,7 +85,13 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
         classes, groups = _classes(sources, class_map)
         listing = _match(sources, folders, on_disk, config.allow_missing)
         split = _splits(listing, config.seed)
-        refuse_one_picture_in_two_splits(listing.root, listing.paths, split, SPLITS)
+        refuse_one_picture_in_two_splits(listing.root, listing.paths, split, SPLITS, of_coco=True)
+        editions = coco_editions(listing.paths)
+        if editions not in ((), PUBLISHED_EDITION):
+            say(
+                f"note: the pictures are of MS-COCO {' and '.join(editions)}, which splits them otherwise than the "
+                "2014 edition of the papers: what is measured cannot be set beside theirs"
+            )
         predictions = annotate(
             annotation,
             force=force,
@@ -113,6 +120,7 @@ def build_coco(config: BuildCoco, *, force: bool = False) -> Path:
                 "classifier": read_stage(predictions).summary["classifier"],
                 "predictions": read_stage(predictions).fingerprint,
                 "top_k": config.top_k,
+                "editions": list(editions),
             },
             derived=True,  # looked at above, before the long part
         )

@@ -95,6 +95,25 @@ def test_statistics_of_the_small_world(tmp_path: Path, classifier: WrittenClassi
     assert "60.0 %" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("editions", "told"), [(("2014", "2014"), False), (("2014", "2017"), True)])
+def test_the_edition_is_recorded_and_another_than_that_of_the_papers_is_told(
+    tmp_path: Path, classifier: WrittenClassifier, capsys, editions: tuple[str, str], told: bool
+) -> None:
+    config = write_world(tmp_path)
+    for part, edition in zip(("train", "val"), editions, strict=True):
+        for path in (tmp_path / f"{part}2014").iterdir():
+            path.rename(path.with_name(f"COCO_{part}{edition}_{int(path.stem[-2:]):012d}.jpg"))
+
+        def rename(content: Any, part: str = part, edition: str = edition) -> None:
+            for image in content["images"]:
+                image["file_name"] = f"COCO_{part}{edition}_{image['id'] - 100:012d}.jpg"
+
+        edit(tmp_path / f"instances_{part}.json", rename)
+    output = build_coco(config)
+    assert read_json(output / "dataset.json")["editions"] == sorted(set(editions))
+    assert ("the pictures are of MS-COCO 2014 and 2017, which splits them otherwise" in capsys.readouterr().err) is told
+
+
 def test_images_without_a_noisy_label_are_dropped_after_the_halving(
     tmp_path: Path, classifier: WrittenClassifier
 ) -> None:
