@@ -402,6 +402,28 @@ DEVIATIONS = [
         lambda t, d, g: values(d, ".*") == {"train+validation"},
     ),
     Named(
+        "the validation column is of the images that choose the step, and of which C and Q are read off as well: it "
+        "flatters, and the test column does not",
+        holds=lambda t, d, g: (
+            {config.split for config in t.steps("eval")} == {"validation", "test"}
+            and {config.preset for config in t.steps("train-head") if config.method in ("bottom-up", "noise-types")}
+            == {"clothing1m"}
+            and {configure(name, {}, "clothing1m").pairs_of for name in ("bottom-up", "noise-types")} == {"train+validation"}
+        ),
+    ),
+    Named(
+        "T of loss correction is counted on the pairs of the training images alone, 24,637 of them; no paper here states "
+        "which pairs the published figure has",
+        holds=lambda t, d, g: (
+            {
+                (config.options.get("transition"), config.options.get("pairs_of", "train"))
+                for config in t.steps("train-head")
+                if config.method == "forward"
+            }
+            == {("pairs", "train")}
+        ),
+    ),
+    Named(
         "noise types are trained in the two stages of the authors' program, with its weights; the paper mixes in the clean "
         "images at half the amount of the noisy ones throughout",
         "6 .*",
