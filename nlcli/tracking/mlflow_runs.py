@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from nlcli.errors import NlcliError, shortened
+from nlcli.errors import NlcliError, printable, shortened
 from nlcli.tracking.told_stage import ToldStage
 
 FINGERPRINT = "nlcli.fingerprint"
 _AT_ONCE = 100  # what MLflow takes of settings and tags in one call; of numbers it takes more
 _ALLOW_FOLDER = "MLFLOW_ALLOW_FILE_STORE"
+_ANSWERS_WITHIN = 10.0  # seconds
+_PORTS = {"http": 80, "https": 443}
 
 
 class MlflowRuns:
@@ -38,6 +43,7 @@ class MlflowRuns:
             raise NlcliError(
                 "--to mlflow needs the package mlflow; install it with: pip install 'nlcli[mlflow]'"
             ) from error
+        _require_server(self._at)
         with self._sentences():
             self._client: Any = MlflowClient(tracking_uri=self._at)
             found = self._client.get_experiment_by_name(experiment)
@@ -85,3 +91,27 @@ class MlflowRuns:
             raise NlcliError(
                 f"MLflow at {self._at} refuses: {shortened(error)}; look at --at and --experiment"
             ) from error
+
+
+def _require_server(at: str) -> None:
+    """See that somebody is there: MLflow itself tries for minutes. What lies behind a proxy is left to it.
+
+    Raises:
+        NlcliError: it is no address, or nobody answers.
+    """
+    scheme, _, rest = at.partition("://")
+    if scheme not in _PORTS:
+        return
+    try:
+        address = urlsplit(at)
+        host, port = address.hostname or "", address.port or _PORTS[scheme]
+        if not host:
+            raise ValueError("it names no host")
+        if scheme not in getproxies() or proxy_bypass(host):
+            socket.create_connection((host, port), _ANSWERS_WITHIN).close()
+    except (OSError, ValueError, OverflowError) as error:  # OverflowError: a port beyond all
+        where = printable(f"{scheme}://{rest.rpartition('@')[2]}")
+        raise NlcliError(
+            f"no server of MLflow answers at {where} ({shortened(error)}); start one with 'mlflow server', or pass "
+            "another address or a folder as --at"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,26 @@ def test_a_record_from_elsewhere_is_told_as_text(runs: Path, tmp_path: Path) -> 
     assert len(told.settings["method"]) <= 403
     assert told.settings["method"].isprintable()
     assert told.fingerprint.startswith("sha256:")
+
+
+@pytest.mark.parametrize("at", ["http://ann:secret@127.0.0.1:{port}", "http://127.0.0.1:{port}/mlflow"])
+def test_a_server_that_is_not_there_is_told_at_once(runs: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow itself would try for minutes; a password is not told."""
+    pytest.importorskip("mlflow")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        address = at.format(port=taken.getsockname()[1])
+        with pytest.raises(NlcliError, match=r"^no server of MLflow answers at http://127.0.0.1:\d+.* start one with"):
+            nlcli.track(directories=[runs], to="mlflow", at=address)
+
+
+@pytest.mark.parametrize("at", ["http://", "http://127.0.0.1:port", "https://127.0.0.1:99999"])
+def test_addresses_that_are_none(runs: Path, at: str) -> None:
+    pytest.importorskip("mlflow")
+    with pytest.raises(NlcliError, match="^no server of MLflow answers at https?://"):
+        nlcli.track(directories=[runs], to="mlflow", at=at)
 
 
 def test_mistakes_are_sentences(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
