@@ -14,6 +14,10 @@ SMALL = 1 << 20
 """Values up to which features are held in float64: products are then exact enough to be compared with others'."""
 
 
+HELD = 1 << 26
+"""Values of chosen rows that are held, 256 MiB in float32: with ten classes copying them takes as long as a product."""
+
+
 def block_rows(columns: int, itemsize: int) -> int:
     """Rows of a block; sums over blocks have the same bits wherever features are read from."""
     return max(256, BLOCK_BYTES // max(1, itemsize * columns))
@@ -62,7 +66,7 @@ def as_blocks(features: np.ndarray | RowBlocks) -> RowBlocks:
 
 
 class ChosenBlocks:
-    """Some rows of other blocks, in their order.
+    """Some rows of other blocks, in their order; where they are few, copied once and held.
 
     Args:
         chosen: (n,) whether a row is among them.
@@ -71,12 +75,19 @@ class ChosenBlocks:
     def __init__(self, design: RowBlocks, chosen: np.ndarray) -> None:
         self._design, self._chosen = design, chosen
         self.shape: tuple[int, int] = (int(chosen.sum()), design.shape[1])
+        self._held: list[tuple[int, np.ndarray]] | None = None
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Copies of the chosen rows of each block."""
-        first = 0
+        if self._held is not None:
+            yield from self._held
+            return
+        few = self.shape[0] * self.shape[1] <= HELD
+        copies, first = [], 0
         for begin, part in self._design.blocks():
             rows = part[self._chosen[begin : begin + len(part)]]
             if len(rows):
+                copies += [(first, rows)] if few else []
                 yield first, rows
                 first += len(rows)
+        self._held = copies if few else None

@@ -175,13 +175,3 @@ def test_what_steps_in_numpy_follow_is_the_gradient_of_the_losses(phase: str) ->
     assert len(gradients) == (2 if phase in ("fixed-types", FINETUNE) else 4)
     for gradient, by_tensorflow in zip(gradients, moved, strict=False):
         np.testing.assert_allclose(gradient, by_tensorflow, rtol=1e-4, atol=1e-7)
-
-
-def test_weights_begin_as_glorot_has_them() -> None:
-    problem = Problem(400, tuple("abcde"), "single-label")
-    made = [get_method("noise-types")(configure("noise-types"), problem, seed=s, arrays=True) for s in (1, 1, 2)]
-    one, again, other = (method.layers["classifier"].get_weights()[0] for method in made)
-    np.testing.assert_array_equal(one, again)
-    assert (one != other).all()
-    assert np.abs(one).max() <= (6 / 405) ** 0.5
-    assert one.std() == pytest.approx((2 / 405) ** 0.5, rel=0.05)

@@ -48,8 +48,8 @@ class Method(ABC):
         seed: of the initial weights.
         arrays: Whether its layers are NumPy's instead of Keras's, with weights of zeros: for one that is solved, or
             that only scores with weights that are known. ``score`` and ``cleaned`` then take and give arrays, and
-            TensorFlow is not imported for it. With ``steps_on_arrays`` weights begin as they do in Keras's layers,
-            from other random numbers.
+            TensorFlow is not imported for it. Steps that are NumPy's begin there, too: a linear layer needs no random
+            weights, and keeps of them whatever its images do not speak of.
     """
 
     name: ClassVar[str]
@@ -335,10 +335,7 @@ class Method(ABC):
         """
         self.require_room(name, (units_in + 1) * units)
         if self.arrays:
-            layer = self.add(name, ArrayDense(units, name), units_in, group)
-            if self.steps_on_arrays(self.config):
-                layer.set_weights([self.array_glorot(name, units_in, units, zeros), np.full(units, bias, np.float32)])
-            return layer
+            return self.add(name, ArrayDense(units, name), units_in, group)
         import keras
 
         layer = keras.layers.Dense(
@@ -403,12 +400,6 @@ class Method(ABC):
         import keras
 
         return keras.initializers.GlorotUniform(seed=int(stream(self.seed, "init", name).integers(2**31)))
-
-    def array_glorot(self, name: str, units_in: int, units: int, zeros: bool = False) -> np.ndarray:
-        """(units_in, units) float32 of the same distribution, or zeros."""
-        most = 0.0 if zeros else (6.0 / (units_in + units)) ** 0.5
-        drawn = stream(self.seed, "init", name).uniform(-most, most, (units_in, units))
-        return drawn.astype(np.float32)
 
     def classification_loss(self, logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
         """Binary cross-entropy on multi-label data, softmax cross-entropy on single-label data.
