@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nlcli.training.saved_head import Head
 
 _ROWS = 2048  # images whose stored features are scored at a time
+_NO_NUMBERS = "the network gives NaN or infinity for it"
 _TOLD = 5  # images that cannot be read and are named on standard error
 
 Values = NDArray[np.float32]
@@ -50,7 +51,7 @@ class ScoredBatch:
         positions: ``(n,)`` among the images that were asked for; those that cannot be scored are missing.
         scores: ``(n, C)``, of the scorer's classes.
         features: ``(n, D)`` where the scores were computed from features.
-        errors: Position and reason of image files that could not be read.
+        errors: Position and reason of image files that could not be read, or scored.
     """
 
     positions: Ints
@@ -154,14 +155,17 @@ class ImageScorer:
                 yield rows[batch.positions], batch
 
     def score_files(self, paths: Sequence[Path], batch_size: int = 32, workers: int = 0) -> Iterator[ScoredBatch]:
-        """Scores of image files in their order, a batch in memory at a time; the source must be a network."""
+        """Scores of image files in their order, a batch in memory at a time; the source must be a network.
+
+        An image for which it gives no numbers is one that cannot be scored.
+        """
         from nlcli.networks.image_batches import iterate_images
 
         if not isinstance(self.source, ImageNetwork):
             raise TypeError(f"{self.path} scores stored features here, not image files")
         for images in iterate_images(paths, self.source.preparation, batch_size, workers):
             if len(images.rows):
-                yield self._scored(images.rows, self.source.infer(images.images), images.errors)
+                yield _finite(self._scored(images.rows, self.source.infer(images.images), images.errors))
             else:
                 yield ScoredBatch(images.rows, np.empty((0, len(self.classes)), np.float32), None, images.errors)
 
@@ -189,6 +193,16 @@ class ImageScorer:
         """The scores that come from the features or probabilities ``values``."""
         scores, features = (values, None) if self.head is None else (self.head(values), values)
         return ScoredBatch(positions, scores if self._order is None else scores[:, self._order], features, errors)
+
+
+def _finite(batch: ScoredBatch) -> ScoredBatch:
+    """With those whose scores are no numbers among the errors."""
+    good = np.isfinite(batch.scores).all(axis=1)
+    if good.all():
+        return batch
+    errors = [*batch.errors, *((int(position), _NO_NUMBERS) for position in batch.positions[~good])]
+    features = None if batch.features is None else batch.features[good]
+    return ScoredBatch(batch.positions[good], batch.scores[good], features, errors)
 
 
 def open_scorer(

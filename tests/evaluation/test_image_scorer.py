@@ -14,10 +14,11 @@ from nlcli.data.config import ExtractFeatures
 from nlcli.data.labels import LabelTable
 from nlcli.errors import NlcliError
 from nlcli.evaluation.config import Predict
-from nlcli.evaluation.image_scorer import ImageNetwork, open_scorer, probabilities
+from nlcli.evaluation.image_scorer import ImageNetwork, ImageScorer, open_scorer, probabilities
 from nlcli.evaluation.predict import score_images
 from nlcli.evaluation.score_files import read_scores
 from nlcli.evaluation.scored_images import Dense
+from nlcli.networks.images import Preprocessing
 from nlcli.stages.stage import read_stage
 from nlcli.training.config import TrainHead
 from worlds.evaluated import evaluated, metrics_of
@@ -192,6 +193,32 @@ def test_a_backbone_scores_alike(large: tuple[Path, LabelTable], tmp_path: Path,
     backbone = published_backbone(tmp_path / "backbone")
     save_backbone(backbone, load_backbone(backbone).with_decode(decode))
     predicted_and_scored(backbone, dataset, table, tmp_path, decode=decode)
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+def test_images_for_which_the_network_gives_no_numbers_are_errors(with_head: bool, tmp_path: Path) -> None:
+    """Of five pictures the second is none, the third gives NaN and the fifth infinity."""
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path in paths:
+        Image.new("L", (4, 4), 10 * int(path.stem)).save(path)
+    paths[1].write_bytes(b"none")
+    values = {0: (0.25, 0.75), 20: (np.nan, 0.5), 30: (1.0, 0.0), 40: (0.5, np.inf)}
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        return np.array([values[int(image[0, 0, 0])] for image in images], np.float32)
+
+    source = ImageNetwork(Preprocessing(size=32, scaling="unit"), infer)
+    head = (lambda features: features[:, ::-1]) if with_head else None
+    scorer = ImageScorer(tmp_path, "made", ("a", "b"), "made", source, head)
+    batches = list(scorer.score_files(paths, batch_size=5))
+    assert [batch.positions.tolist() for batch in batches] == [[0, 3]]
+    expected = np.array([[0.25, 0.75], [1, 0]], np.float32)
+    np.testing.assert_array_equal(batches[0].scores, expected[:, ::-1] if with_head else expected)
+    if with_head:
+        np.testing.assert_array_equal(batches[0].features, expected)
+    reasons = dict(batches[0].errors)
+    assert sorted(reasons) == [1, 2, 4]
+    assert reasons[2] == reasons[4] == "the network gives NaN or infinity for it"
 
 
 def test_stored_features_are_no_image_files(chain: Chain) -> None:
