@@ -52,7 +52,7 @@ class MlflowRuns:
     @property
     def where(self) -> str:
         """For people."""
-        return self._at
+        return _without_password(self._at)
 
     def take(self, stage: ToldStage) -> bool:
         """Log a stage, unless it is there; whether it was logged now."""
@@ -89,7 +89,7 @@ class MlflowRuns:
             yield
         except MlflowException as error:
             raise NlcliError(
-                f"MLflow at {self._at} refuses: {shortened(error)}; look at --at and --experiment"
+                f"MLflow at {self.where} refuses: {shortened(error)}; look at --at and --experiment"
             ) from error
 
 
@@ -99,7 +99,7 @@ def _require_server(at: str) -> None:
     Raises:
         NlcliError: it is no address, or nobody answers.
     """
-    scheme, _, rest = at.partition("://")
+    scheme = at.partition("://")[0]
     if scheme not in _PORTS:
         return
     try:
@@ -110,8 +110,13 @@ def _require_server(at: str) -> None:
         if scheme not in getproxies() or proxy_bypass(host):
             socket.create_connection((host, port), _ANSWERS_WITHIN).close()
     except (OSError, ValueError, OverflowError) as error:  # OverflowError: a port beyond all
-        where = printable(f"{scheme}://{rest.rpartition('@')[2]}")
         raise NlcliError(
-            f"no server of MLflow answers at {where} ({shortened(error)}); start one with 'mlflow server', or pass "
-            "another address or a folder as --at"
+            f"no server of MLflow answers at {_without_password(at)} ({shortened(error)}); start one with 'mlflow "
+            "server', or pass another address or a folder as --at"
         ) from error
+
+
+def _without_password(at: str) -> str:
+    """An address without who asks; a folder as it is."""
+    scheme, sign, rest = at.partition("://")
+    return printable(f"{scheme}://{rest.rpartition('@')[2]}" if sign else at)

@@ -166,7 +166,7 @@ def test_a_server_that_is_not_there_is_told_at_once(runs: Path, at: str, monkeyp
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
         address = at.format(port=taken.getsockname()[1])
-        with pytest.raises(NlcliError, match=r"^no server of MLflow answers at http://127.0.0.1:\d+.* start one with"):
+        with pytest.raises(NlcliError, match=r"^no server of MLflow answers at http://127.0.0.1:\d+.*; start one"):
             nlcli.track(directories=[runs], to="mlflow", at=address)
 
 

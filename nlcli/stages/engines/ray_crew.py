@@ -195,12 +195,12 @@ class RayCrew(Crew):
         waited = time.monotonic() - self._worked
         if waited > _PATIENCE:
             raise NlcliError(
-                f"no node of the Ray cluster has had processors to spare for {_PATIENCE / 60:.0f} minutes; see 'ray "
-                "status', and run the same command again"
+                f"no worker has started on the Ray cluster for {_PATIENCE / 60:.0f} minutes; see by 'ray status' "
+                "whether it has processors to spare, and run the same command again"
             )
         if waited > _TELL_AFTER and not self._told:
             self._told = True
-            say("no node of the Ray cluster has processors to spare; waiting for one")
+            say("no worker has started on the Ray cluster yet: it is slow, or has no processors to spare; waiting")
 
     def place(self, worker: Hashable) -> str:
         return self._places[_number(worker)]
