@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nlcli.stages.commands import StageCommand
-from torture import kills
+from torture import _stages, kills
 from torture.__main__ import parts
 from torture._running import started
 from torture._world import content, difference
@@ -48,6 +48,19 @@ def test_every_kind_of_stage_is_killed_or_named() -> None:
     from_outside = {"import-features", "import-verification", "import-weights", "build-tags"}
     of_papers = {"build-clothing1m", "build-food101n", "build-webvision", "build-openimages"}
     assert stages - killed == {*from_outside, *of_papers, "tune"}
+
+
+def test_two_of_every_kind_of_stage_are_started_or_named() -> None:
+    from nlcli.stages.commands import commands
+
+    stages = {name for name, command in commands().items() if isinstance(command, StageCommand)}
+    of_papers = {"build-clothing1m", "build-food101n", "build-webvision", "build-openimages"}
+    assert stages - {command[0] for command in _stages.COMMANDS} == {*of_papers, "import-weights"}
+
+
+def test_names_that_a_disk_takes_for_one() -> None:
+    assert _stages.taken_for_one(["a/b", "a/c", "A/d"]) == []
+    assert _stages.taken_for_one(["a/b", "A/b", "caf\u00e9", "Cafe\u0301", "c"]) == ["a/b", "caf\u00e9"]
 
 
 # --- the campaign itself ---------------------------------------------------------------------
