@@ -57,6 +57,7 @@ def read_own_table(
         if only is None:  # without pyarrow's data sets, which bring in pandas
             with pq.ParquetFile(path) as file:
                 table = file.read(wanted)
+                _require_rows(file.metadata.num_rows, len(table))
             table = table if wanted is None else table.select(wanted)
         else:
             table = pq.read_table(path, columns=wanted, filters=only, partitioning=None)
@@ -83,14 +84,23 @@ def own_table_blocks(
         with damaged_as_sentence(path, remedy):
             _require(path, remedy, file.schema_arrow, schema)
             batches = file.iter_batches(rows, columns=None if columns is None else list(columns))
+        seen = 0
         while True:
             with damaged_as_sentence(path, remedy):
                 batch = next(batches, None)
                 if batch is None:
+                    _require_rows(file.metadata.num_rows, seen)
                     return
                 batch.validate(full=True)
+                seen += len(batch)
                 block = pa.Table.from_batches([batch])
             yield block
+
+
+def _require_rows(told: int, found: int) -> None:
+    """What a damaged column holds may be fewer rows than the file says, without a word of the library."""
+    if found != told:
+        raise ValueError(f"it says that it has {told:,} rows, and has {found:,}")
 
 
 def _require(path: Path, remedy: str, found: pa.Schema, schema: pa.Schema | None) -> None:

@@ -70,3 +70,15 @@ def test_an_error_of_whoever_takes_the_blocks_is_not_the_files(path: Path) -> No
     with pytest.raises(KeyError):
         for block in own_table_blocks(path, "make it again", 2):
             block.column("nothing of that name")
+
+
+def test_fewer_rows_than_the_file_says_are_a_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library reads some damaged columns, without a word."""
+    read, batches = pq.ParquetFile.read, pq.ParquetFile.iter_batches
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *some, **more: read(*some, **more).slice(1))
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *some, **more: iter(list(batches(*some, **more))[1:]))
+    rows = pq.read_metadata(path).num_rows
+    with pytest.raises(NlcliError, match=f"it says that it has {rows:,} rows, and has {rows - 1:,}; make it again"):
+        read_own_table(path, "make it again")
+    with pytest.raises(NlcliError, match=f"it says that it has {rows:,} rows, and has {rows - 1:,}; make it again"):
+        list(own_table_blocks(path, "make it again", 1))
