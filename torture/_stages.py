@@ -57,7 +57,7 @@ COMMANDS: tuple[Sequence[str], ...] = (
     _command("build-digits --kind single --train-images 60 --val-images 30", output="digits"),
     _command("build-digits --train-images 40 --val-images 40", output="scenes"),
     _command("deduplicate --dataset noisy", output="unique"),
-    _command("tune --method noisy --trials 2 --steps 20 --bootstrap 20", *_DATA, output="tuned"),
+    _command("tune --method noisy --trials 2 --steps 20 --bootstrap 100", *_DATA, output="tuned"),
     _command("train-head --method residual --steps 20", *_DATA, output="residual"),
     _command(
         "build-coco --train-images scenes/images/train --train-annotations scenes/annotations/instances_train.json "
