@@ -368,7 +368,10 @@ def check_learns(case: Case) -> None:
 
 
 def check_saved_weights_give_the_same_scores(method: Method) -> None:
-    """Built anew with its saved weights it scores the same bits; on arrays, as a run is loaded, the same to 1e-6."""
+    """Built anew with its saved weights it scores the same bits; on arrays, as a run is loaded, the same to 1e-5.
+
+    Probabilities are no more exact than the logits that they are of, and a float32 near 20 has a last digit of 2e-6.
+    """
     from nlcli.training.saved_head import with_weights
 
     saved = {name: variable.numpy() for name, variable in method.weights().items()}
@@ -394,7 +397,7 @@ def check_saved_weights_give_the_same_scores(method: Method) -> None:
     for what, given in asked:
         arrays, tensors = (_forward(built, what, *given) for built in (on_arrays, on_tensors))
         most = float(np.abs(arrays - tensors).max())
-        assert most <= 1e-6, f"{what} of {method.name} differs by {most:.1e} on arrays; write it in ops, not in Keras"
+        assert most <= 1e-5, f"{what} of {method.name} differs by {most:.1e} on arrays; write it in ops, not in Keras"
 
 
 def _forward(method: Method, what: str, *given: Any) -> np.ndarray:

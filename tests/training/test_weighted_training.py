@@ -238,7 +238,7 @@ def test_detections_improve_a_run_and_are_named_in_it(work: Work, detection: Pat
         "method": "average",
         "threshold": 0.45,
         "held_out": [],
-        "clean": {"images": 450, "fraction": 1.0, "seed": 0, "keys": "sha256:x"},
+        "clean": {"images": 450, "chosen_by_score": None, "fraction": 1.0, "seed": 0, "keys": "sha256:x"},
     }
     told = {"trained": 90, "chose": 149}
     assert result["clean"] == result["detection"]["clean"] | told  # which the 90 images of the last phase are among
@@ -273,6 +273,7 @@ def test_a_detection_by_the_stage_itself(work: Work, tmp_path: Path) -> None:
         "seed": 0,
         "trained": 0,
         "chose": 149,
+        "chosen_by_score": None,
     }
     assert result["validation"]["top_1"] > 0.9
 
