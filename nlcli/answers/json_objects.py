@@ -26,7 +26,7 @@ def json_objects(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with open(path, "rb") as file:
             encoding = encoding_of(file.read(FIRST_BYTES))
-        with open(path, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as text:
+        with open(path, encoding=encoding) as text:
             yield from _Objects(path, text).all()
     except UnicodeError as error:
         raise NlcliError(f"{path}: not valid JSON, it has bytes that are no text; export it again") from error

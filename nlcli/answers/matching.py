@@ -15,10 +15,10 @@ from nlcli.data.labels import LabelTable, Task
 from nlcli.data.lists import plain_path, shown
 from nlcli.data.sources.base import enumerate_some
 from nlcli.data.sources.checked_list import MOST_UNMATCHED, match_images
-from nlcli.data.tables import is_parquet, require_file
+from nlcli.data.tables import is_parquet, require_file, text_encoding
 from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
-from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
+from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of
 
 _MOST_OTHERS = 0.5
 """Share of images whose noisy labels are others than were asked about, from which on it was another data set."""
@@ -50,10 +50,8 @@ def _first_sign(path: Path) -> str:
             start = file.read(FIRST_BYTES)
     except OSError as error:
         raise NlcliError(f"cannot read {path}: {error.strerror}") from error
-    kind = foreign_kind(start)
-    if kind is not None and not is_parquet(path):
-        raise NlcliError(f"{path} {kind}")
-    return start.decode(encoding_of(start), errors="ignore").lstrip("\ufeff \t\r\n")[:1]
+    encoding = encoding_of(start) if is_parquet(path) else text_encoding(path, start)
+    return start.decode(encoding, errors="ignore").lstrip("\ufeff \t\r\n")[:1]
 
 
 def file_names(paths: Sequence[Path]) -> list[str]:

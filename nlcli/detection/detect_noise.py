@@ -59,18 +59,16 @@ def check_options(config: DetectNoise) -> None:
     Raises:
         NlcliError: an unknown detector, an option that it has for neither kind of data, or a value out of range.
     """
-    if config.method not in TAG_DETECTORS:
-        DETECTORS.configure(config.method, config.options)
-    elif config.method not in DETECTORS:
-        TAG_DETECTORS.configure(config.method, config.options)
-    else:
+    refused: list[NlcliError] = []
+    catalogues = (DETECTORS, TAG_DETECTORS)
+    for catalogue in [one for one in catalogues if config.method in one] or [DETECTORS]:
         try:
-            DETECTORS.configure(config.method, config.options)
+            catalogue.configure(config.method, config.options)
         except NlcliError as error:
-            try:
-                TAG_DETECTORS.configure(config.method, config.options)
-            except NlcliError:
-                raise error from None
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
 
 
 def _check(config: DetectNoise, detector: Detector) -> None:

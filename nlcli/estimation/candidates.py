@@ -17,7 +17,7 @@ What is known of images with one label, and what is fitted to it, is that of ``o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,8 @@ from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.observed import Observed, corrected_terms, posterior, transition_of
 from nlcli.estimation.path import path_values
 from nlcli.estimation.preconditioner import Preconditioner
-from nlcli.estimation.solver import solve
+from nlcli.estimation.solver import TOLERANCE as END
+from nlcli.estimation.solver import Solution, solve
 from nlcli.estimation.tempering import tempered_class_losses, tempered_losses
 
 NOISY = "noisy"
@@ -122,6 +123,38 @@ class Images:
         """(n,) float64 weights of what is verified, 0 but of the images ``used`` (n,) bool."""
         return used.astype(np.float64) if self.counts is None else np.where(used, self.counts, 0.0)
 
+    def solved(
+        self, terms: Term | Sequence[Term], l2: float, start: LinearModel | None, tolerance: float = END
+    ) -> Solution:
+        """The classifier of ``terms`` on these images."""
+        return solve(
+            self.design,
+            terms,
+            self.task,
+            self.classes,
+            l2,
+            start=start,
+            tolerance=tolerance,
+            preconditioner=self.preconditioner,
+        )
+
+    def left_out(
+        self, folds: np.ndarray, whole: LinearModel, without: Callable[[int, np.ndarray], LinearModel]
+    ) -> np.ndarray:
+        """(n, C) float32 logits of each image by a classifier that has not seen its fold; without a fold by ``whole``.
+
+        Args:
+            folds: (n,) int64, from 0 on; below 0: none.
+            without: Makes the classifier that has not seen a fold, of its number and of (n,) bool, which are in it.
+        """
+        logits = np.empty((self.count, self.classes), np.float32)
+        others = folds < 0
+        logits[others] = self.logits(whole, others)
+        for fold in range(int(folds.max()) + 1):
+            held = folds == fold
+            logits[held] = self.logits(without(fold, held), held)
+        return logits
+
     def logits(self, model: LinearModel, chosen: np.ndarray) -> np.ndarray:
         """Those of ``chosen`` (n,) bool images, in their order."""
         parts = [model.logits(part[chosen[first : first + len(part)]]) for first, part in self.design.blocks()]
@@ -208,16 +241,13 @@ class Candidates:
     def noisy_logits(self) -> np.ndarray:
         """(n, C) logits of noisy labels, by classifiers that saw neither the image nor anything verified."""
         images, weights = self.images, self._base_weights()
-        logits = np.empty((images.count, images.classes), np.float32)
-        others = self.folds < 0
-        logits[others] = images.logits(self._start, others)
-        for fold in range(_FOLDS):
-            held = self.folds == fold
-            model = self._of_fold
-            if fold:
-                model = self._solved([Term(images.noisy, np.where(held, 0.0, weights))], self.l2, self._start)
-            logits[held] = images.logits(model, held)
-        return logits
+
+        def without(fold: int, held: np.ndarray) -> LinearModel:
+            if not fold:
+                return self._of_fold
+            return self._solved([Term(images.noisy, np.where(held, 0.0, weights))], self.l2, self._start)
+
+        return images.left_out(self.folds, self._start, without)
 
     # --- candidates ---
 
@@ -245,16 +275,8 @@ class Candidates:
 
     def final(self, name: str, value: float) -> tuple[LinearModel, int, bool]:
         """A candidate solved to the end on all images, its iterations, and whether it converged."""
-        images = self.images
-        solution = solve(
-            images.design,
-            self._terms(name, images.checked, None),
-            images.task,
-            images.classes,
-            value,
-            start=self._full[name, value],
-            preconditioner=images.preconditioner,
-        )
+        terms = self._terms(name, self.images.checked, None)
+        solution = self.images.solved(terms, value, self._full[name, value])
         return solution.model, solution.iterations, solution.converged
 
     def _terms(self, name: str, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
@@ -341,38 +363,20 @@ class Candidates:
 
     def _corrected_logits(self, matrix: np.ndarray, observed: Observed) -> np.ndarray:
         """(n, C) by classifiers that ``matrix`` corrects, fold by fold, each without the images that it is asked of."""
-        images, value = self.images, self.l2 * _ROUND_STRENGTH
+        value = self.l2 * _ROUND_STRENGTH
         folds = np.where(self.folds < 0, -1, self.folds % _ROUND_FOLDS)
         rows = np.flatnonzero((observed.true >= 0) | observed.wrong)
         folds[rows] = stratified_folds(observed.true[rows], _ROUND_FOLDS)
         terms = corrected_terms(observed, matrix)
+        whole = self._solved(terms, value, self._start)
 
-        def fitted(without: np.ndarray | None, start: LinearModel) -> LinearModel:
-            if without is None:
-                return self._solved(terms, value, start)
-            return self._solved([replace(term, weights=_zeroed(term.weights, without)) for term in terms], value, start)
+        def without(_: int, held: np.ndarray) -> LinearModel:
+            return self._solved([replace(term, weights=_zeroed(term.weights, held)) for term in terms], value, whole)
 
-        start = fitted(None, self._start)
-        logits = np.empty((images.count, images.classes), np.float32)
-        others = folds < 0
-        logits[others] = images.logits(start, others)
-        for fold in range(_ROUND_FOLDS):
-            held = folds == fold
-            logits[held] = images.logits(fitted(held, start), held)
-        return logits
+        return self.images.left_out(folds, whole, without)
 
     def _solved(self, terms: Sequence[Term], l2: float, start: LinearModel | None) -> LinearModel:
-        images = self.images
-        return solve(
-            images.design,
-            terms,
-            images.task,
-            images.classes,
-            l2,
-            start=start,
-            tolerance=TOLERANCE,
-            preconditioner=images.preconditioner,
-        ).model
+        return self.images.solved(terms, l2, start, TOLERANCE).model
 
 
 def _without(weights: np.ndarray, held: np.ndarray | None) -> np.ndarray:

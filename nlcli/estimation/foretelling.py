@@ -118,16 +118,13 @@ def foretold(candidates: Candidates) -> Foretold | None:
 
 def _left_out(candidates: Candidates, value: float) -> np.ndarray:
     """(n, C) logits by corrected classifiers that have not seen the image."""
-    images = candidates.images
     (whole,) = candidates.solved(FORWARD, (value,), afresh=True)
-    logits = np.empty((images.count, images.classes), np.float32)
-    others = candidates.folds < 0
-    logits[others] = images.logits(whole, others)
-    for fold in range(int(candidates.folds.max()) + 1):
-        held = candidates.folds == fold
+
+    def without(_: int, held: np.ndarray) -> LinearModel:
         (model,) = candidates.solved(FORWARD, (value,), held)
-        logits[held] = images.logits(model, held)
-    return logits
+        return model
+
+    return candidates.images.left_out(candidates.folds, whole, without)
 
 
 def _likelihoods(logits: np.ndarray, labels: np.ndarray, transition: np.ndarray) -> np.ndarray:

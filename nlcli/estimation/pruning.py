@@ -16,7 +16,7 @@ from nlcli.estimation.candidates import TOLERANCE, Candidates
 from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Term
 from nlcli.estimation.solver import TOLERANCE as END
-from nlcli.estimation.solver import Solution, solve
+from nlcli.estimation.solver import Solution
 from nlcli.estimation.transition import confident_counts
 
 STRENGTH = 10**-0.5
@@ -78,31 +78,21 @@ def pruned(candidates: Candidates, transition: np.ndarray) -> Pruned:
     rows, labels = np.flatnonzero(candidates.folds >= 0), images.noisy_class
     each = images.beside / transition.diagonal()[np.maximum(labels, 0)]
 
-    def fitted(weights: np.ndarray, start: LinearModel, tolerance: float = TOLERANCE) -> Solution:
-        return solve(
-            images.design,
-            Term(images.noisy, weights),
-            images.task,
-            images.classes,
-            l2,
-            start=start,
-            tolerance=tolerance,
-            preconditioner=images.preconditioner,
-        )
+    def fitted(without: np.ndarray, start: LinearModel, tolerance: float = TOLERANCE) -> Solution:
+        return images.solved(Term(images.noisy, np.where(without, 0.0, each)), l2, start, tolerance)
 
-    def left(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def to_drop(logits: np.ndarray) -> np.ndarray:
         dropped = np.zeros(images.count, bool)
         dropped[rows] = looks_wrong(np.exp(log_softmax(logits[rows].astype(np.float64))), labels[rows])
-        return dropped, np.where(dropped, 0.0, each)
+        return dropped
 
-    dropped, weights = left(candidates.noisy_logits)
-    model = candidates.noisy_model
+    def once_more(dropped: np.ndarray, start: LinearModel) -> tuple[np.ndarray, LinearModel]:
+        whole = fitted(dropped, start).model
+        logits = images.left_out(candidates.folds, whole, lambda _, held: fitted(dropped | held, whole).model)
+        return to_drop(logits), whole
+
+    dropped, model = to_drop(candidates.noisy_logits), candidates.noisy_model
     for _ in range(ROUNDS - 1):
-        model = fitted(weights, model).model
-        logits = np.empty((images.count, images.classes), np.float32)
-        for fold in range(int(candidates.folds.max()) + 1):
-            held = candidates.folds == fold
-            logits[held] = images.logits(fitted(np.where(held, 0.0, weights), model).model, held)
-        dropped, weights = left(logits)
-    solution = fitted(weights, model, END)
+        dropped, model = once_more(dropped, model)
+    solution = fitted(dropped, model, END)
     return Pruned(solution.model, l2, solution.iterations, solution.converged, dropped)

@@ -23,6 +23,7 @@ from nlcli.evaluation.checked_labels import FILE
 from nlcli.evaluation.checked_tags import CheckedTags, write_checked_tags
 from nlcli.evaluation.config import Evaluate
 from nlcli.evaluation.detection_metrics import backbone_of
+from nlcli.evaluation.measured_apart import measured_apart
 from nlcli.evaluation.metrics_file import (
     METRICS,
     Bootstrap,
@@ -46,7 +47,6 @@ from nlcli.training.result import CleanLabels, SelectedBy
 if TYPE_CHECKING:
     from nlcli.data.tag_detection_files import TagDetectionRecord
     from nlcli.evaluation.measured import Measured
-from nlcli.evaluation.measured_apart import measured_apart
 
 
 def measure_tags(

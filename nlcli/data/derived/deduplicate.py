@@ -94,7 +94,8 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
             parts.append(_near_features(config, table, chosen))
         near = joined(parts)
         removed, partner = choose_removed(table, unit, near, config.remove_from)
-        _write_report(stage.work, table, hashes, unit, chosen, near, removed, partner)
+        found = _all_pairs(unit, chosen, near)
+        _write_report(stage.work, table, hashes, unit, found, near, removed, partner)
         kept = np.flatnonzero(~removed)
         if (config.dataset / TRUTH).is_file() and table.task == "multi-label":
             truth, known = read_true_tags(config.dataset, table)
@@ -113,7 +114,7 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
             derived=True,
         )
         pairs = write_single_label_statistics(stage.work, filtered) if table.task == "single-label" else {}
-        stage.finish(_summary(table, unit, chosen, near, removed) | pairs | {"unreadable": len(broken)})
+        stage.finish(_summary(table, found, removed) | pairs | {"unreadable": len(broken)})
     return stage.output
 
 
@@ -222,15 +223,15 @@ def _write_report(
     table: LabelTable,
     hashes: Hashes,
     unit: np.ndarray,
-    chosen: np.ndarray,
+    pairs: Pairs,
     near: Pairs,
     removed: np.ndarray,
     partner: np.ndarray,
 ) -> None:
+    """What was found: ``pairs`` of images, which images went and why, of ``near`` units, and what could not be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pairs = _all_pairs(unit, chosen, near)
     ends = {"first": pairs.first, "second": pairs.second}
     columns: dict[str, pa.Array] = {name: arrow_texts(table.keys[end]) for name, end in ends.items()}
     columns |= {f"{name}_split": arrow_names(SPLITS, table.split[end]) for name, end in ends.items()}
@@ -263,14 +264,11 @@ def _labels(table: LabelTable, row: int) -> str:
     return ";".join(table.classes[c] for c in table.noisy.indices[start:stop])
 
 
-def _summary(
-    table: LabelTable, unit: np.ndarray, chosen: np.ndarray, near: Pairs, removed: np.ndarray
-) -> dict[str, Any]:
+def _summary(table: LabelTable, pairs: Pairs, removed: np.ndarray) -> dict[str, Any]:
     """Images before and after, and pairs by the splits of their images and by how they were found."""
     summary: dict[str, Any] = {"images": len(table), "removed": int(removed.sum())}
     for number, name in enumerate(SPLITS):
         summary[f"{name}_removed"] = int(np.sum(removed & (table.split == number)))
-    pairs = _all_pairs(unit, chosen, near)
     for name, count in zip(HOW, np.bincount(pairs.how, minlength=len(HOW)).tolist(), strict=True):
         summary[f"pairs_by_{name.replace(' ', '_')}"] = count
     one, other = np.sort(np.stack((table.split[pairs.first], table.split[pairs.second])), axis=0)

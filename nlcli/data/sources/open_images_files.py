@@ -301,11 +301,15 @@ class LabelReader:
     def _refuse_strange(self, path: Path, strange: int, read: int) -> None:
         """Refuse a file of ``read`` labels of which most name no known class."""
         if 2 * strange > read:
-            most = [f"{name} {count:,}x" for name, count in self.strangers.most_common(3)]
             raise NlcliError(
                 f"{strange:,} of {read:,} labels of {path} name classes that the class list lacks "
-                f"({enumerate_some(most, len(self.strangers))}); the class list is for other files"
+                f"({self._commonest()}); the class list is for other files"
             )
+
+    def _commonest(self) -> str:
+        """The unknown classes that are named most often."""
+        most = [f"{name} {count:,}x" for name, count in self.strangers.most_common(3)]
+        return enumerate_some(most, len(self.strangers))
 
     def tell_left_out(self) -> None:
         """Say how many labels are left out: those of images that are not listed, and those of no known class."""
@@ -318,12 +322,10 @@ class LabelReader:
         total = self.strangers.total()
         if not total:
             return
-        most = [f"{name} {count:,}x" for name, count in self.strangers.most_common(3)]
-        sentence = (
-            f"{total:,} of {self.labels_read:,} labels name {len(self.strangers):,} classes that the class list lacks "
-            f"({enumerate_some(most, len(self.strangers))})"
+        say(
+            f"note: {total:,} of {self.labels_read:,} labels name {len(self.strangers):,} classes that the class list "
+            f"lacks ({self._commonest()}); they are left out"
         )
-        say(f"note: {sentence}; they are left out")
 
 
 def _joined(parts: list[np.ndarray], dtype: Any) -> np.ndarray:
