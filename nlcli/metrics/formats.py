@@ -18,6 +18,27 @@ def ends_text(ends: Sequence[float | None] | None, style: str, scale: float = 1)
     return f" [{scale * ends[0]:{style}}, {scale * ends[1]:{style}}]"
 
 
+def value_text(
+    value: float | None,
+    spread: float | None = None,
+    ends: Sequence[float | None] | None = None,
+    *,
+    style: str = ".3f",
+    scale: float = 1,
+    unknown: str = "-",
+) -> str:
+    """``value ± spread [low, high]``, ``scale`` times what is given and without what is not known.
+
+    Args:
+        style: How numbers are written, such as ``+.3f`` where the sign counts.
+        unknown: All that is told where there is no value.
+    """
+    if value is None:
+        return unknown
+    around = "" if spread is None else f" ± {scale * spread:{style.lstrip('+')}}"
+    return f"{scale * value:{style}}{around}{ends_text(ends, style, scale)}"
+
+
 def percent(share: float) -> str:
     """``0.95`` -> ``95 %``."""
     return f"{100 * share:g} %"

@@ -16,7 +16,7 @@ from nlcli.data.score_chosen import LOG
 from nlcli.errors import printable
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.confusion import Confusion
-from nlcli.metrics.formats import ends_text
+from nlcli.metrics.formats import ends_text, value_text
 from nlcli.metrics.names import heading
 from nlcli.reporting.content import Content
 from nlcli.reporting.drawn import bar, curves_plot, histogram_plot, reliability_plot, whisker
@@ -153,16 +153,11 @@ def _scale(table: Table) -> tuple[float, float]:
 
 
 def _estimate(metric: OverSeeds) -> str:
-    if metric.value is None:
-        return "–"
-    spread = "" if metric.spread is None else f" ± {metric.spread:.3f}"
-    return f"{metric.value:.3f}{spread}"
+    return value_text(metric.value, metric.spread, unknown="–")
 
 
 def _difference(metric: OverSeeds) -> str:
-    if metric.difference is None:
-        return ""
-    return f"{metric.difference:+.3f}"
+    return value_text(metric.difference, style="+.3f", unknown="")
 
 
 def _level(confusion: Confusion, row: int, column: int) -> int:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from nlcli.evaluation.comparison.breakdown_record import Analysis, CutRecord
 from nlcli.evaluation.comparison.model_rows import OverSeeds
-from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.formats import percent, value_text
 
 
 class Table(NamedTuple):
@@ -55,16 +55,11 @@ def _gains(analysis: Analysis, by: Literal["frequency", "quality"]) -> Table:
 
 
 def _value(metric: OverSeeds) -> str:
-    if metric.value is None:
-        return "-"
-    spread = "" if metric.spread is None else f" ± {100 * metric.spread:.2f}"
-    return f"{100 * metric.value:.2f}{spread}"
+    return value_text(metric.value, metric.spread, style=".2f", scale=100)
 
 
 def _gain(metric: OverSeeds) -> str:
-    if metric.difference is None:
-        return "-"
-    return f"{100 * metric.difference:+.2f}{ends_text(metric.difference_interval, '+.2f', 100)}"
+    return value_text(metric.difference, None, metric.difference_interval, style="+.2f", scale=100)
 
 
 def _ends_told(analysis: Analysis) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nlcli.console import print_table
 from nlcli.evaluation.comparison.model_rows import Comparison, OverSeeds, Row
-from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.formats import percent, value_text
 from nlcli.metrics.intervals import FEWEST_TO_RANK
 from nlcli.metrics.names import DETECTIONS, DOWN, HEADINGS, LOWER_IS_BETTER, heading
 
@@ -43,16 +43,11 @@ def _clean(row: Row) -> str:
 
 
 def _value(metric: OverSeeds) -> str:
-    if metric.value is None:
-        return "-"
-    spread = "" if metric.spread is None else f" ± {metric.spread:.3f}"
-    return f"{metric.value:.3f}{spread}{ends_text(metric.interval, '.3f')}"
+    return value_text(metric.value, metric.spread, metric.interval)
 
 
 def _difference(metric: OverSeeds) -> str:
-    if metric.difference is None:
-        return ""
-    return f"{metric.difference:+.3f}{ends_text(metric.difference_interval, '+.3f')}"
+    return value_text(metric.difference, None, metric.difference_interval, style="+.3f", unknown="")
 
 
 # --- notes -----------------------------------------------------------------------------------

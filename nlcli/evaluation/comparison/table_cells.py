@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from nlcli.evaluation.metrics_file import Ends, Part
-from nlcli.metrics.formats import ends_text, percent
+from nlcli.metrics.formats import percent, value_text
 from nlcli.metrics.intervals import LEVEL
 from nlcli.metrics.names import DOWN, heading
 from nlcli.stages.records import Record
@@ -44,10 +44,8 @@ class Cell(Part):
     @property
     def told(self) -> str:
         """``measured ± spread [low, high] (published)``."""
-        measured = "-" if self.measured is None else f"{self.measured:.2f}"
-        spread = "" if self.spread is None else f" ± {self.spread:.2f}"
         published = "" if self.published is None else f" ({self.published:.2f})"
-        return f"{measured}{spread}{ends_text(self.interval, '.2f')}{published}"
+        return value_text(self.measured, self.spread, self.interval, style=".2f") + published
 
 
 class TableRow(Part):
