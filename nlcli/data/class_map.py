@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nlcli.errors import NlcliError, unknown_name
+from nlcli.stages.text_lines import bounded_lines
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -104,7 +105,7 @@ def read_class_map(name: str) -> ClassMap:
     path = class_map_path(name)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
+            lines = list(csv.reader(bounded_lines(file, path)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NlcliError(f"cannot read class map {path}: {error}") from error
     if not lines or tuple(cell.strip() for cell in lines[0]) != COLUMNS:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, shortened
 from nlcli.stages.files import RepeatedKeyError, once_each
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
+from nlcli.stages.text_lines import bounded_lines
 
 
 def is_json_lines(path: Path) -> bool:
@@ -35,8 +36,8 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise NlcliError(f"{path} {kind}")
             file.seek(0)
             utf8 = encoding.startswith("utf-8")
-            lines: Iterable[bytes | str] = file if utf8 else io.TextIOWrapper(file, encoding=encoding)
-            for number, raw in enumerate(lines, start=1):
+            text: IO[Any] = file if utf8 else io.TextIOWrapper(file, encoding=encoding)
+            for number, raw in enumerate(bounded_lines(text, path), start=1):
                 line = raw.removeprefix(codecs.BOM_UTF8) if isinstance(raw, bytes) and number == 1 else raw
                 if not line.strip():
                     continue

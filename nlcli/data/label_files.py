@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, ValidationInfo, field_validator
 
+from nlcli.console import say
 from nlcli.data.labels import SPLITS, VERIFICATION, LabelTable, Task
 from nlcli.data.one_picture import refuse_one_picture_in_two_splits
-from nlcli.data.pictures import look_at_pictures, picture_root
+from nlcli.data.pictures import look_at_pictures, picture_root, tell_unreadable
 from nlcli.errors import NlcliError
 from nlcli.stages.arrow_arrays import arrow_lists, arrow_names, arrow_numbers, arrow_texts, numpy_numbers, numpy_texts
 from nlcli.stages.files import atomic_path
@@ -71,6 +72,11 @@ def write_dataset(
 
     if table.image_root.is_dir():
         _record_pictures(directory, table, derived, contents)
+    elif not derived:
+        say(
+            f"note: there is no folder {table.image_root}, so none of the {len(table):,} images was looked at; stages "
+            "that read images need it"
+        )
 
     def lists(matrix: csr_array, rows: slice, values: Any = None) -> Any:
         indptr = matrix.indptr[rows.start : rows.stop + 1]
@@ -109,6 +115,7 @@ def _record_pictures(directory: Path, table: LabelTable, derived: bool, contents
     """What is held of them, 48 bytes a picture, is given back when this ends."""
     pictures, facts = look_at_pictures(table.image_root, table.paths.tolist(), contents=contents)
     if not derived:
+        tell_unreadable(pictures)
         refuse_one_picture_in_two_splits(table.image_root, table.paths, table.split, SPLITS, facts)
     pictures.write(directory)
 

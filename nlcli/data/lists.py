@@ -10,6 +10,7 @@ from pathlib import Path
 from nlcli.console import say
 from nlcli.errors import NlcliError, printable
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
+from nlcli.stages.text_lines import bounded_lines
 
 _LONGEST_LINE = 1 << 16
 _MOST_FOLDERS = 100
@@ -26,11 +27,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     try:
         with open(path, "rb") as file:
-            for number, raw in enumerate(file, start=1):
+            for number, raw in enumerate(bounded_lines(file, path, _LONGEST_LINE), start=1):
                 if number == 1:
                     _require_plain_text(path, raw)
-                if len(raw) > _LONGEST_LINE:
-                    raise NlcliError(f"{path}, line {number}: {len(raw):,} bytes in one line; this is not such a list")
                 try:
                     line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:

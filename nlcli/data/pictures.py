@@ -105,6 +105,21 @@ def look_at_pictures(root: Path, paths: Sequence[str], *, contents: bool = False
     return Pictures(root, paths, facts.size, facts.time, hashes), facts
 
 
+def tell_unreadable(pictures: Pictures) -> None:
+    """Warn of pictures that no stage will be able to read: names behind which there is no file, and empty files."""
+    kinds = (("without a file behind their name", pictures.size < 0), ("empty files", pictures.size == 0))
+    told = []
+    for what, which in kinds:
+        rows = np.flatnonzero(which)
+        if len(rows):
+            told.append(f"{len(rows):,} are {what} (the first: '{pictures.paths[int(rows[0])]}')")
+    if told:
+        say(
+            f"warning: of {len(pictures.paths):,} images in {pictures.root} {' and '.join(told)}; stages that read "
+            "images leave them out"
+        )
+
+
 def record_pictures(
     directory: Path, root: Path, blocks: Iterable[Sequence[str]], count: int | None = None, *, contents: bool = False
 ) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -26,12 +27,12 @@ from nlcli.data.lists import shown
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.stages.files import csv_text
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
+from nlcli.stages.text_lines import bounded_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-LONGEST_CELL = 1 << 16
 _LARGE = 16  # MiB; a table of so many takes seconds, and a bar shows how far it is
 _ROWS_A_LOOK = 10_000
 _INDEX_COLUMNS = ("", "index", "level_0", "Unnamed: 0", "__index_level_0__")
@@ -188,8 +189,7 @@ def read_header(path: Path, file: TextIO, known: Collection[str]) -> Header:
         NlcliError: it is no text, or there is none.
     """
     delimiter = None
-    for number in range(1, _MOST_LINES_BEFORE + 1):
-        line = file.readline(LONGEST_CELL)
+    for number, line in enumerate(islice(bounded_lines(file, path), _MOST_LINES_BEFORE), start=1):
         if "\0" in line:
             raise NlcliError(f"{path} is not a text file; expected CSV, or Parquet with the ending .parquet")
         said = _SEPARATOR_LINE.fullmatch(line.strip())
@@ -201,8 +201,6 @@ def read_header(path: Path, file: TextIO, known: Collection[str]) -> Header:
             while len(names) > 1 and not names[-1]:  # as spreadsheets leave them
                 names.pop()
             return Header(names, delimiter, number)
-        elif not line:
-            break
     raise NlcliError(f"{path} is empty; expected a table whose first line names the columns")
 
 
@@ -219,7 +217,8 @@ def _csv_rows(
                 header = read_header(path, file, known)
                 delimiter = header.delimiter
                 columns = known_columns(path, header.names, known, required, pass_over)
-                reader = csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=True)
+                lines = bounded_lines(file, path)
+                reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
                 with _bar(path, os.fstat(raw.fileno()).st_size) as bar:
                     for cells in reader:
                         if not any(cells):

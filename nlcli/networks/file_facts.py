@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class FileFacts:
     """What ``os.stat`` says, links followed; entry ``i`` of every array is the same file, (N,) int64 each.
 
     Attributes:
-        size: Bytes; -1 for a file that is not there or cannot be looked at.
+        size: Bytes; -1 for what is not there, cannot be looked at, or is no file (a folder, a pipe).
         time: When it was last changed, in nanoseconds since 1970.
         device, number: Together the file itself, whatever names lead to it.
         names: How many names (hard links) it has.
@@ -60,6 +61,8 @@ def look_at(root: Path, paths: Sequence[str]) -> FileFacts:
                 require_utf8(path, root)
                 continue
             except (OSError, ValueError):
+                continue
+            if not stat.S_ISREG(found_out.st_mode):
                 continue
             facts[:, row] = (
                 found_out.st_size,

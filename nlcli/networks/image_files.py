@@ -58,6 +58,7 @@ _UNREAD_SUFFIXES = frozenset(
         *(".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"),
     }
 )
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".rar", ".7z", ".gz")
 _MOST_NAMED = 3
 
 DRIVES = "left by drives, desktops and programs"
@@ -194,7 +195,25 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 def not_there(folder: Path) -> str:
     """What is said of a ``folder`` that is none."""
-    return "is a file" if folder.exists() else "does not exist"
+    if os.path.exists(folder):
+        return "is a file"
+    near = near_folder(folder)
+    return "does not exist" if near is None else f"does not exist ({near})"
+
+
+def near_folder(folder: Path) -> str | None:
+    """What lies where a ``folder`` is not, as a clause with what to do: its archive, or one in other capitals."""
+    try:
+        beside = sorted(os.listdir(folder.parent))
+    except OSError:
+        return None
+    for name in beside:
+        if name.casefold() == folder.name.casefold() and name != folder.name:
+            return f"'{name}' is there: names must be the same in capitals, too"
+    for name in beside:
+        if name.casefold().startswith(folder.name.casefold()) and name.lower().endswith(ARCHIVES):
+            return f"the archive '{name}' is there: unpack it"
+    return None
 
 
 def is_image(name: str) -> bool:
@@ -295,6 +314,11 @@ def require_utf8(name: str, folder: Path | str) -> None:
         f"the name '{raw.decode(errors='backslashreplace')}' in {folder} is not UTF-8; rename it, or all of an old "
         f"archive at once: convmv -f latin1 -t utf8 -r --notest {folder}"
     )
+
+
+def is_utf8(name: str) -> bool:
+    """Whether ``name``, as the system gives it, is text in UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

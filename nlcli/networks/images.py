@@ -41,6 +41,7 @@ from nlcli.errors import NlcliError
 from nlcli.networks.preparation import MOST_ENLARGED, Preparation, enlarged_pixels
 from nlcli.networks.preprocessing import Preprocessing as Preprocessing
 from nlcli.networks.preprocessing import Scaling as Scaling
+from nlcli.stages.foreign_files import FIRST_BYTES, in_its_place
 
 Source = Path | str | bytes
 
@@ -133,7 +134,8 @@ def load_image(source: Source, pre: Preprocessing | Preparation, *, large: bool 
     except _Refused as error:
         raise ImageError(name, str(error)) from None
     except UnidentifiedImageError:
-        raise ImageError(name, "not an image in a known format") from None
+        came = in_its_place(content[:FIRST_BYTES])
+        raise ImageError(name, "not an image in a known format" if came is None else f"it {came}") from None
     except Image.DecompressionBombError:
         raise ImageError(name, f"more than {MAX_PIXELS:,} pixels") from None
     except MemoryError:

@@ -27,6 +27,7 @@ from nlcli.networks.keras_archive import settle_archive
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import atomic_path
 from nlcli.stages.hdf5_trial import require_readable
+from nlcli.stages.text_lines import names_listed
 
 _MODEL = "model.keras"
 
@@ -375,11 +376,7 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
 
 def _class_names(path: Path) -> tuple[str, ...]:
     """Names, one a line; it is said where some stand twice, as two of ImageNet's do."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NlcliError(f"cannot read the class names {path}: {shortened(error)}") from error
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    names = names_listed(Path(path), "the class names")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         say(f"note: {path} has {len(twice):,} names more than once, such as '{printable(twice[0])}': each is a class")

@@ -32,8 +32,8 @@ _KINDS = (
     (b"%PDF", "is a PDF; save the table in it as CSV"),
     (b"\xff\xd8\xff", "is a JPEG picture"),
     (b"\x89PNG", "is a PNG picture"),
-    (b"version https://git-lfs", "is a pointer of Git LFS, not the file itself; fetch that (git lfs pull)"),
 )
+_POINTER = b"version https://git-lfs"
 _PAGES = (b"<!doctype html", b"<html")
 
 
@@ -42,6 +42,13 @@ def foreign_kind(start: bytes) -> str | None:
     for magic, told in _KINDS:
         if start.startswith(magic):
             return told
+    return in_its_place(start)
+
+
+def in_its_place(start: bytes) -> str | None:
+    """What came in the place of a file when it was downloaded, as a clause with what to do; None where nothing did."""
+    if start.startswith(_POINTER):
+        return "is a pointer of Git LFS, not the file itself; fetch that (git lfs pull)"
     if start.lstrip(codecs.BOM_UTF8 + b" \t\r\n").lower().startswith(_PAGES):
         return "is a page of the web, such as a server's message; download the file again"
     return None

@@ -48,6 +48,7 @@ from nlcli.metrics.decisions import confusion_matrix
 from nlcli.stages.files import csv_text
 from nlcli.stages.publishing import RECORD
 from nlcli.stages.stage import open_stage, read_stage
+from nlcli.stages.text_lines import bounded_lines
 
 MATRIX = "noise_matrix.csv"
 _STREAM = 0x6E6F6973
@@ -321,7 +322,7 @@ def read_matrix(path: Path, classes: tuple[str, ...], needed: np.ndarray) -> np.
 def _csv_matrix(path: Path, classes: tuple[str, ...]) -> np.ndarray:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in cells] for cells in csv.reader(file) if cells]
+            lines = [[cell.strip() for cell in cells] for cells in csv.reader(bounded_lines(file, path)) if cells]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NlcliError(f"cannot read matrix {path}: {error}") from error
     if not lines:

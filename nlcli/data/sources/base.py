@@ -15,7 +15,7 @@ import numpy as np
 
 from nlcli.console import say
 from nlcli.data.labels import SPLITS, LabelTable, only_class, take_rows
-from nlcli.data.sources.missing_cause import probable_cause
+from nlcli.data.sources.missing_cause import absent_folder, probable_cause
 from nlcli.errors import NlcliError
 from nlcli.stages.files import write_csv
 
@@ -49,20 +49,32 @@ def missing_files(root: Path, paths: Sequence[str]) -> np.ndarray:
     return missing
 
 
-def advice_on_missing(root: Path, missing: Sequence[str], share: float) -> str:
-    """What to do about images that are not there: the probable cause, or how to leave a part of them out."""
-    cause = None
+def advice_on_missing(root: Path, missing: Sequence[str], share: float, *, fixed: bool = False) -> str:
+    """What to do about images that are not there: the probable cause, or how to leave a part of them out.
+
+    Args:
+        fixed: As for ``probable_cause``.
+    """
+    cause, absent = None, None
     with contextlib.suppress(OSError):  # a name that no file system takes, such as one of 5,000 characters
-        cause = probable_cause(root, missing)
+        cause = probable_cause(root, missing, fixed=fixed)
+        absent = absent_folder(root, missing[:_MOST_TRIED])
     if cause is not None:
         return cause
+    gone = "" if absent is None else f"there is no folder {absent}: "
     if share >= 1:
-        return "give the folder that their names are relative to"
-    return f"complete the folder, or leave them out with --allow-missing {min(1.0, share + 0.005):.2f}"
+        do = "unpack the images there" if fixed else "give the folder that their names are relative to"
+        return f"{gone}{do}"
+    return f"{gone}complete the folder, or leave them out with --allow-missing {min(1.0, share + 0.005):.2f}"
 
 
-def refuse_missing(missing: np.ndarray, names: Sequence[str], where: str, allowed: float) -> None:
+def refuse_missing(
+    missing: np.ndarray, names: Sequence[str], where: str, allowed: float, *, fixed: bool = False
+) -> None:
     """Say how many listed images are not on disk and name the first ones.
+
+    Args:
+        fixed: As for ``probable_cause``.
 
     Raises:
         NlcliError: more than the share ``allowed`` of them.
@@ -74,7 +86,8 @@ def refuse_missing(missing: np.ndarray, names: Sequence[str], where: str, allowe
     sentence = f"{count:,} of {len(names):,} listed images are not in {where} ({enumerate_some(first, count)})"
     if count > allowed * len(names):
         gone = [names[i] for i in np.flatnonzero(missing)[:_MOST_TRIED]]
-        raise NlcliError(f"{sentence}; {advice_on_missing(Path(where), gone, count / len(names))}")
+        do = advice_on_missing(Path(where), gone, count / len(names), fixed=fixed)
+        raise NlcliError(f"{sentence}; {do}")
     say(f"warning: {sentence}; they are left out")
 
 

@@ -124,7 +124,7 @@ def build_clothing1m(config: BuildClothing1M, *, force: bool = False) -> Path:
                 f"note: {len(unlisted):,} images that have a label are in no list of keys "
                 f"({enumerate_some(unlisted)}); they are left out; is a list cut off?"
             )
-        refuse_missing(missing, order, str(config.root), config.allow_missing)
+        refuse_missing(missing, order, str(config.root), config.allow_missing, fixed=True)
         there = [key for key, gone in zip(order, missing, strict=True) if not gone]
         table = single_label_table(
             classes,

@@ -122,7 +122,7 @@ def build_food101n(config: BuildFood101N, *, force: bool = False) -> Path:
         ):
             if some:
                 say(f"note: {len(some):,} {what} ({enumerate_some(some)})")
-        refuse_missing(missing, paths, str(root), config.allow_missing)
+        refuse_missing(missing, paths, str(root), config.allow_missing, fixed=True)
         held_out, train = marks["verified_validation"], marks["verified_train"]
         split = [VALIDATION if key in held_out else TRAIN for key in listed] + [TEST] * len(test)
         right = [held_out.get(key, train.get(key, -1)) for key in listed] + [-1] * len(test)
@@ -192,7 +192,7 @@ def _build_food101(config: BuildFood101N, force: bool) -> Path:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts({name: len(part) for name, part in listed.items()}, PUBLISHED_FOOD101, "Food-101")
-        refuse_missing(missing, paths, str(config.food101), config.allow_missing)
+        refuse_missing(missing, paths, str(config.food101), config.allow_missing, fixed=True)
         kept = np.flatnonzero(~missing)
         names, labels = [keys[i] for i in kept], true[kept]
         split = np.where(kept < len(listed["train"]), TRAIN, TEST).astype(np.int8)

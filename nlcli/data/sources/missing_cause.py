@@ -10,29 +10,37 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
+from nlcli.networks.image_files import ARCHIVES, is_utf8, near_folder
+
 _MOST_TRIED = 20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MOST_FOLDERS = 100
 
 
-def probable_cause(root: Path, names: Sequence[str]) -> str | None:
+def probable_cause(root: Path, names: Sequence[str], *, fixed: bool = False) -> str | None:
     """Why images of these names are not in ``root``, as a clause with what to do; None where that is not seen.
 
     Args:
         names: Some of those that are not there.
+        fixed: No other folder can be given for the images, as the lists, or other images, are in ``root``, too.
     """
     _listing.cache_clear()
     tried = names[:_MOST_TRIED]
     if not tried:
         return None
-    if not root.is_dir():
-        return f"there is no folder {root}: give the one that their names are relative to"
+    places = [_place(root, name) for name in tried]
+    unlisted = _unlisted(places)
+    if unlisted is not None:
+        return unlisted
+    if not os.path.isdir(root):
+        return f"there is no folder {root}: {near_folder(root) or 'give the one that their names are relative to'}"
     if all(_ADDRESS.match(name) for name in tried):
         inner = _common_end(root, tried)
         if inner is not None:
             return f"these are addresses, and '{inner}' is there: take off what stands before that"
         return f"these are addresses: download the pictures, and write their paths in {root} in their place"
-    elsewhere = _in_another_folder(root, tried)
+    elsewhere = _beside(root, tried) if fixed else _in_another_folder(root, tried)
+    elsewhere = elsewhere or _deeper(places) or _without_folders(root, tried)
     if elsewhere is not None:
         return elsewhere
     prefix = _with_prefix(root, tried)
@@ -42,11 +50,85 @@ def probable_cause(root: Path, names: Sequence[str]) -> str | None:
         cause = _written_otherwise(root, name)
         if cause is not None:
             return cause
+    return _packed(places)
+
+
+def absent_folder(root: Path, names: Sequence[str]) -> Path | None:
+    """The folder of all these names that is not there, where it is the same one."""
+    places = [_place(root, name) for name in names]
+    absent = {folder / rest.partition("/")[0] if "/" in rest else None for folder, rest in places}
+    return absent.pop() if len(absent) == 1 else None
+
+
+def _place(root: Path, name: str) -> tuple[Path, str]:
+    """The last folder of the name that is there, and what of the name is behind it; that above ``root`` if none is."""
+    if not os.path.isdir(root):
+        return root.parent, f"{root.name}/{name}"
+    folder, rest = root, name
+    while "/" in rest and os.path.isdir(folder / rest.partition("/")[0]):
+        first, _, rest = rest.partition("/")
+        folder /= first
+    return folder, rest
+
+
+def _unlisted(places: Sequence[tuple[Path, str]]) -> str | None:
+    """Where a folder is there, and what is in it cannot be seen."""
+    for folder in dict.fromkeys(folder for folder, _ in places):
+        try:
+            os.scandir(folder).close()
+            (folder / ".").stat()
+        except PermissionError:
+            return f"what is in {folder} cannot be seen (permission denied): make it readable (chmod -R u+rX)"
+        except OSError:
+            continue
+    return None
+
+
+def _packed(places: Sequence[tuple[Path, str]]) -> str | None:
+    """Where archives lie in place of folders, or of what should be in them."""
+    found = set()
+    for folder, rest in places:
+        listing = _listing(folder)
+        archives = sorted(name for name in listing if name.lower().endswith(ARCHIVES))
+        if not archives or ("/" not in rest and len(archives) < len(listing)):
+            return None
+        wanted = rest.partition("/")[0].casefold()
+        found.add(folder / next((name for name in archives if name.casefold().startswith(wanted)), archives[0]))
+    return f"there is an archive, {sorted(found)[0]}, that was not unpacked: unpack it" if found else None
+
+
+def _beside(root: Path, tried: Sequence[str]) -> str | None:
+    """Where they are in the folder that ``root`` is in."""
+    parent = Path(os.path.abspath(root)).parent
+    return f"they are in {parent}: move them into {root}" if _all_in(parent, tried) else None
+
+
+def _deeper(places: Sequence[tuple[Path, str]]) -> str | None:
+    """Where they are a folder too deep."""
+    folders = {folder for folder, _ in places}
+    if len(folders) > 1:
+        names = [folder.name for folder, _ in places]
+    else:
+        names = sorted(_listing(places[0][0]))[:_MOST_FOLDERS]
+    for name in dict.fromkeys(names):
+        if all(_all_in(folder / name, [rest]) for folder, rest in places):
+            folder = min(folders)
+            return f"they are a folder deeper, in {folder / name}: move what is in it up to {folder}"
+    return None
+
+
+def _without_folders(root: Path, tried: Sequence[str]) -> str | None:
+    """Where an archive was unpacked without its folders."""
+    for depth in range(max(name.count("/") for name in tried)):
+        parts = [name.split("/") for name in tried]
+        if all(len(part) > depth + 1 and _all_in(root.joinpath(*part[:depth]), part[-1:]) for part in parts):
+            place, lost = root.joinpath(*parts[0][:depth]), "/".join(parts[0][depth:-1])
+            return f"'{parts[0][-1]}' is in {place} itself, without the folder '{lost}': unpack them with their folders"
     return None
 
 
 def _all_in(folder: Path, names: Sequence[str]) -> bool:
-    return all(name and (folder / name).is_file() for name in names)
+    return all(name and os.path.isfile(folder / name) for name in names)
 
 
 def _common_end(root: Path, tried: Sequence[str]) -> str | None:
@@ -92,6 +174,9 @@ def _with_prefix(root: Path, tried: Sequence[str]) -> str | None:
     if len(found) != 1:
         return None
     ((what, prefix),) = found
+    if not is_utf8(prefix):
+        do = f"rename them (convmv -f latin1 -t utf8 -r --notest {root})"
+        return f"the files' names begin with bytes that are not UTF-8: {do}"
     if not prefix.strip("0123456789"):
         return None
     if what == "put":
@@ -100,7 +185,7 @@ def _with_prefix(root: Path, tried: Sequence[str]) -> str | None:
 
 
 _SAME: tuple[tuple[Callable[[str], str], str], ...] = (
-    (str.casefold, "names must be the same in capitals, too; correct the list"),
+    (str.casefold, "names must be the same in capitals, too; rename it, or correct the list"),
     (unquote, "the list has characters as % and two digits, as addresses do; write them out in the list"),
     (lambda name: name.strip("'\" "), "the list has quotes or spaces around the names; take them off"),
     (
@@ -120,7 +205,7 @@ def _written_otherwise(root: Path, name: str) -> str | None:
             return f"'{one}' is there as '{other}': {told}"
     folder, _, last = name.rpartition("/")
     stem, ending = os.path.splitext(last)
-    listing = _listing(root / folder)
+    listing = [other for other in _listing(root / folder) if not other.lower().endswith(ARCHIVES)]
     for wanted, told in (
         (last, "the names lack their ending; add it in the list"),
         (stem, "the endings differ; correct the list"),

@@ -64,6 +64,7 @@ from nlcli.data.sources.open_images_files import (
 from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_json, read_json
 from nlcli.stages.stage import open_stage
+from nlcli.stages.text_lines import bounded_lines
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -339,7 +340,7 @@ def read_groups(
 def _group_rows(path: Path) -> Iterator[tuple[int, str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(bounded_lines(file, path), strict=True)
             for cells in reader:
                 if not cells or (reader.line_num == 1 and cells[-1].strip().lower() == "group"):
                     continue

@@ -18,13 +18,16 @@ import numpy as np
 from nlcli.console import progress, say
 from nlcli.data.config import BuildOpenImages
 from nlcli.data.lists import read_lines, shown
-from nlcli.data.sources.base import enumerate_some
+from nlcli.data.sources.base import advice_on_missing, enumerate_some
 from nlcli.errors import NlcliError
+from nlcli.networks.image_files import near_folder
+from nlcli.stages.text_lines import bounded_lines
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 _HEADER = "ImageID,Source,LabelName,Confidence"
 _BLOCK_BYTES = 16 << 20
+_MOST_TRIED = 20
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -112,7 +115,7 @@ def _malformed_id(column: Any, path: Path) -> str:
 def _line_of(path: Path, value: str | None) -> str:
     start = ("" if value is None else value) + ","
     with open(path, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(bounded_lines(lines, path), start=1):
             if line.startswith((start, f'"{value}"')):
                 return f" (line {number})"
     return ""
@@ -140,8 +143,8 @@ def ids_on_disk(folder: Path) -> np.ndarray:
                 if suffix == ".jpg" and _ID.fullmatch(stem):
                     ids.append(int(stem, 16))
     except OSError as error:
-        sentence = f"cannot list {folder}: {error.strerror}; --images names the folder with train/ and validation/"
-        raise NlcliError(sentence) from error
+        do = near_folder(folder) or "--images names the folder with train/ and validation/"
+        raise NlcliError(f"cannot list {folder}: {error.strerror}; {do}") from error
     return np.sort(np.frombuffer(ids, np.uint64)) if ids else np.zeros(0, np.uint64)
 
 
@@ -168,10 +171,8 @@ def images_present(
         f"({enumerate_some([f'{i:016x}.jpg' for i in lost[:3]], len(lost))})"
     )
     if len(lost) > config.allow_missing * len(ids):
-        raise NlcliError(
-            f"{sentence}; complete the folder, or leave them out with --allow-missing "
-            f"{min(1.0, len(lost) / len(ids) + 0.005):.2f}"
-        )
+        some = [f"{subset}/{i:016x}.jpg" for i in lost[:_MOST_TRIED]]
+        raise NlcliError(f"{sentence}; {advice_on_missing(config.images, some, len(lost) / len(ids), fixed=True)}")
     say(f"warning: {sentence}; they are left out")
     left_out["missing images"] += len(lost)
     return ids[known]
@@ -384,7 +385,7 @@ def read_dictionary(path: Path) -> dict[str, str]:
     name_of: dict[str, str] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(bounded_lines(file, path), strict=True)
             for cells in reader:
                 if not cells:
                     continue

@@ -138,7 +138,7 @@ def build_webvision(config: BuildWebVision, *, force: bool = False) -> Path:
         if stage.up_to_date:
             return stage.output
         counts = compare_counts(listed_counts, published, "WebVision 1")
-        refuse_missing(missing, keys, str(config.root), config.allow_missing)
+        refuse_missing(missing, keys, str(config.root), config.allow_missing, fixed=True)
         kept = np.flatnonzero(~missing)
         keys, labels = [keys[i] for i in kept], labels[kept]
         split = np.asarray([TRAIN if k in train else TEST for k in keys], np.int8)

@@ -14,6 +14,7 @@ from nlcli.errors import NlcliError, shortened, unknown_name
 from nlcli.networks.config import ImportWeights
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.stage import open_stage
+from nlcli.stages.text_lines import names_listed
 
 if TYPE_CHECKING:
     from nlcli.networks.backbone import Backbone
@@ -152,7 +153,7 @@ def _with_classes(backbone: Backbone, last: Last, config: ImportWeights) -> Back
             )
         names = imagenet_classes()
     else:
-        names = _names(config.classes)
+        names = names_listed(config.classes, "the class names")
         if len(names) != len(bias):
             raise NlcliError(f"{config.weights} ends in {len(bias):,} classes, {config.classes} names {len(names):,}")
         if config.activation is None:
@@ -160,11 +161,3 @@ def _with_classes(backbone: Backbone, last: Last, config: ImportWeights) -> Back
                 "--classes needs --activation: sigmoid where an image has several classes, softmax where it has one"
             )
     return backbone.with_last_layer(LinearLayer(kernel, bias, names), activation=config.activation or "softmax")
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise NlcliError(f"cannot read the class names {path}: {shortened(error)}") from error
-    return tuple(line.strip() for line in lines if line.strip())

@@ -288,7 +288,7 @@ def test_keys_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block:
     with pytest.raises(NlcliError, match="keys.txt, line 2: byte 0 is not UTF-8 text"):
         base.read_keys_of_rows(tmp_path / "keys.txt")
     (tmp_path / "keys.txt").write_bytes(b"a\n" + b"b" * 70_000)
-    with pytest.raises(NlcliError, match="line 2: 70,000 bytes in one line"):
+    with pytest.raises(NlcliError, match="line 2: more than 65,536 characters in one line"):
         base.read_keys_of_rows(tmp_path / "keys.txt")
 
 

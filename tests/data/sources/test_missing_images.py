@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nlcli.data.sources.coco_annotations import read_instances
 from nlcli.data.sources.folders import build_folders
 from nlcli.data.sources.missing_cause import probable_cause
 from nlcli.errors import NlcliError
+from nlcli.networks.image_files import near_folder
 from worlds.coco import instances
 from worlds.folders import touch
 
@@ -28,7 +30,7 @@ def test_causes_by_hand(tmp_path: Path) -> None:
     assert "'2.jpg' is there as '2.JPG'" in str(probable_cause(root, ["b/2.jpg"]))
     assert "'3' is there as '3.png': the names lack their ending" in str(probable_cause(root, ["3"]))
     assert probable_cause(root, ["c/9.jpg"]) is None
-    assert advice_on_missing(root, ["c/9.jpg"], 0.25) == (
+    assert advice_on_missing(root, ["a/9.jpg", "c/9.jpg"], 0.25) == (
         "complete the folder, or leave them out with --allow-missing 0.26"
     )
     assert "--allow-missing" not in advice_on_missing(root, ["c/9.jpg"], 1.0)
@@ -55,7 +57,10 @@ def test_more_causes_by_hand(tmp_path: Path) -> None:
     assert cause("red%20hat/3.jpg").startswith("'red%20hat' is there as 'red hat': the list has characters as %")
     assert cause("a%2F1.jpg").startswith("'a%2F1.jpg' is there as 'a': the list has characters as %")
     assert cause("'a/1.jpg'").endswith("the list has quotes or spaces around the names; take them off")
-    assert cause("A/1.JPG") == "'A' is there as 'a': names must be the same in capitals, too; correct the list"
+    assert (
+        cause("A/1.JPG")
+        == "'A' is there as 'a': names must be the same in capitals, too; rename it, or correct the list"
+    )
     assert "in different Unicode forms; make both the composed one" in cause("H\u00fct/4.jpg")
     assert cause("a/1.jpeg") == "'1.jpeg' is there as '1.jpg': the endings differ; correct the list"
     assert cause("c/7.jpg", "c/8.jpg").startswith("the files' names begin with 'COCO_', which the list lacks")
@@ -65,6 +70,86 @@ def test_more_causes_by_hand(tmp_path: Path) -> None:
     touch(root, "a/9.jpg")  # what a folder holds is looked at anew
     assert cause("A/9.jpg").startswith("'A' is there as 'a'")
     assert str(probable_cause(root / "a", ["red hat/3.jpg"])) == f"they are there: give {root} as the folder of images"
+
+
+def test_pictures_of_a_release_that_was_half_unpacked(tmp_path: Path) -> None:
+    """No other folder can be given for them: the lists are there, too."""
+    root = tmp_path / "release"
+    names = [f"images/{i}/{i}.jpg" for i in range(2)]
+
+    def told(*given: str, share: float = 1.0) -> str:
+        return advice_on_missing(root, given or names, share, fixed=True).replace(str(tmp_path), "")
+
+    touch(root, "lists/train.txt")
+    assert told() == "there is no folder /release/images: unpack the images there"
+    assert told(share=0.5) == (
+        "there is no folder /release/images: complete the folder, or leave them out with --allow-missing 0.51"
+    )
+    touch(tmp_path, *names)
+    assert told() == "they are in : move them into /release"
+    (tmp_path / "images/1/1.jpg").unlink()
+    touch(root, "images.tar.gz", "annotations.zip")
+    assert told() == "there is an archive, /release/images.tar.gz, that was not unpacked: unpack it"
+    touch(root, "images/images/0/0.jpg", "images/images/1/1.jpg")
+    assert told() == "they are a folder deeper, in /release/images/images: move what is in it up to /release/images"
+    (root / "images/images/1/1.jpg").unlink()
+    touch(root, "images/0.jpg", "images/1.jpg")
+    assert told() == "'0.jpg' is in /release/images itself, without the folder '0': unpack them with their folders"
+    (root / "images").rename(root / "Images")
+    touch(root, "Images/0/0.jpg", "Images/1/1.jpg")
+    assert told().startswith("'images' is there as 'Images': names must be the same in capitals, too; rename it")
+    touch(root, *names)
+    (root / "images/1/1.jpg").rename(root / "images/1/1.tar")
+    assert told(names[1]) == "there is an archive, /release/images/1/1.tar, that was not unpacked: unpack it"
+    touch(root, "images/1/x.jpg")  # an archive that was left there says nothing
+    assert told(names[1]) == "unpack the images there"
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/b/1.jpg")
+    scan = os.scandir
+
+    def forbidden(path: str | Path) -> object:
+        if Path(path) == tmp_path / "a" / "b":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    told = probable_cause(tmp_path, ["a/b/2.jpg"])
+    assert told == f"what is in {tmp_path}/a/b cannot be seen (permission denied): make it readable (chmod -R u+rX)"
+
+
+def test_what_lies_where_a_folder_is_not(tmp_path: Path) -> None:
+    touch(tmp_path, "photos.zip", "other.zip")
+    assert near_folder(tmp_path / "photos") == "the archive 'photos.zip' is there: unpack it"
+    with pytest.raises(
+        NlcliError, match=r"photos does not exist \(the archive 'photos.zip' is there: unpack it\); give"
+    ):
+        build_folders(BuildFolders(images=tmp_path / "photos", output=tmp_path / "out"))
+    (tmp_path / "Photos").mkdir()
+    assert near_folder(tmp_path / "photos") == "'Photos' is there: names must be the same in capitals, too"
+    assert near_folder(tmp_path / "pictures") is None
+    assert near_folder(tmp_path / "gone" / "pictures") is None
+    touch(tmp_path, "Photos/a/1.zip")
+    with pytest.raises(NlcliError, match=r"1 pictures, films and archives of kinds that are not read \(1.zip\)"):
+        build_folders(BuildFolders(images=tmp_path / "Photos", output=tmp_path / "out"))
+
+
+def test_what_no_stage_will_read_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of six: two are empty, one is a folder, one a link to nowhere; two hold something."""
+    touch(tmp_path, "p/a/1.jpg", "p/b/2.jpg", "p/b/4.jpg/x.txt")
+    for name in ("p/a/5.jpg", "p/b/6.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "p/a/3.jpg").symlink_to(tmp_path / "gone.jpg")
+    table = tmp_path / "t.csv"
+    listed = ["a/1.jpg", "b/2.jpg", "a/3.jpg", "b/4.jpg", "a/5.jpg", "b/6.jpg"]
+    table.write_text("path,noisy_label\n" + "".join(f"{name},{name[0]}\n" for name in listed))
+    output = build_folders(BuildFolders(images=tmp_path / "p", table=table, output=tmp_path / "out"))
+    assert len(read_dataset(output)) == 6
+    assert (
+        f"warning: of 6 images in {tmp_path / 'p'} 2 are without a file behind their name (the first: 'a/3.jpg') and 2 "
+        "are empty files (the first: 'a/1.jpg'); stages that read images leave them out"
+    ) in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_advice_on_a_prefix_works(tmp_path: Path) -> None:
