@@ -29,7 +29,7 @@ from nlcli.answers.words import Word, Words
 from nlcli.console import print_table, say, tell
 from nlcli.data.label_files import read_dataset, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
-from nlcli.data.score_chosen import chosen_by_score
+from nlcli.data.score_chosen import CARRIED, carry_score_chosen, chosen_by_score
 from nlcli.data.sources.base import enumerate_some, write_left_out
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth
@@ -73,6 +73,8 @@ def import_verification(config: ImportVerification, *, force: bool = False) -> P
             imported.asked,
         )  # fmt: skip
         carry_truth(config.dataset, stage.work, table)
+        if (config.dataset / CARRIED).is_file():  # what the log does not tell
+            carry_score_chosen(config.dataset, stage.work, table)
         if (config.dataset / PAIRS).is_file():
             shutil.copyfile(config.dataset / PAIRS, stage.work / PAIRS)
         write_dataset(

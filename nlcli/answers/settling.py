@@ -2,6 +2,9 @@
 
 Where words contradict each other, ``--conflicts`` settles it. What was known before is one word more, the oldest of
 them. An answer that is marked as the truth stands alone.
+
+On one label an image there are two questions: whether the noisy label is right, and if not, which class it is. Whoever
+names another class says that it is wrong; whoever says that it is wrong and no more leaves the second to the others.
 """
 
 from __future__ import annotations
@@ -117,13 +120,30 @@ class _Judge:
         before = self._before(row)
         true = next((c for c, there in before.items() if there), None)
         earlier = true if true is not None else WRONG if before else None
-        if {earlier, *(value for _, value in votes)} - {None, WRONG, noisy}:  # a true class says more than "wrong"
-            votes = [(word, value) for word, value in votes if value != WRONG]
-            earlier = None if earlier == WRONG else earlier
-        value = self._settled(row, votes, earlier)
+        value = self._one_label(row, noisy, votes, earlier)
         if value is None:
             return {}
         return {noisy: 0} if value == WRONG else {value: 1}
+
+    def _one_label(self, row: int, noisy: int, votes: Sequence[tuple[Word, int]], earlier: int | None) -> int | None:
+        """The true class, ``WRONG``, or None: first whether the noisy label is right, then which class it is."""
+
+        if noisy < 0:
+            return self._settled(row, votes, earlier)
+
+        def right(value: int) -> int:
+            return noisy if value == noisy else WRONG
+
+        before = None if earlier is None else right(earlier)
+        value = self._settled(row, [(word, right(said)) for word, said in votes], before)
+        if value != WRONG:
+            return value
+        named = [(word, said) for word, said in votes if said not in (noisy, WRONG)]
+        known = earlier if earlier not in (None, noisy, WRONG) else None
+        if not named and known is None:
+            return WRONG
+        true = self._settled(row, named, known) if named else known
+        return WRONG if true is None else true
 
     def _before(self, row: int) -> Mapping[int, int]:
         """What was known of the image."""

@@ -27,7 +27,7 @@ from nlcli.console import print_table, say, tell
 from nlcli.data.exports import write_exports
 from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
-from nlcli.data.score_chosen import chosen_by_score
+from nlcli.data.score_chosen import carry_score_chosen, chosen_by_score
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth, read_true_tags
 from nlcli.errors import NlcliError, unknown_name
@@ -67,6 +67,7 @@ def clean_labels(config: CleanDataset, *, force: bool = False) -> Path:
         result = _applied(table, plan)
         write_changes(stage.work, table, plan, cleaning.source.method, record.source_fingerprint)
         carry_truth(config.dataset, stage.work, table)
+        carry_score_chosen(config.dataset, stage.work, table)
         write_dataset(
             stage.work,
             result,

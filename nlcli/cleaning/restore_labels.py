@@ -11,6 +11,7 @@ from nlcli.cleaning.config import RestoreDataset
 from nlcli.cleaning.label_changes import read_made, rewritten
 from nlcli.data.label_files import labels_fingerprint, read_dataset, write_dataset
 from nlcli.data.labels import LabelTable
+from nlcli.data.score_chosen import carry_score_chosen
 from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth
 from nlcli.errors import NlcliError
@@ -36,6 +37,7 @@ def restore_labels(config: RestoreDataset, *, force: bool = False) -> Path:
         record = CleaningRecord.read(cleaned.path / CLEANING)
         before, changed = labels_before(cleaned.path)
         carry_truth(cleaned.path, stage.work, before)
+        carry_score_chosen(cleaned.path, stage.work, before)
         write_dataset(stage.work, before, dict(record.parent), derived=True)
         pairs = write_all_statistics(stage.work, before)
         same = fingerprint_file(stage.work / "images.parquet") == record.parent_images

@@ -1,6 +1,7 @@
 """Which images people checked because of a score: what is told by those is not told by a sample.
 
-``import-verification`` keeps it in ``verification.parquet`` beside the labels (see ``nlcli.answers.log``).
+``import-verification`` keeps it in ``verification.parquet`` beside the labels (see ``nlcli.answers.log``). A data set
+that is made of another one has no such log, and keeps the keys of these images in ``chosen_by_score.parquet``.
 """
 
 from __future__ import annotations
@@ -11,28 +12,45 @@ from typing import Any
 import numpy as np
 
 from nlcli.data.labels import NONE, LabelTable, clean_set_record
-from nlcli.stages.arrow_arrays import numpy_texts, rows_of
+from nlcli.stages.arrow_arrays import arrow_texts, numpy_texts, rows_of
+from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import read_own_table
 
 LOG = "verification.parquet"
+CARRIED = "chosen_by_score.parquet"
 
 
 def chosen_by_score(directory: Path, table: LabelTable) -> np.ndarray:
     """(N,) bool: which images of the data set in ``directory`` were asked about because of their score.
 
     Raises:
-        NlcliError: the log of answers is damaged.
+        NlcliError: the log of answers, or what stands for it, is damaged.
     """
     import pyarrow.compute as pc
 
-    chosen = np.zeros(len(table), bool)
-    if not (directory / LOG).is_file():
-        return chosen
-    rows = read_own_table(directory / LOG, f"make {directory} again", columns=("key", "how"))
-    scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
-    row = rows_of(table.keys, numpy_texts(rows.filter(scored).column("key")))
-    chosen[row[row >= 0]] = True
+    chosen, remedy = np.zeros(len(table), bool), f"make {directory} again"
+    keys = []
+    if (directory / LOG).is_file():
+        rows = read_own_table(directory / LOG, remedy, columns=("key", "how"))
+        scored = pc.and_kleene(pc.is_valid(rows["how"]), pc.not_equal(rows["how"], "random"))
+        keys.append(rows.filter(scored).column("key"))
+    if (directory / CARRIED).is_file():
+        keys.append(read_own_table(directory / CARRIED, remedy, columns=("key",)).column("key"))
+    for column in keys:
+        row = rows_of(table.keys, numpy_texts(column))
+        chosen[row[row >= 0]] = True
     return chosen
+
+
+def carry_score_chosen(dataset: Path, directory: Path, table: LabelTable) -> None:
+    """Write which of ``table``'s images were chosen by score in ``dataset`` into ``directory``, where some were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    keys = table.keys[chosen_by_score(dataset, table)]
+    if len(keys):
+        with atomic_path(directory / CARRIED) as temporary:
+            pq.write_table(pa.table({"key": arrow_texts(keys.tolist())}), temporary)
 
 
 def used_clean_set(directory: Path, table: LabelTable, rows: np.ndarray) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 import nlcli
 from nlcli.data.label_files import read_dataset
-from nlcli.data.labels import NONE, LabelTable
+from nlcli.data.labels import PARTIAL, LabelTable
 from nlcli.errors import NlcliError
 from worlds.annotators import annotation
 from worlds.made_detections import checked_table, made_dataset
@@ -60,7 +60,8 @@ def test_the_newest_the_most_frequent_or_none(dataset: Path, tmp_path: Path) -> 
     assert states(tmp_path / "newest") == ["older", "used", "older", "older", "used"]
     most = imported(dataset, tmp_path / "most", told, conflicts="majority")
     assert (true_of(most, "k01"), true_of(most, "k02")) == (["b"], [])
-    assert most.verification[most.keys.tolist().index("k02")] == NONE
+    k02 = most.keys.tolist().index("k02")  # it is no a, as both say, and which class it is nothing decides
+    assert (most.verification[k02], most.absent.toarray()[k02].tolist()) == (PARTIAL, [1, 0, 0])
     assert states(tmp_path / "most") == ["used", "outvoted", "used", "undecided", "undecided"]
     record = json.loads((tmp_path / "most" / "verification.json").read_text())
     # k01: one of three pairs alike; k02: none. 5 answers, 3 b and 2 c: expected 1 - (6 + 2) / 20.
@@ -138,6 +139,41 @@ def test_a_true_class_says_that_the_noisy_one_is_wrong(dataset: Path, tmp_path: 
     newest = imported(dataset, tmp_path / "3", both, conflicts="newest")
     assert (true_of(newest, "k00"), newest.absent.toarray()[0].tolist()) == ([], [1, 0, 0])
     assert newest.verification.tolist() == [1, 0, 0, 0, 0, 0]  # which of b and c it is, nobody said
+
+
+SAID = {  # from old to new, a class, or 0 where the label is wrong and no more is said: the newest, the majority
+    "b 0": ("b", "b"),  # the one names what the other leaves open: no contradiction
+    "b 0 a": ("a", "b"),  # two of three say that it is no a, and one of them which class it is
+    "a b 0": ("b", "b"),  # the newest says that it is no a: b, which was said before, fits
+    "a a 0 b": ("b", None),
+    "a a a b 0": ("b", "a"),
+    "a a 0": ("no a", "a"),
+    "b c 0": ("c", "no a"),
+    "b b c 0 a": ("a", "b"),
+    "0 0 a": ("a", "no a"),
+    "b c a": ("a", "no a"),
+}
+
+
+def test_who_says_wrong_and_no_more(tmp_path: Path) -> None:
+    """All images are called a."""
+    none = [0] * len(SAID)
+    dataset = made_dataset(tmp_path / "data", checked_table(none, none, none, [False] * len(SAID)))
+    rows = []
+    for image, said in enumerate(SAID):
+        for hour, word in enumerate(said.split()):
+            label, right = ("", "0") if word == "0" else (word, "")
+            rows.append([f"k{image:02d}", label, right, f"p{hour}", f"2026-03-01T{hour:02d}:00:00Z"])
+    header = ["path", "label", "right", "annotator", "time"]
+    told = table_of(tmp_path / "a.csv", header, *rows)
+    for number, conflicts in enumerate(("newest", "majority")):
+        table = imported(dataset, tmp_path / conflicts, told, conflicts=conflicts)
+        wrong = ["no a" if there else None for there in table.absent.toarray()[:, 0].tolist()]
+        known = [(true_of(table, key) or [wrong[row]])[0] for row, key in enumerate(table.keys.tolist())]
+        assert known == [ends[number] for ends in SAID.values()]
+    assert true_of(imported(dataset, tmp_path / "one", table_of(tmp_path / "1.csv", header, *rows[:2])), "k00") == ["b"]
+    with pytest.raises(NlcliError, match="contradict each other on 'k01'"):
+        imported(dataset, tmp_path / "no", told)
 
 
 def test_files_of_one_name_in_folders_of_two_people(dataset: Path, tmp_path: Path) -> None:

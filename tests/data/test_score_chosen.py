@@ -8,10 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+import nlcli
+from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import clean_set_record, single_label_table
 from nlcli.data.score_chosen import LOG, chosen_by_score, no_sample, used_clean_set
 from nlcli.errors import NlcliError
+from worlds.cleaned import detected, planted
+from worlds.made_detections import made_dataset
 
 TABLE = single_label_table(
     ("ant", "bee"),
@@ -44,6 +49,49 @@ def test_counts_by_hand(tmp_path: Path) -> None:
         "them is not what a sample would show"
     )
     assert no_sample(tmp_path, TABLE, EVERY[1:3]) is None
+
+
+def test_what_is_made_of_a_data_set_tells_it_on(tmp_path: Path) -> None:
+    """Of six images three were chosen by score, one of them a copy that deduplicate leaves out; the log stays behind."""
+    touched = tmp_path / "images"
+    touched.mkdir()
+    for number, key in enumerate("abcdef"):
+        side = np.random.default_rng(0 if key in "be" else number + 1).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(side).save(touched / f"{key}.png")
+    files = [f"{key}.png" for key in "abcdef"]
+    split, noisy = np.zeros(6, np.int8), np.array([0, 1, 0, 1, 1, 0])
+    table = single_label_table(("ant", "bee"), files, files, touched, split, noisy, noisy)
+    dataset = made_dataset(tmp_path / "data", table)
+    write_log(dataset, ("a.png", "errors"), ("c.png", "random"), ("d.png", "errors"), ("e.png", "uncertain"))
+
+    def chosen(path: Path) -> list[str]:
+        assert not (path / LOG).exists()
+        made = read_dataset(path)
+        return sorted(made.keys[chosen_by_score(path, made)])
+
+    noisier = nlcli.add_noise(
+        dataset=dataset, output=tmp_path / "noisier", kind="symmetric", rate=0.5, splits=("train",)
+    )
+    assert chosen(noisier) == ["a.png", "d.png", "e.png"]
+    unique = nlcli.deduplicate(dataset=noisier, output=tmp_path / "unique")
+    assert chosen(unique) == [key for key in ("a.png", "d.png", "e.png") if key in read_dataset(unique).keys]
+    assert len(read_dataset(unique)) == 5
+    answers = tmp_path / "more.csv"
+    answers.write_text("path,label\nf.png,ant\n")
+    asked = nlcli.import_verification(dataset=noisier, answers=[answers], output=tmp_path / "asked", conflicts="newest")
+    known = read_dataset(asked)
+    assert sorted(known.keys[chosen_by_score(asked, known)]) == ["a.png", "d.png", "e.png"]
+
+
+def test_cleaned_labels_tell_it_on_and_give_it_back(tmp_path: Path) -> None:
+    dataset, detection = detected(tmp_path, planted())
+    keys = read_dataset(dataset).keys[[3, 40]].tolist()
+    write_log(dataset, *((key, "errors") for key in keys))
+    cleaned = nlcli.clean_labels(dataset=dataset, source=detection, policy="suggest", output=tmp_path / "cleaned")
+    restored = nlcli.restore_labels(dataset=cleaned, output=tmp_path / "restored")
+    for made in (cleaned, restored):
+        table = read_dataset(made)
+        assert table.keys[chosen_by_score(made, table)].tolist() == keys
 
 
 def test_without_answers_nothing_was_chosen(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from nlcli.data.derived.tag_noise import RATES, check_tag_options, plant_tags, w
 from nlcli.data.label_confusion import write_confusion
 from nlcli.data.label_files import DESCRIPTION, DatasetRecord, read_dataset, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, choose_clean, noisy_classes, one_label, true_classes
+from nlcli.data.score_chosen import carry_score_chosen
 from nlcli.data.statistics import label_statistics, noise_summary, write_single_label_statistics, write_statistics
 from nlcli.data.true_tags import write_true_tags
 from nlcli.errors import NlcliError, unknown_name
@@ -102,6 +103,7 @@ def _truth_of(table: LabelTable) -> str:
 def _write(config: AddNoise, table: LabelTable, noisy: Any, work: Path) -> LabelTable:
     """Write ``table`` with the noisy labels (N, C) and without the truth of the unverified part of train."""
     result = _planted(table, config, noisy)
+    carry_score_chosen(config.dataset, work, table)
     write_dataset(
         work,
         result,

@@ -46,6 +46,7 @@ from nlcli.data.derived.image_hashes import Hashes, hash_images, read_hashes
 from nlcli.data.derived.near_pairs import HOW, SAME, Pairs, cosine_pairs, joined, near_hashes
 from nlcli.data.label_files import TRUTH, read_dataset, read_truth, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
+from nlcli.data.score_chosen import carry_score_chosen
 from nlcli.data.statistics import write_single_label_statistics
 from nlcli.data.true_tags import read_true_tags, write_true_tags
 from nlcli.errors import NlcliError
@@ -103,6 +104,7 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
         elif (config.dataset / TRUTH).is_file():
             write_truth(stage.work, table.keys[kept], read_truth(config.dataset, table)[kept])
         filtered = take_rows(table, kept)
+        carry_score_chosen(config.dataset, stage.work, filtered)
         write_dataset(
             stage.work,
             filtered,
