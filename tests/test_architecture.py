@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -379,3 +380,9 @@ def test_stages_silence_tensorflow_before_they_import_it() -> None:
         if brings and module not in heavy_modules() and not _calls_quiet(tree(module)):
             loud.append(module)
     assert not loud, loud
+
+
+def test_graphs_are_made_in_one_place() -> None:
+    """``tf.function`` by itself rewrites what it traces, which takes longer than tracing it."""
+    asked = {name for name, path in modules().items() if re.search(r"\btf\.function\(|@tf\.function", path.read_text())}
+    assert asked == {"nlcli.networks.graph"}

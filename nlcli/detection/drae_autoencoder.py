@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from nlcli.networks.graph import as_graph
 from nlcli.seeds import stream
 from nlcli.training.loop.optimizers import Adam
 
@@ -81,8 +82,8 @@ class Autoencoder:
         self._weights = {name: keras.Variable(np.zeros(shape, np.float32), name=name) for name, shape in shapes.items()}
         self._adam = Adam(list(self._weights.values()))
         like = tf.TensorSpec((None, num_features), tf.float32)
-        self._train = tf.function(self._many).get_concrete_function(like)  # one graph for all classes
-        self._errors = tf.function(self._reconstruction_errors).get_concrete_function(like)
+        self._train = as_graph(self._many).get_concrete_function(like)  # one graph for all classes
+        self._errors = as_graph(self._reconstruction_errors).get_concrete_function(like)
 
     def assign(self, state: dict[str, np.ndarray]) -> None:
         """Take up a class's weights."""

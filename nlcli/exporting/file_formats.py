@@ -11,6 +11,7 @@ import numpy as np
 
 from nlcli.errors import sentence
 from nlcli.networks.conversion import openvino_module, to_onnx, to_openvino
+from nlcli.networks.graph import as_graph
 from nlcli.networks.keras_archive import settle_archive
 from nlcli.networks.model_formats import FORMATS, OUTPUT, Apply, Format
 from nlcli.runtime import chatter_held_back
@@ -54,7 +55,7 @@ def _signature(model: Any) -> Any:
 
     (given,) = model.inputs
     rows = tf.TensorSpec((None, *given.shape[1:]), given.dtype, name=given.name)
-    return tf.function(lambda rows: {OUTPUT: model(rows, training=False)}, input_signature=[rows])
+    return as_graph(lambda rows: {OUTPUT: model(rows, training=False)}, input_signature=[rows])
 
 
 def _write_keras(model: Any, path: Path) -> None:

@@ -23,6 +23,7 @@ from keras import layers
 from nlcli.errors import NlcliError
 from nlcli.networks.backbone_record import Activation
 from nlcli.networks.batchnorm_folding import absorbs_scaling, inference_copy
+from nlcli.networks.graph import as_graph
 from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.networks.weight_hash import hash_weights
@@ -201,7 +202,7 @@ class Inference:
             return result
 
         signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
-        self.function = tf.function(run, input_signature=signature, jit_compile=self._xla or None)
+        self.function = as_graph(run, input_signature=signature, jit_compile=self._xla or None)
         self._run = self.function.get_concrete_function()
 
     def __call__(self, images: Any) -> Any:

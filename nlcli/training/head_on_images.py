@@ -24,6 +24,7 @@ from nlcli.networks.architectures import BACKBONES
 from nlcli.networks.backbone import Backbone, scale_pixels
 from nlcli.networks.backbone_record import Activation, BackboneRecord, is_saved
 from nlcli.networks.batchnorm_folding import inference_copy
+from nlcli.networks.graph import as_graph
 from nlcli.networks.linear_layer import LinearLayer
 from nlcli.networks.side_by_side import halves, side_by_side
 from nlcli.networks.training_copy import training_copy
@@ -66,7 +67,7 @@ class Trunk:
             self.model = inference_copy(self._original, precision)
         self.halves = halves(self.model) if trained else []
         like = tf.TensorSpec((None, *self._original.input.shape[1:]), tf.uint8)
-        self._inference = tf.function(lambda images: self(images, training=False)).get_concrete_function(like)
+        self._inference = as_graph(lambda images: self(images, training=False)).get_concrete_function(like)
 
     def __call__(self, images: Any, training: bool, own: bool = True) -> Any:
         """uint8 images (b, S, S, 3) to features (b, D) float32.

@@ -13,6 +13,7 @@ from nlcli.data.labels import Task
 from nlcli.methods.base.contract import Batch
 from nlcli.methods.base.losses import classification_loss
 from nlcli.networks.backbone import scale_pixels
+from nlcli.networks.graph import as_graph
 from nlcli.networks.images import Scaling
 
 Part = Literal["all", "last"]
@@ -59,7 +60,7 @@ class Network:
         """(b, C) float32 of uint8 images (b, S, S, 3), in inference."""
         if self._probabilities is None:  # one graph for batches of any size
             images_like = tf.TensorSpec((None, *self.model.input.shape[1:]), tf.uint8)
-            self._probabilities = tf.function(self._score).get_concrete_function(images_like)
+            self._probabilities = as_graph(self._score).get_concrete_function(images_like)
         probabilities: np.ndarray = self._probabilities(tf.convert_to_tensor(images)).numpy()
         return probabilities
 

@@ -20,6 +20,7 @@ from nlcli.estimation.criterion import (
 from nlcli.estimation.in_order import in_order
 from nlcli.estimation.selection import Difference
 from nlcli.methods.base.keras_ops import ops
+from nlcli.networks.graph import as_graph
 from nlcli.runtime import one_blas_thread
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def _compiled(method: Method) -> Callable[[np.ndarray, str], np.ndarray]:
     import tensorflow as tf
 
     compiled = {
-        name: tf.function(
+        name: as_graph(
             lambda features, name=name: method.score(method.scale(tf.cast(features, tf.float32)), name),
             reduce_retracing=True,
         )

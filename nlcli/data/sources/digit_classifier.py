@@ -27,6 +27,7 @@ from nlcli.data.sources.digit_painting import (
     shape_mask,
 )
 from nlcli.networks.backbone_record import is_saved
+from nlcli.networks.graph import as_graph
 from nlcli.runtime import quiet_tensorflow
 from nlcli.stages.files import write_csv
 
@@ -139,7 +140,7 @@ def train_classifier(pictures: np.ndarray, labels: np.ndarray, seed: int, epochs
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
 
-    @tf.function  # type: ignore[untyped-decorator, unused-ignore]  # TensorFlow's types say nothing of it
+    @as_graph
     def step(images: Any, target: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = model(scale_pixels(images, backbone.preprocessing.scaling), training=True)["logits"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from nlcli.errors import NlcliError, printable, shortened
 from nlcli.networks.foreign.base import ForeignNetwork, ForeignOptions, pooled
+from nlcli.networks.graph import as_graph
 from nlcli.networks.preparation import StatedPreprocessing
 from nlcli.networks.weight_hash import hash_weights
 from nlcli.runtime import quiet_tensorflow
@@ -51,7 +52,7 @@ class HubNetwork(ForeignNetwork):
         self.preprocessing = _described(keras_hub.__version__, converter, size)
         if len(model.inputs) != 1 or not hasattr(model.output, "shape"):
             raise NlcliError(f"{self.name} is not a network from images to features; name one for images alone")
-        self._run = tf.function(
+        self._run = as_graph(
             lambda images: model(images, training=False),
             input_signature=[tf.TensorSpec((None, *size, 3), tf.float32)],
         ).get_concrete_function()

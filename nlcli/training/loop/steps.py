@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from nlcli.errors import NlcliError
 from nlcli.methods.base.contract import Batch, Phase, Tensor
+from nlcli.networks.graph import as_graph
 from nlcli.training.loop.contract import Block, Settings, Trainable
 from nlcli.training.loop.optimizers import Optimizer
 
@@ -48,7 +49,7 @@ class StepFunction:
         if phase.average:
             begun = [np.array(keras.ops.convert_to_numpy(v)) for v in optimizer.variables]
             self.averages = [keras.Variable(value, trainable=False, name="average") for value in begun]
-        self._update = tf.function(self._step, jit_compile=True) if settings.xla else self._step
+        self._update = as_graph(self._step, jit_compile=True) if settings.xla else self._step
         self._block: Any = None
 
     def __call__(self, block: Block, rates: np.ndarray, first: int) -> np.ndarray:
@@ -71,7 +72,7 @@ class StepFunction:
         tensors = [*gathered, *(tf.convert_to_tensor(a) for a in labels)]
         if self._block is None:  # one graph for blocks of any length and tables of any size
             specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in tensors]
-            self._block = tf.function(self._many).get_concrete_function(*specs, tf.TensorSpec((), tf.int32))
+            self._block = as_graph(self._many).get_concrete_function(*specs, tf.TensorSpec((), tf.int32))
         losses: np.ndarray = self._block(*tensors, tf.constant(first, tf.int32)).numpy()
         return losses
 
