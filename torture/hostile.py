@@ -23,12 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from torture._command import Ended, forked
+from torture._pictures import scans_jpeg, tile_tiff
 from torture._report import Count
 from torture._world import write_photographs
 from torture.events import preload
 
 MEMORY = 3 << 30
 SECONDS = 60
+PICTURE_SECONDS = 3
 MARKER = "executed"
 
 
@@ -43,6 +45,9 @@ class _Evil:
 
 
 def _limits() -> None:
+    from nlcli.networks import decoders
+
+    decoders.SECONDS = PICTURE_SECONDS
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
@@ -293,6 +298,8 @@ def _pictures(quick: bool) -> Count:
             "f.png": b"",
             "g.webp": b"RIFF\xff\xff\xff\xffWEBPVP8 " + os.urandom(100),
             "h.jp2": b"\0\0\0\x0cjP  \r\n\x87\n" + b"\xff" * 300,
+            "k.jpg": scans_jpeg(2000, 3000),
+            "l.tif": tile_tiff(100_000),
         }
         for name, data in files.items():
             (folder / name).write_bytes(data)

@@ -1,10 +1,11 @@
 """The program of a process that decodes pictures for another one; see ``decoders.py``.
 
 It reads requests from its standard input, until that ends, and answers on its standard output. A request is the length
-of what follows in four bytes, and a pickle of ``(Preprocessing, list of paths)``. For each picture it answers with a
-byte and what belongs to it: ``PIXELS`` and as many bytes as a picture has, ``REFUSED``, the length of the reason in
-four bytes and the reason, or ``LARGE``: one that whoever asks should decode. Before the first request it says
-``READY``.
+of what follows in eight bytes, and a pickled ``Request``. For each picture it answers with a byte and what belongs to
+it: ``PIXELS``, its height and width in four bytes each and its pixels; ``REFUSED``, the length of the reason in four
+bytes and the reason; or ``LARGE``: one that is to be asked for alone. Before the first request it says ``READY``.
+
+Over a picture that takes more than it may the process dies, or tells that there is no memory.
 """
 
 from __future__ import annotations
@@ -14,12 +15,35 @@ import pickle
 import signal
 import struct
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from nlcli.networks.preprocessing import Preprocessing
+
 READY, PIXELS, REFUSED, LARGE = b"\0", b"\1", b"\2", b"\3"
+LENGTH, SHAPE, REASON = struct.Struct("<Q"), struct.Struct("<II"), struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Pictures to decode.
+
+    Attributes:
+        sources: Paths, or what is in the files.
+        pre: How they become pixels; None: upright, in their own size.
+        seconds: Of the processor that one may take.
+        memory: Bytes that one may take.
+        large: Whether large ones are decoded, too.
+    """
+
+    sources: list[str | bytes]
+    pre: Preprocessing | None
+    seconds: int
+    memory: int
+    large: bool
 
 
 def main() -> None:
@@ -28,21 +52,26 @@ def main() -> None:
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
     os.dup2(2, 1)  # what a library prints is no answer
-    from nlcli.networks.images import ImageError, LargeImage, load_image
+    from nlcli.networks.pixels import ImageError, LargeImage, decode, read_image_file
+    from nlcli.stages.own_limits import allow_memory, allow_seconds, leave_no_core
 
+    leave_no_core()
     _answer(answers, READY)
-    while len(length := requests.read(4)) == 4:
-        pre, paths = pickle.loads(requests.read(struct.unpack("<I", length)[0]))  # of the process that started this one
-        for path in paths:
+    while len(length := requests.read(LENGTH.size)) == LENGTH.size:
+        request = pickle.loads(requests.read(*LENGTH.unpack(length)))  # of the process that started this one
+        allow_memory(request.memory)
+        for source in request.sources:
+            allow_seconds(request.seconds)
             try:
-                pixels = load_image(Path(path), pre, large=False)
+                content = source if isinstance(source, bytes) else read_image_file(Path(source))
+                pixels = decode(content, request.pre, "", large=request.large)
             except LargeImage:
                 _answer(answers, LARGE)
             except ImageError as error:
                 reason = error.reason.encode("utf-8", "surrogateescape")
-                _answer(answers, REFUSED, struct.pack("<I", len(reason)), reason)
+                _answer(answers, REFUSED, REASON.pack(len(reason)), reason)
             else:
-                _answer(answers, PIXELS, np.ascontiguousarray(pixels).data)
+                _answer(answers, PIXELS, SHAPE.pack(*pixels.shape[:2]), np.ascontiguousarray(pixels).data)
 
 
 def _answer(answers: BinaryIO, *parts: bytes | memoryview) -> None:

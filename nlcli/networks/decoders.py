@@ -1,5 +1,7 @@
-"""Processes that decode pictures, because threads of one Python do not go beyond some four processors.
+"""Processes that decode pictures: those that are not plain, and all where there are many processors.
 
+What a picture takes is bounded there: a process that needs more seconds or more memory for one, or gives no answer,
+ends, and the picture is a row with an error. And threads of one Python do not go beyond some four processors.
 Decoding itself lets other threads run, but what is around it does not: 16 threads decoded as many pictures a second as
 6 would, a tenth of what a GPU's network takes, 16 processes three times as many. Each of these processes is asked over
 pipes and writes pixels straight into the batch; it ends when the pipe does, so that none outlives who asks.
@@ -12,17 +14,20 @@ import contextlib
 import fcntl
 import os
 import pickle
+import select
 import signal
-import struct
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from nlcli.networks.decoder_process import PIXELS, READY, REFUSED
-from nlcli.networks.images import load_each, load_into
+from nlcli.console import duration
+from nlcli.errors import NlcliError
+from nlcli.networks.decoder_process import LENGTH, PIXELS, READY, REASON, REFUSED, SHAPE, Request
+from nlcli.networks.pixels import ImageError, decode, one_large_image, read_image_file
 from nlcli.networks.preprocessing import Preprocessing
 from nlcli.stages.other_python import other_python
 
@@ -34,6 +39,17 @@ REQUEST = 8
 """Pictures in a request."""
 IDLE_SECONDS = 10.0
 """After so long without a request the processes end."""
+SECONDS, LARGE_SECONDS = 60, 300
+"""Of the processor that a picture may take, and a large one."""
+MEMORY, LARGE_MEMORY = 2 << 30, 6 << 30
+"""Bytes that a picture may take, and a large one."""
+START_SECONDS = ANSWER_SECONDS = 600.0
+"""After so long a process that does not start, or gives no answer, is given up: somebody stopped it, or a disk does not
+answer."""
+MOST_KILLED = 3
+"""Pictures in turn over which processes may be killed."""
+CLOSE_SECONDS = 5.0
+"""After so long a process that was let go is ended."""
 _PIPE_BYTES = 1 << 20
 _PROGRAM = ["-m", "nlcli.networks.decoder_process"]
 
@@ -42,17 +58,31 @@ class DecoderDied(Exception):
     """A process ended over a picture.
 
     Attributes:
-        code: Its exit code, minus the signal's number when one ended it.
+        code: Its exit code, minus the signal's number when one ended it; None: it gave no answer and was given up.
     """
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int | None) -> None:
         super().__init__(code)
         self.code = code
 
     @property
+    def took_too_long(self) -> bool:
+        """Whether over the picture itself, so that another process would, too."""
+        return self.code == -signal.SIGXCPU
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether by somebody else, most likely the system for want of memory."""
+        return self.code == -signal.SIGKILL
+
+    @property
     def reason(self) -> str:
         """Why the picture cannot be used."""
-        if self.code == -signal.SIGKILL:
+        if self.code is None:
+            return f"the process that decoded it gave no answer for {duration(ANSWER_SECONDS)}"
+        if self.took_too_long:
+            return "decoding it takes more time than a picture may"
+        if self.was_killed:
             return "the process that decoded it was killed, probably for memory"
         how = signal.Signals(-self.code).name if self.code < 0 else f"exit code {self.code}"
         return f"the process that decoded it died of it ({how})"
@@ -78,47 +108,65 @@ class Decoder:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._requests, self._answers = self.process.stdin, self.process.stdout
+        os.set_blocking(self._requests.fileno(), False)
         with contextlib.suppress(AttributeError, OSError):  # Linux; fewer and larger reads
             fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
+            self._await(self._answers, select.POLLIN, START_SECONDS)
             if bytes(self._read(1)) != READY:
                 raise OSError("the process says something else")
         except DecoderDied as death:
             raise OSError(f"it ended at once, with {death.code}") from None
 
-    def decode(self, paths: Sequence[str], pre: Preprocessing, out: np.ndarray) -> Iterator[str | None]:
-        """For each picture why it cannot be used, None where its pixels are in ``out``, or ``""``: decode it yourself.
+    def decode(self, request: Request, out: np.ndarray | None) -> Iterator[np.ndarray | str]:
+        """For each picture its pixels, why it cannot be used, or ``""``: it is large.
 
         Args:
-            paths: n of them.
-            pre: How they become pixels.
-            out: (n, S, S, 3) uint8, contiguous.
+            request: n pictures.
+            out: (n, S, S, 3) uint8, contiguous, where their pixels go; None: anywhere.
 
         Raises:
             DecoderDied: over the next one.
         """
-        request = pickle.dumps((pre, list(paths)))
-        try:
-            self._requests.write(struct.pack("<I", len(request)) + request)
-        except OSError:
-            raise self._death() from None
-        for position in range(len(paths)):
+        data = pickle.dumps(request)
+        self._write(LENGTH.pack(len(data)) + data)
+        for position in range(len(request.sources)):
             status = bytes(self._read(1))
             if status == PIXELS:
-                self._read_into(memoryview(out[position]).cast("B"))
-                yield None
+                height, width = SHAPE.unpack(self._read(SHAPE.size))
+                pixels: np.ndarray = np.empty((height, width, 3), np.uint8) if out is None else out[position]
+                self._read_into(pixels.data.cast("B"))
+                yield pixels
             elif status == REFUSED:
-                length = struct.unpack("<I", self._read(4))[0]
+                (length,) = REASON.unpack(self._read(REASON.size))
                 yield bytes(self._read(length)).decode("utf-8", "surrogateescape")
             else:
                 yield ""
 
     def close(self) -> None:
-        """Let it end."""
+        """Let it end, and end it where it does not."""
         for pipe in (self._requests, self._answers):
             with contextlib.suppress(OSError):
                 pipe.close()
-        self.process.wait()
+        if not self._ends():
+            self.process.kill()
+            self._ends()
+
+    def _ends(self) -> bool:
+        try:
+            self.process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while len(view):
+            self._await(self._requests, select.POLLOUT)
+            try:
+                view = view[self._requests.write(view) or 0 :]
+            except OSError:
+                raise self._death() from None
 
     def _read(self, count: int) -> bytearray:
         data = bytearray(count)
@@ -127,10 +175,21 @@ class Decoder:
 
     def _read_into(self, view: memoryview) -> None:
         while len(view):
+            self._await(self._answers, select.POLLIN)
             count = self._answers.readinto(view)  # type: ignore[attr-defined]  # a FileIO, as it is not buffered
             if not count:
                 raise self._death()
             view = view[count:]
+
+    def _await(self, pipe: IO[bytes], event: int, seconds: float | None = None) -> None:
+        """Wait until ``pipe`` can be read or written, or has ended."""
+        seconds = ANSWER_SECONDS if seconds is None else seconds
+        poll = select.poll()
+        poll.register(pipe, event)
+        if not poll.poll(seconds * 1000):
+            self.process.kill()
+            self.close()
+            raise DecoderDied(None)
 
     def _death(self) -> DecoderDied:
         self.close()
@@ -153,6 +212,7 @@ class DecoderPool:
         self._idle: list[Decoder] = []
         self._closing: threading.Timer | None = None
         self._broken = self._registered = False
+        self._killed = 0
 
     @property
     def waiting(self) -> int:
@@ -194,6 +254,19 @@ class DecoderPool:
             self._closing.daemon = True
             self._closing.start()
 
+    def note(self, death: DecoderDied | None) -> None:
+        """Note how the last picture ended that was decoded.
+
+        Raises:
+            NlcliError: processes are killed again and again, so that it is not for the pictures.
+        """
+        self._killed = self._killed + 1 if death is not None and death.was_killed else 0
+        if self._killed >= MOST_KILLED:
+            raise NlcliError(
+                "the processes that decode pictures are killed again and again, probably because there is not enough "
+                "memory; end other programs or use fewer --workers, and run the same command again"
+            )
+
     def close(self) -> None:
         """End those that are idle."""
         if self._process != os.getpid():
@@ -221,10 +294,7 @@ def processes_pay(sources: Sequence[Path | str | bytes], pre: object, workers: i
 
 
 def decode_elsewhere(paths: Sequence[Path | str], pre: Preprocessing, out: np.ndarray) -> list[str | None]:
-    """Decode some pictures in a process, and alone what it leaves to its caller.
-
-    What a process leaves when it dies is done by another one. A picture of which a new process dies, too, that was
-    asked for it alone, cannot be used: the first one may have been killed for reasons of its own.
+    """Decode some pictures in a process.
 
     Args:
         paths: n of them.
@@ -233,24 +303,85 @@ def decode_elsewhere(paths: Sequence[Path | str], pre: Preprocessing, out: np.nd
 
     Returns:
         For each why it cannot be used, or None.
+
+    Raises:
+        NlcliError: processes that decode are killed again and again.
     """
-    reasons: list[str | None] = []
+    results = _decoded([os.fspath(path) for path in paths], pre, out)
+    return [result if isinstance(result, str) else None for result in results]
+
+
+def decode_one_elsewhere(content: bytes, pre: Preprocessing | None, name: str) -> np.ndarray:
+    """Decode what an image file holds in a process: (S, S, 3) uint8 RGB; or upright (H, W, 3) without ``pre``.
+
+    Args:
+        name: Of the image, for the error.
+
+    Raises:
+        ImageError: it cannot be used.
+        NlcliError: processes that decode are killed again and again.
+    """
+    (result,) = _decoded([content], pre, None)
+    if isinstance(result, str):
+        raise ImageError(name, result)
+    return result
+
+
+def _decoded(sources: list[str | bytes], pre: Preprocessing | None, out: np.ndarray | None) -> list[np.ndarray | str]:
+    """For each picture its pixels, or why it cannot be used; large ones one at a time."""
+    results = _asked(sources, pre, out, large=False)
+    for position, result in enumerate(results):
+        if isinstance(result, str) and not result:
+            with one_large_image:
+                place = None if out is None else out[position : position + 1]
+                (results[position],) = _asked(sources[position : position + 1], pre, place, large=True)
+    return results
+
+
+def _asked(
+    sources: list[str | bytes], pre: Preprocessing | None, out: np.ndarray | None, *, large: bool
+) -> list[np.ndarray | str]:
+    """For each picture its pixels, why it cannot be used, or ``""``: it is large, and not asked for.
+
+    What a process leaves when it dies is done by another one. A picture of which a new process dies, too, that was
+    asked for it alone, cannot be used: the first one may have been killed for reasons of its own.
+    """
+    limits = (LARGE_SECONDS, LARGE_MEMORY) if large else (SECONDS, MEMORY)
+    results: list[np.ndarray | str] = []
     died = False
-    while len(reasons) < len(paths):
+    while (first := len(results)) < len(sources):
+        place = None if out is None else out[first:]
         decoder = POOL.take(new=died)
         if decoder is None:
-            return reasons + load_each(paths[len(reasons) :], pre, out[len(reasons) :])
-        first = len(reasons)
-        asked = paths[first : first + 1] if died else paths[first:]
+            results.append(_decoded_here(sources[first], pre, place))
+            continue
+        asked = sources[first : first + 1] if died else sources[first:]
         try:
-            for reason in decoder.decode([os.fspath(path) for path in asked], pre, out[first:]):
-                here = len(reasons)
-                reasons.append(load_into(paths[here], pre, out, here) if reason == "" else reason)
+            for result in decoder.decode(Request(asked, pre, *limits, large), place):
+                results.append(result)
+                POOL.note(None)
         except DecoderDied as death:
-            if died:
-                reasons.append(death.reason)
-            died = not died
+            if died or death.took_too_long:
+                results.append(death.reason)
+                POOL.note(death)
+                died = False
+            else:
+                died = True
         else:
             died = False
             POOL.give(decoder)
-    return reasons
+    return results
+
+
+def _decoded_here(source: str | bytes, pre: Preprocessing | None, out: np.ndarray | None) -> np.ndarray | str:
+    """Where no process can be started."""
+    try:
+        content = source if isinstance(source, bytes) else read_image_file(Path(source))
+        pixels = decode(content, pre, "")
+    except ImageError as error:
+        return error.reason
+    if out is None:
+        return pixels
+    out[0] = pixels
+    place: np.ndarray = out[0]
+    return place

@@ -81,5 +81,5 @@ def iterate_images(
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        if elsewhere:
+        if POOL.waiting:
             POOL.rest()

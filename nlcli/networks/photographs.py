@@ -34,14 +34,14 @@ def thumbnail(path: Path, side: int, most_bytes: int) -> Thumbnail | None:
     """
     from PIL import Image
 
-    from nlcli.networks.images import ImageError, Preprocessing, load_image
+    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image
 
     try:
-        width, height = _shape(path)
+        width, height = image_size(path)
         longest = max(width, height, 1)
         side = max(_SMALLEST, min(side, longest))
         pixels = load_image(path, Preprocessing(size=side, resize="stretch", decode="fast"))
-    except (ImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except ImageError:
         return None
     shape = (max(1, round(side * width / longest)), max(1, round(side * height / longest)))
     image = Image.fromarray(pixels).resize(shape, Image.Resampling.BILINEAR)
@@ -57,21 +57,11 @@ def thumbnail(path: Path, side: int, most_bytes: int) -> Thumbnail | None:
 
 def read_photograph(path: Path) -> Photograph | None:
     """An image file in its own shape, its pixels squeezed into a small square; None where it cannot be read."""
-    from nlcli.networks.images import ImageError, Preprocessing, load_image
+    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image
 
     try:
         pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
-        width, height = _shape(path)
-    except (ImageError, OSError):
+        width, height = image_size(path)
+    except ImageError:
         return None
     return Photograph(pixels, width, height)
-
-
-def _shape(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is looked at; only its header is read."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        width, height = image.size
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # the orientation tag
-    return (height, width) if turned else (width, height)

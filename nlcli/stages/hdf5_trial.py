@@ -5,7 +5,7 @@ nothing in Python can stop it (such as a free object of size 0 in a heap of text
 process that may die looks first at all that is not plain numbers: names, attributes, indices of chunks, texts. It may
 use a number of seconds of the processor for each part of it; waiting for a disk does not count.
 
-This file is also that process's program, and imports nothing of this package.
+This file is also that process's program.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 20
+"""Of the processor, for a part of a file."""
+ANSWER_SECONDS = 3600.0
+"""Of waiting in all: somebody stopped the process, or a disk does not answer."""
 _TEXTS = 1 << 16
 """Texts in a part."""
 _MOST_ARRAYS = 10_000
@@ -54,7 +56,12 @@ def require_readable(path: Path, *, archive: bool = False) -> None:
 
 
 def trial(path: Path, archive: bool) -> int:
-    """Try the file in another process; its exit code, minus the signal's number when one ended it."""
+    """Try the file in another process; its exit code, minus the signal's number when one ended it.
+
+    Raises:
+        NlcliError: it does not end.
+    """
+    from nlcli.errors import NlcliError
     from nlcli.stages.other_python import other_python
 
     program = (__file__, "archive" if archive else "file", os.fspath(path.absolute()), str(SECONDS))
@@ -63,8 +70,15 @@ def trial(path: Path, archive: bool) -> int:
     except OSError:
         return 0
     silent = subprocess.DEVNULL
-    done = subprocess.run(command, env=environment, stdin=silent, stdout=silent, stderr=silent, check=False)
-    return done.returncode
+    try:
+        return subprocess.run(
+            command, env=environment, stdin=silent, stdout=silent, stderr=silent, check=False, timeout=ANSWER_SECONDS
+        ).returncode
+    except subprocess.TimeoutExpired:
+        raise NlcliError(
+            f"{path}: the process that tried to read it gave no answer for {ANSWER_SECONDS:,.0f} seconds; see whether "
+            "its disk answers and whether somebody stopped that process, and run the same command again"
+        ) from None
 
 
 # --- in the other process --------------------------------------------------------------------
@@ -72,8 +86,10 @@ def trial(path: Path, archive: bool) -> int:
 
 def look(path: Path, archive: bool, seconds: int) -> None:
     """Read what is not plain numbers, and die of SIGXCPU where that does not end."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _allow(seconds)
+    from nlcli.stages.own_limits import allow_seconds, leave_no_core
+
+    leave_no_core()
+    allow_seconds(seconds)
     import h5py
 
     if not archive:
@@ -85,14 +101,6 @@ def look(path: Path, archive: bool, seconds: int) -> None:
             if name.endswith(".h5"):
                 with contextlib.suppress(Exception), h5py.File(io.BytesIO(members.read(name)), "r") as file:
                     _walk(file, seconds)
-
-
-def _allow(seconds: int) -> None:
-    """This many seconds of the processor from now on."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = int(used.ru_utime + used.ru_stime) + 1 + seconds
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most))
 
 
 def _walk(group: Any, seconds: int, seen: set[int] | None = None) -> None:
@@ -130,8 +138,10 @@ def _array(array: Any, seconds: int) -> None:
         array.id.get_num_chunks()  # goes through their index
     if not array.dtype.hasobject or not array.ndim:
         return
+    from nlcli.stages.own_limits import allow_seconds
+
     for first in range(0, array.shape[0], _TEXTS):
-        _allow(seconds)
+        allow_seconds(seconds)
         array[first : first + _TEXTS]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nlcli.errors import NlcliError
 from nlcli.networks import decoders
 from nlcli.networks.decoders import POOL, DecoderPool
 from nlcli.networks.image_batches import iterate_images
@@ -90,30 +92,86 @@ def test_processes_are_used_again_survive_kills_and_end_when_nobody_asks(
     assert all(process.wait(30) == 0 for process in processes)
 
 
-def test_a_picture_that_its_decoder_dies_of_is_a_row_with_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "dies.py"
+def does(how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that do this over a picture in which ``deadly`` stands."""
+    program = folder / "does.py"
     program.write_text(
         "import os, signal\n"
-        "from nlcli.networks import decoder_process, images\n"
-        "load = images.load_image\n"
-        "def dies(path, pre, **how):\n"
-        "    if path.exists() and path.is_file() and b'deadly' in path.read_bytes():\n"
-        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "    return load(path, pre, **how)\n"
-        "images.load_image = dies\n"
+        "from nlcli.networks import decoder_process, pixels\n"
+        "decode = pixels.decode\n"
+        "def does(content, pre, name, **how):\n"
+        "    if b'deadly' in content:\n"
+        f"        {how}\n"
+        "    return decode(content, pre, name, **how)\n"
+        "pixels.decode = does\n"
         "decoder_process.main()\n"
     )
     monkeypatch.setattr(decoders, "_PROGRAM", [str(program)])
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "the process that decoded it died of it (SIGSEGV)"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the process that decoded it was killed, probably for memory"),
+        ("os._exit(3)", "the process that decoded it died of it (exit code 3)"),
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGSTOP)",
+            "the process that decoded it gave no answer for 5 s",
+            marks=pytest.mark.slow,
+        ),
+        ("while True: pass", "decoding it takes more time than a picture may"),
+    ],
+)
+def test_a_picture_over_which_its_decoder_fails_is_a_row_with_an_error(
+    how: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders, "ANSWER_SECONDS", 5.0 if "STOP" in how else 60.0)
+    monkeypatch.setattr(decoders, "SECONDS", 0 if "while" in how else 60)
     paths = pictures(tmp_path, 20)
     expected = outcome(paths, 1)
     paths[12].write_bytes(b"deadly")
+    does(how, tmp_path, monkeypatch)
     images, rows, errors = outcome(paths, WORKERS)
-    assert errors.pop(12) == "the process that decoded it died of it (SIGSEGV)"
+    assert errors.pop(12) == reason
     assert errors == expected[2]
     assert rows == [row for row in expected[1] if row != 12]
     np.testing.assert_array_equal(images, expected[0][np.array(expected[1]) != 12])
+
+
+def test_processes_that_are_killed_again_and_again_are_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else a machine without memory would make a row with an error of every picture."""
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path in paths:
+        path.write_bytes(b"deadly")
+    does("os.kill(os.getpid(), signal.SIGKILL)", tmp_path, monkeypatch)
+    monkeypatch.setattr(decoders, "POOL", DecoderPool())
+    with pytest.raises(NlcliError, match="killed again and again.* fewer --workers, and run the same command again"):
+        outcome(paths, WORKERS)
+
+
+def test_one_that_somebody_stopped_is_given_up_and_its_work_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoders, "ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(decoders, "CLOSE_SECONDS", 0.1)
+    paths = pictures(tmp_path, 16)
+    expected = outcome(paths, 1)
+    stopped, idle = (POOL.take(new=True) for _ in range(2))
+    assert stopped is not None
+    assert idle is not None
+    for decoder in (idle, stopped):
+        decoder.process.send_signal(signal.SIGSTOP)
+        POOL.give(decoder)
+    images, *rest = outcome(paths, WORKERS)
+    np.testing.assert_array_equal(images, expected[0])
+    assert rest == list(expected[1:])
+    POOL.give(idle)
+    POOL.close()  # does not wait for those that are stopped
+    assert idle.process.returncode == -signal.SIGKILL
+    assert stopped.process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("program", [["-c", "pass"], ["-c", "print('hello')"]])
