@@ -1,10 +1,11 @@
 """Who makes shards: this process, worker processes, or workers of Ray on this machine, side by side.
 
 The features of 4,000 pictures by a small network, in shards of 200: so little work an image that what handing out costs
-would show. Each worker has one processor. What is compared are all shards but the first of each worker: opening the
-network and starting a cluster come once a command, and have a row of their own. Processor time is that of this process
-and of its workers; Ray's own processes have a row, too, for each second that they run. It needs Linux. Wall times mean
-something on a machine that does nothing else.
+would show. Each worker has one processor, and its network one thread; in two rows networks have more threads than there
+are processors, as those of workers have on larger machines. What is compared are all shards but the first of each
+worker: opening the network and starting a cluster come once a command, and have a row of their own. Processor time is
+that of this process and of its workers; Ray's own processes have a row, too, for each second that they run. It needs
+Linux. Wall times mean something on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
         config = _extraction(root)
         rows: list[dict[str, Any]] = []
         alone: tuple[Moment, int] | None = None
-        hashes: set[bytes] = set()
-        for name, workers, way in _ways():
+        hashes: dict[int, bytes] = {}  # by threads of the network
+        for name, workers, threads, way in _ways():
+            os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
             output = root / name.replace(" ", "-")
             (output / "shards").mkdir(parents=True)
             shards = Shards(
@@ -80,7 +82,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 whole=lambda number, output=output: shard_path(output, number).with_suffix(".json").exists(),
             )
             start, steady, measured = way(Extraction(config, output), shards, workers)
-            hashes.add(b"".join(shard_path(output, number).read_bytes() for number in range(len(shards))))
+            made = b"".join(shard_path(output, number).read_bytes() for number in range(len(shards)))
+            if hashes.setdefault(threads, made) != made:
+                raise RuntimeError("the features differ from way to way")
             alone = alone or (steady, measured)
             for what, value, beside in (
                 ("processor", steady.processor, alone[0].processor),
@@ -102,8 +106,6 @@ def run(quick: bool) -> list[dict[str, Any]]:
                 rows.append(
                     {"name": f"{name}: Ray itself", "value": 1000 * steady.services / steady.wall, "unit": "ms/s"}
                 )
-        if len(hashes) > 1:
-            raise RuntimeError("the features differ from way to way")
     return rows
 
 
@@ -111,14 +113,17 @@ Way = Callable[[Extraction, Shards, int], tuple[Moment, Moment, int]]
 """Makes all shards by so many workers: what was used until each had done one, and after that for so many images."""
 
 
-def _ways() -> list[tuple[str, int, Way]]:
-    ways: list[tuple[str, int, Way]] = [
-        ("this process", 1, _here),
-        ("1 process", 1, _processes),
-        ("2 processes", 2, _processes),
+def _ways() -> list[tuple[str, int, int, Way]]:
+    """Each with its name, its workers, and the threads of their networks."""
+    ways: list[tuple[str, int, int, Way]] = [
+        ("this process", 1, 1, _here),
+        ("1 process", 1, 1, _processes),
+        ("2 processes", 2, 1, _processes),
+        ("2 processes, networks of 2 threads", 2, 2, _processes),
+        ("2 processes, networks of 16 threads", 2, 16, _processes),
     ]
     if importlib.util.find_spec("ray") is not None:
-        ways += [("ray, 1 worker", 1, _ray), ("ray, 2 workers", 2, _ray)]
+        ways += [("ray, 1 worker", 1, 1, _ray), ("ray, 2 workers", 2, 1, _ray)]
     return ways
 
 

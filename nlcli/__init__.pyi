@@ -514,7 +514,7 @@ def annotate(
             machine.
         decode: JPEG decoding: full size, or reduced scale.
         workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
-        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        engine: Who does it: this machine, or a Ray cluster; the result is the same, to the bit on processors alike.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
         devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
@@ -601,7 +601,7 @@ def deduplicate(
         remove_from: Splits that images may be removed from.
         seed: Seed of the projections that find candidates.
         workers: Threads that read images (0: one a core).
-        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        engine: Who does it: this machine, or a Ray cluster; the result is the same, to the bit on processors alike.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
         devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
@@ -666,7 +666,7 @@ def extract_features(
         batch_size: Images in a forward pass.
         check_contents: Record and compare what every picture holds, not only its size and time.
         workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
-        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        engine: Who does it: this machine, or a Ray cluster; the result is the same, to the bit on processors alike.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
         devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node
@@ -1386,7 +1386,7 @@ def predict(
             machine.
         batch_size: Images in a forward pass.
         workers: Images decoded at a time, by threads or, many, by processes (0: one a core).
-        engine: Who does it: this machine, or the workers of a Ray cluster; the result is the same.
+        engine: Who does it: this machine, or a Ray cluster; the result is the same, to the bit on processors alike.
         address: Of ray: HOST:PORT of a cluster, or auto for the one that this machine is in (default: one of its
             own, here).
         devices: Worker processes, one a GPU where there are GPUs (0: none, or of ray one a GPU, or one a node

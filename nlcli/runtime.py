@@ -165,18 +165,37 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+_NETWORK_THREADS = "TF_NUM_INTRAOP_THREADS"
 _threads: int | None = None
 _jobs = 1
 
 
-def take_share(threads: int, jobs: int) -> None:
+def network_threads() -> int:
+    """Threads of TensorFlow's networks here, which part sums by their number: another one rounds otherwise.
+
+    They are those of this process, or as many as ``TF_NUM_INTRAOP_THREADS`` says.
+    """
+    asked = os.environ.get(_NETWORK_THREADS, "")
+    return int(asked) if _is_count(asked) else cpu_count()
+
+
+def take_share(threads: int, jobs: int, networks: int | None = None) -> None:
     """Make this process one of ``jobs`` that share the machine, with ``threads`` processors each.
 
     Must be called before TensorFlow is imported. Where the environment asks for fewer threads, it has fewer.
+
+    Args:
+        networks: Its ``network_threads``, where they are those of another process, whose bits it gives.
     """
     global _threads, _jobs
     _threads, _jobs = threads, jobs
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", _NETWORK_THREADS, "TF_NUM_INTEROP_THREADS"):
         asked = os.environ.get(name, "")
-        if not (asked.isdecimal() and 0 < int(asked) < threads):
+        if not (_is_count(asked) and int(asked) < threads):
             os.environ[name] = str(threads)
+    if networks is not None:
+        os.environ[_NETWORK_THREADS] = str(networks)
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0

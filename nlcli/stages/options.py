@@ -98,7 +98,7 @@ Workers = Annotated[
 EngineName = Annotated[
     Literal["local", "ray"],
     Option(
-        "Who does it: this machine, or the workers of a Ray cluster; the result is the same.",
+        "Who does it: this machine, or a Ray cluster; the result is the same, to the bit on processors alike.",
         panel="Machine",
         role="runtime",
         since="0.2.0",

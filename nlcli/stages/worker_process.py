@@ -21,12 +21,14 @@ class Share:
         jobs: How many such parts there are.
         gpu: The one GPU that it sees; None where there are none, or where it may see all.
         alone: Whether it has that GPU for itself.
+        networks: Threads of its networks, where they are not ``threads`` (``runtime.network_threads``).
     """
 
     threads: int
     jobs: int
     gpu: str | None = None
     alone: bool = True
+    networks: int | None = None
 
     @classmethod
     def of(cls, place: int, jobs: int, gpus: tuple[str, ...] | None = None) -> Share:
@@ -46,7 +48,7 @@ def begin_worker(parent: int, share: Share) -> None:
     """Take ``share``, say nothing, and end when the process ``parent`` does; before TensorFlow is imported."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes; one of them tells of it
     set_quiet(True)
-    runtime.take_share(share.threads, share.jobs)
+    runtime.take_share(share.threads, share.jobs, share.networks)
     if share.gpu is not None:
         runtime.take_gpu(share.gpu, whole=share.alone)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

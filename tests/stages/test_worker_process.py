@@ -37,19 +37,21 @@ class Telling(ShardWork):
     def begin(self) -> Callable[[Shard, Advance], None]:
         def make(shard: Shard, advance: Advance) -> None:
             seen = [os.environ.get(name, "") for name in ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH")]
-            (self.directory / str(shard.number)).write_text(" ".join([*seen, str(runtime.cpu_count())]))
+            threads = [runtime.cpu_count(), runtime.network_threads()]
+            (self.directory / str(shard.number)).write_text(" ".join([*seen, *map(str, threads)]))
 
         return make
 
 
 def test_a_worker_sees_its_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One GPU of three, all of its memory, and the processors."""
+    """One GPU of three, all of its memory, and the processors; its networks have the threads of this process."""
     monkeypatch.setattr(runtime, "gpu_names", lambda: ("7", "8", "9"))
-    monkeypatch.setattr(runtime, "cpu_count", lambda: 2)
-    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    monkeypatch.setattr(runtime, "cpu_count", lambda: 6)
+    for name in ("TF_FORCE_GPU_ALLOW_GROWTH", "TF_NUM_INTRAOP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     shards = Shards(1, 1, lambda first, end: (["n"], ["f"]), lambda number: (tmp_path / str(number)).is_file())
-    ByCrew(lambda work, count: ProcessCrew(work, 1)).finish(Telling(tmp_path), shards, "telling")
-    assert (tmp_path / "0").read_text() == "7  2"
+    ByCrew(lambda work, count: ProcessCrew(work, 2)).finish(Telling(tmp_path), shards, "telling")
+    assert (tmp_path / "0").read_text() == "7  3 6"
 
 
 def test_a_share_leaves_fewer_threads_that_were_asked_for() -> None:
@@ -64,6 +66,13 @@ def test_a_share_leaves_fewer_threads_that_were_asked_for() -> None:
         [sys.executable, "-c", code], env=os.environ | asked, capture_output=True, text=True, check=True
     )
     assert done.stdout == "4 4 1\n"
+
+
+def test_threads_of_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "cpu_count", lambda: 6)
+    for asked, threads in (("", 6), ("0", 6), ("many", 6), ("3", 3), ("12", 12)):
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", asked)
+        assert runtime.network_threads() == threads
 
 
 def test_the_gpus_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ import os
 import pickle
 import time
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from nlcli.runtime import network_threads
 from nlcli.stages.engines.handing_out import Crew
 from nlcli.stages.engines.shard_work import Advanced, Answer, Died, Order, ShardWork, Worker
 from nlcli.stages.worker_process import Share, begin_worker
@@ -48,7 +49,7 @@ class ProcessCrew(Crew):
     def _started(self, place: int) -> _Member:
         context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         ours, theirs = context.Pipe()
-        share = Share.of(place, self._count)
+        share = replace(Share.of(place, self._count), networks=network_threads())  # the bits of this process
         process = context.Process(target=_serve, args=(theirs, self._work, os.getpid(), share), daemon=False)
         process.start()
         theirs.close()

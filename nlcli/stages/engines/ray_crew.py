@@ -138,7 +138,8 @@ class RayCrew(Crew):
     def _start(self, node: dict[str, Any], workers: int) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        share = Share(max(1, int(node["Resources"]["CPU"]) // workers), workers)
+        threads = max(1, int(node["Resources"]["CPU"]) // workers)
+        share = Share(threads, workers, networks=runtime.network_threads())  # the bits of this process
         gpus = _gpus(node)
         gpu = 1 / math.ceil(workers / gpus) if gpus else 0.0  # Ray puts a part of one on one GPU
         actor = (
@@ -281,7 +282,7 @@ class _RemoteWorker:
 
     def __init__(self, work: bytes, origin: Origin, share: Share, shares_gpu: bool) -> None:
         set_quiet(True)
-        runtime.take_share(share.threads, share.jobs)
+        runtime.take_share(share.threads, share.jobs, share.networks)
         if shares_gpu:
             runtime.share_gpu_memory()
         self._worker = Worker(pickle.loads(work), origin)  # what the command pickled
