@@ -26,7 +26,7 @@ from nlcli.networks.images import Preprocessing, Scaling
 from nlcli.networks.keras_archive import settle_archive
 from nlcli.networks.linear_layer import LAST_LAYER, LinearLayer
 from nlcli.stages.files import atomic_path
-from nlcli.stages.hdf5_trial import require_readable
+from nlcli.stages.hdf5_trial import known_readable, require_readable
 from nlcli.stages.text_lines import names_listed
 
 _MODEL = "model.keras"
@@ -280,6 +280,7 @@ def save_backbone(directory: Path, backbone: Backbone) -> str:
         named.symlink_to(temporary.resolve())
         backbone.model.save(named)
         settle_archive(temporary)
+    known_readable(directory / _MODEL)
     last = backbone.last_layer
     if last is not None:
         last.save(directory / LAST_LAYER)

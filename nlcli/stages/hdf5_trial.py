@@ -27,6 +27,8 @@ ANSWER_SECONDS = 3600.0
 _TEXTS = 1 << 16
 """Texts in a part."""
 _MOST_ARRAYS = 10_000
+_withstood: set[tuple[int, ...]] = set()
+"""What was tried in this process, or written by it, as the file system knows it."""
 
 
 def require_readable(path: Path, *, archive: bool = False) -> None:
@@ -43,8 +45,12 @@ def require_readable(path: Path, *, archive: bool = False) -> None:
     """
     from nlcli.errors import NlcliError
 
+    tried = _state(path)
+    if tried in _withstood:
+        return
     code = trial(path, archive)
     if code >= 0:
+        known_readable(path, tried)
         return
     if code == -signal.SIGXCPU:
         what = "the HDF5 library would never come to an end over it"
@@ -53,6 +59,22 @@ def require_readable(path: Path, *, archive: bool = False) -> None:
     else:
         what = f"the HDF5 library dies of it ({signal.Signals(-code).name})"
     raise NlcliError(f"{path} is damaged: {what}; save it again, or get it again")
+
+
+def known_readable(path: Path, tried: tuple[int, ...] | None = None) -> None:
+    """Take ``path`` as it is now, or as it was when it was ``tried``, for readable: this process wrote it itself."""
+    state = _state(path) if tried is None else tried
+    if state is not None:
+        _withstood.add(state)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Of a file, which no write leaves alike; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def trial(path: Path, archive: bool) -> int:

@@ -49,3 +49,24 @@ def test_other_damage_is_the_reader_s_to_tell(tmp_path: Path) -> None:
         file["loop/again"] = file["loop"]
         file.create_dataset("elsewhere", (2,), "f4", external=[("/dev/zero", 0, 8)])
     hdf5_trial.require_readable(tmp_path / "v.h5")
+
+
+def test_a_file_is_tried_once_until_it_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(hdf5_trial, "trial", lambda path, archive: tried.append(path.name) or 0)
+    path = tmp_path / "v.h5"
+    path.write_bytes(b"one")
+    hdf5_trial.require_readable(path)
+    hdf5_trial.require_readable(path)
+    assert tried == ["v.h5"]
+    moved = path.rename(tmp_path / "w.h5")
+    moved.write_bytes(b"two")
+    hdf5_trial.require_readable(moved)
+    assert tried == ["v.h5", "w.h5"]
+    (tmp_path / "own.h5").write_bytes(b"own")
+    hdf5_trial.known_readable(tmp_path / "own.h5")
+    hdf5_trial.require_readable(tmp_path / "own.h5")
+    assert tried == ["v.h5", "w.h5"]
+    for _ in range(2):  # what is not there is nothing to remember
+        hdf5_trial.require_readable(tmp_path / "none.h5")
+    assert tried[2:] == ["none.h5", "none.h5"]
