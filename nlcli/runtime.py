@@ -9,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import metadata
+from typing import Any
 
 from nlcli.version import full_version
 
@@ -159,10 +161,16 @@ def one_blas_thread() -> Iterator[None]:
     A BLAS parts a product by its threads, and sums that are parted otherwise round otherwise. What must come out the
     same to the bit in a worker process, which has its share of the processors, and outside is computed in here.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with _thread_pools(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(imported: int) -> Any:
+    """Those of all libraries that are loaded, looked for anew where more modules were ``imported``: it takes long."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 _NETWORK_THREADS = "TF_NUM_INTRAOP_THREADS"

@@ -169,15 +169,14 @@ def _sigmoid_with_shifts(
     middle, spread = float(scores.mean()), float(scores.std())
     x = (scores - middle) / spread if spread > 0 else np.zeros(len(scores))
     count = np.ones(len(x))
-    many = len(x) > MOST_ALONE
-    if many:
+    if len(x) > MOST_ALONE:
         x, target, classes, count = _grouped(x, target, classes)
     line = _line(x, target, np.zeros(len(x)), count, spread > 0)
     shifts, variance = np.zeros(num_classes if num_classes > 1 else 0), 0.25
     for _ in range(_EM_STEPS if len(shifts) else 0):
         z = line[0] * x + line[1]
         shifts, variance, moved = _shift_step(z, target, classes, count, shifts, variance)
-        line = _line(x, target, shifts[classes], count, spread > 0, line if many else None)
+        line = _line(x, target, shifts[classes], count, spread > 0, line)
         if moved < 1e-5:
             break
     slope = float(line[0] / spread) if spread > 0 else 0.0
