@@ -367,6 +367,8 @@ def _open_network(
     from nlcli.networks.weights import open_backbone
 
     if backbone is not None:
+        if features is not None and is_foreign(str(backbone)) and is_foreign(str(features.config.get("backbone"))):
+            return _foreign_network(run, features, str(backbone))
         return open_backbone(backbone)
     assert features is not None
     if "backbone" not in features.config:
@@ -388,17 +390,22 @@ def _open_network(
     return open_backbone(where, image_size=image_size)
 
 
-def _foreign_network(run: StageRecord, features: StageRecord) -> Backbone | ForeignNetwork:
-    """The network of another library that computed features, from where its files are now."""
+def _foreign_network(run: StageRecord, features: StageRecord, moved_to: str | None = None) -> Backbone | ForeignNetwork:
+    """The network of another library that computed features, from where its files are now, or as ``moved_to`` says."""
     from nlcli.data.config import ExtractFeatures
     from nlcli.data.features.extract import network_source
 
     config = ExtractFeatures.parse(features.config, f"{features.path}")
+    if moved_to is not None:
+        return network_source(config.model_copy(update={"backbone": moved_to})).open()
     kind, _, name = config.backbone.partition(":")
     moved = {part: features.input_path(part) for part in ("backbone", "weights", "preprocessing")}
     for part, path in moved.items():
         if path is not None and not path.exists():
-            raise NlcliError(f"the {part} of {features.path}, which {run.path} was trained on, is no longer at {path}")
+            raise NlcliError(
+                f"the {part} of {features.path}, which {run.path} was trained on, is no longer at {path}: put it back, "
+                f"or name the network where it is now as --backbone {kind}:NAME"
+            )
     if moved["backbone"] is not None:
         name = str(moved["backbone"])
     if moved["weights"] is not None:

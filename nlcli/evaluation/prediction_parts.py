@@ -71,6 +71,8 @@ def open_parts(output: Path, recipe: Mapping[str, Any]) -> Iterator[Parts]:
     if output.is_dir() or not output.parent.is_dir():
         what = "is a folder" if output.is_dir() else "would lie in a folder that does not exist"
         raise NlcliError(f"cannot write {output}: it {what}; choose another --output")
+    if os.path.lexists(output) and not output.is_file():
+        raise NlcliError(f"cannot write {output}: it is a pipe or a device; leave out --output, and scores are printed")
     work = work_path(output)
     with system_sentences(output):
         lock = None

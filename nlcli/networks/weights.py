@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -186,7 +188,8 @@ def _imagenet(architecture: Architecture) -> Weights:
     if architecture.application is None:
         raise NlcliError(f"there are no ImageNet weights of {architecture.name}; pass --weights none or a weights file")
     try:
-        donor = architecture.application(weights="imagenet")
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras shows a bar, among what a command prints
+            donor = architecture.application(weights="imagenet")
     except Exception as error:  # keras raises a plain Exception when a download fails
         raise NlcliError(
             f"the ImageNet weights of {architecture.name} could not be downloaded ({shortened(error)}); "

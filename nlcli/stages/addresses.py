@@ -12,7 +12,8 @@ from urllib.parse import unquote
 from nlcli.errors import NlcliError, printable
 
 _OF_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
-_OF_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)", re.DOTALL)  # a path has one '/' where two stood
+_OF_PATH = re.compile(r"(?!(?:onnx|hub|timm):)([A-Za-z][A-Za-z0-9+.-]+):/(.*)", re.DOTALL)
+"""A path has one '/' where two stood; ``onnx:/home/a.onnx`` and the like are networks of other libraries."""
 _FROM_THE_WEB = ("http", "https", "ftp")
 _MOST_SHOWN = 200
 

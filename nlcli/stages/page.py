@@ -76,6 +76,8 @@ def open_page(
 def _is_up_to_date(output: Path, recipe: dict[str, Any], force: bool) -> bool:
     if output.is_dir():
         raise NlcliError(f"{output} is a folder; choose another --output")
+    if os.path.lexists(output) and not output.is_file():
+        raise NlcliError(f"{output} is a pipe, a device or a link to nowhere; choose another --output")
     if not os.path.lexists(output) or output.stat().st_size == 0:
         return False
     content = read_embedded(output) if output.is_file() else None

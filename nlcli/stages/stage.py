@@ -130,6 +130,8 @@ def read_stage(path: Path | str, kind: str | tuple[str, ...] | None = None) -> S
         if work_path(path).exists():
             raise NlcliError(f"{path} is unfinished; run the command that makes it again to complete it")
         raise NlcliError(f"{path} does not exist; expected {wanted}")
+    if path.is_file() and kinds and path.suffix.lower() != ".html":
+        raise NlcliError(f"{path} is a file; expected {wanted}")
     if not path.is_file() and not (path / RECORD).is_file():
         raise NlcliError(f"{path} is not {wanted}: it has no {RECORD}")
     file = _read_file(path)

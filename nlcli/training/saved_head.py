@@ -173,7 +173,7 @@ def with_weights(
 
     Raises:
         KeyError: one is missing.
-        ValueError: one has another shape.
+        ValueError: one has another shape, is no array of numbers, or holds NaN.
     """
     zeros = LinearLayer.zeros(problem.num_features, problem.classes)
     method = cls(settings, problem, zeros if cls.needs_last_layer else None, arrays=arrays)
@@ -181,5 +181,9 @@ def with_weights(
         value = weights[name]
         if value.shape != tuple(variable.shape):
             raise ValueError(f"{name} has shape {value.shape}, expected {tuple(variable.shape)}")
+        if value.dtype.kind not in "fiub":
+            raise ValueError(f"{name} holds {value.dtype}, expected numbers")
+        if np.isnan(value).any():
+            raise ValueError(f"{name} holds NaN")
         variable.assign(value)
     return method

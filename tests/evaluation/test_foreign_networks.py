@@ -12,7 +12,9 @@ from nlcli.data.features.extract import extract_features
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.label_files import read_dataset
 from nlcli.errors import NlcliError
+from nlcli.evaluation.config import Predict
 from nlcli.evaluation.image_scorer import open_scorer
+from nlcli.evaluation.predict import predict
 from nlcli.stages.stage import read_stage
 from worlds.onnx_files import write_onnx
 from worlds.scored_chain import Chain, table_of_squares
@@ -50,11 +52,21 @@ def test_image_files_score_as_their_features_do(chain: Chain) -> None:
     assert of_files.backbone == "onnx:small.onnx"
 
 
-def test_a_network_that_moved_or_changed(chain: Chain) -> None:
+def test_a_network_that_moved_or_changed(chain: Chain, tmp_path: Path) -> None:
     run = read_stage(chain.run())
     write_onnx(chain.backbone, "side", seed=1)
     with pytest.raises(NlcliError, match="is not the one whose features"):
         open_scorer(run)
     chain.backbone.unlink()
-    with pytest.raises(NlcliError, match="the backbone of .*, which .* was trained on, is no longer at"):
+    with pytest.raises(NlcliError, match=r"was trained on, is no longer at .*: put it back, .* --backbone onnx:NAME"):
         open_scorer(run)
+    moved = write_onnx(tmp_path / "elsewhere.onnx", "side")
+    drawn = tmp_path / "squares"
+    wanted = {"images": drawn / "000.jpg", "run": chain.run(), "format": "csv"}
+    assert predict(Predict(**wanted, backbone=Path(f"onnx:{moved}"), output=tmp_path / "a.csv")) == {
+        "images": 1,
+        "errors": 0,
+    }
+    write_onnx(moved, "side", seed=1)
+    with pytest.raises(NlcliError, match="is not the one whose features"):
+        predict(Predict(**wanted, backbone=Path(f"onnx:{moved}")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -355,6 +356,14 @@ def test_parts_of_somebody_else_are_left_alone(chain: Chain, photos: Path, tmp_p
     (tmp_path / "folder").mkdir()
     with pytest.raises(NlcliError, match="it is a folder; choose another --output"):
         predict(Predict(images=photos, run=chain.backbone, output=tmp_path / "folder"))
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "linked").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "linked"):
+        with pytest.raises(
+            NlcliError, match="pipe: it is a pipe or a device; leave out --output, and scores are printed"
+        ):
+            predict(Predict(images=photos, run=chain.backbone, output=tmp_path / name))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("named", ["in the folder", "itself", "without an ending"])

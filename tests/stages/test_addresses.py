@@ -41,7 +41,16 @@ def test_each_kind_is_told_what_to_do(address: str, written: bool, told: str) ->
 def test_others_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("hub:hf://google/vit", "onnx:/models/a.onnx", "timm:resnet18", "imagenet", "a: b"):
         refuse_address(text, "--backbone", path=False)
-    for path in ("C:/photos", "photos/s3:/a", "/s3:/a", ".", None):
+    for path in (
+        "onnx:/models/a.onnx",
+        "hub:/models/vit",
+        "timm:resnet18",
+        "C:/photos",
+        "photos/s3:/a",
+        "/s3:/a",
+        ".",
+        None,
+    ):
         refuse_address(None if path is None else Path(path), "--images", path=True)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos:" / "cat").mkdir(parents=True)

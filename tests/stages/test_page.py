@@ -31,6 +31,13 @@ def test_a_page_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["page.html"]
 
 
+def test_a_page_does_not_take_the_place_of_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NlcliError, match="pipe is a pipe, a device or a link to nowhere; choose another --output"):
+        make(tmp_path / "pipe", 3)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_page_is_made_where_no_file_has_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*paths: object) -> None:
         raise PermissionError(1, "Operation not permitted")

@@ -214,6 +214,9 @@ def test_read_stage_refuses_what_is_not_one(tmp_path: Path) -> None:
         read_stage(tmp_path / "nothing", "run")
     with pytest.raises(NlcliError, match=r"has no stage\.json"):
         read_stage(tmp_path)
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(NlcliError, match=r"model\.keras is a file; expected a run or backbone directory"):
+        read_stage(tmp_path / "model.keras", ("run", "backbone"))
     make(tmp_path / "out")
     with pytest.raises(NlcliError, match="is a made directory; expected a run or backbone directory"):
         read_stage(tmp_path / "out", ("run", "backbone"))

@@ -577,14 +577,22 @@ def test_without_verified_validation_the_last_step_is_kept(tmp_path: Path) -> No
     assert result["selected_by"]["split"] is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "NaN", "text", "complex"])
 def test_damaged_weights_are_named(residual_run: Path, tmp_path: Path, damage: str) -> None:
     copy = shutil.copytree(residual_run, tmp_path / "run")
     if damage == "cut":
         (copy / "head.npz").write_bytes((copy / "head.npz").read_bytes()[:-100])
-    else:
+    elif damage == "missing":
         (copy / "head.npz").unlink()
-    with pytest.raises(NlcliError, match=r"head\.npz cannot be read \(.+\); train the head again"):
+    else:
+        weights = dict(np.load(copy / "head.npz"))
+        name, values = next(iter(weights.items()))
+        weights[name] = values * np.nan if damage == "NaN" else values.astype(complex if damage == "complex" else str)
+        np.savez(copy / "head.npz", **weights)
+    told = {"NaN": "holds NaN", "text": "holds <U.*, expected numbers", "complex": "holds complex.*, expected numbers"}
+    with pytest.raises(
+        NlcliError, match=rf"head\.npz cannot be read \(.*{told.get(damage, '.')}.*\); train the head again"
+    ):
         load_head(copy)
 
 
