@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nlcli.console import say
 from nlcli.errors import NlcliError, printable
+from nlcli.networks.image_files import near_folder
 from nlcli.stages.foreign_files import FIRST_BYTES, encoding_of, foreign_kind
 from nlcli.stages.text_lines import bounded_lines
 
@@ -172,6 +173,9 @@ def find_file(folders: Sequence[Path], name: str, what: str) -> Path:
     places = " or ".join(str(folder) for folder in folders)
     near = next((place for place in _near(folders) if (place / name).is_file()), None)
     there = "" if near is None else f" (it is in {near})"
+    if near is None:
+        seen = [near_folder(folder / name if folder.is_dir() else folder) for folder in folders]
+        there = next((f" ({told})" for told in seen if told is not None), "")
     raise NlcliError(f"{name} is not in {places}; give the folder where {what} was unpacked{there}")
 
 

@@ -46,3 +46,15 @@ def test_a_file_beside_the_folder_is_pointed_at(tmp_path: Path) -> None:
             find_file([tmp_path / folder], "labels.txt", "Clothing1M")
     with pytest.raises(NlcliError, match="was unpacked$"):
         find_file([tmp_path / "release"], "nothing.txt", "Clothing1M")
+
+
+def test_a_file_that_was_not_unpacked_is_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt.gz").touch()
+    with pytest.raises(NlcliError, match=r"was unpacked \(the archive 'labels.txt.gz' is there: unpack it\)"):
+        find_file([tmp_path], "labels.txt", "Clothing1M")
+    (tmp_path / "info.zip").touch()
+    with pytest.raises(NlcliError, match=r"was unpacked \(the archive 'info.zip' is there: unpack it\)"):
+        find_file([tmp_path / "info"], "classes.txt", "WebVision")
+    (tmp_path / "Labels.txt").touch()
+    with pytest.raises(NlcliError, match=r"\('Labels.txt' is there: names must be the same in capitals, too\)"):
+        find_file([tmp_path], "labels.txt", "Clothing1M")

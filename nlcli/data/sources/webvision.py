@@ -263,10 +263,17 @@ def read_synsets(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
             raise NlcliError(f"{path}, line {number}: '{shown(line)}' is not of the form 'n01440764 name, other name'")
         if wordnet in ids:
             raise NlcliError(f"{path}, line {number}: {wordnet} stands in it twice")
+        if ids and wordnet < ids[-1]:
+            raise NlcliError(
+                f"{path}, line {number}: {wordnet} stands behind {ids[-1]}; the lists count classes in the order of "
+                "these ids: sort the lines"
+            )
         ids.append(wordnet)
         firsts.append(words.split(",")[0].strip())
     if len(ids) != NUM_CLASSES:
-        raise NlcliError(f"{path}: {len(ids)} classes, expected {NUM_CLASSES}")
+        raise NlcliError(
+            f"{path}: {len(ids):,} classes, expected the {NUM_CLASSES:,} of WebVision 1; download it again"
+        )
     names = tuple(f"{name} ({i})" if firsts.count(name) > 1 else name for i, name in zip(ids, firsts, strict=True))
     return tuple(ids), names
 

@@ -192,6 +192,15 @@ def test_mistakes(tmp_path: Path) -> None:
     (root / "info/val_filelist.txt").write_text("val000001.jpg 1000\n")
     with pytest.raises(NlcliError, match="val_filelist.txt, line 1: class 1000 is not among 0 to 999"):
         build(tmp_path, "c")
+    shuffled = [f"{wnid} {name}\n" for wnid, name in (*IMAGENET[1:], IMAGENET[0])]
+    (root / "info/synsets.txt").write_text("".join(shuffled))
+    with pytest.raises(
+        NlcliError, match=rf"line 1000: {IMAGENET[0][0]} stands behind {IMAGENET[-1][0]}; .* sort the lines"
+    ):
+        read_synsets(root / "info/synsets.txt")
+    (root / "info/synsets.txt").write_text("".join(shuffled[:-2]))
+    with pytest.raises(NlcliError, match="998 classes, expected the 1,000 of WebVision 1"):
+        read_synsets(root / "info/synsets.txt")
     (root / "info/synsets.txt").write_text("n01440764 tench\nn0144 x\n")
     with pytest.raises(NlcliError, match=r"synsets.txt, line 2: 'n0144 x' is not of the form"):
         read_synsets(root / "info/synsets.txt")
