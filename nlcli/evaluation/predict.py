@@ -77,6 +77,8 @@ def predict(config: Predict) -> dict[str, int]:
         raise NlcliError(f"none of the {len(images):,} images could be read; their rows tell why")
     if counts["errors"]:
         say(f"{counts['errors']:,} of {len(images):,} images could not be read; their rows tell why")
+    if config.output is not None:
+        say(f"scores of {counts['images']:,} images: {config.output}")
     return counts
 
 

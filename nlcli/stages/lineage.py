@@ -9,10 +9,11 @@ from typing import Any
 
 from nlcli.console import duration, print_pairs, say, tell
 from nlcli.errors import NlcliError
-from nlcli.stages.files import read_json
+from nlcli.stages.files import fingerprint_json, read_json
 from nlcli.stages.publishing import RECIPE, RECORD, WORK, work_path
 from nlcli.stages.stage import StageRecord, read_stage
 
+_NOTHING = fingerprint_json([])
 _WHAT = {
     "digits": "scenes of handwritten digits with COCO annotations and an annotating classifier",
     "predictions": "a classifier's top predictions for every image",
@@ -144,6 +145,8 @@ def _print_tree(described: dict[str, Any], depth: int) -> None:
     if not described["inputs"] and depth == 0:
         tell("nothing but its settings")
     for name, entry in described["inputs"].items():
+        if entry["fingerprint"] == _NOTHING:  # such as of images that are missing
+            continue
         kind = f"{entry['stage']} " if entry.get("stage") else ""
         state = "" if entry["state"] in ("unchanged", "not a directory") else f" ({entry['state']})"
         tell(f"{'  ' * depth}{name}: {kind}{entry['path'] or entry['fingerprint'][:19]}{state}")

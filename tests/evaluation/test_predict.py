@@ -291,7 +291,9 @@ def test_a_killed_command_goes_on(
     last[0] = 99
     assert predict(config) == {"images": 4, "errors": 1}
     assert seen == [["a.jpg", "b.JPG"], ["broken.jpg", "c.png"], ["d.jpg"]]
-    assert "going on with what is finished" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "going on with what is finished" in said
+    assert f"scores of 4 images: {output}" in " ".join(said.split())
     assert output.read_text() == at_once.read_text()
     assert not (tmp_path / "scores.csv.partial").exists()
 
