@@ -19,7 +19,6 @@ from typing import Any
 from nlcli.answers import found
 from nlcli.answers.answer import Answer
 from nlcli.answers.config import ImportVerification
-from nlcli.answers.known_labels import with_known, without_known
 from nlcli.answers.log import write_log
 from nlcli.answers.matching import match, read_all
 from nlcli.answers.queue import Asked, Queue, read_queue
@@ -27,11 +26,11 @@ from nlcli.answers.settling import WRONG, Settled, moment, settle
 from nlcli.answers.verification_record import VERIFICATION, AgreementRecord, Found, Rate, VerificationRecord
 from nlcli.answers.words import Word, Words
 from nlcli.console import print_table, say, tell
+from nlcli.data.known_labels import with_known
 from nlcli.data.label_files import read_dataset, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
-from nlcli.data.score_chosen import CARRIED, carry_score_chosen, chosen_by_score
+from nlcli.data.score_chosen import CARRIED, carry_score_chosen, write_sample_statistics
 from nlcli.data.sources.base import enumerate_some, write_left_out
-from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.data.true_tags import carry_truth
 from nlcli.errors import NlcliError, printable
 from nlcli.metrics.agreement import agreement
@@ -88,10 +87,9 @@ def import_verification(config: ImportVerification, *, force: bool = False) -> P
             derived=True,
         )
         write_left_out(stage.work, [(name, file, "no such image") for name, file in imported.unmatched])
-        sample = without_known(result, chosen_by_score(stage.work, result))
-        pairs = write_all_statistics(stage.work, sample)
+        told = write_sample_statistics(stage.work, result)
         imported.record.write(stage.work / VERIFICATION)
-        stage.finish(_dataset_summary(result, sample) | pairs | _summary(imported.record))
+        stage.finish(told | _summary(imported.record))
     return stage.output
 
 
@@ -281,12 +279,6 @@ def _agreement(table: LabelTable, answers: Sequence[Answer], words: Sequence[Wor
 
 
 # --- what is said ----------------------------------------------------------------------------
-
-
-def _dataset_summary(table: LabelTable, sample: LabelTable) -> dict[str, Any]:
-    """As of every data set, but that shares of right labels leave out what was chosen by score."""
-    told, right = noise_summary(table), noise_summary(sample)
-    return told | {name: value for name, value in right.items() if name.endswith("_noisy_right")}
 
 
 def _summary(record: VerificationRecord) -> dict[str, Any]:

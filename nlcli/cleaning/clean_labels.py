@@ -27,8 +27,7 @@ from nlcli.console import print_table, say, tell
 from nlcli.data.exports import write_exports
 from nlcli.data.label_files import TRUTH, labels_fingerprint, read_dataset, read_truth, write_dataset
 from nlcli.data.labels import SPLITS, LabelTable, noisy_classes
-from nlcli.data.score_chosen import carry_score_chosen, chosen_by_score
-from nlcli.data.statistics import noise_summary, write_all_statistics
+from nlcli.data.score_chosen import carry_score_chosen, chosen_by_score, write_sample_statistics
 from nlcli.data.true_tags import carry_truth, read_true_tags
 from nlcli.errors import NlcliError, unknown_name
 from nlcli.metrics.arrays import Ints
@@ -78,7 +77,7 @@ def clean_labels(config: CleanDataset, *, force: bool = False) -> Path:
             },
             derived=True,
         )
-        pairs = write_all_statistics(stage.work, result)
+        told = write_sample_statistics(stage.work, result)
         record.write(stage.work / CLEANING)
         asked = {claim.kind: claim.threshold for claim in record.claims}
         lowest = asked if config.precision else dict.fromkeys(KINDS, 0.0)
@@ -86,7 +85,7 @@ def clean_labels(config: CleanDataset, *, force: bool = False) -> Path:
         if examples:
             write_cleaned_examples(stage.work, examples)
         links = write_exports(stage.work, result, config.export, copy_images=config.copy_images)
-        stage.finish(noise_summary(result) | pairs | _summary(record, plan), volatile=links)
+        stage.finish(told | _summary(record, plan), volatile=links)
     return stage.output
 
 

@@ -11,8 +11,7 @@ from nlcli.cleaning.config import RestoreDataset
 from nlcli.cleaning.label_changes import read_made, rewritten
 from nlcli.data.label_files import labels_fingerprint, read_dataset, write_dataset
 from nlcli.data.labels import LabelTable
-from nlcli.data.score_chosen import carry_score_chosen
-from nlcli.data.statistics import noise_summary, write_all_statistics
+from nlcli.data.score_chosen import carry_score_chosen, write_sample_statistics
 from nlcli.data.true_tags import carry_truth
 from nlcli.errors import NlcliError
 from nlcli.stages.files import fingerprint_file
@@ -39,10 +38,10 @@ def restore_labels(config: RestoreDataset, *, force: bool = False) -> Path:
         carry_truth(cleaned.path, stage.work, before)
         carry_score_chosen(cleaned.path, stage.work, before)
         write_dataset(stage.work, before, dict(record.parent), derived=True)
-        pairs = write_all_statistics(stage.work, before)
+        statistics = write_sample_statistics(stage.work, before)
         same = fingerprint_file(stage.work / "images.parquet") == record.parent_images
         told: dict[str, Any] = {"restored": changed, "same_bytes": same}
-        stage.finish(noise_summary(before) | pairs | told)
+        stage.finish(statistics | told)
     return stage.output
 
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from nlcli.data.known_labels import without_known
 from nlcli.data.labels import NONE, LabelTable, clean_set_record
+from nlcli.data.statistics import noise_summary, write_all_statistics
 from nlcli.stages.arrow_arrays import arrow_texts, numpy_texts, rows_of
 from nlcli.stages.files import atomic_path
 from nlcli.stages.own_tables import read_own_table
@@ -51,6 +53,24 @@ def carry_score_chosen(dataset: Path, directory: Path, table: LabelTable) -> Non
     if len(keys):
         with atomic_path(directory / CARRIED) as temporary:
             pq.write_table(pa.table({"key": arrow_texts(keys.tolist())}), temporary)
+
+
+def sample_of(directory: Path, table: LabelTable) -> LabelTable:
+    """``table``, of the data set in ``directory``, as if nobody had checked what was chosen by score."""
+    chosen = chosen_by_score(directory, table)
+    return without_known(table, chosen) if chosen.any() else table
+
+
+def write_sample_statistics(directory: Path, table: LabelTable) -> dict[str, Any]:
+    """The statistics of the data set in ``directory``; those of verified labels without what was chosen by score.
+
+    Returns:
+        What its summary says: ``noise_summary``, and of one label an image the pairs.
+    """
+    sample = sample_of(directory, table)
+    told, pairs = noise_summary(table), write_all_statistics(directory, sample)
+    shares = {name: value for name, value in noise_summary(sample).items() if name.endswith("_noisy_right")}
+    return told | shares | pairs
 
 
 def used_clean_set(directory: Path, table: LabelTable, rows: np.ndarray) -> dict[str, Any]:

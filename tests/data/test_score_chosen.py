@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 
 import nlcli
+from nlcli.data.known_labels import without_known
 from nlcli.data.label_files import read_dataset
 from nlcli.data.labels import clean_set_record, single_label_table
 from nlcli.data.score_chosen import LOG, chosen_by_score, no_sample, used_clean_set
+from nlcli.data.statistics import noise_summary
 from nlcli.errors import NlcliError
+from nlcli.stages.stage import read_stage
 from worlds.cleaned import detected, planted
 from worlds.made_detections import made_dataset
 
@@ -89,9 +92,16 @@ def test_cleaned_labels_tell_it_on_and_give_it_back(tmp_path: Path) -> None:
     write_log(dataset, *((key, "errors") for key in keys))
     cleaned = nlcli.clean_labels(dataset=dataset, source=detection, policy="suggest", output=tmp_path / "cleaned")
     restored = nlcli.restore_labels(dataset=cleaned, output=tmp_path / "restored")
+    nobody = np.zeros(600, bool)
     for made in (cleaned, restored):
         table = read_dataset(made)
-        assert table.keys[chosen_by_score(made, table)].tolist() == keys
+        chosen = chosen_by_score(made, table)
+        assert table.keys[chosen].tolist() == keys
+        summary, whole = read_stage(made).summary, noise_summary(without_known(table, nobody))
+        rest = noise_summary(without_known(table, chosen))
+        assert summary["train_verified"] == whole["train_verified"] == rest["train_verified"] + 1
+        for split in ("train", "validation"):  # a checked image of each was chosen by score
+            assert summary[f"{split}_noisy_right"] == rest[f"{split}_noisy_right"] != whole[f"{split}_noisy_right"]
 
 
 def test_without_answers_nothing_was_chosen(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ from nlcli.data.derived.image_hashes import Hashes, hash_images, read_hashes
 from nlcli.data.derived.near_pairs import HOW, SAME, Pairs, cosine_pairs, joined, near_hashes
 from nlcli.data.label_files import TRUTH, read_dataset, read_truth, write_dataset, write_truth
 from nlcli.data.labels import FULL, NONE, SPLITS, LabelTable, take_rows
-from nlcli.data.score_chosen import carry_score_chosen
+from nlcli.data.score_chosen import carry_score_chosen, sample_of
 from nlcli.data.statistics import write_single_label_statistics
 from nlcli.data.true_tags import read_true_tags, write_true_tags
 from nlcli.errors import NlcliError
@@ -115,7 +115,8 @@ def deduplicate(config: Deduplicate, *, force: bool = False) -> Path:
             },
             derived=True,
         )
-        pairs = write_single_label_statistics(stage.work, filtered) if table.task == "single-label" else {}
+        sample = sample_of(stage.work, filtered)
+        pairs = write_single_label_statistics(stage.work, sample) if table.task == "single-label" else {}
         stage.finish(_summary(table, found, removed) | pairs | {"unreadable": len(broken)})
     return stage.output
 
