@@ -217,7 +217,7 @@ def _csv_rows(
                 header = read_header(path, file, known)
                 delimiter = header.delimiter
                 columns = known_columns(path, header.names, known, required, pass_over)
-                lines = bounded_lines(file, path)
+                lines = bounded_lines(file, path, number=header.line + 1)
                 reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
                 with _bar(path, os.fstat(raw.fileno()).st_size) as bar:
                     for cells in reader:

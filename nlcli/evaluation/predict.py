@@ -89,6 +89,11 @@ def _shown(config: Predict, model: StageRecord, scorer: ImageScorer) -> Shown:
         return Shown(config.top)
     if model.kind == "model":
         return _decided_by_export(config, model)
+    if model.input_path("dataset") is None:
+        raise NlcliError(
+            f"{model.path} does not tell of its data set, whose validation split would choose thresholds; pass "
+            "--threshold, or leave out --decide"
+        )
     table, scored = scored_validation(
         model, scorer, classes=scorer.classes, batch_size=config.batch_size, workers=config.workers
     )

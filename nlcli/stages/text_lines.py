@@ -12,13 +12,15 @@ LONGEST_LINE = 1 << 24
 """Characters, or bytes, of a line of a table: a cell for each of a million classes."""
 
 
-def bounded_lines(file: IO[AnyStr], path: Path, longest: int = LONGEST_LINE) -> Iterator[AnyStr]:
+def bounded_lines(file: IO[AnyStr], path: Path, longest: int = LONGEST_LINE, *, number: int = 1) -> Iterator[AnyStr]:
     """The lines of ``file``, opened from ``path``, with their ends.
+
+    Args:
+        number: Of the first line, where some were read before.
 
     Raises:
         NlcliError: with its number, for one longer than ``longest``, of which no more is read.
     """
-    number = 1
     while line := file.readline(longest + 1):
         if len(line) > longest:
             raise NlcliError(

@@ -250,7 +250,7 @@ def test_of_one_label_the_best_class_is_the_decision(photos: Path, tmp_path_fact
     [
         ({"wide": True}, "--wide has a column for each class; pass --format csv or jsonl"),
         ({"decide": True, "threshold": 0.5}, "--decide takes thresholds of its own; leave out --threshold"),
-        ({"decide": True}, "does not tell of its data set"),
+        ({"decide": True}, "does not tell of its data set, .*; pass --threshold, or leave out --decide"),
     ],
 )
 def test_what_decides_nothing_is_refused(chain: Chain, photos: Path, options: dict, message: str) -> None:

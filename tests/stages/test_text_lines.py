@@ -41,15 +41,15 @@ READERS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("name", READERS)
 def test_no_reader_takes_a_line_without_end_into_memory(tmp_path: Path, name: str) -> None:
     """A quarter of a gigabyte without a line break, which takes no place on the disk."""
-    path = tmp_path / name
+    path, line = tmp_path / name, 2 if name.endswith("csv") and name != "dict.csv" else 1
     with open(path, "wb") as file:
-        file.write(b"path,label\n" if name.endswith("csv") and name != "dict.csv" else b"")
+        file.write(b"path,label\n" * (line - 1))
         for _ in range(4):
             file.write(b"a" * (LONGEST_LINE // 4 + 1))
         file.truncate(1 << 28)
     tracemalloc.start()
     try:
-        with pytest.raises(NlcliError, match=rf"{name}, line [12]: more than [\d,]+ characters in one line"):
+        with pytest.raises(NlcliError, match=rf"{name}, line {line}: more than [\d,]+ characters in one line"):
             READERS[name](path)
         assert tracemalloc.get_traced_memory()[1] < 6 * LONGEST_LINE
     finally:
