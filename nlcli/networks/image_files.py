@@ -59,6 +59,7 @@ _UNREAD_SUFFIXES = frozenset(
     }
 )
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip", ".rar", ".7z", ".gz")
+MAKE_READABLE = "make it readable (chmod -R u+rX)"
 _MOST_NAMED = 3
 
 DRIVES = "left by drives, desktops and programs"
@@ -285,7 +286,8 @@ def list_folder(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as listed:
             return sorted(listed, key=lambda entry: entry.name)
     except OSError as error:
-        raise NlcliError(f"cannot list image folder {folder}: {error.strerror}") from error
+        do = f"; {MAKE_READABLE}" if isinstance(error, PermissionError) else ""
+        raise NlcliError(f"cannot list image folder {folder}: {error.strerror}{do}") from error
 
 
 def require_utf8(name: str, folder: Path | str) -> None:

@@ -156,7 +156,7 @@ def list_folders(root: Path, verified: frozenset[str] = frozenset()) -> Listed:
         else:
             _add_class(listed, root, name, name, None, verified, left_out)
     if not listed.paths:
-        beside = f"; there are {left_out.kinds()}" if left_out.counts else ""
+        beside = f"; left out: {left_out.kinds()}" if left_out.counts else ""
         raise NlcliError(f"no images in {root}; expected ROOT/CLASS/*.jpg or ROOT/SPLIT/CLASS/*.jpg{beside}")
     told = left_out.sentence(root)
     if told is not None:

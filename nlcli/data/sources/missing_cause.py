@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from nlcli.networks.image_files import ARCHIVES, is_utf8, near_folder
+from nlcli.networks.image_files import ARCHIVES, MAKE_READABLE, is_utf8, near_folder
 
 _MOST_TRIED = 20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -78,7 +78,7 @@ def _unlisted(places: Sequence[tuple[Path, str]]) -> str | None:
             os.scandir(folder).close()
             (folder / ".").stat()
         except PermissionError:
-            return f"what is in {folder} cannot be seen (permission denied): make it readable (chmod -R u+rX)"
+            return f"what is in {folder} cannot be seen (permission denied): {MAKE_READABLE}"
         except OSError:
             continue
     return None

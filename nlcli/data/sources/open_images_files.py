@@ -20,7 +20,7 @@ from nlcli.data.config import BuildOpenImages
 from nlcli.data.lists import read_lines, shown
 from nlcli.data.sources.base import advice_on_missing, enumerate_some
 from nlcli.errors import NlcliError
-from nlcli.networks.image_files import near_folder
+from nlcli.networks.image_files import MAKE_READABLE, near_folder
 from nlcli.stages.text_lines import bounded_lines
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def ids_on_disk(folder: Path) -> np.ndarray:
                     ids.append(int(stem, 16))
     except OSError as error:
         do = near_folder(folder) or "--images names the folder with train/ and validation/"
+        if isinstance(error, PermissionError):
+            do = MAKE_READABLE
         raise NlcliError(f"cannot list {folder}: {error.strerror}; {do}") from error
     return np.sort(np.frombuffer(ids, np.uint64)) if ids else np.zeros(0, np.uint64)
 

@@ -14,8 +14,9 @@ from nlcli.data.sources.base import advice_on_missing
 from nlcli.data.sources.coco_annotations import read_instances
 from nlcli.data.sources.folders import build_folders
 from nlcli.data.sources.missing_cause import probable_cause
+from nlcli.data.sources.open_images_files import ids_on_disk
 from nlcli.errors import NlcliError
-from nlcli.networks.image_files import near_folder
+from nlcli.networks.image_files import list_folder, near_folder
 from worlds.coco import instances
 from worlds.folders import touch
 
@@ -117,6 +118,10 @@ def test_a_folder_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "scandir", forbidden)
     told = probable_cause(tmp_path, ["a/b/2.jpg"])
     assert told == f"what is in {tmp_path}/a/b cannot be seen (permission denied): make it readable (chmod -R u+rX)"
+    with pytest.raises(NlcliError, match=r"a/b: Permission denied; make it readable \(chmod -R u\+rX\)"):
+        list_folder(tmp_path / "a" / "b")
+    with pytest.raises(NlcliError, match=r"a/b: Permission denied; make it readable \(chmod -R u\+rX\)"):
+        ids_on_disk(tmp_path / "a" / "b")
 
 
 def test_what_lies_where_a_folder_is_not(tmp_path: Path) -> None:
