@@ -340,7 +340,7 @@ def load_keras_file(path: Path | str, classes_file: Path | None, *, scaling: Sca
     model = _load_model(path)
     inputs, outputs = len(model.inputs), len(model.outputs)
     if inputs != 1 or outputs != 1:
-        raise NlcliError(f"{path} has {inputs} inputs and {outputs} outputs; one of each is needed")
+        raise NlcliError(f"{path} has more than one input or output ({inputs} and {outputs}); save it with one of each")
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[3] != 3 or shape[1] is None or shape[1] != shape[2]:
         raise NlcliError(

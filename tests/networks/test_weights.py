@@ -279,6 +279,15 @@ def test_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
         backbone.inference()
 
 
+def test_a_network_of_two_outputs(tmp_path: Path) -> None:
+    given = layers.Input((32, 32, 3))
+    pooled = layers.GlobalAveragePooling2D()(given)
+    keras.Model(given, [layers.Dense(3)(pooled), layers.Dense(2)(pooled)]).save(tmp_path / "theirs.keras")
+    (tmp_path / "names.txt").write_text("one\ntwo\nthree\n")
+    with pytest.raises(NlcliError, match=r"theirs\.keras has more than one .* output \(1 and 2\); save it with one"):
+        load_keras_file(tmp_path / "theirs.keras", tmp_path / "names.txt")
+
+
 def test_outputs_without_an_activation_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for tail, told in (
         ([], True),
