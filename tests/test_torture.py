@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nlcli.stages.commands import StageCommand
-from torture import _stages, kills
+from torture import _stages, kills, together
 from torture.__main__ import parts
 from torture._running import started
 from torture._world import content, difference
@@ -50,12 +51,30 @@ def test_every_kind_of_stage_is_killed_or_named() -> None:
     assert stages - killed == {*from_outside, *of_papers, "tune"}
 
 
+def test_the_small_single_label_demo_has_every_stage_of_one_seed(tmp_path: Path) -> None:
+    from nlcli.stages.pipeline import read_pipeline
+
+    small = tmp_path / "small.yaml"
+    small.write_text(yaml.safe_dump(kills.small_single_label()))
+    whole = {step.name: step.stage.name for step in read_pipeline(ROOT / "pipelines/demo_single_label.yaml").steps}
+    one_seed = {name: stage for name, stage in whole.items() if not name.endswith(("-1", "-2"))}
+    assert {step.name: step.stage.name for step in read_pipeline(small).steps} == one_seed
+    assert len(one_seed) == 57
+
+
 def test_two_of_every_kind_of_stage_are_started_or_named() -> None:
     from nlcli.stages.commands import commands
 
     stages = {name for name, command in commands().items() if isinstance(command, StageCommand)}
     of_papers = {"build-clothing1m", "build-food101n", "build-webvision", "build-openimages"}
     assert stages - {command[0] for command in _stages.COMMANDS} == {*of_papers, "import-weights"}
+
+
+def test_stages_that_are_asked_for_come_with_what_they_read() -> None:
+    commands = (("a", "--output", "x"), ("b", "--output", "y"), ("c", "x/z", "--output", "v"), ("d", "--output", "w"))
+    chosen = [(command[0], asked) for command, asked in together.needed(commands, ("c",))]
+    assert chosen == [("a", False), ("c", True)]
+    assert [asked for _, asked in together.needed(commands, ("",))] == [True] * 4
 
 
 def test_names_that_a_disk_takes_for_one() -> None:
@@ -79,7 +98,7 @@ def test_moments_of_kills_are_in_the_start_or_spread_over_the_work() -> None:
 def test_what_is_killed_has_all_kills_and_tells_what_it_makes() -> None:
     works = kills.works()
     assert sum(work.part for work in works) == pytest.approx(1)
-    made = ["work", "work", "work", "work-scale-0.02-limit-240", "cleaned", "work-scale-0.02-limit-240"]
+    made = ["work", "work", "work", "work-scale-0.02-limit-240", "cleaned", "work-scale-0.01"]
     assert [str(work.makes) for work in works] == made
     assert [work.jobs for work in works] == [1, 2, 2, 1, 1, 1]
 

@@ -26,7 +26,9 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, help="inputs of each reader (fuzz; default: 20,000)")
     parser.add_argument("--kills", type=int, help="kills of pipelines (kills; default: 300)")
     parser.add_argument(
-        "--only", action="append", help="readers (fuzz) or works (kills) whose name holds this; may be repeated"
+        "--only",
+        action="append",
+        help="readers (fuzz), works (kills) or stages (together) whose name holds this; may be repeated",
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     arguments = parser.parse_args()
