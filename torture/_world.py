@@ -11,6 +11,8 @@ from PIL import Image
 
 VOLATILE = frozenset({"seconds", "versions", "path", "images_per_second", "steps_per_second"})
 """Keys of JSON records that tell of the moment or the place, not of the result."""
+_TOLD_OF_THE_MOMENT = frozenset({"pictures.parquet", "journal.log"})
+"""Files that hold when pictures were changed and when trials began, and which process tried them."""
 _DURATIONS = re.compile(rb'Took [^<.]+(\.\d+)?[^<.]*\.|"(fingerprint": "sha256:[0-9a-f]+|seconds": [\d.e-]+)')
 
 
@@ -33,7 +35,7 @@ def content(folder: Path) -> dict[str, object]:
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             name = path.relative_to(folder).as_posix()
-            if name.startswith("tensorboard/") or "/tensorboard/" in name or path.name == "pictures.parquet":
+            if name.startswith("tensorboard/") or "/tensorboard/" in name or path.name in _TOLD_OF_THE_MOMENT:
                 continue
             files[name] = _read(path)
     return files

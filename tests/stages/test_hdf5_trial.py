@@ -70,3 +70,10 @@ def test_a_file_is_tried_once_until_it_is_written_to(tmp_path: Path, monkeypatch
     for _ in range(2):  # what is not there is nothing to remember
         hdf5_trial.require_readable(tmp_path / "none.h5")
     assert tried[2:] == ["none.h5", "none.h5"]
+
+
+def test_a_process_that_gives_no_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that somebody stopped: no Python starts in a hundredth of a second."""
+    monkeypatch.setattr(hdf5_trial, "ANSWER_SECONDS", 0.01)
+    with pytest.raises(NlcliError, match="gave no answer.*, and run the same command again"):
+        hdf5_trial.require_readable(tmp_path / "any.h5")
