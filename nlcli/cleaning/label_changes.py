@@ -25,11 +25,13 @@ from nlcli.errors import NlcliError
 from nlcli.metrics.arrays import Ints
 from nlcli.stages.arrow_arrays import arrow_names, arrow_numbers, arrow_texts
 from nlcli.stages.files import atomic_path, write_csv_table
-from nlcli.stages.own_tables import read_own_table
+from nlcli.stages.own_tables import own_table_blocks
 from nlcli.version import __version__
 
 CHANGES, CHANGES_CSV = "changes.parquet", "changes.csv"
 GIVEN, MISSING = "given", "missing"
+_ROWS = 1 << 18
+"""Changes in memory at a time."""
 _NUMBERS = ("probability", "threshold", "old_confidence")
 COLUMNS = (
     "key",
@@ -170,9 +172,9 @@ def read_made(directory: Path, table: LabelTable) -> tuple[Ints, Ints, Ints, np.
 
     where = directory / CHANGES
     damaged = f"{where} does not belong to the data set beside it; make {directory} again with nlcli clean-labels"
-    remedy, names = f"make {directory} again with nlcli clean-labels", ("key", "class", "old", "new", "old_confidence")
-    made = pc.field("rule") != RULES[-1]
-    changes = read_own_table(where, remedy, schema=_schema(), columns=names, only=made)
+    blocks = own_table_blocks(where, f"make {directory} again with nlcli clean-labels", _ROWS, schema=_schema())
+    made = (block.filter(pc.not_equal(block.column("rule"), RULES[-1])) for block in blocks)
+    changes = pa.concat_tables([_schema().empty_table(), *made])
     row = pd.Index(table.keys).get_indexer(changes.column("key").to_numpy()).astype(np.int64)
 
     def codes(name: str, known: tuple[str, ...]) -> Ints:

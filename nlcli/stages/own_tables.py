@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nlcli.errors import NlcliError, shortened
 
@@ -33,14 +33,13 @@ def damaged_as_sentence(path: Path, remedy: str) -> Iterator[None]:
 
 
 def read_own_table(
-    path: Path, remedy: str, *, schema: pa.Schema | None = None, columns: Sequence[str] | None = None, only: Any = None
+    path: Path, remedy: str, *, schema: pa.Schema | None = None, columns: Sequence[str] | None = None
 ) -> pa.Table:
     """A whole table, or some ``columns`` of it.
 
     Args:
         remedy: What to do if it is damaged: "run detect-noise again".
         schema: What the file's columns must be, names and types in order; None: ``columns`` must be there.
-        only: A filter of rows, as ``pyarrow.parquet.read_table`` takes it.
 
     Raises:
         NlcliError: missing, damaged, of other columns.
@@ -54,13 +53,12 @@ def read_own_table(
         if missing:
             raise NlcliError(f"{path} has no column '{missing[0]}'; {remedy}")
         wanted = None if columns is None else list(columns)
-        if only is None:  # without pyarrow's data sets, which bring in pandas
-            with pq.ParquetFile(path) as file:
-                table = file.read(wanted)
-                _require_rows(file.metadata.num_rows, len(table))
-            table = table if wanted is None else table.select(wanted)
-        else:
-            table = pq.read_table(path, columns=wanted, filters=only, partitioning=None)
+        with pq.ParquetFile(
+            path
+        ) as file:  # not pyarrow's data sets: they bring in pandas, and do not end over some damage
+            table = file.read(wanted)
+            _require_rows(file.metadata.num_rows, len(table))
+        table = table if wanted is None else table.select(wanted)
         table.validate(full=True)
     return table
 
