@@ -12,6 +12,7 @@ posterior  one label: soft labels ~ p(c | x) T[c, j]^0.7 in place of the noisy o
 
 All of these are solved for several strengths of regularisation from the same start, so that a whole contest costs
 little more than one path. Which images' verification may be used is said for every fit, so that those left out judge.
+No fit without an image starts at one that has seen it (``cross_fitting.Beginning`` says why).
 What is known of images with one label, and what is fitted to it, is that of ``observed``.
 """
 
@@ -61,6 +62,7 @@ _ROUND_STRENGTH = 10**-0.5
 _ROUND_FOLDS = 2
 _STILL = 0.005
 _HELD_PRIORS = 1 << 28
+_HELD_MODELS = 8
 _STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
 
 
@@ -189,6 +191,7 @@ class Candidates:
         self.values: dict[str, tuple[float, ...]] = {name: self._first_values(name) for name in self.names}
         self._full: dict[tuple[str, float], LinearModel] = {}
         self._noise_of: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+        self._noisy_models: dict[bytes, LinearModel] = {}
 
     def _first_values(self, name: str) -> tuple[float, ...]:
         of_one = WEAKER if name in _CORRECTED else NEAR
@@ -226,7 +229,7 @@ class Candidates:
         worse = 0
         for value in path_values(images.design, _STRENGTHS):
             whole = self._solved([Term(images.noisy, weights)], value, whole)
-            apart = self._solved([Term(images.noisy, np.where(self.folds == 0, 0.0, weights))], value, apart or whole)
+            apart = self._solved([Term(images.noisy, np.where(self.folds == 0, 0.0, weights))], value, apart)
             cost = float(tempered_losses(images.task, images.logits(apart, judging), goal, np.ones_like(goal)).mean())
             if best is None or cost < best[0]:
                 best, worse = (cost, whole, value, apart), 0
@@ -240,12 +243,12 @@ class Candidates:
     @cached_property
     def noisy_logits(self) -> np.ndarray:
         """(n, C) logits of noisy labels, by classifiers that saw neither the image nor anything verified."""
-        images, weights = self.images, self._base_weights()
+        images = self.images
 
         def without(fold: int, held: np.ndarray) -> LinearModel:
             if not fold:
                 return self._of_fold
-            return self._solved([Term(images.noisy, np.where(held, 0.0, weights))], self.l2, self._start)
+            return self._noisy_without(held)
 
         return images.left_out(self.folds, self._start, without)
 
@@ -257,21 +260,30 @@ class Candidates:
         """Candidate ``name`` at each of ``values``.
 
         Args:
-            held: (n,) bool, images that no term counts, verified or not; only after the same was solved with all. T is
-                that of what is verified of the others, and of all noisy labels.
-            afresh: Each that is solved with all starts at the classifier of noisy labels, and not where the one before
-                may have lost a class.
+            held: (n,) bool, images that no term counts, verified or not. T is that of what is verified of the others,
+                and of all noisy labels.
+            afresh: Each starts at the classifier of noisy labels, and not where the one before may have lost a class.
         """
         used = self.images.checked if held is None else self.images.checked & ~held
-        terms, near = self._terms(name, used, held), [value for other, value in self._full if other == name]
-        first = bool(afresh or not near)
-        model = self._start if first else self._full[name, min(near, key=lambda value: abs(value - values[0]))]
+        terms, first = self._terms(name, used, held), self._start if held is None else self._noisy_without(held)
+        near = [value for other, value in self._full if other == name and held is None]
+        nearest = min(near, key=lambda value: abs(value - values[0]), default=None)
+        model = first if nearest is None else self._full[name, nearest]
         for value in values:
-            start = self._start if afresh else model
-            model = self._solved(terms, value, start if held is None else self._full[name, value])
+            model = self._solved(terms, value, first if afresh else model)
             if held is None:
                 self._full[name, value] = model
             yield model
+
+    def _noisy_without(self, held: np.ndarray) -> LinearModel:
+        """The classifier of the noisy labels of all images but ``held`` (n,) bool, at ``l2``."""
+        key = held.tobytes()
+        if key not in self._noisy_models:
+            if len(self._noisy_models) == _HELD_MODELS:
+                del self._noisy_models[next(iter(self._noisy_models))]
+            terms = [Term(self.images.noisy, _without(self._base_weights(), held))]
+            self._noisy_models[key] = self._solved(terms, self.l2, None)
+        return self._noisy_models[key]
 
     def final(self, name: str, value: float) -> tuple[LinearModel, int, bool]:
         """A candidate solved to the end on all images, its iterations, and whether it converged."""
@@ -371,7 +383,8 @@ class Candidates:
         whole = self._solved(terms, value, self._start)
 
         def without(_: int, held: np.ndarray) -> LinearModel:
-            return self._solved([replace(term, weights=_zeroed(term.weights, held)) for term in terms], value, whole)
+            left = [replace(term, weights=_zeroed(term.weights, held)) for term in terms]
+            return self._solved(left, value, self._noisy_without(held))
 
         return self.images.left_out(folds, whole, without)
 

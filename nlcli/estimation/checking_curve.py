@@ -17,7 +17,6 @@ import numpy as np
 from nlcli.estimation.candidates import Images
 from nlcli.estimation.criterion import image_scores
 from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
-from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.linear_search import Checked, choose
 from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.path import path_values
@@ -84,7 +83,7 @@ def checking_curve(images: Images, seed: int) -> CheckingCurve | None:
     single = images.task == "single-label"
     folds = np.full(len(images.checked), -1)
     folds[rows] = stratified_folds(verified.argmax(axis=1) if single else strata_of_tags(verified), _FOLDS)
-    weight, l2, start = _strength(images, Checked(verified, known, rows=rows))
+    weight, l2 = _strength(images, Checked(verified, known, rows=rows))
 
     def scores(used: np.ndarray) -> np.ndarray:
         logits = out_of_fold(
@@ -94,7 +93,6 @@ def checking_curve(images: Images, seed: int) -> CheckingCurve | None:
             images.classes,
             l2,
             folds,
-            start=start,
             preconditioner=images.preconditioner,
         )
         if single:
@@ -117,14 +115,14 @@ def _terms(images: Images, used: np.ndarray, weight: float) -> list[Term]:
     return [Term(images.noisy, images.labelled, Unknown(of_used)), Term(images.verified, clean, images.known)]
 
 
-def _strength(images: Images, checked: Checked) -> tuple[float, float, LinearModel]:
-    """What a checked image counts and how strong the penalty is, as all checked images prefer it; that classifier."""
+def _strength(images: Images, checked: Checked) -> tuple[float, float]:
+    """What a checked image counts and how strong the penalty is, as all checked images prefer it."""
     candidates = {f"{weight}": _terms(images, images.checked, weight) for weight in WEIGHTS}
     values = path_values(images.design, _STRENGTHS)
     choice = choose(
         images.design, candidates, images.task, images.classes, values, checked, preconditioner=images.preconditioner
     )
-    return float(choice.points[choice.chosen].candidate), choice.solution.l2, choice.solution.model
+    return float(choice.points[choice.chosen].candidate), choice.solution.l2
 
 
 def _drawn(rows: np.ndarray, part: float, checked: np.ndarray, seed: int) -> Sequence[np.ndarray]:

@@ -12,7 +12,8 @@ was chosen that lost 7 points.
 
 A few hundred verified images seldom tell the best candidate from the next: which of them is ahead is chance, and costs
 points. So the *mixture* is kept: the mean of the log-probabilities of all candidates within two standard errors of the
-best, each as sure as verified images show it to be. Of one label its weights, and a shift of each class, are fitted to
+best, each as sure as verified images show it to be; on several labels within two of the best by log-loss, too, which
+tells where the order of all entries does not. Of one label its weights, and a shift of each class, are fitted to
 verified images under a ridge that holds them to the plain mean (``evidence``), and it is judged by cross-fitting, too.
 Of linear classifiers it is one. Only where it is more than one standard error behind the best is it not kept, but the
 simplest candidate that is not.
@@ -306,13 +307,18 @@ class _Board:
 
     def scores(self, name: str) -> np.ndarray:
         """One an image, or one a group of images."""
+        return self.scores_of(self.logits(name) if self.task == "multi-label" else self._as_sure(name))
+
+    def likelihoods(self, name: str) -> np.ndarray:
+        """(m,) of what is verified, each image as sure as the other folds show the candidate to be."""
+        return self._likelihoods(self._as_sure(name))
+
+    def _as_sure(self, name: str) -> np.ndarray:
         logits = self.logits(name)
-        if self.task == "multi-label":
-            return self.scores_of(logits)
         mixed = np.zeros(logits.shape)
         for own, others in self.turns():
             mixed[own] = self.factor(name, others) * logits[own].astype(np.float64)
-        return self.scores_of(mixed)
+        return mixed
 
     def scores_of(self, logits: np.ndarray) -> np.ndarray:
         """The same of (m + N, C) logits, of one label as sure as they are."""
@@ -344,9 +350,10 @@ class _Mixture:
 
     def __init__(self, board: _Board, scores: Mapping[str, np.ndarray]) -> None:
         self._board = board
-        best = scores[max(scores, key=lambda name: float(np.mean(scores[name])))]
-        behind = {name: Difference.of(best, own) for name, own in scores.items()}
-        self.members = [name for name, gap in behind.items() if gap.mean <= 0 or gap.mean <= MEMBERS_BEHIND * gap.error]
+        self.members = _near_the_best(scores)
+        if board.task == "multi-label":  # where the order of entries tells little, how likely they are may tell
+            likely = _near_the_best({name: board.likelihoods(name) for name in scores})
+            self.members = [name for name in self.members if name in likely] or self.members
         self._named: np.ndarray = (board.verified * board.known).max(axis=1) > 0
         every = np.arange(board.judged)
         self._factors, self._combination = self._fitted(every)
@@ -412,3 +419,10 @@ class _Mixture:
             bias = bias + weight * factor * model.bias
             iterations, converged = iterations + took, converged and whole
         return LinearModel(kernel, bias, board.task), iterations, converged
+
+
+def _near_the_best(scores: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of those within ``MEMBERS_BEHIND`` standard errors of the one with the highest mean."""
+    best = scores[max(scores, key=lambda name: float(np.mean(scores[name])))]
+    behind = {name: Difference.of(best, own) for name, own in scores.items()}
+    return [name for name, gap in behind.items() if gap.mean <= 0 or gap.mean <= MEMBERS_BEHIND * gap.error]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,19 @@ def out_of_fold(
     return np.stack(logits) if np.ndim(l2) else logits[0]
 
 
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """A classifier that others start at, and what it was fitted to.
+
+    Without the images of a fold they start at one that was fitted without them: what did not move far would still know
+    them, and of few images with many features it need not move at all.
+    """
+
+    model: LinearModel
+    terms: Sequence[Term]
+    l2: float
+
+
 def out_of_fold_path(
     features: np.ndarray | RowBlocks,
     terms: Term | Sequence[Term],
@@ -99,18 +113,32 @@ def out_of_fold_path(
     values: Sequence[float],
     folds: np.ndarray,
     *,
-    start: LinearModel | None = None,
+    start: LinearModel | Beginning | None = None,
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
     afresh: bool = False,
 ) -> Iterator[np.ndarray]:
-    """What ``out_of_fold`` gives of each value of l2, one after the other: whoever has seen enough takes no more."""
+    """What ``out_of_fold`` gives of each value of l2, one after the other: whoever has seen enough takes no more.
+
+    Args:
+        start: Of every fold's first solution: one that has seen no label of these images, or a ``Beginning``.
+    """
     design = as_blocks(features)
     preconditioner = preconditioner or Preconditioner(design)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
     predicted = np.flatnonzero(folds >= 0)
     found: dict[int, Solution | None] = dict.fromkeys(np.unique(folds[predicted]).tolist())
+
+    def begun(fold: int) -> LinearModel | None:
+        if not isinstance(start, Beginning):
+            return start
+        kept = folds != fold
+        terms = [term.of_rows(kept) for term in start.terms]
+        rows = ChosenBlocks(design, kept)
+        return solve(rows, terms, task, classes, start.l2, tolerance=tolerance, preconditioner=preconditioner).model
+
+    starts = {fold: begun(fold) for fold in found}
     for value in values:
         logits = np.empty((len(predicted), classes), np.float32)
         for fold, before in found.items():
@@ -121,7 +149,7 @@ def out_of_fold_path(
                 task,
                 classes,
                 value,
-                start=start,
+                start=starts[fold],
                 towards=towards,
                 tolerance=tolerance,
                 preconditioner=preconditioner,

@@ -15,7 +15,7 @@ import numpy as np
 
 from nlcli.estimation.control import controlled, noisy_scores, share_believed
 from nlcli.estimation.criterion import cost
-from nlcli.estimation.cross_fitting import out_of_fold_path, strata_of_tags, stratified_folds
+from nlcli.estimation.cross_fitting import Beginning, out_of_fold_path, strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task, log_softmax
 from nlcli.estimation.objective import Term
@@ -134,7 +134,7 @@ def choose(
     values: Sequence[float],
     checked: Checked,
     *,
-    start: LinearModel | None = None,
+    start: LinearModel | Beginning | None = None,
     towards: np.ndarray | None = None,
     measure: Measure = lambda logits: {},
     preconditioner: Preconditioner | None = None,
@@ -146,7 +146,8 @@ def choose(
         candidates: By name, the simplest first, what each is fitted to.
         values: Of l2, from strong to weak. A path ends when ``PATIENCE`` points after its best one were no better.
         measure: Of (m, C) logits of the checked images, what is to be recorded besides.
-        start, towards: As of ``solve``.
+        start: Of each path: a classifier that has seen no label of the checked images, or a ``Beginning``.
+        towards: As of ``solve``.
         afresh: As of ``solve_path``.
     """
     preconditioner = preconditioner or Preconditioner(design)
@@ -176,7 +177,7 @@ def choose(
         task,
         classes,
         point.l2,
-        start=start if best is None else best.model,
+        start=_model(start) if best is None else best.model,
         towards=towards,
         preconditioner=preconditioner,
         after=best,
@@ -231,7 +232,7 @@ def _path(
     classes: int,
     values: Sequence[float],
     checked: Checked,
-    start: LinearModel | None,
+    start: LinearModel | Beginning | None,
     towards: np.ndarray | None,
     preconditioner: Preconditioner,
     afresh: bool,
@@ -265,7 +266,7 @@ def _path(
         task,
         classes,
         values,
-        start=start,
+        start=_model(start),
         towards=towards,
         tolerance=PATH_TOLERANCE,
         preconditioner=preconditioner,
@@ -273,3 +274,7 @@ def _path(
     ):
         parts = [solution.model.logits(part) for _, part in checked.design.blocks()]
         yield solution.l2, solution, np.concatenate(parts)
+
+
+def _model(start: LinearModel | Beginning | None) -> LinearModel | None:
+    return start.model if isinstance(start, Beginning) else start

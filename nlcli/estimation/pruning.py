@@ -78,7 +78,7 @@ def pruned(candidates: Candidates, transition: np.ndarray) -> Pruned:
     rows, labels = np.flatnonzero(candidates.folds >= 0), images.noisy_class
     each = images.beside / transition.diagonal()[np.maximum(labels, 0)]
 
-    def fitted(without: np.ndarray, start: LinearModel, tolerance: float = TOLERANCE) -> Solution:
+    def fitted(without: np.ndarray, start: LinearModel | None, tolerance: float = TOLERANCE) -> Solution:
         return images.solved(Term(images.noisy, np.where(without, 0.0, each)), l2, start, tolerance)
 
     def to_drop(logits: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def pruned(candidates: Candidates, transition: np.ndarray) -> Pruned:
 
     def once_more(dropped: np.ndarray, start: LinearModel) -> tuple[np.ndarray, LinearModel]:
         whole = fitted(dropped, start).model
-        logits = images.left_out(candidates.folds, whole, lambda _, held: fitted(dropped | held, whole).model)
+        logits = images.left_out(candidates.folds, whole, lambda _, held: fitted(dropped | held, None).model)
         return to_drop(logits), whole
 
     dropped, model = to_drop(candidates.noisy_logits), candidates.noisy_model

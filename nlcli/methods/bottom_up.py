@@ -70,12 +70,13 @@ class BottomUp(SolvedNoiseModel):
     def solve(self, labelled: Labelled) -> Solved:
         """Both kinds of labels, the noisy ones behind Q, as ``clean-and-noisy`` has them without it."""
         noisy, weight = labelled.noisy_term(verified=True), self.config.weight_decay
-        plain = choose_linear(labelled, {"without Q": [noisy, labelled.clean_term(_PLAIN_WEIGHT)]}, l2=weight)
+        terms = [noisy, labelled.clean_term(_PLAIN_WEIGHT)]
+        plain = choose_linear(labelled, {"without Q": terms}, l2=weight)
         matrix = self.shrunk(plain.solution.model, labelled)
         self.confusion.assign(matrix.T.astype(np.float32))
         behind = labelled.noisy_term(verified=True, transition=matrix)
         candidates = {f"clean weight {w}": [behind, labelled.clean_term(w)] for w in CLEAN_WEIGHTS}
-        return self.corrected(labelled, plain, candidates)
+        return self.corrected(labelled, plain, terms, candidates)
 
     def phases(self) -> tuple[Phase, ...]:
         settings = self.config

@@ -74,7 +74,8 @@ class Forward(SolvedNoiseModel):
 
     def solve(self, labelled: Labelled) -> Solved:
         """Behind T by pairs or by confident counts; by anchor points where these are asked for."""
-        plain = choose_linear(labelled, {"noisy": [labelled.noisy_term()]}, l2=self.config.weight_decay)
+        terms = [labelled.noisy_term()]
+        plain = choose_linear(labelled, {"noisy": terms}, l2=self.config.weight_decay)
         model = plain.solution.model
         if self.config.transition == "anchors":
             matrix = transition_from_anchors(predictions(model, labelled)[0])
@@ -82,7 +83,7 @@ class Forward(SolvedNoiseModel):
             self._pairs()  # where they are asked for and tell nothing, it says so
             matrix = self.shrunk(model, labelled)
         self.transition.assign(matrix.astype(np.float32))
-        return self.corrected(labelled, plain, {"corrected": [labelled.noisy_term(transition=matrix)]})
+        return self.corrected(labelled, plain, terms, {"corrected": [labelled.noisy_term(transition=matrix)]})
 
     def begin(self, phase: str, features: Callable[[], Iterator[np.ndarray]]) -> None:
         """Before the corrected training: read T off the trained classifier, then begin anew."""

@@ -116,7 +116,6 @@ class Posterior(SolvedLinearMethod):
                 labelled.task,
                 labelled.classes,
                 plain.solution.l2,
-                start=plain.solution.model,
                 tolerance=_TOLERANCE,
                 preconditioner=preconditioner,
             )

@@ -74,7 +74,7 @@ def test_all_checked_is_the_same_as_another_librarys_classifier() -> None:
     verified = np.asarray(images.verified[rows].toarray(), np.float64)
     folds = np.full(500, -1)
     folds[rows] = module.stratified_folds(verified.argmax(axis=1), 5)
-    weight, l2, _ = module._strength(images, module.Checked(verified, np.ones_like(verified), rows=rows))
+    weight, l2 = module._strength(images, module.Checked(verified, np.ones_like(verified), rows=rows))
     features = np.concatenate([part for _, part in images.design.blocks()])
     labels = np.where(images.checked, true, images.noisy.toarray().argmax(axis=1))
     counts = np.where(images.checked, weight, 1.0)

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from nlcli.errors import NlcliError
+from nlcli.estimation.cross_fitting import Beginning
 from nlcli.estimation.linear_model import LinearModel
 from nlcli.estimation.linear_search import Choice
 from nlcli.estimation.objective import Term
@@ -127,15 +128,22 @@ class SolvedNoiseModel(NoiseModel):
         pairs = self.known_noise()
         return prior if pairs is None else shrunk_transition(pairs.astype(np.float64), prior).matrix
 
-    def corrected(self, labelled: Labelled, plain: Choice, candidates: Mapping[str, Sequence[Term]]) -> Solved:
-        """The best of ``candidates``, whose noisy labels are behind T, or ``plain`` where these have lost a class."""
+    def corrected(
+        self, labelled: Labelled, plain: Choice, terms: Sequence[Term], candidates: Mapping[str, Sequence[Term]]
+    ) -> Solved:
+        """The best of ``candidates``, whose noisy labels are behind T, or ``plain`` where these have lost a class.
+
+        Args:
+            terms: What ``plain`` was fitted to.
+        """
         settings = self.config
         if labelled.unverified:
             # Noisy labels choose no classifier of true ones: a little less regularisation than they ask for without T.
             l2 = settings.weight_decay or plain.solution.l2 / UNVERIFIED_FACTOR
         else:
             l2 = settings.weight_decay
-        choice = choose_linear(labelled, candidates, l2=l2, start=plain.solution.model, afresh=True)
+        start = Beginning(plain.solution.model, terms, plain.solution.l2)
+        choice = choose_linear(labelled, candidates, l2=l2, start=start, afresh=True)
         lost = [
             c for c in predicted(plain.solution.model, labelled) if c not in predicted(choice.solution.model, labelled)
         ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from nlcli.estimation.candidates import Images, first_class
 from nlcli.estimation.contest import Judges
+from nlcli.estimation.cross_fitting import Beginning
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.linear_search import Checked, Choice, Point, choose
@@ -172,7 +173,7 @@ def choose_linear(
     candidates: Mapping[str, Sequence[Term]],
     *,
     l2: float = 0.0,
-    start: LinearModel | None = None,
+    start: LinearModel | Beginning | None = None,
     towards: np.ndarray | None = None,
     preconditioner: Preconditioner | None = None,
     afresh: bool = False,
