@@ -15,8 +15,8 @@ points. So the *mixture* is kept: the mean of the log-probabilities of all candi
 best, each as sure as verified images show it to be; on several labels within two of the best by log-loss, too, which
 tells where the order of all entries does not. Of one label its weights, and a shift of each class, are fitted to
 verified images under a ridge that holds them to the plain mean (``evidence``), and it is judged by cross-fitting, too.
-Of linear classifiers it is one. Only where it is more than one standard error behind the best is it not kept, but the
-simplest candidate that is not.
+Of linear classifiers it is one. Only where it is more than one standard error behind the best (of several labels two,
+as its members may be) is it not kept, but the simplest candidate that is not.
 
 Where none is verified, how well noisy labels are foretold chooses between the classifier of noisy labels and one that a
 matrix of noise corrects (``foretelling``), or, where that would lose a class, one of the labels that are left once
@@ -113,7 +113,8 @@ def contest(images: Images, judges: Judges | None = None) -> Contest:
     if mixture is not None:
         scores = {MIXTURE: mixture.scores()} | scores
     each = board.judged / len(scores[NOISY])
-    selection = select(scores, baseline=NOISY, images_each=each)
+    behind = MEMBERS_BEHIND if images.task == "multi-label" else 1.0
+    selection = select(scores, baseline=NOISY, errors_behind=behind, images_each=each)
     costs = {name: board.costs(name) for name in candidates.names}
     winner = selection.chosen
     if winner == MIXTURE:
