@@ -107,6 +107,7 @@ def does(how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "decoder_process.main()\n"
     )
     monkeypatch.setattr(decoders, "_PROGRAM", [str(program)])
+    decoders.POOL.close()  # those that other tests left idle decode as they always did
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from nlcli.networks.image_files import ARCHIVES, MAKE_READABLE, is_utf8, near_fo
 _MOST_TRIED = 20
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MOST_FOLDERS = 100
+_LONGEST = 4096
+"""Characters of a path that a file system takes; of a longer one nothing is where it says."""
 
 
 def probable_cause(root: Path, names: Sequence[str], *, fixed: bool = False) -> str | None:
@@ -26,7 +28,7 @@ def probable_cause(root: Path, names: Sequence[str], *, fixed: bool = False) -> 
     """
     _listing.cache_clear()
     tried = names[:_MOST_TRIED]
-    if not tried:
+    if not tried or max(map(len, tried)) > _LONGEST:
         return None
     places = [_place(root, name) for name in tried]
     unlisted = _unlisted(places)
@@ -119,7 +121,7 @@ def _deeper(places: Sequence[tuple[Path, str]]) -> str | None:
 
 def _without_folders(root: Path, tried: Sequence[str]) -> str | None:
     """Where an archive was unpacked without its folders."""
-    for depth in range(max(name.count("/") for name in tried)):
+    for depth in range(min(_MOST_FOLDERS, max(name.count("/") for name in tried))):
         parts = [name.split("/") for name in tried]
         if all(len(part) > depth + 1 and _all_in(root.joinpath(*part[:depth]), part[-1:]) for part in parts):
             place, lost = root.joinpath(*parts[0][:depth]), "/".join(parts[0][depth:-1])
@@ -164,7 +166,7 @@ def _with_prefix(root: Path, tried: Sequence[str]) -> str | None:
     for name in tried:
         folder, _, last = name.rpartition("/")
         longer = [other for other in _listing(root / folder) if other.endswith(last) and other != last]
-        shorter = [last[at:] for at in range(1, len(last)) if last[at:] in _listing(root / folder)]
+        shorter = sorted((o for o in _listing(root / folder) if last.endswith(o) and o != last), key=len, reverse=True)
         if len(longer) == 1:
             found.add(("put", longer[0].removesuffix(last)))
         elif shorter and os.path.splitext(shorter[0])[0]:

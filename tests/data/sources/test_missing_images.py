@@ -204,3 +204,9 @@ def test_annotations_as_other_programs_write_them(tmp_path: Path) -> None:
     (tmp_path / "twice.json").write_text(json.dumps(content))
     with pytest.raises(NlcliError, match="image file name 'train00.png' is listed twice"):
         read_instances(tmp_path / "twice.json")
+
+
+@pytest.mark.parametrize("name", ["a" * 1_000_000, "a/" * 500_000 + "b.png", "../" * 300_000 + "b.png"])
+def test_names_that_no_file_system_takes_are_not_searched_for(name: str, tmp_path: Path) -> None:
+    touch(tmp_path / "b.png")
+    assert probable_cause(tmp_path, [name]) is None
