@@ -68,9 +68,10 @@ def write_sample_statistics(directory: Path, table: LabelTable) -> dict[str, Any
         What its summary says: ``noise_summary``, and of one label an image the pairs.
     """
     sample = sample_of(directory, table)
-    told, pairs = noise_summary(table), write_all_statistics(directory, sample)
-    shares = {name: value for name, value in noise_summary(sample).items() if name.endswith("_noisy_right")}
-    return told | shares | pairs
+    told = noise_summary(table)
+    if sample is not table:
+        told |= {name: value for name, value in noise_summary(sample).items() if name.endswith("_noisy_right")}
+    return told | write_all_statistics(directory, sample)
 
 
 def used_clean_set(directory: Path, table: LabelTable, rows: np.ndarray) -> dict[str, Any]:

@@ -61,8 +61,8 @@ _ROUNDS = 2
 _ROUND_STRENGTH = 10**-0.5
 _ROUND_FOLDS = 2
 _STILL = 0.005
-_HELD_PRIORS = 1 << 28
-_HELD_MODELS = 8
+_HELD = 1 << 28
+"""Bytes of what is kept of fits without some images, priors and models each."""
 _STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
 
 
@@ -277,12 +277,11 @@ class Candidates:
 
     def _noisy_without(self, held: np.ndarray) -> LinearModel:
         """The classifier of the noisy labels of all images but ``held`` (n,) bool, at ``l2``."""
-        key = held.tobytes()
+        key = np.packbits(held).tobytes()
         if key not in self._noisy_models:
-            if len(self._noisy_models) == _HELD_MODELS:
-                del self._noisy_models[next(iter(self._noisy_models))]
-            terms = [Term(self.images.noisy, _without(self._base_weights(), held))]
-            self._noisy_models[key] = self._solved(terms, self.l2, None)
+            model = self._solved([Term(self.images.noisy, _without(self._base_weights(), held))], self.l2, None)
+            _make_room(self._noisy_models, model.kernel.nbytes)
+            self._noisy_models[key] = model
         return self._noisy_models[key]
 
     def final(self, name: str, value: float) -> tuple[LinearModel, int, bool]:
@@ -361,8 +360,7 @@ class Candidates:
             if np.abs(matrix - before).max() <= _STILL:
                 break
         log_prior = log_softmax(np.float32(factor) * logits)
-        if (len(self._noise_of) + 1) * log_prior.nbytes > _HELD_PRIORS:
-            self._noise_of.clear()
+        _make_room(self._noise_of, log_prior.nbytes)
         self._noise_of[key] = matrix, log_prior
         return matrix, log_prior
 
@@ -390,6 +388,12 @@ class Candidates:
 
     def _solved(self, terms: Sequence[Term], l2: float, start: LinearModel | None) -> LinearModel:
         return self.images.solved(terms, l2, start, TOLERANCE).model
+
+
+def _make_room(kept: dict[bytes, Any], size: int) -> None:
+    """Forget what is ``kept``, ``size`` bytes each, where one more would be too much."""
+    if (len(kept) + 1) * size > _HELD:
+        kept.clear()
 
 
 def _without(weights: np.ndarray, held: np.ndarray | None) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,38 +57,24 @@ def out_of_fold(
     l2: float | Sequence[float],
     folds: np.ndarray,
     *,
-    start: LinearModel | None = None,
-    towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
-    afresh: bool = False,
 ) -> np.ndarray:
     """Logits of every image with a fold, by classifiers solved without any image of that fold.
 
     Args:
         l2: One value, or a path of them from strong to weak, each started from the one before.
         folds: (n,) number of each row's fold; below 0: always fitted on and never predicted.
-        start: Of every fold's first solution.
-        afresh: As of ``solve_path``.
 
     Returns:
         (m, C) float32 of the rows with a fold in their order; for a path (number of values, m, C).
     """
     values = [float(value) for value in np.atleast_1d(np.asarray(l2, np.float64))]
-    path = out_of_fold_path(
-        features,
-        terms,
-        task,
-        classes,
-        values,
-        folds,
-        start=start,
-        towards=towards,
-        tolerance=tolerance,
-        preconditioner=preconditioner,
-        afresh=afresh,
+    logits = list(
+        out_of_fold_path(
+            features, terms, task, classes, values, folds, tolerance=tolerance, preconditioner=preconditioner
+        )
     )
-    logits = list(path)
     return np.stack(logits) if np.ndim(l2) else logits[0]
 
 
@@ -104,6 +90,20 @@ class Beginning:
     terms: Sequence[Term]
     l2: float
 
+    def without(
+        self, design: RowBlocks, folds: np.ndarray, tolerance: float, preconditioner: Preconditioner
+    ) -> dict[int, LinearModel]:
+        """By each of ``folds`` (n,) that is not below 0, the same fitted without it."""
+        task, classes = self.model.task, len(self.model.bias)
+        models = {}
+        for fold in np.unique(folds[folds >= 0]).tolist():
+            kept = folds != fold
+            terms = [term.of_rows(kept) for term in self.terms]
+            rows = ChosenBlocks(design, kept)
+            solution = solve(rows, terms, task, classes, self.l2, tolerance=tolerance, preconditioner=preconditioner)
+            models[fold] = solution.model
+        return models
+
 
 def out_of_fold_path(
     features: np.ndarray | RowBlocks,
@@ -113,7 +113,7 @@ def out_of_fold_path(
     values: Sequence[float],
     folds: np.ndarray,
     *,
-    start: LinearModel | Beginning | None = None,
+    start: LinearModel | Mapping[int, LinearModel] | None = None,
     towards: np.ndarray | None = None,
     tolerance: float = TOLERANCE,
     preconditioner: Preconditioner | None = None,
@@ -122,23 +122,14 @@ def out_of_fold_path(
     """What ``out_of_fold`` gives of each value of l2, one after the other: whoever has seen enough takes no more.
 
     Args:
-        start: Of every fold's first solution: one that has seen no label of these images, or a ``Beginning``.
+        start: Of every fold's first solution: one that has seen no label of these images, or one for each fold.
     """
     design = as_blocks(features)
     preconditioner = preconditioner or Preconditioner(design)
     listed = (terms,) if isinstance(terms, Term) else tuple(terms)
     predicted = np.flatnonzero(folds >= 0)
     found: dict[int, Solution | None] = dict.fromkeys(np.unique(folds[predicted]).tolist())
-
-    def begun(fold: int) -> LinearModel | None:
-        if not isinstance(start, Beginning):
-            return start
-        kept = folds != fold
-        terms = [term.of_rows(kept) for term in start.terms]
-        rows = ChosenBlocks(design, kept)
-        return solve(rows, terms, task, classes, start.l2, tolerance=tolerance, preconditioner=preconditioner).model
-
-    starts = {fold: begun(fold) for fold in found}
+    starts = start if isinstance(start, Mapping) else dict.fromkeys(found, start)
     for value in values:
         logits = np.empty((len(predicted), classes), np.float32)
         for fold, before in found.items():

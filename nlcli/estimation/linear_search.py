@@ -151,6 +151,10 @@ def choose(
         afresh: As of ``solve_path``.
     """
     preconditioner = preconditioner or Preconditioner(design)
+    whole = start.model if isinstance(start, Beginning) else start
+    begun: LinearModel | Mapping[int, LinearModel] | None = whole
+    if isinstance(start, Beginning) and checked.design is None:
+        begun = start.without(design, checked.folds(design.shape[0]), PATH_TOLERANCE, preconditioner)
     points: list[Point] = []
     best: Solution | None = None
     chosen = 0
@@ -158,7 +162,7 @@ def choose(
     for name, terms in candidates.items():
         first = len(points)
         for l2, solution, logits in _path(
-            design, terms, task, classes, values, checked, start, towards, preconditioner, afresh
+            design, terms, task, classes, values, checked, begun, towards, preconditioner, afresh
         ):
             now = costs.with_one(logits)
             iterations = 0 if solution is None else solution.iterations
@@ -177,7 +181,7 @@ def choose(
         task,
         classes,
         point.l2,
-        start=_model(start) if best is None else best.model,
+        start=whole if best is None else best.model,
         towards=towards,
         preconditioner=preconditioner,
         after=best,
@@ -232,7 +236,7 @@ def _path(
     classes: int,
     values: Sequence[float],
     checked: Checked,
-    start: LinearModel | Beginning | None,
+    start: LinearModel | Mapping[int, LinearModel] | None,
     towards: np.ndarray | None,
     preconditioner: Preconditioner,
     afresh: bool,
@@ -260,13 +264,14 @@ def _path(
         for l2, own in zip(values, path, strict=False):
             yield l2, None, own[place]
         return
+    assert not isinstance(start, Mapping)
     for solution in solve_path(
         design,
         terms,
         task,
         classes,
         values,
-        start=_model(start),
+        start=start,
         towards=towards,
         tolerance=PATH_TOLERANCE,
         preconditioner=preconditioner,
@@ -274,7 +279,3 @@ def _path(
     ):
         parts = [solution.model.logits(part) for _, part in checked.design.blocks()]
         yield solution.l2, solution, np.concatenate(parts)
-
-
-def _model(start: LinearModel | Beginning | None) -> LinearModel | None:
-    return start.model if isinstance(start, Beginning) else start

@@ -79,7 +79,7 @@ class Posterior(SolvedLinearMethod):
             labelled.design,
             observed,
             folds,
-            self._starts(labelled, observed, folds, plain, weight, preconditioner),
+            self._starts(labelled, observed, folds, plain.solution.l2, weight, preconditioner),
             plain.solution.l2,
             weight=weight,
             apart=_apart(labelled),
@@ -102,7 +102,7 @@ class Posterior(SolvedLinearMethod):
         labelled: Labelled,
         observed: Observed,
         folds: np.ndarray,
-        plain: Choice,
+        l2: float,
         weight: float,
         preconditioner: Preconditioner,
     ) -> list[LinearModel]:
@@ -115,7 +115,7 @@ class Posterior(SolvedLinearMethod):
                 term.of_rows(np.flatnonzero(kept)),
                 labelled.task,
                 labelled.classes,
-                plain.solution.l2,
+                l2,
                 tolerance=_TOLERANCE,
                 preconditioner=preconditioner,
             )

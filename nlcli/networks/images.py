@@ -32,7 +32,7 @@ def load_image(source: Source, pre: Preprocessing | Preparation) -> np.ndarray:
         ImageError: the image cannot be used; its ``reason`` says why.
         NlcliError: processes that decode are killed again and again.
     """
-    name = f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
+    name = _name(source)
     content = source if isinstance(source, bytes) else read_image_file(Path(source))
     if is_plain(content) or not has_a_format(content):
         return decode(content, pre, name)
@@ -41,18 +41,22 @@ def load_image(source: Source, pre: Preprocessing | Preparation) -> np.ndarray:
     return prepared(Image.fromarray(decode_one_elsewhere(content, None, name)), pre, name)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file as it is looked at.
+def image_size(content: bytes) -> tuple[int, int]:
+    """Width and height of what an image file holds, as it is looked at.
 
     Raises:
         ImageError: it cannot be used.
         NlcliError: processes that decode are killed again and again.
     """
-    content = read_image_file(path)
+    name = _name(content)
     if is_plain(content) or not has_a_format(content):
-        return upright_size(content, str(path))
-    height, width = decode_one_elsewhere(content, None, str(path)).shape[:2]
+        return upright_size(content, name)
+    height, width = decode_one_elsewhere(content, None, name).shape[:2]
     return width, height
+
+
+def _name(source: Source) -> str:
+    return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
 def load_each(sources: Sequence[Source], pre: Preprocessing | Preparation, buffer: np.ndarray) -> list[str | None]:

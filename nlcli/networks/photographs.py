@@ -34,13 +34,14 @@ def thumbnail(path: Path, side: int, most_bytes: int) -> Thumbnail | None:
     """
     from PIL import Image
 
-    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image
+    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image, read_image_file
 
     try:
-        width, height = image_size(path)
+        content = read_image_file(path)
+        width, height = image_size(content)
         longest = max(width, height, 1)
         side = max(_SMALLEST, min(side, longest))
-        pixels = load_image(path, Preprocessing(size=side, resize="stretch", decode="fast"))
+        pixels = load_image(content, Preprocessing(size=side, resize="stretch", decode="fast"))
     except ImageError:
         return None
     shape = (max(1, round(side * width / longest)), max(1, round(side * height / longest)))
@@ -57,11 +58,12 @@ def thumbnail(path: Path, side: int, most_bytes: int) -> Thumbnail | None:
 
 def read_photograph(path: Path) -> Photograph | None:
     """An image file in its own shape, its pixels squeezed into a small square; None where it cannot be read."""
-    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image
+    from nlcli.networks.images import ImageError, Preprocessing, image_size, load_image, read_image_file
 
     try:
-        pixels = load_image(path, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
-        width, height = image_size(path)
+        content = read_image_file(path)
+        pixels = load_image(content, Preprocessing(size=_PIXELS, resize="stretch", decode="fast"))
+        width, height = image_size(content)
     except ImageError:
         return None
     return Photograph(pixels, width, height)

@@ -20,6 +20,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from nlcli.stages.own_limits import allow_seconds, leave_no_core
+
 SECONDS = 20
 """Of the processor, for a part of a file."""
 ANSWER_SECONDS = 3600.0
@@ -108,8 +110,6 @@ def trial(path: Path, archive: bool) -> int:
 
 def look(path: Path, archive: bool, seconds: int) -> None:
     """Read what is not plain numbers, and die of SIGXCPU where that does not end."""
-    from nlcli.stages.own_limits import allow_seconds, leave_no_core
-
     leave_no_core()
     allow_seconds(seconds)
     import h5py
@@ -160,8 +160,6 @@ def _array(array: Any, seconds: int) -> None:
         array.id.get_num_chunks()  # goes through their index
     if not array.dtype.hasobject or not array.ndim:
         return
-    from nlcli.stages.own_limits import allow_seconds
-
     for first in range(0, array.shape[0], _TEXTS):
         allow_seconds(seconds)
         array[first : first + _TEXTS]

@@ -53,9 +53,8 @@ def read_own_table(
         if missing:
             raise NlcliError(f"{path} has no column '{missing[0]}'; {remedy}")
         wanted = None if columns is None else list(columns)
-        with pq.ParquetFile(
-            path
-        ) as file:  # not pyarrow's data sets: they bring in pandas, and do not end over some damage
+        # Not by pyarrow's data sets, which bring in pandas and do not end over some damage.
+        with pq.ParquetFile(path) as file:
             table = file.read(wanted)
             _require_rows(file.metadata.num_rows, len(table))
         table = table if wanted is None else table.select(wanted)

@@ -17,6 +17,7 @@ from nlcli.estimation.cross_fitting import Beginning, out_of_fold_path, stratifi
 from nlcli.estimation.design import ArrayBlocks
 from nlcli.estimation.linear_model import Task
 from nlcli.estimation.objective import Term
+from nlcli.estimation.preconditioner import Preconditioner
 from nlcli.estimation.pruning import looks_wrong, pruned
 from nlcli.estimation.solver import solve
 
@@ -122,7 +123,8 @@ def test_what_begins_at_a_classifier_begins_without_the_fold() -> None:
     term, folds = Term(labels), stratified_folds(labels.argmax(axis=1), 5)
     whole = solve(features, term, "single-label", CLASSES, 1e-12).model
     assert _right(whole.logits(features), labels, "single-label") == 1.0
-    begins = Beginning(whole, [term], 1e-12)
+    design = ArrayBlocks(features)
+    begins = Beginning(whole, [term], 1e-12).without(design, folds, 1e-4, Preconditioner(design))
     (crossed,) = out_of_fold_path(features, term, "single-label", CLASSES, [1e-12], folds, start=begins, tolerance=1e-4)
     assert _right(crossed, labels, "single-label") < CHANCE
     (known,) = out_of_fold_path(features, term, "single-label", CLASSES, [1e-12], folds, start=whole, tolerance=1e-4)

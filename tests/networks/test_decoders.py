@@ -29,6 +29,7 @@ def _few_suffice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two processes, for any number of pictures; none is left behind."""
     monkeypatch.setattr(decoders, "PAYS_FROM", 1)
     monkeypatch.setattr(decoders, "THREADS_SUFFICE", 1)
+    POOL.close()  # what other tests left
     yield
     POOL.close()
 
@@ -107,7 +108,7 @@ def does(how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "decoder_process.main()\n"
     )
     monkeypatch.setattr(decoders, "_PROGRAM", [str(program)])
-    decoders.POOL.close()  # those that other tests left idle decode as they always did
+    decoders.POOL.close()  # those that are idle decode as they always did
 
 
 @pytest.mark.parametrize(

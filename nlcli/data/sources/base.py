@@ -15,14 +15,13 @@ import numpy as np
 
 from nlcli.console import say
 from nlcli.data.labels import SPLITS, LabelTable, only_class, take_rows
-from nlcli.data.sources.missing_cause import absent_folder, probable_cause
+from nlcli.data.sources.missing_cause import MOST_TRIED, absent_folder, probable_cause
 from nlcli.errors import NlcliError
 from nlcli.stages.files import write_csv
 
 TRAIN, VALIDATION, TEST = range(3)
 LEFT_OUT = "left_out.csv"
 _MOST_NAMED = 3
-_MOST_TRIED = 20
 _STREAM_LIMIT = 0x6C696D
 
 
@@ -58,7 +57,7 @@ def advice_on_missing(root: Path, missing: Sequence[str], share: float, *, fixed
     cause, absent = None, None
     with contextlib.suppress(OSError):  # a name that no file system takes, such as one of 5,000 characters
         cause = probable_cause(root, missing, fixed=fixed)
-        absent = absent_folder(root, missing[:_MOST_TRIED])
+        absent = absent_folder(root, missing[:MOST_TRIED])
     if cause is not None:
         return cause
     gone = "" if absent is None else f"there is no folder {absent}: "
@@ -85,7 +84,7 @@ def refuse_missing(
     first = [names[i] for i in np.flatnonzero(missing)[:_MOST_NAMED]]
     sentence = f"{count:,} of {len(names):,} listed images are not in {where} ({enumerate_some(first, count)})"
     if count > allowed * len(names):
-        gone = [names[i] for i in np.flatnonzero(missing)[:_MOST_TRIED]]
+        gone = [names[i] for i in np.flatnonzero(missing)[:MOST_TRIED]]
         do = advice_on_missing(Path(where), gone, count / len(names), fixed=fixed)
         raise NlcliError(f"{sentence}; {do}")
     say(f"warning: {sentence}; they are left out")

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 
 from nlcli.networks.image_files import ARCHIVES, MAKE_READABLE, is_utf8, near_folder
 
-_MOST_TRIED = 20
+MOST_TRIED = 20
+"""Names by which a cause is looked for."""
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MOST_FOLDERS = 100
 _LONGEST = 4096
@@ -27,7 +28,7 @@ def probable_cause(root: Path, names: Sequence[str], *, fixed: bool = False) -> 
         fixed: No other folder can be given for the images, as the lists, or other images, are in ``root``, too.
     """
     _listing.cache_clear()
-    tried = names[:_MOST_TRIED]
+    tried = names[:MOST_TRIED]
     if not tried or max(map(len, tried)) > _LONGEST:
         return None
     places = [_place(root, name) for name in tried]

@@ -19,6 +19,7 @@ from nlcli.console import progress, say
 from nlcli.data.config import BuildOpenImages
 from nlcli.data.lists import read_lines, shown
 from nlcli.data.sources.base import advice_on_missing, enumerate_some
+from nlcli.data.sources.missing_cause import MOST_TRIED
 from nlcli.errors import NlcliError
 from nlcli.networks.image_files import MAKE_READABLE, near_folder
 from nlcli.stages.text_lines import bounded_lines
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 _HEADER = "ImageID,Source,LabelName,Confidence"
 _BLOCK_BYTES = 16 << 20
-_MOST_TRIED = 20
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -173,7 +173,7 @@ def images_present(
         f"({enumerate_some([f'{i:016x}.jpg' for i in lost[:3]], len(lost))})"
     )
     if len(lost) > config.allow_missing * len(ids):
-        some = [f"{subset}/{i:016x}.jpg" for i in lost[:_MOST_TRIED]]
+        some = [f"{subset}/{i:016x}.jpg" for i in lost[:MOST_TRIED]]
         raise NlcliError(f"{sentence}; {advice_on_missing(config.images, some, len(lost) / len(ids), fixed=True)}")
     say(f"warning: {sentence}; they are left out")
     left_out["missing images"] += len(lost)
