@@ -11,6 +11,7 @@ from nlcli.methods.base.contract import Batch, MethodConfig, Phase, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import mixture_cross_entropy
 from nlcli.methods.base.method import Method
+from nlcli.methods.base.paper_settings import VEIT_SETTINGS
 from nlcli.methods.base.search_range import Range
 from nlcli.methods.citations import MISRA_2016
 from nlcli.networks.linear_layer import LinearLayer
@@ -44,14 +45,7 @@ class Misra(Method):
     Config = MisraConfig
     # Veit 2017, section 4.4, as for its other fine-tuned variants.
     presets: ClassVar = {
-        "open-images": {
-            "optimizer": "rmsprop",
-            "learning_rate": 1e-3,
-            "relevance_rate": 1e-3,
-            "steps": 4_000_000,
-            "visual_steps": 1_000_000,
-            "decay": 0.94,
-        },
+        "open-images": VEIT_SETTINGS | {"relevance_rate": 1e-3, "visual_steps": 1_000_000},
     }
     scores = ("visual", "relevance")
     accepts_last_layer = True

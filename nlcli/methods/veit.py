@@ -12,6 +12,7 @@ from pydantic import Field
 from nlcli.methods.base.contract import Batch, Phase, Schedule, Tensor
 from nlcli.methods.base.keras_ops import ops
 from nlcli.methods.base.losses import Normalise, binary_cross_entropy, clipped_absolute_error
+from nlcli.methods.base.paper_settings import VEIT_SETTINGS
 from nlcli.methods.base.search_range import Range
 from nlcli.methods.base.solved_start import SolvedLogits, StartedConfig, StartedMethod
 from nlcli.methods.citations import VEIT_2017
@@ -70,15 +71,7 @@ class Veit(StartedMethod):
             "steps": 200_000,
             "pretrain_steps": 200_000,
         },
-        "open-images": {
-            "optimizer": "rmsprop",
-            "learning_rate": 1e-3,
-            "cleaning_rate": 0.015,
-            "pretrain_rate": 0.015,
-            "steps": 4_000_000,
-            "pretrain_steps": 4_000_000,
-            "decay": 0.94,
-        },
+        "open-images": VEIT_SETTINGS | {"cleaning_rate": 0.015, "pretrain_rate": 0.015, "pretrain_steps": 4_000_000},
     }
     scores = ("classifier",)
     accepts_last_layer = True

@@ -1,6 +1,6 @@
 """Metrics computed from labels and scores: average precision, accuracy, curves.
 
-Definitions follow the papers (Veit 2017 section 4.3; Hu 2018 section 4.2). ``AP`` is the mean,
+Definitions follow the papers (Veit 2017 section 4.2; Hu 2018 section 4.2). ``AP`` is the mean,
 over the positives, of the precision at their rank, ties shared as scikit-learn's
 ``average_precision_score`` shares them. ``mAP`` is its mean over the classes that have a positive
 among the scored entries; ``AP_all`` ranks all (image, class) entries together.

@@ -205,3 +205,5 @@ def test_methods_that_learn_from_partly_verified_labels_offer_both(name: str) ->
             batch = Batch(2, batch.noisy[-2:], batch.verified, batch.mask)
         parts[normalise] = {k: float(v) for k, v in method.losses("joint", features, batch).items()}
     assert parts["entries"]["L_clean"] == pytest.approx(8 * parts["images"]["L_clean"], rel=1e-5)
+    if name != "residual":  # one mean over rows of V and T: 2 + 16 labelled entries of 32, whoever labelled them
+        assert parts["entries"]["L_classify"] == pytest.approx(32 / 18 * parts["images"]["L_classify"], rel=1e-5)
