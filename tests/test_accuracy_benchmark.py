@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.accuracy.cases import Answer, Case, Truth
 from benchmarks.accuracy.cells import Cell, Wanted, fill, read_cells
+from benchmarks.accuracy.intervals import ORDER, difference, interval
 from benchmarks.accuracy.measure import area, average_error, chosen_threshold, measured
 from benchmarks.accuracy.planting import by_image, by_matrix
-from benchmarks.accuracy.rows import WORLDS, Row, rows
-from benchmarks.accuracy.table import difference, interval, write_tables
+from benchmarks.accuracy.rows import WORLDS, Row, World, _noisy, case, rows
+from benchmarks.accuracy.summary import against_references
+from benchmarks.accuracy.table import write_tables
 
 
 def test_planted_noise_has_its_rate() -> None:
@@ -165,3 +168,52 @@ def test_at_least_half_of_the_worlds_are_held_back(tmp_path: Path) -> None:
     assert "digits-image-40@5" in names
     with pytest.raises(SystemExit, match="no row is like"):
         rows(["nothing"], tmp_path)
+
+
+def test_what_chooses_itself_beside_the_references_by_hand() -> None:
+    """Ahead of noisy labels by 0.10 and 0.30: t of one degree of freedom is 12.706, times 0.1 of standard error."""
+    table = {
+        ("coco@5", method): [cell(method, seed, value) for seed, value in enumerate(values)]
+        for method, values in {
+            "sklearn-true": (0.9, 0.7),
+            "sklearn-noisy": (0.4, 0.2),
+            "regression": (0.35, 0.2),
+            "head:auto": (0.5, 0.5),
+        }.items()
+    }
+    (line,) = against_references(table, ORDER, "mAP").splitlines()[2:]
+    row, defaults, seeds, true, noisy, careful, auto, less, kept, closed = line.strip("| ").split(" | ")
+    assert (row, defaults, seeds, true, noisy, careful) == ("coco@5", "held back", "2", "0.800", "0.300", "0.275")
+    assert auto == "**0.500** ± 0.000"
+    assert less == "+0.200 (-1.071 to +1.471)"
+    assert kept == "mixture 1, noisy 1"
+    assert closed == "0.40"
+    behind = {**table, ("coco@5", "regression"): [cell("regression", seed, 0.6) for seed in range(2)]}
+    assert "| **0.600** | 0.500 ± 0.000 |" in against_references(behind, ORDER, "mAP")
+    assert against_references(table, ORDER, "top_1") == ""
+
+
+def cell(method: str, seed: int, value: float) -> Cell:
+    return Cell("coco@5", method, seed, {"mAP": value}, 1.0, ("mixture", "noisy")[seed], None)
+
+
+def test_verified_images_are_drawn_anew_while_noise_and_test_images_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=200)
+    features = np.eye(3, dtype=np.float32)[truth] + rng.normal(size=(200, 3)).astype(np.float32)
+    split = np.where(np.arange(200) < 40, 2, 0)
+    monkeypatch.setattr(
+        "benchmarks.accuracy.rows.images",
+        lambda *_: SimpleNamespace(truth=truth, features=features, split=split, matrix=None),
+    )
+    _noisy.cache_clear()
+    row = Row(World("made-up", "class", 20), 10)
+    first, other = (case(row, 0, tmp_path, draw=draw)[0] for draw in (0, 1))
+    _noisy.cache_clear()
+    np.testing.assert_array_equal(first.noisy, other.noisy)
+    np.testing.assert_array_equal(first.test_features, other.test_features)
+    assert len(first.verified) == len(other.verified) == 16
+    assert set(first.verified) != set(other.verified)
+    np.testing.assert_array_equal(other.known, truth[40:][other.verified])

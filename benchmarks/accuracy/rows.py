@@ -89,13 +89,14 @@ def rows(patterns: list[str], runs: Path) -> list[Row]:
     ]
 
 
-def case(row: Row, seed: int, runs: Path, most: int | None = None) -> tuple[Case, Truth]:
+def case(row: Row, seed: int, runs: Path, most: int | None = None, draw: int = 0) -> tuple[Case, Truth]:
     """What is asked in ``row`` with ``seed``, and the answer.
 
     The verified images of a smaller share are among those of a larger one.
 
     Args:
         most: Images outside test, the first of a drawing; all where it is not said.
+        draw: Of the verified images; noise and test images are those of the seed in each.
     """
     world = row.world
     data, noisy, features = _noisy(world, seed, runs)
@@ -106,11 +107,13 @@ def case(row: Row, seed: int, runs: Path, most: int | None = None) -> tuple[Case
     else:
         test = np.flatnonzero(data.split == 2)
     outside = order[~np.isin(order, test)][:most]
+    if draw:
+        outside = np.random.default_rng([seed, _STREAM, 2, draw]).permutation(outside)
     count = round(len(outside) * row.share / 100)
     place = np.sort(outside)
     verified = np.searchsorted(place, outside[:count])
     asked = Case(
-        name=f"{row.name}-{seed}",
+        name=f"{row.name}-{seed}" + (f".{draw}" if draw else ""),
         classes=int(data.truth.max()) + 1 if data.truth.ndim == 1 else data.truth.shape[1],
         several=data.truth.ndim == 2,
         features=features[place],

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.cells import Cell
+from benchmarks.accuracy.intervals import ORDER, difference, interval
 from benchmarks.accuracy.references import REFERENCES, TRUE
-from benchmarks.accuracy.rows import SHARES, WORLDS, Row
+from benchmarks.accuracy.summary import BEFORE, against_references
 from nlcli.console import markdown_table
-from nlcli.metrics.intervals import difference_interval, metric_interval, share_support
 from nlcli.stages.files import atomic_path, write_csv
 
-ORDER = {Row(world, share).name: Row(world, share) for world in WORLDS for share in SHARES}
 SHOWN = (
     *("top_1", "AP_all", "mAP", "AUC", "average_error", "AUC_given", "AUC_missing", "label_error"),
     *("precision_wrong", "recall_wrong", "precision_missing", "recall_missing"),
 )
-OF_CLASSIFIERS = ("top_1", "AP_all", "mAP")
+TITLES = {"top_1": "top-1 of test", "AP_all": "AP_all of test", "mAP": "mAP of test"}
+OF_CLASSIFIERS = tuple(TITLES)
 SMALLER_IS_BETTER = ("average_error", "label_error")
 
 Table = dict[tuple[str, str], list[Cell]]
@@ -34,61 +34,15 @@ def write_tables(cells: list[Cell], folder: Path) -> str:
             table[cell.row, cell.method].append(cell)
     _write_csv(table, folder / "accuracy.csv")
     parts = [_metric_table(table, metric) for metric in SHOWN]
+    for metric in OF_CLASSIFIERS:
+        if told := against_references(table, ORDER, metric):
+            parts.append(f"## `auto` beside the references: {TITLES[metric]}\n\n{told}\n")
     text = "\n".join(part for part in parts if part)
     with atomic_path(folder / "accuracy.md") as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
     if any(metric in cell.metrics for cell in cells for metric in OF_CLASSIFIERS):
         _plot(table, folder / "accuracy.png")
     return text
-
-
-def interval(cells: list[Cell], metric: str) -> tuple[float, float] | None:
-    """Over images and seeds; where each seed has test images of its own, over seeds, which have both."""
-    values = np.array([cell.metrics[metric] for cell in cells])
-    outcomes = [cell.outcome for cell in cells]
-    if metric == "top_1" and _same_images(cells):
-        return metric_interval(values, _resampled(outcomes), share_support(len(outcomes[0])))
-    if len(values) < 2:
-        return None
-    half = _t(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def difference(own: list[Cell], other: list[Cell], metric: str) -> tuple[float, tuple[float, float] | None]:
-    """``own`` less ``other``, of the seeds that both have, and its interval."""
-    pairs = _pairs(own, other)
-    mine, theirs = ([pair[k].metrics[metric] for pair in pairs] for k in (0, 1))
-    gap = np.array(mine) - np.array(theirs)
-    if metric == "top_1" and _same_images(own):
-        first, second = ([pair[k].outcome for pair in pairs] for k in (0, 1))
-        support = share_support(len(first[0]))
-        return float(gap.mean()), difference_interval(mine, _resampled(first), theirs, _resampled(second), support)
-    if len(gap) < 2:
-        return float(gap.mean()), None
-    half = _t(len(gap) - 1) * float(gap.std(ddof=1)) / math.sqrt(len(gap))
-    return float(gap.mean()), (float(gap.mean() - half), float(gap.mean() + half))
-
-
-def _pairs(own: list[Cell], other: list[Cell]) -> list[tuple[Cell, Cell]]:
-    of_seed = {cell.seed: cell for cell in other}
-    return [(cell, of_seed[cell.seed]) for cell in own if cell.seed in of_seed]
-
-
-def _same_images(cells: list[Cell]) -> bool:
-    return ORDER[cells[0].row].world.images in ("digits", "scenes")
-
-
-def _resampled(outcomes: list[np.ndarray]) -> np.ndarray:
-    """(S, B) shares of the same 1,000 resamples of the images."""
-    count = len(outcomes[0])
-    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=1000)
-    return np.stack([weights @ outcome / count for outcome in outcomes])
-
-
-def _t(freedom: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.975))
 
 
 # --- text ------------------------------------------------------------------------------------
@@ -119,8 +73,7 @@ def _metric_table(table: Table, metric: str) -> str:
             text = f"{values[method]:.3f}" + (f" ± {(ends[1] - ends[0]) / 2:.3f}" if ends is not None else "")
             line.append(f"**{text}**" if values[method] == best and method != TRUE else text)
         lines.append(line)
-    title = {"top_1": "Top-1 of test", "AP_all": "AP_all of test", "mAP": "mAP of test"}.get(metric, metric)
-    return f"## {title}\n\n{markdown_table(['row', 'defaults', *methods], lines)}\n"
+    return f"## {TITLES.get(metric, metric)}\n\n{markdown_table(['row', 'defaults', *methods], lines)}\n"
 
 
 def _ordered(methods: set[str]) -> list[str]:
@@ -142,7 +95,6 @@ def _write_csv(table: Table, path: Path) -> None:
 
 
 PLOTTED = ("regression", "cleanlab", "neighbours-50", "head:residual", "head:posterior", "head:auto", TRUE)
-BEFORE = "sklearn-noisy"
 
 
 def _plot(table: Table, path: Path) -> None:
