@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from nlcli.evaluation.comparison.breakdown_record import Analysis, CutRecord
+from nlcli.evaluation.comparison.breakdown_record import ALL, Analysis, CutRecord
 from nlcli.evaluation.comparison.model_rows import OverSeeds
 from nlcli.metrics.formats import percent, value_text
 
@@ -22,7 +22,7 @@ def analysis_tables(analysis: Analysis) -> list[Table]:
     """Every table of an analysis, metrics in percent."""
     tables = []
     if analysis.category is not None:
-        tables.append(_by_category(analysis, analysis.category))
+        tables += [_by_category(analysis, analysis.category), _together(analysis, analysis.category)]
     if len(analysis.models) > 1:
         for by in _TITLES:
             if analysis.sorted_cut(by).groups:
@@ -35,6 +35,16 @@ def _by_category(analysis: Analysis, cut: CutRecord) -> Table:
     rows = [[label, *(_value(group.models[i]) for group in cut.groups)] for i, label in enumerate(analysis.labels)]
     notes = ["percent; in brackets the number of classes that have positives", *_notes(analysis, cut)]
     return Table("mAP by category (Veit 2017, table 3)", header, rows, notes)
+
+
+def _together(analysis: Analysis, cut: CutRecord) -> Table:
+    names = [ALL, *(group.name for group in cut.groups)]
+    rows = [
+        [label, *(value_text(analysis.AP_all[name][i], style=".2f", scale=100) for name in names)]
+        for i, label in enumerate(analysis.labels)
+    ]
+    notes = ["percent; of all entries of a category's classes together, as if they were one class"]
+    return Table("AP_all by category (Veit 2017, section 4.5.2)", ["model", *names], rows, notes)
 
 
 _TITLES: dict[Literal["frequency", "quality"], str] = {

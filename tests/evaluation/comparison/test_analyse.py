@@ -406,6 +406,18 @@ def test_categories_are_table_3(world: World):
     markdown = (world.root / "analysis" / "analysis.md").read_text(encoding="utf-8")
     assert "| model | x (3) | y (3) | z (1) |" in markdown
     assert "1 class without positives in split 'test'" in markdown
+    lines = markdown.split("AP_all by category (Veit 2017, section 4.5.2)")[1].splitlines()
+    assert "| model | (all) | x | y | z |" in lines
+    for model in ("noisy", "veit"):
+        together = []
+        for classes in (range(CLASSES), *members.values()):
+            keep = world.mask[:, classes]
+            of_seeds = [
+                average_precision_score(world.labels[:, classes][keep], world.scores[model, seed][:, classes][keep])
+                for seed in (0, 1)
+            ]
+            together.append(f"{100 * np.mean(of_seeds):.2f}")
+        assert f"| {model} | {' | '.join(together)} |" in lines
     assert "on verified images (train 30, validation 20, test 40)" in markdown
 
 
