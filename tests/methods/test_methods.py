@@ -151,6 +151,16 @@ def test_card_and_citation(name: str) -> None:
     assert all(f"`{score}`" in described["card"] for score in described["scores"])
 
 
+@pytest.mark.parametrize("name", METHODS.ours)
+def test_the_card_names_what_papers_leave_open_of_its_options(name: str) -> None:
+    """Of RMSProp no paper states more than the rate; what losses are divided by is not the same as in the papers."""
+    card = re.sub(r"\s+", " ", METHODS.describe(name)["card"].split("## Departures")[1].split("## Attribution")[0])
+    optimizers = {configure(name, {}, preset).optimizer for preset in get_method(name).presets}
+    told = "RMSProp's decay rate and momentum are not stated; 0.9 and none here." in card
+    assert told == ("rmsprop" in optimizers)
+    assert ("`normalise=images`" in card) == ("normalise" in get_method(name).Config.model_fields)
+
+
 def test_listing_names_every_method_once() -> None:
     assert [row["name"] for row in METHODS.listing()] == list(METHODS.ours)
     assert all(row["title"] and row["paper"] for row in METHODS.listing())

@@ -10,6 +10,8 @@ A protocol is a flat mapping of facts, so that two of them can be compared entry
 ``decay.PHASE``     (factor, every, unit) or None
 ``start``           weights it begins with: ``imagenet``, ``none``, or the stage whose network it goes on from
 ``clean``           parts of the clean set; ``seeds``: how many runs a cell is the mean of
+``noisy.PHASE``     of which images a phase on noisy labels alone reads them: ``all`` of training, or ``T``, those outside
+                    the clean set
 ``select``          what chooses a step, on validation; ``score``: which of its classifiers is scored; ``split``
 ``option.X``        an option of the method, or of how images are shown to it
 ``detection.X``     an option of a detector, or of that which weighs the images of train-head
@@ -62,14 +64,16 @@ def facts(
     select: Any = UNSTATED,
     score: str = "classifier",
     split: Any = ("test",),
+    noisy: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Facts:
-    """A protocol as the table above has it; ``decay`` is of every phase, or by phase."""
+    """A protocol as the table above has it; ``decay`` is of every phase, or by phase, ``noisy`` by phase."""
     found: Facts = {"method": method, "optimizer": optimizer, "batch": batch, "start": start, "clean": clean}
     found |= {"seeds": seeds, "select": select, "score": score, "split": split}
     found |= {f"steps.{phase}": count for phase, count in steps.items()}
     found |= {f"rate.{phase}.{group}": rate for phase, of in rates.items() for group, rate in of.items()}
     found |= {f"decay.{phase}": decay[phase] if isinstance(decay, dict) else decay for phase in steps}
+    found |= {f"noisy.{phase}": of for phase, of in (noisy or {}).items()}
     return found | {f"option.{name}": value for name, value in options.items()}
 
 
@@ -83,7 +87,11 @@ def _coco(year: int) -> dict[str, Facts]:
     backbone |= told_2018 if year == 2018 else {"start": "imagenet", "flip": UNSTATED}
     return {
         "noisy": facts(
-            "network on noisy labels", **backbone, steps={"noisy": 20_000}, rates={"noisy": {"network": 1e-4}}
+            "network on noisy labels",
+            **backbone,
+            steps={"noisy": 20_000},
+            rates={"noisy": {"network": 1e-4}},
+            noisy={"noisy": "all"},  # "the entire training dataset" (2018), "all the images" (2019)
         ),
         "ground truth": facts(
             "network on verified labels",
@@ -96,13 +104,13 @@ def _coco(year: int) -> dict[str, Facts]:
 
 
 def _finetuned(start: str, **common: Any) -> dict[str, Facts]:
-    """FT-W, FT-L and FT-M, all with the same settings; ``flip`` is of the images, which FT-W alone sees."""
-    steps, rate, flip = common.pop("steps"), common.pop("rate"), common.pop("flip", UNSTATED)
+    """FT-W, FT-L and FT-M, all with the same settings."""
+    steps, rate = common.pop("steps"), common.pop("rate")
+    common = {"flip": UNSTATED} | common
     return {
         "FT-W": facts(
             "network on verified labels",
             **common,
-            flip=flip,
             steps={"verified": steps},
             rates={"verified": {"network": rate}},
             start=start,
@@ -122,7 +130,11 @@ FEATURES = "features of backbone"
 
 
 def _teacher_student(clean: Sequence[float], **options: Any) -> Facts:
-    """Hu 2018, sections 3.1 and 4.3; iterations and batch as its other variants (4.2)."""
+    """Hu 2018, sections 3.1 and 4.3; iterations and batch are those that 4.2 states of "variants of fine-tuning".
+
+    There too: "In the training phase, the images are random flipped horizontally and vertically." Section 3.2: nets are
+    pre-trained "using all the training data and the noisy labels".
+    """
     told = {"activation": "sigmoid", "targets": "hard", "threshold": 0.4, "pretrain": "both"} | options
     nets = ("teacher", "student") if told["pretrain"] == "both" else (told["pretrain"],)
     first = {} if told["pretrain"] == "none" else {"pretrain": UNSTATED}
@@ -141,6 +153,8 @@ def _teacher_student(clean: Sequence[float], **options: Any) -> Facts:
         score="student",
         clean_share=0.1,
         hidden=UNSTATED,
+        flip="both",
+        noisy=dict.fromkeys(first, "all"),
         **told,
     )
 
@@ -170,7 +184,7 @@ def _veit(
         variant=variant,
         clean_share=0.1,
         **VEIT_SIZES,
-        **more,
+        **{"flip": UNSTATED, **more},
     )  # fmt: skip
 
 
@@ -190,6 +204,7 @@ def _residual_coco(activation: str, rate: float) -> Facts:
         train="joint",
         clean_share=0.1,
         hidden=UNSTATED,
+        flip=UNSTATED,
     )
 
 
@@ -213,7 +228,14 @@ OI_BACKBONE = facts(
     start="none",
     select=None,
     flip=UNSTATED,
+    noisy={"noisy": "T"},  # "using the noisy labels from the Open Images training set"
 )
+# Hu 2019, section 3.3: "We initialize the backbone CNN by the weights of ImageNet pre-trained model ... first fine-tune the
+# backbone CNN by using the noisy labeled data"; section 4.2 says no more of it on Open Images.
+OI_NETWORK_2019 = OI_BACKBONE | {
+    "start": "imagenet",
+    **dict.fromkeys(("optimizer", "batch", "steps.noisy", "rate.noisy.network", "decay.noisy"), UNSTATED),
+}
 # Sums over images: eq. (2) and (3) of Veit 2017, (3) and (4) of Hu 2018, (6) of Hu 2019. Every class of an image of
 # MS-COCO is verified, so that it is all the same there.
 OI_VEIT = {
@@ -253,13 +275,18 @@ def _misra(score: str) -> Facts:
         start=FEATURES,
         score=score,
         select=None,
+        flip=UNSTATED,
+        noisy={"joint": "T"},
         labelled_if_present=UNSTATED,
         labelled_if_absent=UNSTATED,
     )
 
 
 def _residual_open_images(clean: tuple[float, ...], train: str = "joint", score: str = "clean") -> Facts:
-    """Hu 2019, section 4.2: "10^-3 using RMSProp ... a batch size of 32 and up to 2M iterations", alpha 0.1."""
+    """Hu 2019, section 4.2: "10^-3 using RMSProp ... a batch size of 32 and up to 2M iterations", alpha 0.1.
+
+    Of h alone (section 4.6, "i.e., alpha = 0") equation 5 remains, which is of the noisy set.
+    """
     share = {"clean_share": 0.1} if train == "joint" else {}
     return facts(
         "residual",
@@ -276,14 +303,26 @@ def _residual_open_images(clean: tuple[float, ...], train: str = "joint", score:
         train=train,
         normalise="images",
         hidden=UNSTATED,
+        flip=UNSTATED,
+        noisy={train: "T"} if train == "noise-only" else {},
         **share,
     )
 
 
-def _clothing(method: str, start: str, phase: str, **options: Any) -> Facts:
-    """A ResNet50 of Lee 2018's or Hu 2019's table whose training neither states."""
+ON_NOISY = ("noisy", "corrected", "weighted")
+"""Phases on noisy labels alone."""
+
+
+def _clothing(method: str, start: Any, phase: str, *, noisy: str = "T", **options: Any) -> Facts:
+    """A ResNet50 of Lee 2018's or Hu 2019's table whose training neither states.
+
+    Args:
+        noisy: Whose noisy labels: of Clothing1M "1M noisy", which its clean set is not among, by its counts; in Food-101N
+            and WebVision what is verified are noisy labels, and ``all`` of them are trained on.
+    """
     return facts(
         method,
+        noisy={phase: noisy} if phase in ON_NOISY else {},
         steps={phase: UNSTATED},
         rates={phase: {"head": UNSTATED, "trunk": UNSTATED}},
         decay=UNSTATED,
@@ -312,6 +351,7 @@ def _residual_clothing(train: str = "joint", score: str = "clean") -> Facts:
         hidden=UNSTATED,
         crop=UNSTATED,
         flip=UNSTATED,
+        noisy={train: "T"} if train == "noise-only" else {},
         **({"clean_share": 0.1} if train == "joint" else {}),
     )
 
@@ -395,6 +435,9 @@ WEIGHED = {"detection.method": "cleannet"} | {f"detection.{name}": value for nam
 FOOD_FEATURES = ("features of food101n-network-0",)
 
 
+BEFORE = "features of (Noisy)"
+"""In the place of a row: the network on whose features a table's heads learn, where it has no row of its own."""
+
 PAPERS: dict[str, dict[str, Facts]] = {
     "hu2018-table2": {
         "ResNet50 (Noisy)": COCO_2018["noisy"],
@@ -409,7 +452,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
                 + (("rate.cleaning.cleaning",) if name == "WP" else ()),
                 UNSTATED,
             )
-            | {"select": "AP_all"}
+            | {"select": "AP_all", "option.flip": "both"}
             for name, variant in (("WP", "pretrained"), ("TJ", "joint"))
         },
         "Proposed (teacher-student)": _teacher_student(ALL_2018),
@@ -424,7 +467,7 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "Veit et al. (TJ)": OI_VEIT["TJ"],
         "Proposed (teacher-student)": _teacher_student((1.0,))
         | {"batch": 32, "steps.joint": 4_000_000, "rate.joint.teacher": 1e-4, "rate.joint.student": 1e-5}
-        | {"option.normalise": "images"},
+        | {"option.normalise": "images", "option.flip": UNSTATED},
     },
     "hu2018-table4": {
         "Proposed (Linear Feat. Trans.)": _teacher_student((0.05, 0.1), activation="linear"),
@@ -437,10 +480,12 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "Pre-train label cleaning net alone": _teacher_student((0.05, 0.1), pretrain="teacher"),
         "Pre-train classification net alone": _teacher_student((0.05, 0.1), pretrain="student"),
         "Pre-train both nets": _teacher_student((0.05, 0.1)),
+        BEFORE: COCO_2018["noisy"],
     },
     "hu2018-table6": {
         "Proposed (soft label)": _teacher_student((0.05, 0.1), targets="soft"),
         "Proposed (hard label)": _teacher_student((0.05, 0.1)),
+        BEFORE: COCO_2018["noisy"],
     },
     "hu2019-table2": {
         "Backbone (Noisy)": COCO_2019["noisy"],
@@ -464,7 +509,10 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "Veit et al. (TJ)": OI_VEIT["TJ"],
         "Proposed (sigmoid)": _residual_open_images((1.0,)),
     },
-    "hu2019-table3": {"Proposed (sigmoid)": _residual_open_images((0.1, 0.2, 0.4, 0.6, 0.8, 1.0))},
+    "hu2019-table3": {
+        "Proposed (sigmoid)": _residual_open_images((0.1, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        BEFORE: OI_NETWORK_2019,
+    },
     "hu2019-table4": {
         "1 ResNet50 (Noisy)": _clothing("noisy", "imagenet", "noisy"),
         "2 ResNet50 (Clean)": _clothing("clean", "imagenet", "clean", clean=(1.0,)),
@@ -538,9 +586,9 @@ PAPERS: dict[str, dict[str, Facts]] = {
     },
     "lee2018-table3": {
         "None, Food-101": _clothing("clean", "imagenet", "clean", clean=UNSTATED),
-        "None, Food-101N": _clothing("noisy", "imagenet", "noisy"),
-        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", weights="hard") | WEIGHED,
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft") | WEIGHED,
+        "None, Food-101N": _clothing("noisy", "imagenet", "noisy", noisy="all"),
+        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="hard") | WEIGHED,
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="soft") | WEIGHED,
     },
     "lee2018-table4": {
         "1 None, 1M noisy, ImageNet": _clothing("noisy", "imagenet", "noisy"),
@@ -559,10 +607,10 @@ PAPERS: dict[str, dict[str, Facts]] = {
         "7 None, 50k clean, from 6": _clothing("finetune-whole", "clothing1m-network-1", "verified", clean=(1.0,)),
     },
     "lee2018-table6": {
-        "baseline": _clothing("noisy", UNSTATED, "noisy"),
+        "baseline": _clothing("noisy", UNSTATED, "noisy", noisy="all"),
         "every-image": _clothing("finetune-whole", "network-none", "verified", clean=UNSTATED),
         **{
-            condition: _clothing("cleannet", "network-none", "weighted", weights="soft") | WEIGHED
+            condition: _clothing("cleannet", "network-none", "weighted", noisy="all", weights="soft") | WEIGHED
             for condition in ("all-1000", "semantic-308", "random-308", "random-118", "dogs-118")
         },
     },
@@ -574,10 +622,10 @@ PAPERS: dict[str, dict[str, Facts]] = {
         ),
     },
     "lee2018-figure6": {
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", weights="soft")
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="soft")
         | WEIGHED
         | {"detection.hold_out": "listed"},
-        "None": _clothing("noisy", "imagenet", "noisy"),
+        "None": _clothing("noisy", "imagenet", "noisy", noisy="all"),
     },
 }
 
@@ -586,6 +634,9 @@ VEIT_20 = {"cleaning": 1e-3, "classifier": 1e-4}
 
 
 # --- the pipelines ---------------------------------------------------------------------------
+
+
+ON_NOISY_LABELS = "network on noisy labels"
 
 
 @dataclass(frozen=True)
@@ -613,6 +664,10 @@ def tables() -> Iterator[Tabled]:
                 rows = {
                     name: protocols([outputs[path] for path in paths], outputs) for name, paths in step.config.rows.items()
                 }  # fmt: skip
+                networks = [each.output for each in plan.steps if each.stage.name == "pretrain-backbone"]
+                if networks and not any(fact["method"] == ON_NOISY_LABELS for row in rows.values() for fact in row):
+                    tested = (each for each in plan.steps if each.stage.name == "eval" and each.config.model in networks)
+                    rows[BEFORE] = protocols(list(tested), outputs)
                 yield Tabled(file, plan, step.config.published, step.config.deviations, rows)
 
 
@@ -670,6 +725,7 @@ def _of_network(config: Any, outputs: Mapping[Path, Any]) -> Facts:
         split=(),
         flip=config.flip,
         crop=config.crop,
+        noisy={} if verified else {"noisy": "all"},
     )
 
 
@@ -696,8 +752,9 @@ def _of_head(config: Any, outputs: Mapping[Path, Any]) -> Facts:
     told = {k: v for k, v in settings.model_dump().items() if k not in common and not k.endswith(("_rate", "_steps"))}
     if any(phase.rows == "mixed" for phase in phases):
         told["clean_share"] = phases[-1].clean_share
+    told["flip"] = "none" if config.from_images is None else config.flip
     if config.from_images is not None:
-        told |= {"flip": config.flip, "crop": config.crop, "trunk": config.trunk}
+        told |= {"crop": config.crop, "trunk": config.trunk}
     rates = {phase.name: {g: rate.initial for g, rate in phase.rates.items()} for phase in phases}
     if config.from_images is not None and config.trunk == "trained":
         for phase in phases:
@@ -732,6 +789,7 @@ def _of_head(config: Any, outputs: Mapping[Path, Any]) -> Facts:
             select=_selected(config, outputs),
             score=method.offered()[0],
             split=(),
+            noisy={phase.name: "all" for phase in phases if phase.rows == "noisy"},
             **told,
         )
         | detection
