@@ -89,7 +89,7 @@ def _counts_table(statistics: dict[str, Any]) -> Table:
 
 def _count_cells(counts: dict[str, Any]) -> list[str]:
     return [
-        f"{counts['annotations']:,}",
+        _number(counts["annotations"], ","),
         _number(counts["labels_per_image"], ".2f"),
         _number(counts["images_per_label"], ",.0f"),
     ]

@@ -347,7 +347,13 @@ def test_published_counts_stand_beside_full_coco(tmp_path: Path, classifier, mon
     monkeypatch.setattr("nlcli.data.sources.coco.published_coco", lambda: small)
     output = build_coco(write_world(tmp_path))
     show_dataset([output])
-    assert "150,854" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "150,854" in shown
+    # Section 4.1: 101,690 images, 170,476 noisy labels; of the clean ones the paper states no sum.
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+    (place,) = (i for i, row in enumerate(rows) if row[:2] == ["published", "101,690"])
+    assert rows[place][2:] == ["clean", "-", "-", "-"]
+    assert rows[place + 2][2:] == ["noisy", "170,476", "-", "-"]
 
 
 def test_shipped_map_has_the_56_classes() -> None:
