@@ -70,7 +70,8 @@ def write_sample_statistics(directory: Path, table: LabelTable) -> dict[str, Any
     sample = sample_of(directory, table)
     told = noise_summary(table)
     if sample is not table:
-        told |= {name: value for name, value in noise_summary(sample).items() if name.endswith("_noisy_right")}
+        counted = ("_noisy_right", "_noisy_checked")
+        told |= {name: value for name, value in noise_summary(sample).items() if name.endswith(counted)}
     return told | write_all_statistics(directory, sample)
 
 

@@ -210,9 +210,10 @@ def _statistics_of_many_classes(directory: Path, table: LabelTable) -> dict[str,
 
 
 def noise_summary(table: LabelTable) -> dict[str, Any]:
-    """Images a split, how many are verified, and how many noisy labels are right, as JSON values.
+    """Images a split, how many are verified, which share of noisy labels is right, and of how many, as JSON values.
 
-    A noisy label counts as checked when its class is verified on its image.
+    A noisy label counts as checked when its class is verified on its image. Of Clothing1M's training images with a clean
+    label half have a noisy one as well (Hu et al. 2019, section 4.5).
     """
     summary: dict[str, Any] = {"classes": table.num_classes}
     for number, name in enumerate(SPLITS):
@@ -221,6 +222,7 @@ def noise_summary(table: LabelTable) -> dict[str, Any]:
         summary[f"{name}_verified"] = int(np.sum(rows & (table.verification > NONE)))
         right, checked = checked_noise(table, np.flatnonzero(rows))
         summary[f"{name}_noisy_right"] = round(right / checked, 4) if checked else None
+        summary[f"{name}_noisy_checked"] = checked
     return summary
 
 

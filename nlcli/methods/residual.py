@@ -79,7 +79,7 @@ class Residual(StartedMethod):
         self.begun_noisy.take(solved.noisy)
 
     def noisy_logits(self, c: Tensor, features: Tensor) -> Tensor:
-        """``c + r``, eq. (3), of the net ``c``; where it begins solved, the sum begins as that of noisy labels."""
+        """``c + r`` of eq. (4) and the net ``c``; where it begins solved, the sum begins as that of noisy labels."""
         h = c + self.residual(features)
         return h + self.begun_noisy(features) if self.starts_solved else h
 

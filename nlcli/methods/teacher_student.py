@@ -49,7 +49,8 @@ class TeacherStudent(StartedMethod):
 
     name = "teacher-student"
     Config = TeacherStudentConfig
-    # Sections 4.2 and 4.3; the length of the pre-training is not stated: a fifth of what follows.
+    # Sections 4.2 and 4.3; steps and batch are stated of the fine-tuned variants alone, the length of the pre-training
+    # nowhere: a fifth of what follows.
     presets: ClassVar = {
         "coco": {
             "optimizer": "rmsprop",

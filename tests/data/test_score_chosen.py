@@ -101,7 +101,9 @@ def test_cleaned_labels_tell_it_on_and_give_it_back(tmp_path: Path) -> None:
         rest = noise_summary(without_known(table, chosen))
         assert summary["train_verified"] == whole["train_verified"] == rest["train_verified"] + 1
         for split in ("train", "validation"):  # a checked image of each was chosen by score
-            assert summary[f"{split}_noisy_right"] == rest[f"{split}_noisy_right"] != whole[f"{split}_noisy_right"]
+            for what in ("right", "checked"):
+                name = f"{split}_noisy_{what}"
+                assert summary[name] == rest[name] != whole[name]
 
 
 def test_without_answers_nothing_was_chosen(tmp_path: Path) -> None:

@@ -587,8 +587,10 @@ PAPERS: dict[str, dict[str, Facts]] = {
     "lee2018-table3": {
         "None, Food-101": _clothing("clean", "imagenet", "clean", clean=UNSTATED),
         "None, Food-101N": _clothing("noisy", "imagenet", "noisy", noisy="all"),
-        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="hard") | WEIGHED,
-        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="soft") | WEIGHED,
+        "CleanNet, w_hard": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="hard")
+        | WEIGHED,
+        "CleanNet, w_soft": _clothing("cleannet", "food101n-network-0", "weighted", noisy="all", weights="soft")
+        | WEIGHED,
     },
     "lee2018-table4": {
         "1 None, 1M noisy, ImageNet": _clothing("noisy", "imagenet", "noisy"),
@@ -666,7 +668,9 @@ def tables() -> Iterator[Tabled]:
                 }  # fmt: skip
                 networks = [each.output for each in plan.steps if each.stage.name == "pretrain-backbone"]
                 if networks and not any(fact["method"] == ON_NOISY_LABELS for row in rows.values() for fact in row):
-                    tested = (each for each in plan.steps if each.stage.name == "eval" and each.config.model in networks)
+                    tested = (
+                        each for each in plan.steps if each.stage.name == "eval" and each.config.model in networks
+                    )
                     rows[BEFORE] = protocols(list(tested), outputs)
                 yield Tabled(file, plan, step.config.published, step.config.deviations, rows)
 

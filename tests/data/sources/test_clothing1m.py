@@ -58,8 +58,8 @@ def test_splits_and_labels_by_hand(tmp_path: Path, folder: str, capsys: pytest.C
     summary = read_stage(tmp_path / "out").summary
     assert summary["noisy_keys_in_validation"] == 1
     assert summary["as_published"] is False
-    assert summary["train_noisy_right"] == 0.0
-    assert summary["test_noisy_right"] == 1.0
+    assert (summary["train_noisy_right"], summary["train_noisy_checked"]) == (0.0, 1)  # of B; C has no noisy label
+    assert (summary["test_noisy_right"], summary["test_noisy_checked"]) == (1.0, 1)
     assert table.info["counts"]["found"]["clean_with_noisy_label"] == 3
     assert f"{D},noisy_train,in clean_validation" in (tmp_path / "out/left_out.csv").read_text().replace('"', "")
 
