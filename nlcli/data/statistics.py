@@ -212,8 +212,8 @@ def _statistics_of_many_classes(directory: Path, table: LabelTable) -> dict[str,
 def noise_summary(table: LabelTable) -> dict[str, Any]:
     """Images a split, how many are verified, which share of noisy labels is right, and of how many, as JSON values.
 
-    A noisy label counts as checked when its class is verified on its image. Of Clothing1M's training images with a clean
-    label half have a noisy one as well (Hu et al. 2019, section 4.5).
+    A noisy label counts as checked when its class is verified on its image. Of Clothing1M's training images with a
+    clean label half have a noisy one as well (Hu et al. 2019, section 4.5).
     """
     summary: dict[str, Any] = {"classes": table.num_classes}
     for number, name in enumerate(SPLITS):
