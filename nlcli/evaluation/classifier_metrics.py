@@ -30,7 +30,7 @@ from nlcli.data.statistics import MOST_DENSE_CLASSES
 from nlcli.errors import NlcliError
 from nlcli.evaluation import noise_examples, noise_ranking, plots
 from nlcli.evaluation.config import Evaluate
-from nlcli.evaluation.examples import examples_of, examples_plot, write_examples
+from nlcli.evaluation.examples import draw_by_labels, examples_of, examples_plot, write_examples
 from nlcli.evaluation.image_scorer import ForwardOptions, ImageScorer, ScoredBatch, Values, open_scorer
 from nlcli.evaluation.measured import MeasuredRanking
 from nlcli.evaluation.metrics_file import (
@@ -295,7 +295,7 @@ class _NoiseTypes:
             self._true, self._noisy = true_classes(table), noisy_classes(table)
             if self._posterior is not None:
                 classes = self._true[rows], self._noisy[rows]
-                self._drawn = noise_examples.draw_noise_examples(rows, *classes, config.examples, config.seed)
+                self._drawn = draw_by_labels(rows, *classes, config.examples, config.seed)
 
     def add(self, rows: Ints, batch: ScoredBatch) -> None:
         """Look at the images ``rows``, which have features (n, D) and scores (n, C)."""

@@ -128,6 +128,16 @@ def draw_right_and_wrong(wrong: Ints, right: Ints, count: int, seed: int) -> Int
     return chosen
 
 
+def draw_by_labels(rows: Ints, true: Ints, noisy: Ints, count: int, seed: int) -> Ints:
+    """At most ``count`` of ``rows``, whose classes are ``true`` and ``noisy`` (-1 where not known), in their order.
+
+    Half of them have a wrong label, where there are as many of either kind.
+    """
+    known = (true >= 0) & (noisy >= 0)
+    wrong = true != noisy
+    return draw_right_and_wrong(rows[known & wrong], rows[known & ~wrong], count, seed)
+
+
 def examples_of(table: LabelTable, rows: Ints, scores: Path, count: int, seed: int) -> list[Example]:
     """Examples among the table rows ``rows``, scored in the file ``scores``."""
     labelled = rows[np.diff(table.present.indptr)[rows] > 0]

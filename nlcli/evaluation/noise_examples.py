@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from nlcli.drawing import BLUE, ORANGE, SIGNS, cut, key_end, photograph_grid
-from nlcli.evaluation.examples import draw_right_and_wrong
 from nlcli.methods.base.transition import NOISE_TYPES
-from nlcli.metrics.arrays import Floats, Ints
+from nlcli.metrics.arrays import Floats
 from nlcli.metrics.formats import exact
 from nlcli.networks.photographs import read_photograph
 from nlcli.stages.files import write_csv
@@ -51,16 +50,6 @@ class NoiseExample:
         """(C,) ``p(y | n, x)``."""
         summed: Floats = self.joint.sum(axis=1)
         return summed
-
-
-def draw_noise_examples(rows: Ints, true: Ints, noisy: Ints, count: int, seed: int) -> Ints:
-    """At most ``count`` of ``rows``, whose classes are ``true`` and ``noisy`` (-1 where not known), in their order.
-
-    Half of them have a wrong label, where there are as many of either kind.
-    """
-    known = (true >= 0) & (noisy >= 0)
-    wrong = true != noisy
-    return draw_right_and_wrong(rows[known & wrong], rows[known & ~wrong], count, seed)
 
 
 def write_noise_examples(path: Path, examples: Sequence[NoiseExample], names: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from nlcli.data.label_files import read_dataset
+from nlcli.evaluation.examples import draw_by_labels
 from nlcli.evaluation.image_scorer import open_scorer
-from nlcli.evaluation.noise_examples import NoiseExample, draw_noise_examples, noise_examples_plot, write_noise_examples
+from nlcli.evaluation.noise_examples import NoiseExample, noise_examples_plot, write_noise_examples
 from nlcli.stages.stage import read_stage
 from worlds.evaluated import evaluated
 from worlds.scored_chain import Chain, shared_chain
@@ -32,14 +33,14 @@ def test_half_of_the_drawn_have_a_wrong_label() -> None:
     rows = np.arange(100, 120)
     true, noisy = np.zeros(20, np.int64), np.zeros(20, np.int64)
     noisy[:8], true[18], noisy[19] = 1, -1, -1  # 8 wrong, 10 right, 2 not known
-    drawn = draw_noise_examples(rows, true, noisy, 7, 0)
+    drawn = draw_by_labels(rows, true, noisy, 7, 0)
     assert drawn.tolist() == sorted(set(drawn.tolist()))
     assert [int((drawn < 108).sum()), int((drawn >= 108).sum())] == [4, 3]
-    assert not {118, 119} & set(draw_noise_examples(rows, true, noisy, 50, 0).tolist())
-    assert len(draw_noise_examples(rows, true, noisy, 50, 0)) == 18
-    assert len(draw_noise_examples(rows, true, np.where(noisy == 1, 0, noisy), 6, 0)) == 6  # none is wrong
-    assert len(draw_noise_examples(rows[:8], true[:8], noisy[:8], 6, 0)) == 6  # all are
-    assert len(draw_noise_examples(rows, true, noisy, 0, 0)) == 0
+    assert not {118, 119} & set(draw_by_labels(rows, true, noisy, 50, 0).tolist())
+    assert len(draw_by_labels(rows, true, noisy, 50, 0)) == 18
+    assert len(draw_by_labels(rows, true, np.where(noisy == 1, 0, noisy), 6, 0)) == 6  # none is wrong
+    assert len(draw_by_labels(rows[:8], true[:8], noisy[:8], 6, 0)) == 6  # all are
+    assert len(draw_by_labels(rows, true, noisy, 0, 0)) == 0
 
 
 def test_the_table_by_hand(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from nlcli.evaluation.comparison.evaluation_sets import Evaluations, evaluation_
 from nlcli.evaluation.comparison.learning_curves import SeedCurve, Varying, read_learning_curve
 from nlcli.evaluation.comparison.pooled_curves import RECALL, pooled_curves, pooled_precision
 from nlcli.evaluation.config import Analyse
-from nlcli.evaluation.examples import Example, draw_examples
+from nlcli.evaluation.examples import Example, draw_by_labels, draw_examples
 from nlcli.evaluation.score_files import FILE, read_images
 from nlcli.evaluation.scored_images import Dense
 from nlcli.metrics.arrays import Floats
@@ -77,9 +77,10 @@ def _analyse(config: Analyse, dataset: StageRecord, stage: Stage) -> None:
     if classes != together.classes:
         raise NlcliError(f"{dataset.path} has other classes than the evaluations; pass the data set they were made on")
     models = _models(together)
-    keys = _example_keys(together, config.examples)
+    asked = _example_keys(together, config.examples)
     say(f"counting annotations of {dataset.path}")
-    annotations, files, labels = count_annotations(dataset.path, set(keys))
+    annotations, files, labels = count_annotations(dataset.path, set(asked))
+    keys = _keys_by_labels(together, asked, labels, config.examples)
     by_category = categories(groups)
 
     cuts = cut_classes(together, annotations, by_category, config.groups)
@@ -223,11 +224,31 @@ def _learning_curves(
 
 
 def _example_keys(together: Evaluations, count: int) -> list[str]:
-    """Images drawn at random among those with a verified present class."""
+    """Images drawn at random among those with a verified present class; of single-label data all of known class."""
     scored = together.members[0].scored
+    if together.task == "single-label":
+        return [str(key) for key in scored.keys[scored.answers.known]] if count else []
     v = scored.verified
     labelled = np.flatnonzero(v.labels.any(axis=1)) if isinstance(v, Dense) else np.unique(v.image[v.label])
     return [str(key) for key in scored.keys[draw_examples(labelled, count, together.seed)]]
+
+
+def _keys_by_labels(
+    together: Evaluations, keys: list[str], labels: dict[str, tuple[int, ...]], count: int
+) -> list[str]:
+    """Of single-label data at most ``count`` of ``keys``, half of them with a wrong label; else all of them.
+
+    Hu 2019, figure 5, shows what noisy labels add: images that have a noisy label beside the true one. Where none has,
+    all are as good.
+    """
+    if together.task != "single-label" or not keys:
+        return keys
+    scored = together.members[0].scored
+    true = scored.answers.truth[scored.answers.known]
+    noisy = np.array([(*labels.get(key, ()), -1)[0] for key in keys], np.int64)
+    places = np.arange(len(keys))
+    drawn = draw_by_labels(places, true, noisy, count, together.seed)
+    return [keys[i] for i in (drawn if len(drawn) else draw_examples(places, count, together.seed))]
 
 
 def _examples(

@@ -502,6 +502,37 @@ def test_examples_of_single_label_data_tell_the_noisy_label_and_shares(tmp_path:
         assert min(image.size) > 200
 
 
+def test_examples_of_single_label_data_have_both_labels(tmp_path: Path):
+    """Hu 2019, figure 5: a true and a noisy label each. Of six images two have no noisy label, and one a wrong one."""
+    table = verified_table(6, 3, splits=(0, 6))
+    table.task = "single-label"
+    table.noisy = matrix_from_lists([[], [0], [1], [], [2], [1]], 3)
+    table.present, table.absent = matrix_from_lists([[0], [0], [2], [1], [2], [1]], 3), matrix_from_lists([[]] * 6, 3)
+    table.image_root = tmp_path
+    for path in table.paths:
+        Image.new("RGB", (48, 32), "steelblue").save(tmp_path / path)
+    scores = np.linspace(0.1, 0.9, 18).reshape(6, 3).astype(np.float32)
+
+    def shown(name: str, **options: int) -> list[str]:
+        dataset = published(table, tmp_path / f"{name}-dataset")
+        run = made_run(tmp_path / f"run of {name}", curve_lines([0.5]))
+        made = made_evaluation(tmp_path / name, table, dataset, run, scores, name=name)
+        output = analyse(Analyse(evaluations=(made,), output=tmp_path / f"{name}-analysis", **options))
+        file = output / "examples.csv"
+        return list(dict.fromkeys(line["key"] for line in lines_of(file))) if file.is_file() else []
+
+    keys = table.keys.tolist()
+    assert shown("all", examples=6) == [keys[1], keys[2], keys[4], keys[5]]
+    for seed in range(5):
+        two = shown(f"two-{seed}", examples=2, seed=seed)
+        assert keys[2] in two  # half of them are wrong
+        assert len(two) == 2
+        assert set(two) <= {keys[1], keys[2], keys[4], keys[5]}
+    assert shown("none", examples=0) == []
+    table.noisy = matrix_from_lists([[]] * 6, 3)
+    assert shown("unlabelled", examples=6) == keys
+
+
 def test_learning_curves_are_those_of_the_runs(world: World):
     lines = lines_of(world.root / "analysis" / "learning_curves.csv")
     own = [line for line in lines if (line["model"], line["seed"]) == ("veit", "1")]
