@@ -244,7 +244,7 @@ def _keys_by_labels(
     if together.task != "single-label" or not keys:
         return keys
     scored = together.members[0].scored
-    true = scored.answers.truth[scored.answers.known]
+    true = scored.answers.truth[scored.answers.known].astype(np.int64)
     noisy = np.array([(*labels.get(key, ()), -1)[0] for key in keys], np.int64)
     places = np.arange(len(keys))
     drawn = draw_by_labels(places, true, noisy, count, together.seed)
