@@ -8,6 +8,9 @@ forward    one label: a noisy label j costs -log sum_c p(c | x) T[c, j] (Patrini
            out-of-fold probabilities of a classifier that has seen no verified label, with verified pairs
 forward 5  the same, a verified label counting five times
 posterior  one label: soft labels ~ p(c | x) T[c, j]^0.7 in place of the noisy ones
+pruned     one label: those noisy labels that are left once those that look wrong are dropped (``pruning``), a
+           verified one as it is
+pruned 5   the same, a verified label counting five times
 ========== ==============================================================================================
 
 All of these are solved for several strengths of regularisation from the same start, so that a whole contest costs
@@ -18,33 +21,32 @@ What is known of images with one label, and what is fitted to it, is that of ``o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
-from nlcli.estimation.design import RowBlocks
-from nlcli.estimation.linear_model import LinearModel, Task, log_softmax
+from nlcli.estimation.images import TOLERANCE, Images
+from nlcli.estimation.linear_model import LinearModel, log_softmax
 from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.observed import Observed, corrected_terms, posterior, transition_of
 from nlcli.estimation.path import path_values
-from nlcli.estimation.preconditioner import Preconditioner
-from nlcli.estimation.solver import TOLERANCE as END
-from nlcli.estimation.solver import Solution, solve
+from nlcli.estimation.pruning import weights_left
 from nlcli.estimation.tempering import tempered_class_losses, tempered_losses
 
 NOISY = "noisy"
 FORWARD, FORWARD_5, POSTERIOR = "forward", "forward 5", "posterior"
+PRUNED, PRUNED_5 = "pruned", "pruned 5"
 WEIGHTS = (1, 5, 20)
 """What a verified image may count beside one with a noisy label."""
-_CORRECTED = (FORWARD, FORWARD_5, POSTERIOR)
+_SURER = (FORWARD, FORWARD_5, POSTERIOR, PRUNED, PRUNED_5)
 NEAR = (10**0.5, 1.0, 10**-0.5)
 """Strengths, as factors on the one that noisy labels prefer, at which a candidate is solved at first."""
 WEAKER = (1.0, 10**-0.5, 0.1)
-"""The same of those that T corrects: these must be surer than a classifier of noisy labels."""
+"""The same of those that know of wrong labels: these must be surer than a classifier of noisy labels."""
 WIDE = (100.0, 10.0, *NEAR, 0.1)
 """The same of several labels, where those of another classifier are easily predicted and say less about strength."""
 EXPONENTS = (1.0, 0.7)
@@ -52,7 +54,6 @@ EXPONENTS = (1.0, 0.7)
 worth less than Bayes' rule has it where hard images were hard to label, too."""
 MOST_CLASSES = 500
 """Up to which a matrix of noise is estimated."""
-TOLERANCE = 1e-4
 _FOLDS = 4
 _JUDGES = 6000
 _DENSE = 1 << 23
@@ -64,103 +65,6 @@ _STILL = 0.005
 _HELD = 1 << 28
 """Bytes of what is kept of fits without some images, priors and models each."""
 _STRENGTHS = tuple(float(10.0 ** (-0.5 * i)) for i in range(4, 13))
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """The training images.
-
-    Attributes:
-        design: (n, D) features on the scale that is solved on.
-        noisy: (n, C) CSR, noisy labels.
-        labelled: (n,) how much the noisy labels of an image count, 0 where it has none.
-        verified, known: (n, C) CSR, what a person said, and where.
-        checked: (n,) bool: a person said something.
-        counts: (n,) what is verified of an image counts, besides what a candidate has it count; None: 1.
-    """
-
-    design: RowBlocks
-    task: Task
-    classes: int
-    noisy: Any
-    labelled: np.ndarray
-    verified: Any
-    known: Any
-    checked: np.ndarray
-    counts: np.ndarray | None = None
-
-    @property
-    def count(self) -> int:
-        """n."""
-        return self.design.shape[0]
-
-    @cached_property
-    def preconditioner(self) -> Preconditioner:
-        """Of the features, for all solutions."""
-        return Preconditioner(self.design)
-
-    @cached_property
-    def noisy_class(self) -> np.ndarray:
-        """(n,) int64 of one label an image; -1 where there is none."""
-        return first_class(self.noisy)
-
-    @cached_property
-    def true_class(self) -> np.ndarray:
-        """(n,) int64 of one label an image; -1 where it is not known."""
-        return first_class(self.verified)
-
-    @property
-    def beside(self) -> np.ndarray:
-        """(n,) weights of noisy labels of images of which nothing is known."""
-        return np.where(self.checked, 0.0, self.labelled)
-
-    def observed(self, used: np.ndarray) -> Observed:
-        """Of one label an image: what is known where only what is verified of the images ``used`` (n,) bool is."""
-        true = np.where(used, self.true_class, -1)
-        judged = np.asarray(self.known.multiply(self.noisy).sum(axis=1)).ravel() > 0
-        wrong = used & (true < 0) & judged & (self.noisy_class >= 0)
-        return Observed(self.noisy_class, true, wrong, self.classes, self.beside, self.counts)
-
-    def of_verified(self, used: np.ndarray) -> np.ndarray:
-        """(n,) float64 weights of what is verified, 0 but of the images ``used`` (n,) bool."""
-        return used.astype(np.float64) if self.counts is None else np.where(used, self.counts, 0.0)
-
-    def solved(
-        self, terms: Term | Sequence[Term], l2: float, start: LinearModel | None, tolerance: float = END
-    ) -> Solution:
-        """The classifier of ``terms`` on these images."""
-        return solve(
-            self.design,
-            terms,
-            self.task,
-            self.classes,
-            l2,
-            start=start,
-            tolerance=tolerance,
-            preconditioner=self.preconditioner,
-        )
-
-    def left_out(
-        self, folds: np.ndarray, whole: LinearModel, without: Callable[[int, np.ndarray], LinearModel]
-    ) -> np.ndarray:
-        """(n, C) float32 logits of each image by a classifier that has not seen its fold; without a fold by ``whole``.
-
-        Args:
-            folds: (n,) int64, from 0 on; below 0: none.
-            without: Makes the classifier that has not seen a fold, of its number and of (n,) bool, which are in it.
-        """
-        logits = np.empty((self.count, self.classes), np.float32)
-        others = folds < 0
-        logits[others] = self.logits(whole, others)
-        for fold in range(int(folds.max()) + 1):
-            held = folds == fold
-            logits[held] = self.logits(without(fold, held), held)
-        return logits
-
-    def logits(self, model: LinearModel, chosen: np.ndarray) -> np.ndarray:
-        """Those of ``chosen`` (n,) bool images, in their order."""
-        parts = [model.logits(part[chosen[first : first + len(part)]]) for first, part in self.design.blocks()]
-        return np.concatenate(parts)
 
 
 class Candidates:
@@ -185,7 +89,7 @@ class Candidates:
         single = bool(self._apart and images.task == "single-label" and small)
         self.estimates_noise, self.noise_by_counts = bool(some and single), bool(not some and single)
         if self.estimates_noise:
-            self.names = (NOISY, "weight 1", FORWARD, "weight 5", FORWARD_5, POSTERIOR, "weight 20")
+            self.names = (NOISY, "weight 1", FORWARD, "weight 5", FORWARD_5, POSTERIOR, PRUNED, PRUNED_5, "weight 20")
         self.folds = self._noisy_folds()
         self._start, self.l2, self._of_fold = self._noisy_path()
         self.values: dict[str, tuple[float, ...]] = {name: self._first_values(name) for name in self.names}
@@ -194,7 +98,7 @@ class Candidates:
         self._noisy_models: dict[bytes, LinearModel] = {}
 
     def _first_values(self, name: str) -> tuple[float, ...]:
-        of_one = WEAKER if name in _CORRECTED else NEAR
+        of_one = WEAKER if name in _SURER else NEAR
         factors: Sequence[float] = WIDE if self.images.task == "multi-label" else of_one
         return tuple(self.l2 * factor for factor in factors)
 
@@ -301,6 +205,9 @@ class Candidates:
             return corrected_terms(observed, self.transition(used), 1.0 if name == FORWARD else 5.0)
         if name == POSTERIOR:
             return [Term(self._believed(used), beside), self._clean(used)]
+        if name in (PRUNED, PRUNED_5):
+            clean = [self._clean(used, 1.0 if name == PRUNED else 5.0)] if used.any() else []
+            return [Term(images.noisy, _without(self.left, held)), *clean]
         return self._weighted(float(name.rpartition(" ")[2]), used, held)
 
     def _weighted(self, weight: float, used: np.ndarray, held: np.ndarray | None) -> Sequence[Term]:
@@ -324,6 +231,11 @@ class Candidates:
         targets = np.zeros((images.count, images.classes), np.float32)
         targets[np.arange(images.count), label] = 1.0
         return targets
+
+    @cached_property
+    def left(self) -> np.ndarray:
+        """(n,) weights of noisy labels, 0 of those that look wrong: by classifiers that saw nothing verified."""
+        return weights_left(self.images, self.folds, self.noisy_logits, self.l2)
 
     def _clean(self, used: np.ndarray, weight: float = 1.0) -> Term:
         return Term(self.images.verified, weight * self.images.of_verified(used), self.images.known)
@@ -403,14 +315,3 @@ def _without(weights: np.ndarray, held: np.ndarray | None) -> np.ndarray:
 
 def _zeroed(weights: np.ndarray | None, without: np.ndarray) -> np.ndarray:
     return np.where(without, 0.0, 1.0 if weights is None else weights)
-
-
-def first_class(labels: Any) -> np.ndarray:
-    """(n,) int64 the first class of each row of a CSR matrix; -1 of an empty row."""
-    matrix = labels.tocsr()
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    some = np.diff(matrix.indptr) > 0
-    result = np.full(matrix.shape[0], -1)
-    result[some] = matrix.indices[matrix.indptr[:-1][some]]
-    return result

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlcli.estimation.candidates import Images
 from nlcli.estimation.criterion import image_scores
 from nlcli.estimation.cross_fitting import out_of_fold, strata_of_tags, stratified_folds
+from nlcli.estimation.images import Images
 from nlcli.estimation.linear_search import Checked, choose
 from nlcli.estimation.objective import Term, Unknown
 from nlcli.estimation.path import path_values

@@ -19,8 +19,8 @@ Of linear classifiers it is one. Only where it is more than one standard error b
 as its members may be) is it not kept, but the simplest candidate that is not.
 
 Where none is verified, how well noisy labels are foretold chooses between the classifier of noisy labels and one that a
-matrix of noise corrects (``foretelling``), or, where that would lose a class, one of the labels that are left once
-those that look wrong are dropped (``pruning``).
+matrix of noise corrects (``foretelling``), or, where that would lose a class, the one of the labels that are left once
+those that look wrong are dropped (``pruning``), which is a candidate like others where some are verified.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nlcli.estimation.candidates import FORWARD, NOISY, Candidates, Images
+from nlcli.estimation.candidates import FORWARD, NOISY, PRUNED, Candidates
 from nlcli.estimation.control import controlled, noisy_scores, share_believed
 from nlcli.estimation.criterion import GROUPS, cost, pseudo_values
 from nlcli.estimation.cross_fitting import strata_of_tags, stratified_folds
 from nlcli.estimation.design import RowBlocks
 from nlcli.estimation.evidence import Combination, fit_combination
 from nlcli.estimation.foretelling import Foretold, foretold
+from nlcli.estimation.images import Images
 from nlcli.estimation.linear_model import LinearModel, log_softmax
-from nlcli.estimation.pruning import pruned
+from nlcli.estimation.pruning import STRENGTH
 from nlcli.estimation.selection import Difference, Selection, select
 from nlcli.estimation.tempering import temperature, tempered_losses
 from nlcli.seeds import stream
 
 FOLDS = 5
-MIXTURE, PRUNED = "mixture", "pruned"
+MIXTURE = "mixture"
 MEMBERS_BEHIND = 2.0
 """Standard errors that a member of the mixture may be behind the best candidate."""
 RIDGE = (80.0, 30.0)
@@ -135,15 +136,12 @@ def _without_verified(candidates: Candidates) -> Contest:
     if asked is not None and asked.kept is not None and asked.model is not None:
         l2, iterations, converged = asked.kept.l2, asked.iterations, asked.converged
         return Contest(None, FORWARD, asked.model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
+    winner, l2 = NOISY, candidates.l2
     if asked is not None and asked.by_class:
-        left = pruned(candidates, asked.transition)
-        return Contest(
-            None, PRUNED, left.model, plain, left.l2, left.iterations, left.converged, {}, None, {}, 0, asked
-        )
-    l2 = candidates.l2
-    list(candidates.solved(NOISY, (l2,)))
-    model, iterations, converged = candidates.final(NOISY, l2)
-    return Contest(None, NOISY, model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
+        winner, l2 = PRUNED, candidates.l2 * STRENGTH
+    list(candidates.solved(winner, (l2,)))
+    model, iterations, converged = candidates.final(winner, l2)
+    return Contest(None, winner, model, plain, l2, iterations, converged, {}, None, {}, 0, asked)
 
 
 def _tells(images: Images) -> np.ndarray:

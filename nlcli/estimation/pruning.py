@@ -8,37 +8,16 @@ and 3.3). What is left makes a better classifier, by which labels are dropped on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from nlcli.estimation.candidates import TOLERANCE, Candidates
-from nlcli.estimation.linear_model import LinearModel, log_softmax
+from nlcli.estimation.images import TOLERANCE, Images
+from nlcli.estimation.linear_model import probabilities
 from nlcli.estimation.objective import Term
-from nlcli.estimation.solver import TOLERANCE as END
-from nlcli.estimation.solver import Solution
-from nlcli.estimation.transition import confident_counts
+from nlcli.estimation.transition import confident_counts, confident_transition
 
 STRENGTH = 10**-0.5
 """As a factor on the one that noisy labels prefer: labels that are right want a surer classifier."""
 ROUNDS = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Pruned:
-    """What came of it.
-
-    Attributes:
-        model: Solved to the end on the labels that are left.
-        l2, iterations, converged: Of that.
-        dropped: (n,) bool.
-    """
-
-    model: LinearModel
-    l2: float
-    iterations: int
-    converged: bool
-    dropped: np.ndarray
 
 
 def looks_wrong(probabilities: np.ndarray, noisy: np.ndarray) -> np.ndarray:
@@ -68,31 +47,35 @@ def looks_wrong(probabilities: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     return wrong
 
 
-def pruned(candidates: Candidates, transition: np.ndarray) -> Pruned:
-    """The classifier of what is left of the noisy labels of ``candidates``, of one label an image.
+def weights_left(images: Images, folds: np.ndarray, logits: np.ndarray, l2: float) -> np.ndarray:
+    """(n,) weights of the noisy labels of ``images``, of one label each: 0 of those that look wrong.
 
     Args:
-        transition: (C, C) T [true, noisy], no entry 0.
+        folds: (n,) int64 of the images whose noisy labels are heard; -1 of all others.
+        logits: (n, C) of noisy labels, by classifiers that have not seen the image.
+        l2: The strength that noisy labels prefer.
     """
-    images, l2 = candidates.images, candidates.l2 * STRENGTH
-    rows, labels = np.flatnonzero(candidates.folds >= 0), images.noisy_class
-    each = images.beside / transition.diagonal()[np.maximum(labels, 0)]
+    rows, labels = np.flatnonzero(folds >= 0), images.noisy_class
 
-    def fitted(without: np.ndarray, start: LinearModel | None, tolerance: float = TOLERANCE) -> Solution:
-        return images.solved(Term(images.noisy, np.where(without, 0.0, each)), l2, start, tolerance)
+    def said(logits: np.ndarray) -> np.ndarray:
+        return probabilities(logits[rows].astype(np.float64), "single-label")
 
-    def to_drop(logits: np.ndarray) -> np.ndarray:
-        dropped = np.zeros(images.count, bool)
-        dropped[rows] = looks_wrong(np.exp(log_softmax(logits[rows].astype(np.float64))), labels[rows])
-        return dropped
+    transition = confident_transition(said(logits), labels[rows])
+    each = np.zeros(images.count)
+    each[rows] = images.beside[rows] / transition.diagonal()[labels[rows]]
+    left = each.copy()
+    for turn in range(ROUNDS):
+        if turn:
+            logits = _left_out(images, folds, left, l2 * STRENGTH)
+        left[rows] = np.where(looks_wrong(said(logits), labels[rows]), 0.0, each[rows])
+    return left
 
-    def once_more(dropped: np.ndarray, start: LinearModel) -> tuple[np.ndarray, LinearModel]:
-        whole = fitted(dropped, start).model
-        logits = images.left_out(candidates.folds, whole, lambda _, held: fitted(dropped | held, None).model)
-        return to_drop(logits), whole
 
-    dropped, model = to_drop(candidates.noisy_logits), candidates.noisy_model
-    for _ in range(ROUNDS - 1):
-        dropped, model = once_more(dropped, model)
-    solution = fitted(dropped, model, END)
-    return Pruned(solution.model, l2, solution.iterations, solution.converged, dropped)
+def _left_out(images: Images, folds: np.ndarray, weights: np.ndarray, l2: float) -> np.ndarray:
+    """(n, C) logits by classifiers of the noisy labels that have ``weights`` but of the image's fold."""
+    logits = np.zeros((images.count, images.classes), np.float32)
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        term = Term(images.noisy, np.where(held, 0.0, weights))
+        logits[held] = images.logits(images.solved(term, l2, None, TOLERANCE).model, held)
+    return logits

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from nlcli.console import say, say_table
 from nlcli.errors import NlcliError
-from nlcli.estimation.candidates import NOISY
-from nlcli.estimation.contest import PRUNED, Contest, contest
+from nlcli.estimation.candidates import NOISY, PRUNED
+from nlcli.estimation.contest import Contest, contest
 from nlcli.estimation.linear_search import Point
 from nlcli.estimation.scale import ScaleKind
 from nlcli.estimation.selection import Selection
@@ -33,7 +33,8 @@ class Auto(SolvedLinearMethod):
     """One linear layer on features: the mean of those candidates which verified images do not tell from the best.
 
     Candidates: the noisy labels as they are; with verified ones in their place, which count 1, 5 or 20 times as much;
-    of one label an image also corrected by a matrix of how labels go wrong, and fitted to posteriors of true classes.
+    of one label an image also corrected by a matrix of how labels go wrong, fitted to posteriors of true classes, and
+    without the labels that look wrong.
     """
 
     name = "auto"

@@ -10,9 +10,9 @@ from scipy.sparse import csr_array
 from nlcli.console import say
 from nlcli.data.features.store import FeatureStore
 from nlcli.data.labels import NONE, SPLITS, LabelTable, true_classes
-from nlcli.estimation.candidates import Images
 from nlcli.estimation.checking_curve import LEAST, CheckingCurve, checking_curve
 from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.images import Images
 from nlcli.estimation.scale import FeatureScale
 from nlcli.seeds import stream
 

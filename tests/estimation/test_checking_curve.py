@@ -7,9 +7,9 @@ import pytest
 from scipy.sparse import csr_array
 
 from nlcli.estimation import checking_curve as module
-from nlcli.estimation.candidates import Images
 from nlcli.estimation.checking_curve import CheckingCurve, Point, checking_curve
 from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.images import Images
 
 CLASSES, WIDTH = 3, 6
 

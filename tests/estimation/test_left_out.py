@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from nlcli.estimation.candidates import FORWARD, NOISY, POSTERIOR, Candidates, Images
+from nlcli.estimation.candidates import FORWARD, NOISY, POSTERIOR, PRUNED, Candidates
 from nlcli.estimation.checking_curve import checking_curve
 from nlcli.estimation.contest import _Board
 from nlcli.estimation.cross_fitting import Beginning, out_of_fold_path, stratified_folds
 from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.images import Images
 from nlcli.estimation.linear_model import Task
 from nlcli.estimation.objective import Term
 from nlcli.estimation.preconditioner import Preconditioner
-from nlcli.estimation.pruning import looks_wrong, pruned
+from nlcli.estimation.pruning import looks_wrong
 from nlcli.estimation.solver import solve
 
 COUNT, WIDTH, CLASSES = 300, 900, 2
@@ -71,6 +72,7 @@ def _right(logits: np.ndarray, labels: np.ndarray, task: Task) -> float:
         ("single-label", "weight 5"),
         ("single-label", FORWARD),
         ("single-label", POSTERIOR),
+        ("single-label", PRUNED),
     ],
 )
 def test_candidates_do_not_know_what_is_verified(task: Task, name: str, value: float) -> None:
@@ -102,8 +104,7 @@ def test_labels_that_are_left_are_not_known_either() -> None:
     images = _by_lot("single-label", checked=False)
     candidates = Candidates(images)
     candidates.l2 = 1e-12
-    dropped = pruned(candidates, np.full((CLASSES, CLASSES), 0.5)).dropped
-    assert dropped.mean() > 0.3
+    assert (candidates.left == 0).mean() > 0.3
     sure = np.where(images.noisy.toarray() > 0, 0.9, 0.1)
     assert not looks_wrong(sure, images.noisy_class).any()
 

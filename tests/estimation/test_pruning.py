@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from nlcli.estimation import foretelling, pruning
-from nlcli.estimation.candidates import NOISY, Candidates
-from nlcli.estimation.contest import PRUNED, contest
-from nlcli.estimation.pruning import looks_wrong, pruned
-from worlds.classes_taken_for_others import CLASSES, drawn
+from nlcli.estimation import foretelling
+from nlcli.estimation.candidates import NOISY, PRUNED, PRUNED_5, Candidates
+from nlcli.estimation.contest import contest
+from nlcli.estimation.pruning import STRENGTH, looks_wrong
+from worlds.classes_taken_for_others import drawn
 
 
 def test_labels_that_look_wrong_by_hand() -> None:
@@ -42,27 +42,50 @@ def test_most_of_what_is_dropped_is_what_cleanlab_drops() -> None:
     assert np.mean(looks_wrong(p, noisy) == theirs) > 0.99
 
 
-def test_it_is_another_programs_classifier_of_what_is_left() -> None:
-    images, features, _, noisy = drawn(count=400, checked=0, wrong=0.3)
-    transition = np.full((CLASSES, CLASSES), 0.1) + 0.1 * np.diag([6.0, 5.0, 4.0, 3.0])
-    left = pruned(Candidates(images), transition)
-    weights = np.where(left.dropped, 0.0, 1 / transition.diagonal()[noisy])
-    expected = LogisticRegression(C=1 / (left.l2 * weights.sum()), tol=1e-8, max_iter=1000).fit(
-        features, noisy, sample_weight=weights
-    )
-    centred = left.model.kernel - left.model.kernel.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(centred.T, expected.coef_, atol=1e-3)
+@pytest.mark.parametrize(("name", "weight"), [(PRUNED, 1.0), (PRUNED_5, 5.0)])
+def test_it_is_another_programs_classifier_of_what_is_left(name: str, weight: float) -> None:
+    images, features, true, noisy = drawn(count=400, wrong=0.3)
+    candidates = Candidates(images)
+    left = candidates.left
+    assert not left[images.checked].any()
+    assert 0.1 < np.mean(left[~images.checked] == 0) < 0.5
+    labels = np.where(images.checked, true, noisy)
+    weights = np.where(images.checked, weight, left)
+    value = candidates.l2
+    list(candidates.solved(name, (value,)))
+    model, *_ = candidates.final(name, value)
+    theirs = LogisticRegression(C=1 / (value * weights.sum()), tol=1e-8, max_iter=1000)
+    theirs.fit(features, labels, sample_weight=weights)
+    centred = model.kernel - model.kernel.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(centred.T, theirs.coef_, atol=1e-3)
+
+
+def test_a_label_that_is_left_counts_what_its_class_lost() -> None:
+    """By the confident counts of what classifiers that have not seen an image say of noisy labels, and two more."""
+    images, _, _, noisy = drawn(count=400, checked=0, wrong=0.3)
+    candidates = Candidates(images)
+    diagonal = candidates.transition(images.checked).diagonal()
+    kept = candidates.left > 0
+    np.testing.assert_allclose(candidates.left[kept], 1 / diagonal[noisy[kept]])
+    assert diagonal.min() < 0.8
+
+
+def test_labels_that_look_wrong_mostly_are() -> None:
+    images, _, true, noisy = drawn(count=1500, wrong=0.3)
+    dropped = (Candidates(images).left == 0) & ~images.checked
+    assert np.mean((true != noisy)[dropped]) > 0.65
+    assert np.mean(dropped[(true != noisy) & ~images.checked]) > 0.65
 
 
 def test_images_without_a_label_are_not_heard() -> None:
     images, *_ = drawn(count=300, checked=0, wrong=0.3)
     counts = np.r_[np.ones(250), np.zeros(50)]
     fewer = replace(images, labelled=counts)
-    transition = 0.6 * np.eye(CLASSES) + 0.1
     other = replace(fewer, noisy=images.noisy[np.r_[0:250, 299:249:-1]])
-    one, two = pruned(Candidates(fewer), transition), pruned(Candidates(other), transition)
-    np.testing.assert_array_equal(one.model.kernel, two.model.kernel)
-    assert not one.dropped[250:].any()
+    one, two = Candidates(fewer), Candidates(other)
+    np.testing.assert_array_equal(one.left, two.left)
+    assert not one.left[250:].any()
+    assert one.left[:250].any()
 
 
 def test_it_is_kept_where_what_is_ahead_loses_a_class(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,5 +96,6 @@ def test_it_is_kept_where_what_is_ahead_loses_a_class(monkeypatch: pytest.Monkey
     assert result.foretold is not None
     assert result.foretold.by_class
     assert contest(drawn(checked=0, wrong=0.0)[0]).winner == NOISY
-    expected = pruning.pruned(Candidates(images), result.foretold.transition)
-    np.testing.assert_array_equal(result.model.kernel, expected.model.kernel)
+    alone = Candidates(images)
+    list(alone.solved(PRUNED, (alone.l2 * STRENGTH,)))
+    np.testing.assert_array_equal(result.model.kernel, alone.final(PRUNED, result.l2)[0].kernel)

@@ -17,7 +17,8 @@ def test_it_tells_what_was_compared(tmp_path: Path, capsys: pytest.CaptureFixtur
     outcome = case.solve(method, tmp_path)
     details = outcome.record().details
     names = [candidate["name"] for candidate in details["candidates"]]
-    singles = ["noisy", "weight 1", "forward", "weight 5", "forward 5", "posterior", "weight 20"]
+    corrected = ["forward", "weight 5", "forward 5", "posterior", "pruned", "pruned 5"]
+    singles = ["noisy", "weight 1", *corrected, "weight 20"]
     assert names == ["mixture", *singles]
     assert set(details["weights"]) <= set(singles)
     assert bool(details["weights"]) == (details["winner"] == "mixture")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
-from nlcli.estimation.candidates import Images
 from nlcli.estimation.design import ArrayBlocks
+from nlcli.estimation.images import Images
 
 CLASSES, WIDTH = 4, 6
 

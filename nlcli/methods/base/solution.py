@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nlcli.estimation.candidates import Images, first_class
 from nlcli.estimation.contest import Judges
 from nlcli.estimation.cross_fitting import Beginning
 from nlcli.estimation.design import RowBlocks
+from nlcli.estimation.images import Images, first_class
 from nlcli.estimation.linear_model import LinearModel, Task
 from nlcli.estimation.linear_search import Checked, Choice, Point, choose
 from nlcli.estimation.objective import Term, Unknown
