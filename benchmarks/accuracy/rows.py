@@ -55,6 +55,8 @@ WORLDS = (
     World("clothing", "class", 20),
     World("clothing", "class", 38),
     World("clothing", "image", 38, held_back=True),
+    World("clothing", "class", 20, weak=True, held_back=True),
+    World("clothing", "image", 40, weak=True, held_back=True),
     World("scenes", "given"),
     World("coco", "given", held_back=True),
     World("scene-pile", "given"),
