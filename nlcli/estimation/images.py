@@ -96,17 +96,19 @@ class Images:
         )
 
     def left_out(
-        self, folds: np.ndarray, whole: LinearModel, without: Callable[[int, np.ndarray], LinearModel]
+        self, folds: np.ndarray, whole: LinearModel | None, without: Callable[[int, np.ndarray], LinearModel]
     ) -> np.ndarray:
-        """(n, C) float32 logits of each image by a classifier that has not seen its fold; without a fold by ``whole``.
+        """(n, C) float32 logits of each image by a classifier that has not seen its fold.
 
         Args:
             folds: (n,) int64, from 0 on; below 0: none.
+            whole: Of images without a fold; None: theirs are 0.
             without: Makes the classifier that has not seen a fold, of its number and of (n,) bool, which are in it.
         """
-        logits = np.empty((self.count, self.classes), np.float32)
+        logits = np.zeros((self.count, self.classes), np.float32)
         others = folds < 0
-        logits[others] = self.logits(whole, others)
+        if whole is not None:
+            logits[others] = self.logits(whole, others)
         for fold in range(int(folds.max()) + 1):
             held = folds == fold
             logits[held] = self.logits(without(fold, held), held)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from nlcli.estimation.images import TOLERANCE, Images
-from nlcli.estimation.linear_model import probabilities
+from nlcli.estimation.linear_model import LinearModel, probabilities
 from nlcli.estimation.objective import Term
 from nlcli.estimation.transition import confident_counts, confident_transition
 
@@ -64,18 +64,12 @@ def weights_left(images: Images, folds: np.ndarray, logits: np.ndarray, l2: floa
     each = np.zeros(images.count)
     each[rows] = images.beside[rows] / transition.diagonal()[labels[rows]]
     left = each.copy()
+
+    def without(_: int, held: np.ndarray) -> LinearModel:
+        return images.solved(Term(images.noisy, np.where(held, 0.0, left)), l2 * STRENGTH, None, TOLERANCE).model
+
     for turn in range(ROUNDS):
         if turn:
-            logits = _left_out(images, folds, left, l2 * STRENGTH)
+            logits = images.left_out(folds, None, without)
         left[rows] = np.where(looks_wrong(said(logits), labels[rows]), 0.0, each[rows])
     return left
-
-
-def _left_out(images: Images, folds: np.ndarray, weights: np.ndarray, l2: float) -> np.ndarray:
-    """(n, C) logits by classifiers of the noisy labels that have ``weights`` but of the image's fold."""
-    logits = np.zeros((images.count, images.classes), np.float32)
-    for fold in range(int(folds.max()) + 1):
-        held = folds == fold
-        term = Term(images.noisy, np.where(held, 0.0, weights))
-        logits[held] = images.logits(images.solved(term, l2, None, TOLERANCE).model, held)
-    return logits
