@@ -21,9 +21,10 @@ def main() -> None:
     if handled:
         signal.signal(signal.SIGINT, _stopped)
     from nlcli.cli import main as run
+    from nlcli.interrupts import raise_until_heard
 
     if handled:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise_until_heard()
     run()
 
 

@@ -26,6 +26,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from nlcli.console import print_json, print_markdown, print_pairs, say, set_quiet
 from nlcli.errors import NlcliError, plain
+from nlcli.interrupts import heard
 from nlcli.registry import load
 from nlcli.stages.commands import SOURCES, Command, StageCommand, commands
 
@@ -409,6 +410,7 @@ def main() -> None:
     try:
         _run_command()
     except (Stopped, KeyboardInterrupt):  # also one that comes while another failure is told
+        heard()
         say("nlcli: stopped; the same command continues where it was")
         with contextlib.suppress(OSError):
             sys.stdout.flush()

@@ -44,7 +44,7 @@ COLUMN = (
     "base",
 )
 """The rooms, the highest first; a room imports only from those behind it."""
-BASE = frozenset({"errors", "console", "runtime", "version", "seeds", "drawing", "fonts", "registry"})
+BASE = frozenset({"errors", "console", "interrupts", "runtime", "version", "seeds", "drawing", "fonts", "registry"})
 """The files beside the packages, all but the command line and the functions of the package itself."""
 INNER = {
     "evaluation": ("comparison", "."),

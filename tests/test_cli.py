@@ -216,6 +216,40 @@ def test_ctrl_c_says_that_the_same_command_continues(tmp_path: Path, jobs: int) 
     assert "Traceback" not in errors
 
 
+def test_an_interrupt_that_is_dropped_comes_again(tmp_path: Path) -> None:
+    """As compiled code drops one of what it calls: the program goes on, and ends seconds later all the same."""
+    (tmp_path / "drops.py").write_text(
+        "import signal, time\n"
+        "from nlcli import __main__, cli, interrupts\n"
+        "interrupts.AGAIN_SECONDS = 0.2\n"
+        "def run():\n"
+        "    dropped = 0\n"
+        "    while dropped < 2:\n"
+        "        try:\n"
+        "            print(dropped, flush=True)\n"
+        "            time.sleep(600)\n"
+        "        except KeyboardInterrupt:\n"
+        "            dropped += 1\n"
+        "    time.sleep(600)\n"
+        "cli._run_command = run\n"
+        "__main__.main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "drops.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, "1\n")
+    assert errors == "nlcli: stopped; the same command continues where it was\n"
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
