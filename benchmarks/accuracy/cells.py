@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,24 @@ class Cell:
     seconds: float
     note: str
     outcome: np.ndarray | None
+
+
+Table = dict[tuple[str, str], list[Cell]]
+"""By row and method."""
+
+
+def mean_of(cells: list[Cell], metric: str) -> float:
+    """Over the seeds."""
+    return float(np.mean([cell.metrics[metric] for cell in cells]))
+
+
+def means(table: Table, row: str, methods: Iterable[str], metric: str) -> dict[str, float]:
+    """By method, of those whose cells in ``row`` have ``metric``."""
+    return {
+        method: mean_of(table[row, method], metric)
+        for method in methods
+        if (row, method) in table and metric in table[row, method][0].metrics
+    }
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,13 @@ def interval(cells: list[Cell], metric: str) -> tuple[float, float] | None:
     outcomes = [cell.outcome for cell in cells]
     if metric == "top_1" and _same_images(cells):
         return metric_interval(values, _resampled(outcomes), share_support(len(outcomes[0])))
-    if len(values) < 2:
-        return None
-    half = _t(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    return _over_seeds(values)
+
+
+def half_of(cells: list[Cell], metric: str) -> str:
+    """Half of the interval, as it stands behind a mean; empty where there is none."""
+    ends = interval(cells, metric)
+    return "" if ends is None else f" ± {(ends[1] - ends[0]) / 2:.3f}"
 
 
 def difference(own: list[Cell], other: list[Cell], metric: str) -> tuple[float, tuple[float, float] | None]:
@@ -34,10 +37,15 @@ def difference(own: list[Cell], other: list[Cell], metric: str) -> tuple[float, 
         first, second = ([pair[k].outcome for pair in pairs] for k in (0, 1))
         support = share_support(len(first[0]))
         return float(gap.mean()), difference_interval(mine, _resampled(first), theirs, _resampled(second), support)
-    if len(gap) < 2:
-        return float(gap.mean()), None
-    half = _t(len(gap) - 1) * float(gap.std(ddof=1)) / math.sqrt(len(gap))
-    return float(gap.mean()), (float(gap.mean() - half), float(gap.mean() + half))
+    return float(gap.mean()), _over_seeds(gap)
+
+
+def _over_seeds(values: np.ndarray) -> tuple[float, float] | None:
+    """Of the mean of (S,) values; None of one."""
+    if len(values) < 2:
+        return None
+    half = _t(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 def _pairs(own: list[Cell], other: list[Cell]) -> list[tuple[Cell, Cell]]:

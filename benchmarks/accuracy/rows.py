@@ -42,6 +42,11 @@ class World:
         name = ("weak-" if self.weak else "") + self.images
         return name if self.kind == "given" else f"{name}-{self.kind}-{self.rate}"
 
+    @property
+    def defaults(self) -> str:
+        """What the rows of this world are to them."""
+        return "held back" if self.held_back else "tuned on"
+
 
 WORLDS = (
     World("digits", "class", 20),

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
-import numpy as np
-
-from benchmarks.accuracy.cells import Cell
-from benchmarks.accuracy.intervals import difference, interval
+from benchmarks.accuracy.cells import Cell, Table, means
+from benchmarks.accuracy.intervals import ORDER, difference, half_of
 from benchmarks.accuracy.references import REFERENCES, TRUE
-from benchmarks.accuracy.rows import Row
 from nlcli.console import markdown_table
 
 CHOOSES = "head:auto"
@@ -24,37 +20,31 @@ SHORT = {
     "regression": "careful regression",
 }
 
-Table = dict[tuple[str, str], list[Cell]]
 
-
-def against_references(table: Table, order: dict[str, Row], metric: str) -> str:
+def against_references(table: Table, metric: str) -> str:
     """A table of ``head:auto`` and the references by ``metric``; empty where it was not measured.
 
     *Less the best* is the difference to the reference with the greatest mean, with the 95 % interval of the paired
     difference. *Gap closed* is what it gains of what true labels would bring over noisy ones.
     """
-    chosen = [row for row in order if metric in _first(table.get((row, CHOOSES), []))]
-    methods = [name for name in (TRUE, *REFERENCES) if any((row, name) in table for row in chosen)]
+    every = {row: means(table, row, (CHOOSES, TRUE, *REFERENCES), metric) for row in ORDER}
+    measured = {row: found for row, found in every.items() if CHOOSES in found}
+    methods = [name for name in (TRUE, *REFERENCES) if any(name in found for found in measured.values())]
     lines = []
-    for row in chosen:
-        own = table[row, CHOOSES]
-        means = {name: _mean(table[row, name], metric) for name in methods if (row, name) in table}
-        rivals = {name: mean for name, mean in means.items() if name != TRUE}
+    for row, found in measured.items():
+        own, mean = table[row, CHOOSES], found.pop(CHOOSES)
+        rivals = {name: value for name, value in found.items() if name != TRUE}
         best = max(rivals, key=lambda name: rivals[name], default=None)
-        mean = _mean(own, metric)
-        ends = interval(own, metric)
-        half = f" ± {(ends[1] - ends[0]) / 2:.3f}" if ends is not None else ""
         lead = best is None or mean >= rivals[best]
-        line = [row, "held back" if order[row].world.held_back else "tuned on", str(len(own))]
+        line = [row, ORDER[row].world.defaults, str(len(own))]
         for name in methods:
-            text = f"{means[name]:.3f}" if name in means else ""
+            text = f"{found[name]:.3f}" if name in found else ""
             line.append(f"**{text}**" if name == best and not lead else text)
-        line += [f"**{mean:.3f}**{half}" if lead else f"{mean:.3f}{half}"]
-        line += ["" if best is None else _less(own, table[row, best], metric)]
-        line += [_kept(own)]
-        line += [
-            f"{(mean - means[BEFORE]) / (means[TRUE] - means[BEFORE]):.2f}" if {TRUE, BEFORE} <= set(means) else ""
-        ]
+        line.append((f"**{mean:.3f}**" if lead else f"{mean:.3f}") + half_of(own, metric))
+        line.append("" if best is None else _less(own, table[row, best], metric))
+        line.append(_kept(own))
+        closed = (mean - found[BEFORE]) / (found[TRUE] - found[BEFORE]) if {TRUE, BEFORE} <= set(found) else None
+        line.append("" if closed is None else f"{closed:.2f}")
         lines.append(line)
     if not lines:
         return ""
@@ -62,19 +52,11 @@ def against_references(table: Table, order: dict[str, Row], metric: str) -> str:
     return markdown_table([*header, "`auto`", "less the best", "kept", "gap closed"], lines)
 
 
-def _less(own: Sequence[Cell], other: Sequence[Cell], metric: str) -> str:
-    gap, ends = difference(list(own), list(other), metric)
+def _less(own: list[Cell], other: list[Cell], metric: str) -> str:
+    gap, ends = difference(own, other, metric)
     return f"{gap:+.3f}" + (f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if ends is not None else "")
 
 
-def _kept(cells: Sequence[Cell]) -> str:
+def _kept(cells: list[Cell]) -> str:
     counts = Counter(cell.note for cell in cells if cell.note).most_common()
     return counts[0][0] if len(counts) == 1 else ", ".join(f"{name} {count}" for name, count in counts)
-
-
-def _first(cells: Sequence[Cell]) -> dict[str, float]:
-    return cells[0].metrics if cells else {}
-
-
-def _mean(cells: Sequence[Cell], metric: str) -> float:
-    return float(np.mean([cell.metrics[metric] for cell in cells]))

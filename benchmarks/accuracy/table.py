@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy.cells import Cell
-from benchmarks.accuracy.intervals import ORDER, difference, interval
+from benchmarks.accuracy.cells import Cell, Table, mean_of, means
+from benchmarks.accuracy.intervals import ORDER, difference, half_of, interval
 from benchmarks.accuracy.references import REFERENCES, TRUE
 from benchmarks.accuracy.summary import BEFORE, against_references
 from nlcli.console import markdown_table
@@ -23,8 +23,6 @@ TITLES = {"top_1": "top-1 of test", "AP_all": "AP_all of test", "mAP": "mAP of t
 OF_CLASSIFIERS = tuple(TITLES)
 SMALLER_IS_BETTER = ("average_error", "label_error")
 
-Table = dict[tuple[str, str], list[Cell]]
-
 
 def write_tables(cells: list[Cell], folder: Path) -> str:
     """``accuracy.csv``, ``accuracy.md`` and ``accuracy.png`` in ``folder``; the text of the second."""
@@ -35,7 +33,7 @@ def write_tables(cells: list[Cell], folder: Path) -> str:
     _write_csv(table, folder / "accuracy.csv")
     parts = [_metric_table(table, metric) for metric in SHOWN]
     for metric in OF_CLASSIFIERS:
-        if told := against_references(table, ORDER, metric):
+        if told := against_references(table, metric):
             parts.append(f"## `auto` beside the references: {TITLES[metric]}\n\n{told}\n")
     text = "\n".join(part for part in parts if part)
     with atomic_path(folder / "accuracy.md") as temporary:
@@ -57,20 +55,15 @@ def _metric_table(table: Table, metric: str) -> str:
         return ""
     lines = []
     for row in rows:
-        line = [row, "held back" if ORDER[row].world.held_back else "tuned on"]
-        values = {
-            method: float(np.mean([cell.metrics[metric] for cell in table[row, method]]))
-            for method in methods
-            if (row, method) in table and metric in table[row, method][0].metrics
-        }
+        line = [row, ORDER[row].world.defaults]
+        values = means(table, row, methods, metric)
         rivals = [value for method, value in values.items() if method != TRUE and not math.isnan(value)]
         best = (min if metric in SMALLER_IS_BETTER else max)(rivals, default=math.nan)
         for method in methods:
             if method not in values:
                 line.append("")
                 continue
-            ends = interval(table[row, method], metric)
-            text = f"{values[method]:.3f}" + (f" ± {(ends[1] - ends[0]) / 2:.3f}" if ends is not None else "")
+            text = f"{values[method]:.3f}" + half_of(table[row, method], metric)
             line.append(f"**{text}**" if values[method] == best and method != TRUE else text)
         lines.append(line)
     return f"## {TITLES.get(metric, metric)}\n\n{markdown_table(['row', 'defaults', *methods], lines)}\n"
@@ -87,7 +80,7 @@ def _write_csv(table: Table, path: Path) -> None:
     for (row, method), cells in sorted(table.items(), key=lambda item: (list(ORDER).index(item[0][0]), item[0][1])):
         for metric in cells[0].metrics:
             ends = interval(cells, metric) or ("", "")
-            mean = float(np.mean([cell.metrics[metric] for cell in cells]))
+            mean = mean_of(cells, metric)
             seconds = float(np.mean([cell.seconds for cell in cells]))
             held_back = ORDER[row].world.held_back
             lines.append([row, held_back, method, metric, len(cells), round(mean, 5), *ends, round(seconds, 2)])
